@@ -1,2 +1,51 @@
-//! Skeleton.
+//! Sans-IO protocol core of the etcd3 client.
+//!
+//! Pure state machines and plain data: nothing here waits, reads a clock, rolls dice, opens a socket
+//! or needs a runtime. Time and seeds are arguments; failures are outputs. Use it through
+//! `etcd3-client` and an adapter for your runtime, or take it alone:
+//!
+//! - *Another transport*: drive a [`call::Call`] by hand, as `examples/by_hand.rs` does without any
+//!   async code.
+//! - *Only the wire*: build requests with [`request`], frame them with [`frame`], judge answers with
+//!   [`status`], [`server_error`] and [`retry`].
+//!
+//! Every machine is driven the same way; [`Machine`] says how.
 #![forbid(unsafe_code)]
+
+pub mod backoff;
+pub mod call;
+pub mod channel;
+pub mod endpoint;
+pub mod error;
+pub mod frame;
+mod key_range;
+#[cfg(feature = "laws")]
+pub mod laws;
+mod machine;
+pub mod metadata;
+pub mod method;
+mod outcome;
+pub mod request;
+pub mod retry;
+pub mod rng;
+pub mod rpc;
+pub mod server_error;
+pub mod status;
+mod time;
+
+pub use bytes::Bytes;
+pub use error::{Error, ErrorKind};
+pub use etcd3_proto as proto;
+pub use etcd3_proto::etcdserverpb::ResponseHeader;
+pub use etcd3_proto::mvccpb::KeyValue;
+pub use key_range::{IntoBytes, KeyRange, all, from_key, key, prefix};
+pub use machine::{Machine, Next};
+pub use outcome::Outcome;
+pub use request::{
+    Compact, Compare, Delete, Get, IgnoreLease, IgnoreValue, Op, OpResponse, Operation, Put,
+    SortOrder, SortTarget, Txn, compact, delete, get, key_exists, key_missing, put, txn,
+};
+pub use rpc::UnaryRequest;
+pub use server_error::ServerError;
+pub use status::{Code, Status};
+pub use time::Instant;

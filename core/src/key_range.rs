@@ -1,0 +1,273 @@
+//! One key, or a range of keys (K1–K6).
+
+use bytes::Bytes;
+use std::ops::{Range, RangeFrom, RangeFull};
+
+/// Bytes that a key or a value is made of.
+///
+/// Implemented for the usual owners of bytes and text. Borrowed ones are copied; [`Bytes`], `Vec`
+/// and `String` are taken over as they are.
+pub trait IntoBytes {
+    /// Turns into [`Bytes`].
+    fn into_bytes(self) -> Bytes;
+}
+
+macro_rules! into_bytes {
+    (owned: $($owned:ty),*; borrowed: $($borrowed:ty),*) => {
+        $(impl IntoBytes for $owned {
+            fn into_bytes(self) -> Bytes {
+                Bytes::from(self)
+            }
+        })*
+        $(impl IntoBytes for $borrowed {
+            fn into_bytes(self) -> Bytes {
+                Bytes::copy_from_slice(self.as_ref())
+            }
+        })*
+    };
+}
+
+into_bytes!(owned: Bytes, Vec<u8>, String, Box<[u8]>; borrowed: &str, &String, &[u8], &Vec<u8>);
+
+impl IntoBytes for &Bytes {
+    fn into_bytes(self) -> Bytes {
+        self.clone()
+    }
+}
+
+impl<const N: usize> IntoBytes for &[u8; N] {
+    fn into_bytes(self) -> Bytes {
+        Bytes::copy_from_slice(self)
+    }
+}
+
+impl<const N: usize> IntoBytes for [u8; N] {
+    fn into_bytes(self) -> Bytes {
+        Bytes::copy_from_slice(&self)
+    }
+}
+
+/// The range end that means "to the last key there is" (K1).
+const OPEN_END: Bytes = Bytes::from_static(&[0]);
+/// The lowest key there can be.
+const LOWEST: Bytes = Bytes::from_static(&[0]);
+
+/// Which keys an operation is about: one key, all with a prefix, all from a key on, those between
+/// two keys, or all there are.
+///
+/// Whatever can be one key ([`IntoBytes`]) converts into the range of just that key, and Rust's
+/// ranges convert too:
+///
+/// ```
+/// use etcd3_core::{KeyRange, all, from_key, key, prefix};
+///
+/// assert_eq!(KeyRange::from("a"), key("a"));
+/// assert_eq!(KeyRange::from("a"..), from_key("a"));
+/// assert_eq!(prefix("app/"), KeyRange::from("app/".."app0"));
+/// assert_eq!(prefix(""), all());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyRange {
+    key: Bytes,
+    range_end: Bytes,
+}
+
+/// The one key that is named. An empty key is refused by the server (E10.1).
+pub fn key(key: impl IntoBytes) -> KeyRange {
+    KeyRange { key: key.into_bytes(), range_end: Bytes::new() }
+}
+
+/// All keys that begin with `prefix`; all keys there are for an empty one.
+pub fn prefix(prefix: impl IntoBytes) -> KeyRange {
+    let key = prefix.into_bytes();
+    if key.is_empty() {
+        return all();
+    }
+    KeyRange { range_end: prefix_end(&key), key }
+}
+
+/// All keys from `key` on, in byte order.
+pub fn from_key(key: impl IntoBytes) -> KeyRange {
+    let key = key.into_bytes();
+    KeyRange { key: if key.is_empty() { LOWEST } else { key }, range_end: OPEN_END }
+}
+
+/// All keys.
+#[must_use]
+pub fn all() -> KeyRange {
+    KeyRange { key: LOWEST, range_end: OPEN_END }
+}
+
+/// The first key that does not begin with `prefix` and sorts after it (K2): the prefix with its
+/// last byte below 0xff raised by one and cut behind it, or the open end if there is none.
+fn prefix_end(prefix: &[u8]) -> Bytes {
+    let Some(last) = prefix.iter().rposition(|&byte| byte < 0xff) else { return OPEN_END };
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Bytes::from(end)
+}
+
+impl KeyRange {
+    /// The first key of the range, as it goes over the wire.
+    #[must_use]
+    pub const fn start(&self) -> &Bytes {
+        &self.key
+    }
+
+    /// The range end as it goes over the wire: empty for one key, a zero byte for an open end, else
+    /// the first key that does not belong to the range.
+    #[must_use]
+    pub const fn range_end(&self) -> &Bytes {
+        &self.range_end
+    }
+
+    /// Whether this names one key.
+    #[must_use]
+    pub fn is_single_key(&self) -> bool {
+        self.range_end.is_empty()
+    }
+
+    /// Whether `key` belongs to the range, by the rules of the server (K1, K5).
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        match &self.range_end[..] {
+            [] => key == self.key,
+            [0] => key >= &self.key[..],
+            end => key >= &self.key[..] && key < end,
+        }
+    }
+
+    /// The part of the range that comes after `key`, for paging (K21). If nothing comes
+    /// after, the result is an empty range.
+    #[must_use]
+    pub fn after(&self, key: &[u8]) -> Self {
+        let mut next = Vec::with_capacity(key.len() + 1);
+        next.extend_from_slice(key);
+        next.push(0);
+        let next = Bytes::from(next);
+        if self.is_single_key() {
+            let rest =
+                if *key < self.key[..] { self.clone() } else { Self::between(next.clone(), next) };
+            return rest;
+        }
+        Self { key: next.max(self.key.clone()), range_end: self.range_end.clone() }
+    }
+
+    /// Takes the range apart: key and range end, as they go over the wire.
+    #[must_use]
+    pub fn into_parts(self) -> (Bytes, Bytes) {
+        (self.key, self.range_end)
+    }
+
+    /// The half-open range of the keys `start <= key < end`. Unlike on the wire, an end that is
+    /// empty or a zero byte means what it says: nothing sorts below it, so the range is empty.
+    fn between(start: Bytes, end: Bytes) -> Self {
+        let key = if start.is_empty() { LOWEST } else { start };
+        if end > LOWEST {
+            return Self { key, range_end: end };
+        }
+        // Empty, but neither "one key" nor "open end": a range from a key to itself.
+        let key = if key == LOWEST { Bytes::from_static(&[0, 0]) } else { key };
+        Self { range_end: key.clone(), key }
+    }
+}
+
+impl<T: IntoBytes> From<T> for KeyRange {
+    fn from(one: T) -> Self {
+        key(one)
+    }
+}
+
+impl<T: IntoBytes> From<Range<T>> for KeyRange {
+    fn from(range: Range<T>) -> Self {
+        Self::between(range.start.into_bytes(), range.end.into_bytes())
+    }
+}
+
+impl<T: IntoBytes> From<RangeFrom<T>> for KeyRange {
+    fn from(range: RangeFrom<T>) -> Self {
+        from_key(range.start)
+    }
+}
+
+impl From<RangeFull> for KeyRange {
+    fn from(_: RangeFull) -> Self {
+        all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(range: impl Into<KeyRange>) -> (Vec<u8>, Vec<u8>) {
+        let (key, end) = range.into().into_parts();
+        (key.to_vec(), end.to_vec())
+    }
+
+    // K1, K2, K3
+    #[test]
+    fn ranges_on_the_wire() {
+        assert_eq!(wire("a"), (b"a".to_vec(), vec![]));
+        assert_eq!(wire(prefix("a")), (b"a".to_vec(), b"b".to_vec()));
+        assert_eq!(wire(prefix(b"a\xff")), (b"a\xff".to_vec(), b"b".to_vec()));
+        assert_eq!(wire(prefix(b"a\xfe\xff\xff")), (b"a\xfe\xff\xff".to_vec(), b"a\xff".to_vec()));
+        assert_eq!(wire(prefix(b"\xff\xff")), (b"\xff\xff".to_vec(), vec![0]));
+        assert_eq!(wire(prefix("")), (vec![0], vec![0]));
+        assert_eq!(wire(from_key("a")), (b"a".to_vec(), vec![0]));
+        assert_eq!(wire(from_key("")), (vec![0], vec![0]));
+        assert_eq!(wire(..), (vec![0], vec![0]));
+        assert_eq!(wire("a".."c"), (b"a".to_vec(), b"c".to_vec()));
+    }
+
+    /// Every key of up to two bytes out of a small alphabet with the edges.
+    fn small_keys() -> Vec<Vec<u8>> {
+        let alphabet = [0u8, 1, b'a', 0xfe, 0xff];
+        let mut keys: Vec<Vec<u8>> = alphabet.iter().map(|&a| vec![a]).collect();
+        keys.extend(alphabet.iter().flat_map(|&a| alphabet.iter().map(move |&b| vec![a, b])));
+        keys
+    }
+
+    #[test]
+    fn a_prefix_holds_exactly_the_keys_that_begin_with_it() {
+        for p in small_keys() {
+            let range = prefix(p.clone());
+            for key in small_keys() {
+                assert_eq!(range.contains(&key), key.starts_with(&p), "{p:?} {key:?}");
+            }
+        }
+    }
+
+    // The wire gives an empty end and a zero byte other meanings; `a..b` must not fall for them.
+    #[test]
+    fn a_half_open_range_means_what_it_says() {
+        let mut bounds = small_keys();
+        bounds.push(vec![]);
+        for start in &bounds {
+            for end in &bounds {
+                let range = KeyRange::from(start.clone()..end.clone());
+                assert!(!range.is_single_key() && range.range_end() != &OPEN_END);
+                for key in small_keys() {
+                    let inside = *start <= key && key < *end;
+                    assert_eq!(range.contains(&key), inside, "{start:?}..{end:?} {key:?}");
+                }
+            }
+        }
+    }
+
+    // K21
+    #[test]
+    fn after_leaves_exactly_the_later_keys() {
+        let ranges =
+            [all(), prefix("a"), key("a"), from_key(b"\x01"), KeyRange::from(b"\x01\0"..b"\xfea")];
+        for range in ranges {
+            for last in small_keys() {
+                let rest = range.after(&last);
+                for key in small_keys() {
+                    let expected = range.contains(&key) && key > last;
+                    assert_eq!(rest.contains(&key), expected, "{range:?} {last:?} {key:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What every request carries besides its message (C30–C32).
+
+use crate::method::Method;
+use http::header::{CONTENT_TYPE, HeaderName, TE, USER_AGENT};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Uri, Version};
+use std::time::Duration;
+
+const CLIENT_API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
+
+/// The version of etcd's API that this client is written against; servers count it.
+const API_VERSION: HeaderValue = HeaderValue::from_static("3.7");
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("etcd3-rust/", env!("CARGO_PKG_VERSION")));
+
+/// What a call asks for beyond its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// Refuse the call at once on a member that knows no leader (W18).
+    pub require_leader: bool,
+    /// How long the server may take; `None` sends no `grpc-timeout`.
+    pub timeout: Option<Duration>,
+}
+
+/// Builds the head of a request to an endpoint with this scheme and authority.
+///
+/// With all three of them given, as here, an [`Uri`] is always valid.
+#[must_use]
+pub fn request_head(
+    scheme: Scheme,
+    authority: Authority,
+    method: &Method,
+    metadata: Metadata,
+) -> Request<()> {
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(scheme);
+    uri.authority = Some(authority);
+    uri.path_and_query = Some(PathAndQuery::from_static(method.path));
+    let mut request = Request::new(());
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+    let headers = request.headers_mut();
+    headers.reserve(7);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(USER_AGENT, AGENT);
+    headers.insert(CLIENT_API_VERSION, API_VERSION);
+    if metadata.require_leader {
+        headers.insert(HAS_LEADER, HeaderValue::from_static("true"));
+    }
+    if let Some(timeout) = metadata.timeout {
+        headers.insert(GRPC_TIMEOUT, grpc_timeout(timeout));
+    }
+    request
+}
+
+/// Renders a timeout as gRPC wants it: at most 8 digits and a unit, rounded up (C32).
+#[must_use]
+pub fn grpc_timeout(timeout: Duration) -> HeaderValue {
+    const UNITS: [(u128, char); 6] = [
+        (1, 'n'),
+        (1_000, 'u'),
+        (1_000_000, 'm'),
+        (1_000_000_000, 'S'),
+        (60_000_000_000, 'M'),
+        (3_600_000_000_000, 'H'),
+    ];
+    const MAX: u128 = 99_999_999;
+    let nanos = timeout.as_nanos();
+    let (count, unit) = UNITS
+        .iter()
+        .map(|(size, unit)| (nanos.div_ceil(*size), *unit))
+        .find(|(count, _)| *count <= MAX)
+        .unwrap_or((MAX, 'H'));
+    HeaderValue::try_from(format!("{count}{unit}"))
+        .unwrap_or_else(|_| HeaderValue::from_static("99999999H"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method;
+
+    // C32
+    #[test]
+    fn timeouts_have_eight_digits_at_most_and_are_rounded_up() {
+        for (timeout, text) in [
+            (Duration::from_nanos(1), "1n"),
+            (Duration::from_nanos(99_999_999), "99999999n"),
+            (Duration::from_nanos(100_000_001), "100001u"),
+            (Duration::from_secs(15), "15000000u"),
+            (Duration::from_secs(100), "100000m"),
+            (Duration::from_secs(100_000_000), "1666667M"),
+            (Duration::MAX, "99999999H"),
+            (Duration::ZERO, "0n"),
+        ] {
+            assert_eq!(grpc_timeout(timeout), text, "{timeout:?}");
+        }
+    }
+
+    // C30, C31
+    #[test]
+    fn a_head_carries_what_etcd_reads() {
+        let metadata = Metadata { require_leader: true, timeout: Some(Duration::from_secs(1)) };
+        let authority = Authority::from_static("127.0.0.1:2379");
+        let head = request_head(Scheme::HTTP, authority.clone(), &method::RANGE, metadata);
+        assert_eq!(head.uri(), "http://127.0.0.1:2379/etcdserverpb.KV/Range");
+        let header = |name: &str| head.headers().get(name).map(|v| v.to_str().unwrap());
+        assert_eq!(header("content-type"), Some("application/grpc"));
+        assert_eq!(header("te"), Some("trailers"));
+        assert_eq!(header("client-api-version"), Some("3.7"));
+        assert_eq!(header("hasleader"), Some("true"));
+        assert_eq!(header("grpc-timeout"), Some("1000000u"));
+        assert!(header("user-agent").unwrap().starts_with("etcd3-rust/"));
+        let plain = request_head(Scheme::HTTP, authority, &method::PUT, Metadata::default());
+        assert!(plain.headers().get("hasleader").is_none());
+        assert!(plain.headers().get("grpc-timeout").is_none());
+    }
+
+    #[test]
+    fn every_method_has_a_path_that_http_accepts() {
+        for method in method::ALL {
+            let _ = PathAndQuery::from_static(method.path);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The methods of etcd's gRPC API: path, and what a call does to the store (R15–R18).
+
+/// What a call may do to the cluster; decides whether it may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Changes nothing.
+    Read,
+    /// Changes something, but twice is the same as once.
+    IdempotentWrite,
+    /// Changes something; sent twice it may change twice.
+    Write,
+}
+
+/// How messages flow in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// One request, one response.
+    Unary,
+    /// One request, many responses.
+    ServerStream,
+    /// Many of both.
+    Bidi,
+}
+
+/// One method of the API.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Method {
+    /// The `:path` of the request, `/package.Service/Method`.
+    pub path: &'static str,
+    /// What a call may do. That of a transaction depends on its content: see
+    /// [`Txn::effect`](crate::Txn::effect).
+    pub effect: Effect,
+    /// How messages flow.
+    pub shape: Shape,
+}
+
+macro_rules! methods {
+    ($($name:ident = $path:literal, $effect:ident, $shape:ident;)*) => {
+        $(
+            #[doc = concat!("`", $path, "`")]
+            pub static $name: Method =
+                Method { path: $path, effect: Effect::$effect, shape: Shape::$shape };
+        )*
+
+        /// All methods.
+        pub static ALL: &[&Method] = &[$(&$name,)*];
+    };
+}
+
+// A grant carries a lease id of the client's choice (I-L9); a revoke, a member removal and the like
+// answer a repetition with an error, which the caller of a repeated call would take for the truth.
+methods! {
+    RANGE = "/etcdserverpb.KV/Range", Read, Unary;
+    RANGE_STREAM = "/etcdserverpb.KV/RangeStream", Read, ServerStream;
+    PUT = "/etcdserverpb.KV/Put", Write, Unary;
+    DELETE_RANGE = "/etcdserverpb.KV/DeleteRange", Write, Unary;
+    TXN = "/etcdserverpb.KV/Txn", Write, Unary;
+    COMPACT = "/etcdserverpb.KV/Compact", Write, Unary;
+    WATCH = "/etcdserverpb.Watch/Watch", Read, Bidi;
+    LEASE_GRANT = "/etcdserverpb.Lease/LeaseGrant", Write, Unary;
+    LEASE_REVOKE = "/etcdserverpb.Lease/LeaseRevoke", Write, Unary;
+    LEASE_KEEP_ALIVE = "/etcdserverpb.Lease/LeaseKeepAlive", IdempotentWrite, Bidi;
+    LEASE_TIME_TO_LIVE = "/etcdserverpb.Lease/LeaseTimeToLive", Read, Unary;
+    LEASE_LEASES = "/etcdserverpb.Lease/LeaseLeases", Read, Unary;
+    MEMBER_ADD = "/etcdserverpb.Cluster/MemberAdd", Write, Unary;
+    MEMBER_REMOVE = "/etcdserverpb.Cluster/MemberRemove", Write, Unary;
+    MEMBER_UPDATE = "/etcdserverpb.Cluster/MemberUpdate", Write, Unary;
+    MEMBER_LIST = "/etcdserverpb.Cluster/MemberList", Read, Unary;
+    MEMBER_PROMOTE = "/etcdserverpb.Cluster/MemberPromote", Write, Unary;
+    ALARM = "/etcdserverpb.Maintenance/Alarm", IdempotentWrite, Unary;
+    STATUS = "/etcdserverpb.Maintenance/Status", Read, Unary;
+    DEFRAGMENT = "/etcdserverpb.Maintenance/Defragment", Write, Unary;
+    HASH = "/etcdserverpb.Maintenance/Hash", Read, Unary;
+    HASH_KV = "/etcdserverpb.Maintenance/HashKV", Read, Unary;
+    SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot", Read, ServerStream;
+    MOVE_LEADER = "/etcdserverpb.Maintenance/MoveLeader", Write, Unary;
+    DOWNGRADE = "/etcdserverpb.Maintenance/Downgrade", Write, Unary;
+    AUTH_ENABLE = "/etcdserverpb.Auth/AuthEnable", Write, Unary;
+    AUTH_DISABLE = "/etcdserverpb.Auth/AuthDisable", Write, Unary;
+    AUTH_STATUS = "/etcdserverpb.Auth/AuthStatus", Read, Unary;
+    AUTHENTICATE = "/etcdserverpb.Auth/Authenticate", Read, Unary;
+    USER_ADD = "/etcdserverpb.Auth/UserAdd", Write, Unary;
+    USER_GET = "/etcdserverpb.Auth/UserGet", Read, Unary;
+    USER_LIST = "/etcdserverpb.Auth/UserList", Read, Unary;
+    USER_DELETE = "/etcdserverpb.Auth/UserDelete", Write, Unary;
+    USER_CHANGE_PASSWORD = "/etcdserverpb.Auth/UserChangePassword", Write, Unary;
+    USER_GRANT_ROLE = "/etcdserverpb.Auth/UserGrantRole", Write, Unary;
+    USER_REVOKE_ROLE = "/etcdserverpb.Auth/UserRevokeRole", Write, Unary;
+    ROLE_ADD = "/etcdserverpb.Auth/RoleAdd", Write, Unary;
+    ROLE_GET = "/etcdserverpb.Auth/RoleGet", Read, Unary;
+    ROLE_LIST = "/etcdserverpb.Auth/RoleList", Read, Unary;
+    ROLE_DELETE = "/etcdserverpb.Auth/RoleDelete", Write, Unary;
+    ROLE_GRANT_PERMISSION = "/etcdserverpb.Auth/RoleGrantPermission", Write, Unary;
+    ROLE_REVOKE_PERMISSION = "/etcdserverpb.Auth/RoleRevokePermission", Write, Unary;
+    CAMPAIGN = "/v3electionpb.Election/Campaign", Write, Unary;
+    PROCLAIM = "/v3electionpb.Election/Proclaim", Write, Unary;
+    LEADER = "/v3electionpb.Election/Leader", Read, Unary;
+    OBSERVE = "/v3electionpb.Election/Observe", Read, ServerStream;
+    RESIGN = "/v3electionpb.Election/Resign", Write, Unary;
+    LOCK = "/v3lockpb.Lock/Lock", Write, Unary;
+    UNLOCK = "/v3lockpb.Lock/Unlock", Write, Unary;
+    HEALTH_CHECK = "/grpc.health.v1.Health/Check", Read, Unary;
+    HEALTH_WATCH = "/grpc.health.v1.Health/Watch", Read, ServerStream;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rpc_of_the_schema_is_here() {
+        let facts = include_str!("../tests/data/etcd-rpcs.tsv");
+        let known: Vec<_> =
+            facts.lines().skip(1).map(|l| l.split('\t').collect::<Vec<_>>()).collect();
+        for row in &known {
+            let method =
+                ALL.iter().find(|m| m.path == row[0]).unwrap_or_else(|| panic!("{}", row[0]));
+            let shape = match row[1] {
+                "unary" => Shape::Unary,
+                "server-stream" => Shape::ServerStream,
+                "bidi" => Shape::Bidi,
+                other => panic!("{other}"),
+            };
+            assert_eq!(method.shape, shape, "{}", method.path);
+        }
+        assert_eq!(ALL.len(), known.len() + 2, "grpc.health.v1 has two methods");
+    }
+
+    // R16: what Go calls non-repeatable is never a read here, but for what changes nothing.
+    #[test]
+    fn writes_are_writes() {
+        for method in [&PUT, &DELETE_RANGE, &TXN, &COMPACT, &LEASE_GRANT, &MOVE_LEADER, &MEMBER_ADD]
+        {
+            assert_eq!(method.effect, Effect::Write, "{}", method.path);
+        }
+    }
+}

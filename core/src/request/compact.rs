@@ -1,0 +1,50 @@
+//! Compacting the history.
+
+use super::{Limits, Operation, header};
+use crate::error::Error;
+use etcd3_proto::etcdserverpb::{CompactionRequest, CompactionResponse, ResponseHeader};
+
+/// A compaction of the history: `etcdserverpb.KV/Compact`.
+///
+/// Drops all that is older than the revision; the revision itself stays readable (K16). The server
+/// answers `FutureRev` above its current revision, `Compacted` at or below the revision of the last
+/// compaction (K28), which is also what a compaction after one of *unknown* outcome may be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compact {
+    request: CompactionRequest,
+}
+
+/// Compacts the history up to this revision.
+#[must_use]
+pub fn compact(revision: i64) -> Compact {
+    Compact { request: CompactionRequest { revision, physical: false } }
+}
+
+impl Compact {
+    /// Waits until the member that answers has removed the data from its disk.
+    #[must_use]
+    pub fn physical(mut self) -> Self {
+        self.request.physical = true;
+        self
+    }
+}
+
+/// The answer to a [`Compact`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CompactResponse {
+    /// Which cluster and member answered.
+    pub header: ResponseHeader,
+}
+
+impl Operation for Compact {
+    type Request = CompactionRequest;
+    type Response = CompactResponse;
+
+    fn request(&mut self, _: &Limits) -> Result<&CompactionRequest, Error> {
+        Ok(&self.request)
+    }
+
+    fn response(self, answer: CompactionResponse) -> Result<CompactResponse, Error> {
+        Ok(CompactResponse { header: header(answer.header) })
+    }
+}

@@ -1,0 +1,207 @@
+//! Reading keys.
+
+use super::{Limits, Operation, header};
+use crate::KeyRange;
+use crate::error::Error;
+use etcd3_proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader, range_request};
+use etcd3_proto::mvccpb::KeyValue;
+
+/// What a sorted answer is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum SortTarget {
+    /// The key, in byte order.
+    #[default]
+    Key,
+    /// The number of changes since the key was created.
+    Version,
+    /// The revision that created the key.
+    Create,
+    /// The revision that last changed the key.
+    Mod,
+    /// The value, in byte order.
+    Value,
+}
+
+/// Which way an answer is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum SortOrder {
+    /// As the server has it: by key, or ascending when another target is named.
+    #[default]
+    None,
+    /// Lowest first.
+    Ascend,
+    /// Highest first.
+    Descend,
+}
+
+/// A read of one key or a range of keys: `etcdserverpb.KV/Range`.
+///
+/// Linearizable unless [`serializable`](Self::serializable): it sees every write that was
+/// acknowledged before it began (K15).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Get {
+    pub(super) request: RangeRequest,
+}
+
+/// Reads one key, or all keys of a range.
+pub fn get(range: impl Into<KeyRange>) -> Get {
+    let (key, range_end) = range.into().into_parts();
+    Get { request: RangeRequest { key, range_end, ..RangeRequest::default() } }
+}
+
+impl Get {
+    /// Reads at this revision instead of the current one; 0 is the current one (K16).
+    ///
+    /// The server answers `FutureRev` above its current revision, `Compacted` below the revision
+    /// of the last compaction.
+    #[must_use]
+    pub fn revision(mut self, revision: i64) -> Self {
+        self.request.revision = revision;
+        self
+    }
+
+    /// Returns at most this many keys; 0 is no limit. `count` still tells of all of them.
+    #[must_use]
+    pub fn limit(mut self, limit: u64) -> Self {
+        self.request.limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// Sorts the answer.
+    ///
+    /// Any other sort than by ascending key makes the server read the whole range before it applies
+    /// the limit. Ascending keys are what it returns anyway and are asked for as no sort (K12).
+    #[must_use]
+    pub fn sort(mut self, target: SortTarget, order: SortOrder) -> Self {
+        let order = match (target, order) {
+            (SortTarget::Key, SortOrder::Ascend) => SortOrder::None,
+            (_, order) => order,
+        };
+        self.request.set_sort_target(match target {
+            SortTarget::Key => range_request::SortTarget::Key,
+            SortTarget::Version => range_request::SortTarget::Version,
+            SortTarget::Create => range_request::SortTarget::Create,
+            SortTarget::Mod => range_request::SortTarget::Mod,
+            SortTarget::Value => range_request::SortTarget::Value,
+        });
+        self.request.set_sort_order(match order {
+            SortOrder::None => range_request::SortOrder::None,
+            SortOrder::Ascend => range_request::SortOrder::Ascend,
+            SortOrder::Descend => range_request::SortOrder::Descend,
+        });
+        self
+    }
+
+    /// Lets the member answer from its own data, without asking the cluster: cheaper, works
+    /// without a quorum, and may be stale (K15).
+    #[must_use]
+    pub fn serializable(mut self) -> Self {
+        self.request.serializable = true;
+        self
+    }
+
+    /// Leaves the values out.
+    #[must_use]
+    pub fn keys_only(mut self) -> Self {
+        self.request.keys_only = true;
+        self
+    }
+
+    /// Returns only the number of keys; outweighs [`keys_only`](Self::keys_only).
+    #[must_use]
+    pub fn count_only(mut self) -> Self {
+        self.request.count_only = true;
+        self
+    }
+
+    /// Leaves out keys last changed before this revision. `count` does not change (K18).
+    #[must_use]
+    pub fn min_mod_revision(mut self, revision: i64) -> Self {
+        self.request.min_mod_revision = revision;
+        self
+    }
+
+    /// Leaves out keys last changed after this revision. `count` does not change (K18).
+    #[must_use]
+    pub fn max_mod_revision(mut self, revision: i64) -> Self {
+        self.request.max_mod_revision = revision;
+        self
+    }
+
+    /// Leaves out keys created before this revision. `count` does not change (K18).
+    #[must_use]
+    pub fn min_create_revision(mut self, revision: i64) -> Self {
+        self.request.min_create_revision = revision;
+        self
+    }
+
+    /// Leaves out keys created after this revision. `count` does not change (K18).
+    #[must_use]
+    pub fn max_create_revision(mut self, revision: i64) -> Self {
+        self.request.max_create_revision = revision;
+        self
+    }
+}
+
+/// The first key to have been created under a prefix, as a read of one key (K14).
+macro_rules! one_of_a_prefix {
+    ($($(#[$doc:meta])* $name:ident = $target:ident, $order:ident;)*) => {
+        impl Get {
+            $($(#[$doc])*
+            #[must_use]
+            pub fn $name(self) -> Self {
+                self.sort(SortTarget::$target, SortOrder::$order).limit(1)
+            })*
+        }
+    };
+}
+
+one_of_a_prefix! {
+    /// Returns only the key of the range that was created first.
+    first_create = Create, Ascend;
+    /// Returns only the key of the range that was created last.
+    last_create = Create, Descend;
+    /// Returns only the lowest key of the range.
+    first_key = Key, Ascend;
+    /// Returns only the highest key of the range.
+    last_key = Key, Descend;
+    /// Returns only the key of the range that was changed longest ago.
+    first_revision = Mod, Ascend;
+    /// Returns only the key of the range that was changed last.
+    last_revision = Mod, Descend;
+}
+
+/// The answer to a [`Get`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GetResponse {
+    /// Which cluster and member answered, at which revision of the store: the current one, whatever
+    /// revision was asked for (K17).
+    pub header: ResponseHeader,
+    /// The keys found.
+    pub kvs: Vec<KeyValue>,
+    /// Whether a limit cut the answer short.
+    pub more: bool,
+    /// How many keys the range holds at that revision, whatever the limit and the revision filters
+    /// left out (K18).
+    pub count: i64,
+}
+
+impl From<RangeResponse> for GetResponse {
+    fn from(answer: RangeResponse) -> Self {
+        let RangeResponse { header: head, kvs, more, count } = answer;
+        Self { header: header(head), kvs, more, count }
+    }
+}
+
+impl Operation for Get {
+    type Request = RangeRequest;
+    type Response = GetResponse;
+
+    fn request(&mut self, _: &Limits) -> Result<&RangeRequest, Error> {
+        Ok(&self.request)
+    }
+
+    fn response(self, answer: RangeResponse) -> Result<GetResponse, Error> {
+        Ok(answer.into())
+    }
+}

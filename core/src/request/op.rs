@@ -1,0 +1,107 @@
+//! Any operation, as a value.
+
+use super::{Delete, DeleteResponse, Get, GetResponse, Put, PutResponse, Txn, TxnResponse};
+use etcd3_proto::etcdserverpb as pb;
+
+/// Any of [`Get`], [`Put`], [`Delete`] and [`Txn`], as a value: to run as it is, or as part of a
+/// transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// A read.
+    Get(Get),
+    /// A write.
+    Put(Put),
+    /// A deletion.
+    Delete(Delete),
+    /// A transaction.
+    Txn(Txn),
+}
+
+/// The answer to an [`Op`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum OpResponse {
+    /// The answer to a read.
+    Get(GetResponse),
+    /// The answer to a write.
+    Put(PutResponse),
+    /// The answer to a deletion.
+    Delete(DeleteResponse),
+    /// The answer to a transaction.
+    Txn(TxnResponse),
+}
+
+macro_rules! variants {
+    ($($name:ident, $response:ident, $as_ref:ident, $into:ident;)*) => {
+        $(impl From<$name> for Op {
+            fn from(op: $name) -> Self {
+                Self::$name(op)
+            }
+        })*
+
+        impl OpResponse {
+            $(#[doc = concat!("The [`", stringify!($response), "`], if this is one.")]
+            #[must_use]
+            pub fn $as_ref(&self) -> Option<&$response> {
+                match self {
+                    Self::$name(response) => Some(response),
+                    _ => None,
+                }
+            }
+
+            #[doc = concat!("Turns into the [`", stringify!($response), "`], if this is one.")]
+            #[must_use]
+            pub fn $into(self) -> Option<$response> {
+                match self {
+                    Self::$name(response) => Some(response),
+                    _ => None,
+                }
+            })*
+        }
+    };
+}
+
+variants! {
+    Get, GetResponse, as_get, into_get;
+    Put, PutResponse, as_put, into_put;
+    Delete, DeleteResponse, as_delete, into_delete;
+}
+
+impl<Stage> From<Txn<Stage>> for Op {
+    fn from(txn: Txn<Stage>) -> Self {
+        Self::Txn(txn.into_whole())
+    }
+}
+
+impl OpResponse {
+    /// The [`TxnResponse`], if this is one.
+    #[must_use]
+    pub fn as_txn(&self) -> Option<&TxnResponse> {
+        match self {
+            Self::Txn(response) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// Turns into the [`TxnResponse`], if this is one.
+    #[must_use]
+    pub fn into_txn(self) -> Option<TxnResponse> {
+        match self {
+            Self::Txn(response) => Some(response),
+            _ => None,
+        }
+    }
+}
+
+impl Op {
+    /// The operation as part of a transaction.
+    pub(super) fn into_message(self) -> pb::RequestOp {
+        use pb::request_op::Request;
+        let request = match self {
+            Self::Get(get) => Request::RequestRange(get.request),
+            Self::Put(put) => Request::RequestPut(put.request),
+            Self::Delete(delete) => Request::RequestDeleteRange(delete.request),
+            Self::Txn(txn) => Request::RequestTxn(txn.into_message()),
+        };
+        pb::RequestOp { request: Some(request) }
+    }
+}

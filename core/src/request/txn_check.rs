@@ -1,0 +1,166 @@
+//! What no server would take in a transaction, found before it is sent (K31–K33).
+//!
+//! The rules are those of the server, and so is their order, since the error depends on it. Where a
+//! server is more lenient than one would expect (a key put by one nested transaction and deleted
+//! by a later one), so is this.
+
+use crate::error::Error;
+use crate::outcome::Outcome;
+use crate::server_error::ServerError;
+use crate::status::Status;
+use bytes::Bytes;
+use etcd3_proto::etcdserverpb::{DeleteRangeRequest, RequestOp, TxnRequest, request_op::Request};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Checks a transaction. Recursion is bounded by the nesting limit, which was checked before.
+pub(super) fn check(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
+    check_count(txn, max_ops)?;
+    check_branch(&txn.success)?;
+    check_branch(&txn.failure)?;
+    Ok(())
+}
+
+/// The error that a server would have answered; nothing was sent, though.
+fn refusal(error: ServerError) -> Error {
+    Error::from_status(Status::new(error.code(), error.text()), Outcome::NotSent)
+}
+
+/// Each level may have what its parent leaves of the limit (K31).
+fn check_count(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
+    let most = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
+    let Some(left) = max_ops.checked_sub(most) else {
+        return Err(refusal(ServerError::TooManyOps));
+    };
+    for op in txn.success.iter().chain(&txn.failure) {
+        if let Some(Request::RequestTxn(nested)) = &op.request {
+            check_count(nested, left)?;
+        }
+    }
+    Ok(())
+}
+
+type Puts = BTreeSet<Bytes>;
+
+/// Finds a key that one branch would write twice (K32), and returns all that the branch writes.
+fn check_branch(ops: &[RequestOp]) -> Result<(Puts, Intervals), Error> {
+    let mut deletes = Intervals::default();
+    for op in ops {
+        if let Some(Request::RequestDeleteRange(delete)) = &op.request {
+            deletes.insert(delete);
+        }
+    }
+    let mut puts = Puts::new();
+    for op in ops {
+        if let Some(Request::RequestTxn(nested)) = &op.request {
+            let (then_puts, then_deletes) = check_branch(&nested.success)?;
+            let (else_puts, else_deletes) = check_branch(&nested.failure)?;
+            // Only one of the two branches runs, so they may both write a key.
+            let nested_puts: Puts = then_puts.union(&else_puts).cloned().collect();
+            for key in nested_puts {
+                add_put(&mut puts, &deletes, key)?;
+            }
+            deletes.merge(then_deletes);
+            deletes.merge(else_deletes);
+        }
+    }
+    for op in ops {
+        if let Some(Request::RequestPut(put)) = &op.request {
+            add_put(&mut puts, &deletes, put.key.clone())?;
+        }
+    }
+    Ok((puts, deletes))
+}
+
+fn add_put(puts: &mut Puts, deletes: &Intervals, key: Bytes) -> Result<(), Error> {
+    if deletes.contain(&key) || !puts.insert(key) {
+        return Err(refusal(ServerError::DuplicateKey));
+    }
+    Ok(())
+}
+
+/// A set of keys, as disjoint half-open intervals: start to end, `None` for an open end.
+#[derive(Debug, Default)]
+struct Intervals(BTreeMap<Bytes, Option<Bytes>>);
+
+impl Intervals {
+    fn insert(&mut self, delete: &DeleteRangeRequest) {
+        let start = delete.key.clone();
+        match &delete.range_end[..] {
+            [] => {
+                let next = [&start[..], &[0]].concat();
+                self.add(start, Some(next.into()));
+            }
+            [0] => self.add(start, None),
+            end if end > &start[..] => self.add(start, Some(delete.range_end.clone())),
+            _ => {}
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (start, end) in other.0 {
+            self.add(start, end);
+        }
+    }
+
+    /// Adds one interval, joined with those that it overlaps.
+    fn add(&mut self, mut start: Bytes, mut end: Option<Bytes>) {
+        while let Some((other_start, other_end)) = self.last_up_to(end.as_ref()) {
+            if other_end.as_ref().is_some_and(|other_end| *other_end < start) {
+                break;
+            }
+            self.0.remove(&other_start);
+            start = start.min(other_start);
+            end = end.zip(other_end).map(|(a, b)| a.max(b));
+        }
+        self.0.insert(start, end);
+    }
+
+    /// The last interval that begins at or before `end`.
+    fn last_up_to(&self, end: Option<&Bytes>) -> Option<(Bytes, Option<Bytes>)> {
+        let last = match end {
+            Some(end) => self.0.range(..=end.clone()).next_back(),
+            None => self.0.iter().next_back(),
+        };
+        last.map(|(start, end)| (start.clone(), end.clone()))
+    }
+
+    fn contain(&self, key: &Bytes) -> bool {
+        let before = self.0.range(..=key.clone()).next_back();
+        before.is_some_and(|(_, end)| end.as_ref().is_none_or(|end| key < end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn intervals_agree_with_a_plain_list() {
+        let key = |n: u64| Bytes::from(vec![u8::try_from(n).unwrap()]);
+        for seed in 0..500 {
+            let mut rng = Rng::new(seed);
+            let mut intervals = Intervals::default();
+            let mut list = Vec::new();
+            for _ in 0..rng.below(8) {
+                let range_end = match rng.below(6) {
+                    0 => Bytes::new(),
+                    1 if rng.below(4) == 0 => Bytes::from_static(&[0]),
+                    _ => key(1 + rng.below(40)),
+                };
+                let delete =
+                    DeleteRangeRequest { key: key(1 + rng.below(40)), range_end, prev_kv: false };
+                intervals.insert(&delete);
+                list.push(delete);
+            }
+            for n in 1..45 {
+                let inside = list.iter().any(|d| match &d.range_end[..] {
+                    [] => d.key == key(n),
+                    [0] => key(n) >= d.key,
+                    end => key(n) >= d.key && &key(n)[..] < end,
+                });
+                assert_eq!(intervals.contain(&key(n)), inside, "seed {seed}, key {n}");
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Which failure may be tried again, and what it means for the request: one table (R40–R44).
+//!
+//! | failure | outcome | read, idempotent write | write |
+//! |---|---|---|---|
+//! | never left, or declared unprocessed | not sent | again | again |
+//! | "no leader" to a call that asked for a leader | rejected | again | again |
+//! | "rpc not supported for learner" | rejected | again | again |
+//! | "too many requests" | rejected | again, later | again, later |
+//! | stale token, old auth revision, no user | rejected | with a new token | with a new token |
+//! | other refusals | rejected | final | final |
+//! | connection lost, timed out, stopped, leader changed, … | unknown | again | **final** |
+//! | storage quota used up, data lost, answer over the limit | unknown | final | **final** |
+
+use crate::method::Effect;
+use crate::outcome::Outcome;
+use crate::server_error::ServerError;
+use crate::status::{Code, Status};
+
+/// How one attempt of a call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure<'a> {
+    /// The request did not leave, or the peer declared it unprocessed.
+    NotSent,
+    /// The connection or the stream broke after the request was handed over.
+    Lost,
+    /// The answer broke the rules of gRPC.
+    Malformed,
+    /// The answer was over the receive limit.
+    TooLarge,
+    /// The server answered with a status other than OK.
+    Status {
+        /// That status.
+        status: &'a Status,
+        /// Whether the call asked to be refused by a member without a leader.
+        require_leader: bool,
+    },
+}
+
+/// What may be done about a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cure {
+    /// Nothing: the failure is the result of the call.
+    None,
+    /// Try again, on another endpoint if there is one.
+    Again,
+    /// Try again, but only after a wait.
+    Later,
+    /// Try again with a newer token.
+    NewToken,
+}
+
+/// The verdict on one failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Verdict {
+    /// What may have become of this attempt.
+    pub outcome: Outcome,
+    /// What may be done about it.
+    pub cure: Cure,
+}
+
+/// Judges one failed attempt of a call with this effect.
+#[must_use]
+pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
+    let repeatable = effect != Effect::Write;
+    let again_if_repeatable = if repeatable { Cure::Again } else { Cure::None };
+    let (outcome, cure) = match failure {
+        Failure::NotSent => (Outcome::NotSent, Cure::Again),
+        Failure::Lost | Failure::Malformed => (Outcome::Unknown, again_if_repeatable),
+        Failure::TooLarge => (Outcome::Unknown, Cure::None),
+        Failure::Status { status, require_leader } => {
+            let error = ServerError::from_status(status);
+            match outcome(status.code, error, require_leader) {
+                Outcome::Unknown
+                    if may_pass(status.code) && error != Some(ServerError::NoSpace) =>
+                {
+                    (Outcome::Unknown, again_if_repeatable)
+                }
+                Outcome::Unknown => (Outcome::Unknown, Cure::None),
+                answered => (answered, cure_of_refusal(error)),
+            }
+        }
+    };
+    Verdict { outcome, cure }
+}
+
+/// What a status says about the request; whatever is not listed is unknown.
+fn outcome(wire: Code, error: Option<ServerError>, require_leader: bool) -> Outcome {
+    match error {
+        Some(ServerError::NoLeader) if require_leader => Outcome::Rejected,
+        Some(ServerError::NoSpace) => Outcome::Unknown,
+        Some(ServerError::TooManyRequests | ServerError::RequestTooLarge) => Outcome::Rejected,
+        Some(known) => outcome_of_code(known.code()),
+        None => outcome_of_code(wire),
+    }
+}
+
+fn outcome_of_code(code: Code) -> Outcome {
+    match code {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unauthenticated => Outcome::Rejected,
+        Code::Ok
+        | Code::Canceled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => Outcome::Unknown,
+    }
+}
+
+/// Whether another try of a read may well fare better.
+const fn may_pass(code: Code) -> bool {
+    !matches!(code, Code::DataLoss | Code::ResourceExhausted)
+}
+
+const fn cure_of_refusal(error: Option<ServerError>) -> Cure {
+    match error {
+        Some(ServerError::NoLeader | ServerError::NotSupportedForLearner) => Cure::Again,
+        Some(ServerError::TooManyRequests) => Cure::Later,
+        Some(
+            ServerError::InvalidAuthToken | ServerError::AuthOldRevision | ServerError::UserEmpty,
+        ) => Cure::NewToken,
+        _ => Cure::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server_error::ServerError as E;
+
+    const REJECTED: Outcome = Outcome::Rejected;
+    const UNKNOWN: Outcome = Outcome::Unknown;
+
+    fn judge(effect: Effect, status: &Status, require_leader: bool) -> (Outcome, Cure) {
+        let verdict = decide(effect, Failure::Status { status, require_leader });
+        (verdict.outcome, verdict.cure)
+    }
+
+    /// (outcome, cure for reads and idempotent writes, cure for writes)
+    fn row(status: &Status, require_leader: bool) -> (Outcome, Cure, Cure) {
+        let (outcome, read) = judge(Effect::Read, status, require_leader);
+        assert_eq!(judge(Effect::IdempotentWrite, status, require_leader), (outcome, read));
+        let (write_outcome, write) = judge(Effect::Write, status, require_leader);
+        assert_eq!(outcome, write_outcome, "one outcome whatever the effect");
+        (outcome, read, write)
+    }
+
+    // R40, R41, R42: failures without a status.
+    #[test]
+    fn transport_failures() {
+        let table = [
+            (Failure::NotSent, Outcome::NotSent, Cure::Again, Cure::Again),
+            (Failure::Lost, UNKNOWN, Cure::Again, Cure::None),
+            (Failure::Malformed, UNKNOWN, Cure::Again, Cure::None),
+            (Failure::TooLarge, UNKNOWN, Cure::None, Cure::None),
+        ];
+        for (failure, outcome, read, write) in table {
+            assert_eq!(decide(Effect::Read, failure), Verdict { outcome, cure: read });
+            assert_eq!(decide(Effect::IdempotentWrite, failure), Verdict { outcome, cure: read });
+            assert_eq!(decide(Effect::Write, failure), Verdict { outcome, cure: write });
+        }
+    }
+
+    // I-R2: every code without a known text; R3: CANCELED and DEADLINE_EXCEEDED never re-send a write.
+    #[test]
+    fn every_code() {
+        for code in Code::ALL {
+            let (outcome, read, write) = row(&Status::new(code, "something else"), false);
+            assert_eq!(write, Cure::None, "{code:?}: a write is final");
+            match code.number() {
+                3 | 5 | 6 | 7 | 9 | 11 | 12 | 16 => {
+                    assert_eq!((outcome, read), (REJECTED, Cure::None))
+                }
+                8 | 15 => assert_eq!((outcome, read), (UNKNOWN, Cure::None)),
+                _ => assert_eq!((outcome, read), (UNKNOWN, Cure::Again), "{code:?}"),
+            }
+        }
+    }
+
+    // R41–R44, I-R6, E10.x: every known error, under the code of the table and under a wrong one.
+    #[test]
+    fn every_server_error() {
+        for &error in E::ALL {
+            let expected = match error {
+                E::NotSupportedForLearner => (REJECTED, Cure::Again, Cure::Again),
+                E::TooManyRequests => (REJECTED, Cure::Later, Cure::Later),
+                E::InvalidAuthToken | E::AuthOldRevision | E::UserEmpty => {
+                    (REJECTED, Cure::NewToken, Cure::NewToken)
+                }
+                E::NoSpace | E::Corrupt => (UNKNOWN, Cure::None, Cure::None),
+                E::NoLeader
+                | E::LeaderChanged
+                | E::Stopped
+                | E::Timeout
+                | E::TimeoutDueToLeaderFail
+                | E::TimeoutDueToConnectionLost
+                | E::TimeoutWaitAppliedIndex
+                | E::Unhealthy
+                | E::Canceled
+                | E::WatchCanceled
+                | E::DeadlineExceeded => (UNKNOWN, Cure::Again, Cure::None),
+                _ => (REJECTED, Cure::None, Cure::None),
+            };
+            assert_eq!(row(&Status::new(error.code(), error.text()), false), expected, "{error:?}");
+        }
+    }
+
+    // E4, E5: a wrong code on the wire does not change the verdict on a refusal.
+    #[test]
+    fn the_text_outweighs_the_code() {
+        for error in [E::TooManyRequests, E::MemberNotEnoughStarted, E::PermissionDenied] {
+            let right = row(&Status::new(error.code(), error.text()), false);
+            assert_eq!(row(&Status::new(Code::Unknown, error.text()), false), right, "{error:?}");
+        }
+        let learner = Status::new(Code::Unavailable, E::NotSupportedForLearner.text());
+        assert_eq!(row(&learner, false), (REJECTED, Cure::Again, Cure::Again));
+    }
+
+    // R41, W18: "no leader" is raised before anything is proposed only where the call asked for it.
+    #[test]
+    fn no_leader_depends_on_what_was_asked() {
+        let status = Status::new(Code::Unavailable, E::NoLeader.text());
+        assert_eq!(row(&status, true), (REJECTED, Cure::Again, Cure::Again));
+        assert_eq!(row(&status, false), (UNKNOWN, Cure::Again, Cure::None));
+    }
+}

@@ -1,0 +1,186 @@
+//! Which message goes with which unary method.
+//!
+//! The typed requests of [`request`](crate::request) are built on this; it also lets a program call
+//! any method of the API with its messages as they are on the wire.
+
+use crate::error::Error;
+use crate::method::{self, Effect, Method};
+use etcd3_proto::{etcdserverpb as pb, health, v3electionpb, v3lockpb};
+
+/// A request message of a unary method.
+pub trait UnaryRequest: prost::Message {
+    /// The message that answers it.
+    type Response: prost::Message + Default;
+
+    /// The method that takes it.
+    const METHOD: &'static Method;
+
+    /// What this request may do to the store.
+    fn effect(&self) -> Effect {
+        Self::METHOD.effect
+    }
+
+    /// Refuses what must never leave the client: values that are known to crash servers.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest), outcome not sent.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl UnaryRequest for pb::RangeRequest {
+    type Response = pb::RangeResponse;
+    const METHOD: &'static Method = &method::RANGE;
+
+    fn check(&self) -> Result<(), Error> {
+        check_range(self)
+    }
+}
+
+impl UnaryRequest for pb::TxnRequest {
+    type Response = pb::TxnResponse;
+    const METHOD: &'static Method = &method::TXN;
+
+    fn effect(&self) -> Effect {
+        if is_read_only(self) { Effect::Read } else { Effect::Write }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        // A list of what is yet to be checked instead of recursion: depth is the caller's.
+        let mut pending = vec![self];
+        while let Some(txn) = pending.pop() {
+            for op in txn.success.iter().chain(&txn.failure) {
+                match &op.request {
+                    Some(pb::request_op::Request::RequestRange(range)) => check_range(range)?,
+                    Some(pb::request_op::Request::RequestTxn(nested)) => pending.push(nested),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Servers before 3.6 crash on sort options that they do not know (CFG-057, K13).
+fn check_range(range: &pb::RangeRequest) -> Result<(), Error> {
+    let known = pb::range_request::SortTarget::try_from(range.sort_target).is_ok()
+        && pb::range_request::SortOrder::try_from(range.sort_order).is_ok();
+    if known {
+        return Ok(());
+    }
+    let (target, order) = (range.sort_target, range.sort_order);
+    Err(Error::invalid_request(format!("unknown sort target {target} or order {order}")))
+}
+
+/// Whether nothing in the transaction writes, in either branch, at any depth (I-R3).
+fn is_read_only(txn: &pb::TxnRequest) -> bool {
+    let mut pending = vec![txn];
+    while let Some(txn) = pending.pop() {
+        for op in txn.success.iter().chain(&txn.failure) {
+            match &op.request {
+                Some(pb::request_op::Request::RequestRange(_)) => {}
+                Some(pb::request_op::Request::RequestTxn(nested)) => pending.push(nested),
+                Some(
+                    pb::request_op::Request::RequestPut(_)
+                    | pb::request_op::Request::RequestDeleteRange(_),
+                )
+                | None => return false,
+            }
+        }
+    }
+    true
+}
+
+macro_rules! unary {
+    ($($package:ident::$request:ident => $response:ident = $method:ident;)*) => {
+        $(impl UnaryRequest for $package::$request {
+            type Response = $package::$response;
+            const METHOD: &'static Method = &method::$method;
+        })*
+    };
+}
+
+unary! {
+    pb::PutRequest => PutResponse = PUT;
+    pb::DeleteRangeRequest => DeleteRangeResponse = DELETE_RANGE;
+    pb::CompactionRequest => CompactionResponse = COMPACT;
+    pb::LeaseGrantRequest => LeaseGrantResponse = LEASE_GRANT;
+    pb::LeaseRevokeRequest => LeaseRevokeResponse = LEASE_REVOKE;
+    pb::LeaseTimeToLiveRequest => LeaseTimeToLiveResponse = LEASE_TIME_TO_LIVE;
+    pb::LeaseLeasesRequest => LeaseLeasesResponse = LEASE_LEASES;
+    pb::MemberAddRequest => MemberAddResponse = MEMBER_ADD;
+    pb::MemberRemoveRequest => MemberRemoveResponse = MEMBER_REMOVE;
+    pb::MemberUpdateRequest => MemberUpdateResponse = MEMBER_UPDATE;
+    pb::MemberListRequest => MemberListResponse = MEMBER_LIST;
+    pb::MemberPromoteRequest => MemberPromoteResponse = MEMBER_PROMOTE;
+    pb::AlarmRequest => AlarmResponse = ALARM;
+    pb::StatusRequest => StatusResponse = STATUS;
+    pb::DefragmentRequest => DefragmentResponse = DEFRAGMENT;
+    pb::HashRequest => HashResponse = HASH;
+    pb::HashKvRequest => HashKvResponse = HASH_KV;
+    pb::MoveLeaderRequest => MoveLeaderResponse = MOVE_LEADER;
+    pb::DowngradeRequest => DowngradeResponse = DOWNGRADE;
+    pb::AuthEnableRequest => AuthEnableResponse = AUTH_ENABLE;
+    pb::AuthDisableRequest => AuthDisableResponse = AUTH_DISABLE;
+    pb::AuthStatusRequest => AuthStatusResponse = AUTH_STATUS;
+    pb::AuthenticateRequest => AuthenticateResponse = AUTHENTICATE;
+    pb::AuthUserAddRequest => AuthUserAddResponse = USER_ADD;
+    pb::AuthUserGetRequest => AuthUserGetResponse = USER_GET;
+    pb::AuthUserListRequest => AuthUserListResponse = USER_LIST;
+    pb::AuthUserDeleteRequest => AuthUserDeleteResponse = USER_DELETE;
+    pb::AuthUserChangePasswordRequest => AuthUserChangePasswordResponse = USER_CHANGE_PASSWORD;
+    pb::AuthUserGrantRoleRequest => AuthUserGrantRoleResponse = USER_GRANT_ROLE;
+    pb::AuthUserRevokeRoleRequest => AuthUserRevokeRoleResponse = USER_REVOKE_ROLE;
+    pb::AuthRoleAddRequest => AuthRoleAddResponse = ROLE_ADD;
+    pb::AuthRoleGetRequest => AuthRoleGetResponse = ROLE_GET;
+    pb::AuthRoleListRequest => AuthRoleListResponse = ROLE_LIST;
+    pb::AuthRoleDeleteRequest => AuthRoleDeleteResponse = ROLE_DELETE;
+    pb::AuthRoleGrantPermissionRequest => AuthRoleGrantPermissionResponse = ROLE_GRANT_PERMISSION;
+    pb::AuthRoleRevokePermissionRequest => AuthRoleRevokePermissionResponse = ROLE_REVOKE_PERMISSION;
+    v3electionpb::CampaignRequest => CampaignResponse = CAMPAIGN;
+    v3electionpb::ProclaimRequest => ProclaimResponse = PROCLAIM;
+    v3electionpb::LeaderRequest => LeaderResponse = LEADER;
+    v3electionpb::ResignRequest => ResignResponse = RESIGN;
+    v3lockpb::LockRequest => LockResponse = LOCK;
+    v3lockpb::UnlockRequest => UnlockResponse = UNLOCK;
+    health::HealthCheckRequest => HealthCheckResponse = HEALTH_CHECK;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    // CFG-057
+    #[test]
+    fn sort_options_that_crash_servers_never_leave() {
+        let bad = [(5, 0), (100, 1), (-1, 0), (0, 3), (0, 200), (0, -1)];
+        for (sort_target, sort_order) in bad {
+            let range = pb::RangeRequest { sort_target, sort_order, ..Default::default() };
+            assert_eq!(range.check().unwrap_err().kind(), ErrorKind::InvalidRequest);
+            let op = pb::request_op::Request::RequestRange(range);
+            let inner = pb::TxnRequest {
+                failure: vec![pb::RequestOp { request: Some(op) }],
+                ..Default::default()
+            };
+            let op = pb::request_op::Request::RequestTxn(inner);
+            let outer = pb::TxnRequest {
+                success: vec![pb::RequestOp { request: Some(op) }],
+                ..Default::default()
+            };
+            assert_eq!(outer.check().unwrap_err().kind(), ErrorKind::InvalidRequest);
+        }
+        for target in 0..5 {
+            for order in 0..3 {
+                let range = pb::RangeRequest {
+                    sort_target: target,
+                    sort_order: order,
+                    ..Default::default()
+                };
+                assert!(range.check().is_ok());
+            }
+        }
+    }
+}

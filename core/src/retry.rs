@@ -178,7 +178,7 @@ mod tests {
             assert_eq!(write, Cure::None, "{code:?}: a write is final");
             match code.number() {
                 3 | 5 | 6 | 7 | 9 | 11 | 12 | 16 => {
-                    assert_eq!((outcome, read), (REJECTED, Cure::None))
+                    assert_eq!((outcome, read), (REJECTED, Cure::None));
                 }
                 8 | 15 => assert_eq!((outcome, read), (UNKNOWN, Cure::None)),
                 _ => assert_eq!((outcome, read), (UNKNOWN, Cure::Again), "{code:?}"),

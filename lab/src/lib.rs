@@ -1,2 +1,52 @@
-//! Skeleton.
+//! Real etcd servers, clusters and faulty networks, for tests and demos.
+//!
+//! Everything here is synchronous, needs neither root nor a container, and stays on the loopback
+//! interface with ports chosen at run time.
+//!
+//! - [`etcd::fetch`] finds etcd binaries; [`etcd::any`] finds just one.
+//! - [`Server`] is one etcd; [`Cluster`] is several. Both end with the process that started them,
+//!   however it ends, and leave no file behind.
+//! - [`Bridge`] is a TCP proxy that loses, holds or swallows connections between a client and a
+//!   server. [`Cluster::partition`] does the same between members.
+//!
+//! ```no_run
+//! let fetched = etcd3_lab::etcd::fetch();
+//! for binary in &fetched.binaries {
+//!     let server = etcd3_lab::Server::builder().version(binary).start()?;
+//!     server.put("greeting", "hello")?;
+//!     println!("{} answers at {}", binary.version, server.client_url());
+//! }
+//! # Ok::<(), etcd3_lab::Error>(())
+//! ```
+//!
+//! Finding out which process owns a socket needs Linux's `/proc`. Elsewhere the check that an
+//! answer comes from the lab's own process is left out, and partitions are refused with an error.
 #![forbid(unsafe_code)]
+
+mod bridge;
+mod builder;
+mod cluster;
+pub mod command;
+mod error;
+pub mod etcd;
+mod gateway;
+mod guard;
+pub mod http;
+mod member;
+mod peers;
+mod ports;
+mod proc;
+mod relay;
+mod server;
+mod wait;
+
+pub use bridge::{Bridge, Connections};
+pub use builder::{ClusterBuilder, ServerBuilder};
+pub use cluster::Cluster;
+pub use error::{Error, Result};
+pub use gateway::Status;
+pub use guard::Signal;
+pub use member::Member;
+pub use ports::Ports;
+pub use server::Server;
+pub use wait::until;

@@ -7,7 +7,7 @@
 //!      │     Lost(NotSent), cure    │                │  End, Lost: cure
 //!      └────────────────────────────┴────────────────┘
 //!
-//!   any state ── End with a message, a failure without a cure, or the deadline ──► Done
+//!   any state ── End with a message, a failure without a cure, the deadline, Closed ──► Done
 //! ```
 //!
 //! `Waiting` waits for its backoff to pass, `Routing` for a connection, `Flying` for the answer.
@@ -91,6 +91,8 @@ pub enum Input {
     End(Option<HeaderMap>),
     /// The attempt is lost; the driver has dropped its stream.
     Lost(Lost),
+    /// The client was closed, so that no attempt can follow.
+    Closed,
 }
 
 /// What the driver is to do.
@@ -235,6 +237,11 @@ impl Call {
         self.state = State::Done(Some(result.map_err(complete)));
     }
 
+    fn close(&mut self, outcome: Outcome) {
+        let last = self.last_error.take().map(Cause::new);
+        self.finish(Err(Error::new(ErrorKind::Closed).with_outcome(outcome).with_cause(last)));
+    }
+
     fn time_out(&mut self) {
         let timeout = |phase, outcome: Outcome, last: Option<Error>| {
             Error::new(ErrorKind::Timeout(phase))
@@ -342,6 +349,8 @@ impl Machine for Call {
             (State::Flying(Flight { has_head: true, .. }), Input::End(trailers)) => {
                 self.on_end(now, trailers.as_ref());
             }
+            (State::Waiting(_) | State::Routing, Input::Closed) => self.close(self.outcome),
+            (State::Flying(_), Input::Closed) => self.close(Outcome::Unknown),
             _ => self.ignored += 1,
         }
     }

@@ -158,6 +158,17 @@ impl Error {
         Self::new(ErrorKind::InvalidRequest).with_cause(Cause::new(cause))
     }
 
+    /// Makes the error of a request that could not be framed: it is over the limit.
+    #[must_use]
+    pub(crate) fn request_too_large(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLarge { len, limit } => {
+                Self::new(ErrorKind::RequestTooLarge { len, limit })
+            }
+            other => Self::invalid_request(other),
+        }
+    }
+
     /// Sets what may have become of the request.
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Self {

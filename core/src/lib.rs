@@ -42,8 +42,8 @@ pub use key_range::{IntoBytes, KeyRange, all, from_key, key, prefix};
 pub use machine::{Machine, Next};
 pub use outcome::Outcome;
 pub use request::{
-    Compact, Compare, Delete, Get, IgnoreLease, IgnoreValue, Op, OpResponse, Operation, Put,
-    SortOrder, SortTarget, Txn, compact, delete, get, key_exists, key_missing, put, txn,
+    Compact, Compare, Delete, Get, IgnoreLease, IgnoreValue, Limits, Op, OpResponse, Operation,
+    Put, Raw, SortOrder, SortTarget, Txn, compact, delete, get, key_exists, key_missing, put, txn,
 };
 pub use rpc::UnaryRequest;
 pub use server_error::ServerError;

@@ -1,6 +1,6 @@
 //! Compacting the history.
 
-use super::{Limits, Operation, header};
+use super::{Limits, header, operation};
 use crate::error::Error;
 use etcd3_proto::etcdserverpb::{CompactionRequest, CompactionResponse, ResponseHeader};
 
@@ -36,15 +36,24 @@ pub struct CompactResponse {
     pub header: ResponseHeader,
 }
 
-impl Operation for Compact {
-    type Request = CompactionRequest;
-    type Response = CompactResponse;
-
-    fn request(&mut self, _: &Limits) -> Result<&CompactionRequest, Error> {
+impl Compact {
+    /// Checks and completes the message that is sent.
+    ///
+    /// # Errors
+    ///
+    /// What no server would take; outcome not sent.
+    pub fn request(&mut self, _: &Limits) -> Result<&CompactionRequest, Error> {
         Ok(&self.request)
     }
 
-    fn response(self, answer: CompactionResponse) -> Result<CompactResponse, Error> {
+    /// Reads the message that answers it.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
+    pub fn response(self, answer: CompactionResponse) -> Result<CompactResponse, Error> {
         Ok(CompactResponse { header: header(answer.header) })
     }
 }
+
+operation!(Compact, () => CompactResponse);

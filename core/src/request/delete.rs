@@ -1,6 +1,6 @@
 //! Deleting keys.
 
-use super::{Limits, Operation, header};
+use super::{Limits, header, operation};
 use crate::KeyRange;
 use crate::error::Error;
 use etcd3_proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse, ResponseHeader};
@@ -48,15 +48,24 @@ impl From<DeleteRangeResponse> for DeleteResponse {
     }
 }
 
-impl Operation for Delete {
-    type Request = DeleteRangeRequest;
-    type Response = DeleteResponse;
-
-    fn request(&mut self, _: &Limits) -> Result<&DeleteRangeRequest, Error> {
+impl Delete {
+    /// Checks and completes the message that is sent.
+    ///
+    /// # Errors
+    ///
+    /// What no server would take; outcome not sent.
+    pub fn request(&mut self, _: &Limits) -> Result<&DeleteRangeRequest, Error> {
         Ok(&self.request)
     }
 
-    fn response(self, answer: DeleteRangeResponse) -> Result<DeleteResponse, Error> {
+    /// Reads the message that answers it.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
+    pub fn response(self, answer: DeleteRangeResponse) -> Result<DeleteResponse, Error> {
         Ok(answer.into())
     }
 }
+
+operation!(Delete, () => DeleteResponse);

@@ -1,6 +1,6 @@
 //! Reading keys.
 
-use super::{Limits, Operation, header};
+use super::{Limits, header, operation};
 use crate::KeyRange;
 use crate::error::Error;
 use etcd3_proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader, range_request};
@@ -193,15 +193,24 @@ impl From<RangeResponse> for GetResponse {
     }
 }
 
-impl Operation for Get {
-    type Request = RangeRequest;
-    type Response = GetResponse;
-
-    fn request(&mut self, _: &Limits) -> Result<&RangeRequest, Error> {
+impl Get {
+    /// Checks and completes the message that is sent.
+    ///
+    /// # Errors
+    ///
+    /// What no server would take; outcome not sent.
+    pub fn request(&mut self, _: &Limits) -> Result<&RangeRequest, Error> {
         Ok(&self.request)
     }
 
-    fn response(self, answer: RangeResponse) -> Result<GetResponse, Error> {
+    /// Reads the message that answers it.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
+    pub fn response(self, answer: RangeResponse) -> Result<GetResponse, Error> {
         Ok(answer.into())
     }
 }
+
+operation!(Get, () => GetResponse);

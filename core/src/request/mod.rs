@@ -22,8 +22,12 @@ pub use put::{IgnoreLease, IgnoreValue, Put, PutLease, PutResponse, PutValue, pu
 pub use txn::{NESTING_LIMIT, Otherwise, Then, Txn, TxnResponse, When, Whole, txn};
 
 use crate::error::Error;
+use crate::frame;
+use crate::method::{Effect, Method};
 use crate::rpc::UnaryRequest;
+use bytes::Bytes;
 use etcd3_proto::etcdserverpb::ResponseHeader;
+use prost::Message;
 
 /// Limits that a request is checked against before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,38 +35,114 @@ pub struct Limits {
     /// The most compares, or operations of a branch, that one transaction may have: the server's
     /// `--max-txn-ops` (K31). 128 by default.
     pub max_txn_ops: usize,
+    /// The longest message that is sent, in bytes. 2 MiB by default, which is what a server takes
+    /// by default (C41).
+    pub max_request_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_txn_ops: 128 }
+        Self { max_txn_ops: 128, max_request_bytes: 2 << 20 }
     }
 }
 
-/// A typed request: a message to send, and how to read the answer.
+/// A unary request, from its encoding to the reading of its answer.
+///
+/// Implemented by the typed requests, by [`Op`], and for any message of the API by [`Raw`].
 pub trait Operation {
-    /// The message that is sent.
-    type Request: UnaryRequest;
     /// What the caller gets.
     type Response;
 
-    /// Checks and completes the message.
+    /// The method that is called.
+    fn method(&self) -> &'static Method;
+
+    /// What the request may do to the store.
+    fn effect(&self) -> Effect {
+        self.method().effect
+    }
+
+    /// Checks, completes and encodes the message, with its gRPC head.
     ///
     /// # Errors
     ///
-    /// What no server would take; outcome not sent.
-    fn request(&mut self, limits: &Limits) -> Result<&Self::Request, Error>;
+    /// What no server would take, or is over the limits; outcome not sent.
+    fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error>;
 
-    /// Reads the answer.
+    /// Reads the answer, a message without its gRPC head.
     ///
     /// # Errors
     ///
     /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
-    fn response(
-        self,
-        answer: <Self::Request as UnaryRequest>::Response,
-    ) -> Result<Self::Response, Error>;
+    fn decode(self, message: Bytes) -> Result<Self::Response, Error>;
 }
+
+/// A message of the API as it is on the wire; its answer is a message, too.
+///
+/// For what has no typed request. Only values that are known to crash servers are refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Raw<Q>(pub Q);
+
+impl<Q: UnaryRequest> Operation for Raw<Q> {
+    type Response = Q::Response;
+
+    fn method(&self) -> &'static Method {
+        Q::METHOD
+    }
+
+    fn effect(&self) -> Effect {
+        self.0.effect()
+    }
+
+    fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error> {
+        encode(&self.0, limits)
+    }
+
+    fn decode(self, message: Bytes) -> Result<Q::Response, Error> {
+        decode(message)
+    }
+}
+
+fn encode(request: &impl UnaryRequest, limits: &Limits) -> Result<Bytes, Error> {
+    request.check()?;
+    frame::encode(request, limits.max_request_bytes).map_err(Error::request_too_large)
+}
+
+fn decode<S: Message + Default>(message: Bytes) -> Result<S, Error> {
+    S::decode(message).map_err(Error::protocol)
+}
+
+/// Makes an [`Operation`] of a typed request by its `request` and `response` methods.
+macro_rules! operation {
+    ($type:ty, ($($generics:tt)*) => $response:ty) => {
+        impl<$($generics)*> super::Operation for $type {
+            type Response = $response;
+
+            fn method(&self) -> &'static crate::method::Method {
+                use crate::rpc::UnaryRequest;
+                fn method<Q: UnaryRequest>(_: &Q) -> &'static crate::method::Method {
+                    Q::METHOD
+                }
+                method(&self.request)
+            }
+
+            fn effect(&self) -> crate::method::Effect {
+                crate::rpc::UnaryRequest::effect(&self.request)
+            }
+
+            fn encode(
+                &mut self,
+                limits: &super::Limits,
+            ) -> Result<bytes::Bytes, crate::error::Error> {
+                super::encode(self.request(limits)?, limits)
+            }
+
+            fn decode(self, message: bytes::Bytes) -> Result<$response, crate::error::Error> {
+                self.response(super::decode(message)?)
+            }
+        }
+    };
+}
+use operation;
 
 /// Headers are on every answer of a real server; a missing one reads as zeros.
 fn header(header: Option<ResponseHeader>) -> ResponseHeader {

@@ -1,6 +1,10 @@
 //! Any operation, as a value.
 
 use super::{Delete, DeleteResponse, Get, GetResponse, Put, PutResponse, Txn, TxnResponse};
+use super::{Limits, Operation};
+use crate::error::Error;
+use crate::method::{Effect, Method};
+use bytes::Bytes;
 use etcd3_proto::etcdserverpb as pb;
 
 /// Any of [`Get`], [`Put`], [`Delete`] and [`Txn`], as a value: to run as it is, or as part of a
@@ -103,5 +107,42 @@ impl Op {
             Self::Txn(txn) => Request::RequestTxn(txn.into_message()),
         };
         pb::RequestOp { request: Some(request) }
+    }
+}
+
+/// Does the same to whichever operation it is.
+macro_rules! each {
+    ($op:expr, $inner:ident => $result:expr) => {
+        match $op {
+            Op::Get($inner) => $result,
+            Op::Put($inner) => $result,
+            Op::Delete($inner) => $result,
+            Op::Txn($inner) => $result,
+        }
+    };
+}
+
+impl Operation for Op {
+    type Response = OpResponse;
+
+    fn method(&self) -> &'static Method {
+        each!(self, op => op.method())
+    }
+
+    fn effect(&self) -> Effect {
+        each!(self, op => Operation::effect(op))
+    }
+
+    fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error> {
+        each!(self, op => op.encode(limits))
+    }
+
+    fn decode(self, message: Bytes) -> Result<OpResponse, Error> {
+        Ok(match self {
+            Self::Get(get) => OpResponse::Get(get.decode(message)?),
+            Self::Put(put) => OpResponse::Put(put.decode(message)?),
+            Self::Delete(delete) => OpResponse::Delete(delete.decode(message)?),
+            Self::Txn(txn) => OpResponse::Txn(txn.decode(message)?),
+        })
     }
 }

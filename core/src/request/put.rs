@@ -1,6 +1,6 @@
 //! Writing a key.
 
-use super::{Limits, Operation, header};
+use super::{Limits, header, operation};
 use crate::IntoBytes;
 use crate::error::Error;
 use bytes::Bytes;
@@ -103,18 +103,27 @@ impl From<etcd3_proto::etcdserverpb::PutResponse> for PutResponse {
     }
 }
 
-impl Operation for Put {
-    type Request = PutRequest;
-    type Response = PutResponse;
-
-    fn request(&mut self, _: &Limits) -> Result<&PutRequest, Error> {
+impl Put {
+    /// Checks and completes the message that is sent.
+    ///
+    /// # Errors
+    ///
+    /// What no server would take; outcome not sent.
+    pub fn request(&mut self, _: &Limits) -> Result<&PutRequest, Error> {
         Ok(&self.request)
     }
 
-    fn response(
+    /// Reads the message that answers it.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
+    pub fn response(
         self,
         answer: etcd3_proto::etcdserverpb::PutResponse,
     ) -> Result<PutResponse, Error> {
         Ok(answer.into())
     }
 }
+
+operation!(Put, () => PutResponse);

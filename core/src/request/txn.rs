@@ -1,7 +1,7 @@
 //! Transactions: conditions, and what to do when they hold or not (K30–K38).
 
 use super::txn_check;
-use super::{GetResponse, Limits, Op, OpResponse, Operation, header};
+use super::{GetResponse, Limits, Op, OpResponse, header, operation};
 use crate::error::Error;
 use crate::method::Effect;
 use crate::request::Compare;
@@ -39,10 +39,10 @@ pub const NESTING_LIMIT: u32 = 32;
 /// been executed whole or not at all, never in part.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Txn<Stage = Whole> {
-    message: TxnRequest,
+    request: TxnRequest,
     /// How many transactions lie in one another here, this one included.
     depth: u32,
-    /// Whether [`Operation::request`] added a read that the caller must not see.
+    /// Whether [`Txn::request`] added a read that the caller must not see.
     barrier: bool,
     stage: PhantomData<fn() -> Stage>,
 }
@@ -67,14 +67,14 @@ pub enum Whole {}
 /// Begins a transaction.
 #[must_use]
 pub fn txn() -> Txn<When> {
-    Txn { message: TxnRequest::default(), depth: 1, barrier: false, stage: PhantomData }
+    Txn { request: TxnRequest::default(), depth: 1, barrier: false, stage: PhantomData }
 }
 
 impl Txn<When> {
     /// Sets the conditions; all of them must hold.
     #[must_use]
     pub fn when(mut self, compares: impl IntoIterator<Item = Compare>) -> Txn<Then> {
-        self.message.compare = compares.into_iter().map(|compare| compare.message).collect();
+        self.request.compare = compares.into_iter().map(|compare| compare.message).collect();
         self.at()
     }
 
@@ -95,7 +95,7 @@ impl Txn<Then> {
     /// Sets what to do if the conditions hold.
     #[must_use]
     pub fn then<O: Into<Op>>(mut self, ops: impl IntoIterator<Item = O>) -> Txn<Otherwise> {
-        self.message.success = self.take_in(ops);
+        self.request.success = self.take_in(ops);
         self.at()
     }
 
@@ -110,7 +110,7 @@ impl Txn<Otherwise> {
     /// Sets what to do if a condition does not hold.
     #[must_use]
     pub fn otherwise<O: Into<Op>>(mut self, ops: impl IntoIterator<Item = O>) -> Txn {
-        self.message.failure = self.take_in(ops);
+        self.request.failure = self.take_in(ops);
         self.at()
     }
 }
@@ -120,7 +120,7 @@ impl<Stage> Txn<Stage> {
     /// depth, is a read and may be repeated (I-R3).
     #[must_use]
     pub fn effect(&self) -> Effect {
-        self.message.effect()
+        self.request.effect()
     }
 
     /// Forgets the stage: nothing more can be added.
@@ -130,12 +130,12 @@ impl<Stage> Txn<Stage> {
     }
 
     pub(super) fn into_message(self) -> TxnRequest {
-        self.message
+        self.request
     }
 
     fn at<Next>(self) -> Txn<Next> {
-        let Self { message, depth, barrier, stage: _ } = self;
-        Txn { message, depth, barrier, stage: PhantomData }
+        let Self { request, depth, barrier, stage: _ } = self;
+        Txn { request, depth, barrier, stage: PhantomData }
     }
 
     /// Takes operations in. What lies too deep is noted and dropped at once, so that nothing
@@ -156,13 +156,13 @@ impl<Stage> Txn<Stage> {
 
     /// Whether a server would answer from its own data though nobody allowed it to (K37).
     fn needs_barrier(&self) -> bool {
-        let TxnRequest { compare, success, failure } = &self.message;
+        let TxnRequest { compare, success, failure } = &self.request;
         !compare.is_empty() && success.is_empty() && failure.is_empty()
     }
 
     /// Adds a read of a key that the compares read anyway, so that no further permission is needed.
     fn add_barrier(&mut self) {
-        let Some(first) = self.message.compare.first() else { return };
+        let Some(first) = self.request.compare.first() else { return };
         let read = pb::RangeRequest {
             key: first.key.clone(),
             range_end: first.range_end.clone(),
@@ -170,8 +170,8 @@ impl<Stage> Txn<Stage> {
             ..Default::default()
         };
         let op = RequestOp { request: Some(Request::RequestRange(read)) };
-        self.message.success = vec![op.clone()];
-        self.message.failure = vec![op];
+        self.request.success = vec![op.clone()];
+        self.request.failure = vec![op];
         self.barrier = true;
     }
 }
@@ -196,11 +196,13 @@ impl TxnResponse {
     }
 }
 
-impl<Stage> Operation for Txn<Stage> {
-    type Request = TxnRequest;
-    type Response = TxnResponse;
-
-    fn request(&mut self, limits: &Limits) -> Result<&TxnRequest, Error> {
+impl<Stage> Txn<Stage> {
+    /// Checks and completes the message that is sent.
+    ///
+    /// # Errors
+    ///
+    /// What no server would take; outcome not sent.
+    pub fn request(&mut self, limits: &Limits) -> Result<&TxnRequest, Error> {
         if self.depth > NESTING_LIMIT {
             let depth = self.depth;
             return Err(Error::invalid_request(format!(
@@ -210,18 +212,25 @@ impl<Stage> Operation for Txn<Stage> {
         if self.needs_barrier() {
             self.add_barrier();
         }
-        txn_check::check(&self.message, limits.max_txn_ops)?;
-        Ok(&self.message)
+        txn_check::check(&self.request, limits.max_txn_ops)?;
+        Ok(&self.request)
     }
 
-    fn response(self, answer: pb::TxnResponse) -> Result<TxnResponse, Error> {
-        let mut response = read(&self.message, answer)?;
+    /// Reads the message that answers it.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
+    pub fn response(self, answer: pb::TxnResponse) -> Result<TxnResponse, Error> {
+        let mut response = read(&self.request, answer)?;
         if self.barrier {
             response.responses.clear();
         }
         Ok(response)
     }
 }
+
+operation!(Txn<Stage>, (Stage) => TxnResponse);
 
 /// Reads an answer, against the request that it should answer.
 fn read(request: &TxnRequest, answer: pb::TxnResponse) -> Result<TxnResponse, Error> {

@@ -1,2 +1,47 @@
-//! Skeleton.
+//! The etcd v3 client for every async runtime.
+//!
+//! Take the adapter of your runtime (`etcd3-tokio`, `etcd3-smol`, `etcd3-async-std`), which
+//! re-exports all of this and adds its own `connect`; or implement [`Runtime`] and hand it to
+//! [`Client::connect`].
+//!
+//! - [`Client`] has a method for each operation. It returns a [`Request`]: set options on it, then
+//!   await it.
+//! - [`get`], [`put`], [`delete`] and [`txn`] make operations as values, for transactions and for
+//!   [`Client::execute`].
+//! - Keys are named by a [`KeyRange`]: [`key`], [`prefix`], [`from_key`], [`all`], or `"a".."b"`.
+//! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
+//!   important, its [`outcome`](Error::outcome).
+//! - [`Config`] has the limits and timeouts.
 #![forbid(unsafe_code)]
+
+mod client;
+mod compat;
+mod config;
+mod control;
+mod dial;
+mod driver;
+mod exchange;
+mod greeting;
+mod pages;
+mod request;
+mod runtime;
+mod shared;
+mod timers;
+
+pub use client::Client;
+pub use compat::Compat;
+pub use config::Config;
+pub use etcd3_core as core;
+pub use etcd3_core::error::{ConnectFailure, Phase};
+pub use etcd3_core::request::{
+    CompactResponse, DeleteResponse, GetResponse, PutResponse, TxnResponse,
+};
+pub use etcd3_core::{
+    Bytes, Code, Compact, Compare, Delete, Error, ErrorKind, Get, IgnoreLease, IgnoreValue,
+    Instant, IntoBytes, KeyRange, KeyValue, Op, OpResponse, Outcome, Put, ResponseHeader,
+    ServerError, SortOrder, SortTarget, Status, Txn, all, delete, from_key, get, key, key_exists,
+    key_missing, prefix, proto, put, txn,
+};
+pub use pages::Pages;
+pub use request::Request;
+pub use runtime::{BoxFuture, Io, Runtime, Target};

@@ -1,2 +1,96 @@
-//! Skeleton.
+//! The etcd3 client on [`async_std`].
+//!
+//! ```no_run
+//! use etcd3_async_std::Config;
+//!
+//! # async fn demo() -> Result<(), etcd3_async_std::Error> {
+//! let client = etcd3_async_std::connect(Config::new(["http://127.0.0.1:2379"])).await?;
+//! client.put("greeting", "hello").await?;
+//! let answer = client.get("greeting").await?;
+//! assert_eq!(answer.kvs[0].value, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything else is documented in [`etcd3_client`], which is re-exported whole. async-std itself is
+//! no longer maintained (RUSTSEC-2025-0052): new programs are better off with smol.
 #![forbid(unsafe_code)]
+
+pub use etcd3_client::*;
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time;
+
+/// async-std, as a [`Runtime`] of the client: tasks go to its global executor.
+#[derive(Debug, Clone)]
+pub struct AsyncStd {
+    origin: time::Instant,
+}
+
+impl AsyncStd {
+    /// Takes the global executor.
+    #[must_use]
+    pub fn global() -> Self {
+        Self { origin: time::Instant::now() }
+    }
+}
+
+/// Makes a client and waits until one endpoint can be used; see [`Client::connect`].
+pub async fn connect(config: Config) -> Result<Client, Error> {
+    Client::connect(Arc::new(AsyncStd::global()), config).await
+}
+
+/// Makes a client that connects when it is first used; see [`Client::lazy`].
+pub fn lazy(config: Config) -> Result<Client, Error> {
+    Client::lazy(Arc::new(AsyncStd::global()), config)
+}
+
+impl Runtime for AsyncStd {
+    fn now(&self) -> Instant {
+        Instant::from_origin(self.origin.elapsed())
+    }
+
+    fn seed(&self) -> u64 {
+        RandomState::new().hash_one(self.origin.elapsed())
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        let left = at.saturating_since(self.now());
+        Box::pin(async move { async_std::task::sleep(left).await })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        async_std::task::spawn(task);
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move {
+            Ok(async_std::net::ToSocketAddrs::to_socket_addrs(&(host, port)).await?.collect())
+        })
+    }
+
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
+        Box::pin(async move {
+            let io: Box<dyn Io> = match target {
+                Target::Tcp(address) => {
+                    let stream = async_std::net::TcpStream::connect(*address).await?;
+                    stream.set_nodelay(true)?;
+                    Box::new(Compat(stream))
+                }
+                #[cfg(unix)]
+                Target::Unix(path) => {
+                    Box::new(Compat(async_std::os::unix::net::UnixStream::connect(path).await?))
+                }
+                _ => return Err(io::ErrorKind::Unsupported.into()),
+            };
+            Ok(io)
+        })
+    }
+}

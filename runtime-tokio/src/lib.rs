@@ -1,2 +1,99 @@
-//! Skeleton.
+//! The etcd3 client on [tokio].
+//!
+//! ```no_run
+//! use etcd3_tokio::Config;
+//!
+//! # async fn demo() -> Result<(), etcd3_tokio::Error> {
+//! let client = etcd3_tokio::connect(Config::new(["http://127.0.0.1:2379"])).await?;
+//! client.put("greeting", "hello").await?;
+//! let answer = client.get("greeting").await?;
+//! assert_eq!(answer.kvs[0].value, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything else is documented in [`etcd3_client`], which is re-exported whole.
 #![forbid(unsafe_code)]
+
+pub use etcd3_client::*;
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time;
+use tokio::runtime::Handle;
+
+/// Tokio, as a [`Runtime`] of the client: tasks go to the runtime that it was made on.
+#[derive(Debug, Clone)]
+pub struct Tokio {
+    handle: Handle,
+    origin: time::Instant,
+}
+
+impl Tokio {
+    /// Takes the tokio runtime of the caller.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, as [`Handle::current`] does.
+    #[must_use]
+    pub fn current() -> Self {
+        Self { handle: Handle::current(), origin: time::Instant::now() }
+    }
+}
+
+/// Makes a client and waits until one endpoint can be used; see [`Client::connect`].
+pub async fn connect(config: Config) -> Result<Client, Error> {
+    Client::connect(Arc::new(Tokio::current()), config).await
+}
+
+/// Makes a client that connects when it is first used; see [`Client::lazy`].
+///
+/// Panics outside of a tokio runtime.
+pub fn lazy(config: Config) -> Result<Client, Error> {
+    Client::lazy(Arc::new(Tokio::current()), config)
+}
+
+impl Runtime for Tokio {
+    fn now(&self) -> Instant {
+        Instant::from_origin(self.origin.elapsed())
+    }
+
+    fn seed(&self) -> u64 {
+        RandomState::new().hash_one(self.origin.elapsed())
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        let left = at.saturating_since(self.now());
+        Box::pin(async move { tokio::time::sleep(left).await })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.handle.spawn(task);
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
+
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
+        Box::pin(async move {
+            let io: Box<dyn Io> = match target {
+                Target::Tcp(address) => {
+                    let stream = tokio::net::TcpStream::connect(address).await?;
+                    stream.set_nodelay(true)?;
+                    Box::new(stream)
+                }
+                #[cfg(unix)]
+                Target::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+                _ => return Err(io::ErrorKind::Unsupported.into()),
+            };
+            Ok(io)
+        })
+    }
+}

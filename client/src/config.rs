@@ -1,0 +1,189 @@
+//! The configuration of a client.
+
+use crate::{Error, ErrorKind};
+use etcd3_core::backoff::Backoff;
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::error::Cause;
+use etcd3_core::request::Limits;
+use std::time::Duration;
+
+/// How a client connects, how long it waits and what it refuses.
+///
+/// Everything but the endpoints has a default that is meant for production:
+///
+/// | setting | default |
+/// |---|---|
+/// | [`request_timeout`](Self::request_timeout) | 15 s |
+/// | [`connect_timeout`](Self::connect_timeout) | 5 s |
+/// | [`max_attempts`](Self::max_attempts) | 100, within the timeout |
+/// | [`retry_backoff`](Self::retry_backoff) | 25 ms to 2 s |
+/// | [`reconnect_backoff`](Self::reconnect_backoff) | 100 ms to 5 s |
+/// | [`max_request_bytes`](Self::max_request_bytes) | 2 MiB |
+/// | [`max_response_bytes`](Self::max_response_bytes) | 64 MiB |
+/// | [`max_txn_ops`](Self::max_txn_ops) | 128 |
+/// | [`stream_window`](Self::stream_window), [`connection_window`](Self::connection_window) | 1 MiB, 16 MiB |
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) request_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) max_attempts: u32,
+    pub(crate) retry_backoff: Backoff,
+    pub(crate) reconnect_backoff: Backoff,
+    pub(crate) limits: Limits,
+    pub(crate) max_response_bytes: usize,
+    pub(crate) stream_window: u32,
+    pub(crate) connection_window: u32,
+    pub(crate) require_leader: bool,
+}
+
+/// The largest window that HTTP/2 knows.
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+impl Config {
+    /// Starts with these endpoints and the defaults.
+    ///
+    /// An endpoint is `http://host:port`, `host:port`, `[v6]:port` or `unix:path`; without a port,
+    /// 2379 is taken. They are read when the client is made, not here.
+    pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
+        Self {
+            endpoints: endpoints.into_iter().map(Into::into).collect(),
+            request_timeout: Duration::from_secs(15),
+            connect_timeout: Duration::from_secs(5),
+            max_attempts: 100,
+            retry_backoff: Backoff {
+                first: Duration::from_millis(25),
+                cap: Duration::from_secs(2),
+            },
+            reconnect_backoff: Backoff {
+                first: Duration::from_millis(100),
+                cap: Duration::from_secs(5),
+            },
+            limits: Limits::default(),
+            max_response_bytes: 64 << 20,
+            stream_window: 1 << 20,
+            connection_window: 16 << 20,
+            require_leader: false,
+        }
+    }
+
+    /// How long a call may take, everything included: waiting for a connection, retries and the
+    /// answer. A request's own `timeout` outweighs it.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// How long one attempt to connect may take: name resolution, all addresses, and until the
+    /// server has spoken HTTP/2.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How often a call is tried at most, the first time included; 0 counts as 1. Unlike the
+    /// timeout, which ends a call, this ends only the retries of one that keeps failing.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+
+    /// The wait between attempts of a call: doubled from `first` to `cap`, each within 20 % at
+    /// random. The first retry goes to another endpoint without a wait.
+    #[must_use]
+    pub fn retry_backoff(mut self, first: Duration, cap: Duration) -> Self {
+        self.retry_backoff = Backoff { first, cap };
+        self
+    }
+
+    /// The wait between attempts to connect to an endpoint: doubled from `first` to `cap`, each
+    /// within 20 % at random. A connection that held for five seconds starts anew.
+    #[must_use]
+    pub fn reconnect_backoff(mut self, first: Duration, cap: Duration) -> Self {
+        self.reconnect_backoff = Backoff { first, cap };
+        self
+    }
+
+    /// The longest request that is sent, in bytes of the encoded message. A server takes 2 MiB
+    /// unless its `--max-request-bytes` says otherwise, and of that 1.5 MiB for a write.
+    #[must_use]
+    pub fn max_request_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_request_bytes = bytes;
+        self
+    }
+
+    /// The longest answer that is taken, in bytes of the encoded message.
+    #[must_use]
+    pub fn max_response_bytes(mut self, bytes: usize) -> Self {
+        self.max_response_bytes = bytes;
+        self
+    }
+
+    /// How many compares, or operations of a branch, a transaction may have: that of the server's
+    /// `--max-txn-ops`.
+    #[must_use]
+    pub fn max_txn_ops(mut self, ops: usize) -> Self {
+        self.limits.max_txn_ops = ops;
+        self
+    }
+
+    /// How much of one answer may be under way unread, in bytes, up to 2 GiB - 1 (the HTTP/2 stream
+    /// window).
+    #[must_use]
+    pub fn stream_window(mut self, bytes: u32) -> Self {
+        self.stream_window = bytes.min(MAX_WINDOW);
+        self
+    }
+
+    /// How much of all answers of one connection may be under way unread, in bytes, up to
+    /// 2 GiB - 1 (the HTTP/2 connection window). At least that of a stream is used.
+    #[must_use]
+    pub fn connection_window(mut self, bytes: u32) -> Self {
+        self.connection_window = bytes.min(MAX_WINDOW);
+        self
+    }
+
+    /// Makes every request ask to be refused by a member without a leader, as a request's own
+    /// `require_leader` does.
+    #[must_use]
+    pub fn require_leader(mut self) -> Self {
+        self.require_leader = true;
+        self
+    }
+
+    /// Reads the endpoints; the same one given twice counts once (B5).
+    pub(crate) fn parse_endpoints(&self) -> Result<Vec<Endpoint>, Error> {
+        let invalid = |cause| Error::new(ErrorKind::InvalidConfig).with_cause(cause);
+        let mut parsed: Vec<Endpoint> = Vec::new();
+        for text in &self.endpoints {
+            let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
+            if !parsed.iter().any(|other| other.place() == endpoint.place()) {
+                parsed.push(endpoint);
+            }
+        }
+        if parsed.is_empty() {
+            return Err(invalid(Cause::new("no endpoints are given")));
+        }
+        Ok(parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // B5, C1
+    #[test]
+    fn endpoints_are_read_once_each_and_there_must_be_one() {
+        let config = Config::new(["http://a:2379", "a", "b:1"]);
+        let texts: Vec<_> =
+            config.parse_endpoints().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["http://a:2379", "b:1"]);
+        let none = Config::new(Vec::<String>::new()).parse_endpoints().unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::InvalidConfig);
+        assert!(none.to_string().contains("no endpoints"));
+    }
+}

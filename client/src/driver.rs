@@ -1,0 +1,170 @@
+//! Drives one call in the future of its caller: no task, no channel, no timer of its own.
+
+use crate::exchange::{self, Exchange};
+use crate::shared::{NoRoute, Route, Shared};
+use crate::timers::Key;
+use bytes::Bytes;
+use etcd3_core::Error;
+use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply};
+use etcd3_core::channel;
+use etcd3_core::metadata::{Metadata, request_head};
+use etcd3_core::{Instant, Machine, Next};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Poll, Waker};
+
+/// Drives one call in the future of its caller.
+pub(crate) struct Driver<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) call: &'a mut Call,
+    pub(crate) body: Bytes,
+    pub(crate) options: Options,
+}
+
+/// What the call waits for.
+enum Flight {
+    Nothing,
+    Launching(Attempt),
+    Flying(Exchange),
+}
+
+impl Driver<'_> {
+    pub(crate) async fn run(self) -> Result<Reply, Error> {
+        let rt = &*self.shared.rt;
+        let mut flight = Flight::Nothing;
+        loop {
+            match self.call.poll(rt.now()) {
+                Next::Do(Output::Attempt(attempt)) => flight = Flight::Launching(attempt),
+                Next::Do(Output::Done(result)) => return result,
+                Next::Wait(deadline) => {
+                    let step = self.step(&mut flight);
+                    let Some(step) = until(self.shared, deadline, step).await else { continue };
+                    let input = self.take(step, &mut flight);
+                    self.call.handle(rt.now(), input);
+                }
+            }
+        }
+    }
+
+    /// Waits for what the call waits for.
+    async fn step(&self, flight: &mut Flight) -> Step {
+        match flight {
+            Flight::Nothing => {
+                self.shared.closed().await;
+                Step::Input(Input::Closed)
+            }
+            Flight::Launching(attempt) => self.launch(*attempt).await,
+            Flight::Flying(exchange) => Step::Input(exchange.next().await),
+        }
+    }
+
+    /// Turns what came into an input; the stream is dropped before the machine hears of its end.
+    fn take(&self, step: Step, flight: &mut Flight) -> Input {
+        match step {
+            Step::Launched(endpoint, exchange) => {
+                *flight = Flight::Flying(exchange);
+                Input::Sent(endpoint)
+            }
+            Step::Input(input @ (Input::Lost(_) | Input::End(_) | Input::Closed)) => {
+                *flight = Flight::Nothing;
+                let lost = matches!(input, Input::Lost(_));
+                if lost && self.shared.is_closed() { Input::Closed } else { input }
+            }
+            Step::Input(input) => input,
+        }
+    }
+
+    async fn route(&self, attempt: Attempt) -> Option<Route> {
+        loop {
+            match self.shared.route(attempt.avoid) {
+                Ok(route) => return Some(route),
+                Err(NoRoute::Closed) => return None,
+                Err(NoRoute::NotYet) => {}
+            }
+            let changed = self.shared.changed();
+            // Look once more: it may have changed before the listener was there.
+            match self.shared.route(attempt.avoid) {
+                Ok(route) => return Some(route),
+                Err(NoRoute::Closed) => return None,
+                Err(NoRoute::NotYet) => self.shared.tell(channel::Input::Wanted),
+            }
+            changed.await;
+        }
+    }
+
+    /// Finds a connection and hands the request over.
+    async fn launch(&self, attempt: Attempt) -> Step {
+        let Some(route) = self.route(attempt).await else { return Step::Input(Input::Closed) };
+        let Some(endpoint) = self.shared.endpoint(route.endpoint) else {
+            return Step::Input(Input::Closed);
+        };
+        let metadata = Metadata {
+            require_leader: self.options.require_leader,
+            timeout: attempt.deadline.map(|at| at.saturating_since(self.shared.rt.now())),
+        };
+        let (scheme, authority) = (endpoint.scheme(), endpoint.authority());
+        let head = request_head(scheme, authority, self.call.method(), metadata);
+        match exchange::start(route.requests, head, self.body.clone()).await {
+            Ok(exchange) => Step::Launched(route.endpoint, exchange),
+            Err(lost) => {
+                self.shared.tell(channel::Input::Retired(route.connection));
+                Step::Input(Input::Lost(lost))
+            }
+        }
+    }
+}
+
+/// What came of waiting.
+enum Step {
+    Launched(channel::EndpointId, Exchange),
+    Input(Input),
+}
+
+/// Waits for a future, or until a moment has come; then the answer is `None`.
+async fn until<T>(
+    shared: &Shared,
+    at: Option<Instant>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut future = pin!(future);
+    let mut alarm = Alarm { shared, key: None };
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        let Some(at) = at else { return Poll::Pending };
+        if shared.rt.now() >= at {
+            return Poll::Ready(None);
+        }
+        alarm.set(at, cx.waker());
+        Poll::Pending
+    })
+    .await
+}
+
+/// A registration with the timers of the client, for as long as it is needed.
+struct Alarm<'a> {
+    shared: &'a Shared,
+    key: Option<Key>,
+}
+
+impl Alarm<'_> {
+    fn set(&mut self, at: Instant, waker: &Waker) {
+        if let Some(key) = self.key {
+            return self.shared.timers.update(key, waker);
+        }
+        let (key, is_earliest) = self.shared.timers.register(at, waker);
+        self.key = Some(key);
+        if is_earliest {
+            self.shared.kick();
+        }
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.shared.timers.remove(key);
+        }
+    }
+}

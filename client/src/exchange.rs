@@ -1,0 +1,82 @@
+//! One HTTP/2 stream, seen as a sequence of call inputs: the one place where h2 meets the core.
+//!
+//! | h2 | input |
+//! |---|---|
+//! | no stream to be had, or the head refused | `Lost(NotSent)` |
+//! | head and body handed over | `Sent`; no await lies between |
+//! | head, data, trailers of the response | `Head`, `Data` (then its window is given back), `End` |
+//! | reset by the peer with `REFUSED_STREAM`; GOAWAY of the peer below our stream | `Lost(NotSent)` |
+//! | anything else | `Lost(Unknown)` |
+//!
+//! A GOAWAY that our own h2 makes ends all streams, processed or not, and is *unknown*.
+
+use bytes::Bytes;
+use etcd3_core::Outcome;
+use etcd3_core::call::{Input, Lost};
+use etcd3_core::error::Cause;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream};
+use http::Request;
+use std::future::poll_fn;
+
+/// A request that is under way. Dropping it resets the stream.
+pub(crate) enum Exchange {
+    Head(ResponseFuture),
+    Body(RecvStream),
+}
+
+/// Waits for a free stream, then hands over head and body at once. An error says whether a server
+/// can have seen any of it.
+pub(crate) async fn start(
+    requests: SendRequest<Bytes>,
+    head: Request<()>,
+    body: Bytes,
+) -> Result<Exchange, Lost> {
+    let not_sent = |error| lost(Outcome::NotSent, error);
+    let mut requests = requests.ready().await.map_err(not_sent)?;
+    let (response, mut send) = requests.send_request(head, false).map_err(not_sent)?;
+    send.send_data(body, true).map_err(|error| lost(Outcome::Unknown, error))?;
+    Ok(Exchange::Head(response))
+}
+
+impl Exchange {
+    /// Waits for what comes next. After `End` and `Lost` the exchange is to be dropped.
+    ///
+    /// Cancel safe: what has not been returned comes again.
+    pub(crate) async fn next(&mut self) -> Input {
+        match self {
+            Self::Head(response) => match response.await {
+                Ok(response) => {
+                    let (head, body) = response.into_parts();
+                    *self = Self::Body(body);
+                    Input::Head { status: head.status, headers: head.headers }
+                }
+                Err(error) => Input::Lost(judge(error)),
+            },
+            Self::Body(body) => match body.data().await {
+                Some(Ok(chunk)) => {
+                    // Fails only when the stream is gone, which the next read reports.
+                    let _ = body.flow_control().release_capacity(chunk.len());
+                    Input::Data(chunk)
+                }
+                Some(Err(error)) => Input::Lost(judge(error)),
+                None => match poll_fn(|cx| body.poll_trailers(cx)).await {
+                    Ok(trailers) => Input::End(trailers),
+                    Err(error) => Input::Lost(judge(error)),
+                },
+            },
+        }
+    }
+}
+
+fn lost(outcome: Outcome, error: h2::Error) -> Lost {
+    Lost { outcome, cause: Some(Cause::new(error)) }
+}
+
+/// Says whether the server can have acted on a request whose stream ended in this error.
+fn judge(error: h2::Error) -> Lost {
+    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    // h2 fails only the streams above the last one that the peer's GOAWAY names.
+    let unprocessed = error.is_remote() && (refused || error.is_go_away());
+    lost(if unprocessed { Outcome::NotSent } else { Outcome::Unknown }, error)
+}

@@ -1,0 +1,193 @@
+//! Looks at the first bytes of a server: HTTP/2 or something else?
+//!
+//! An HTTP/2 server begins with a SETTINGS frame. h2 does not tell when it has come, and of
+//! anything else it says only that it is no valid frame; this wrapper knows both.
+
+use etcd3_core::error::ConnectFailure;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The head of a frame: length, type, flags, stream.
+const FRAME_HEAD: usize = 9;
+
+/// What is known of the server so far; shared with the stream inside of h2.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Verdict(Arc<AtomicU8>);
+
+const SILENT: u8 = 0;
+const HTTP2: u8 = 1;
+const HTTP1: u8 = 2;
+const TLS: u8 = 3;
+const OTHER: u8 = 4;
+
+impl Verdict {
+    /// Whether the server has sent its SETTINGS.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == HTTP2
+    }
+
+    /// Why a connection that ended before the SETTINGS came did so.
+    pub(crate) fn failure(&self) -> ConnectFailure {
+        match self.0.load(Ordering::Relaxed) {
+            HTTP1 => ConnectFailure::PeerSpeaksHttp1,
+            TLS => ConnectFailure::PeerSpeaksTls,
+            OTHER => ConnectFailure::PeerNotHttp2,
+            _ => ConnectFailure::ClosedByPeer,
+        }
+    }
+
+    fn set(&self, verdict: u8) {
+        self.0.store(verdict, Ordering::Relaxed);
+    }
+}
+
+/// A stream that is looked at until the verdict is clear.
+#[derive(Debug)]
+pub(crate) struct Greeting<T> {
+    io: T,
+    verdict: Verdict,
+    head: [u8; FRAME_HEAD],
+    seen: usize,
+}
+
+impl<T> Greeting<T> {
+    pub(crate) fn new(io: T) -> (Self, Verdict) {
+        let verdict = Verdict::default();
+        (Self { io, verdict: verdict.clone(), head: [0; FRAME_HEAD], seen: 0 }, verdict)
+    }
+
+    /// Looks at bytes that came; an error ends the connection.
+    fn look(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let take = bytes.len().min(FRAME_HEAD - self.seen);
+        self.head[self.seen..self.seen + take].copy_from_slice(&bytes[..take]);
+        self.seen += take;
+        let verdict = judge(&self.head[..self.seen], bytes);
+        self.verdict.set(verdict);
+        match verdict {
+            SILENT | HTTP2 => Ok(()),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "the first bytes are {:?}",
+                    self.head[..self.seen].escape_ascii().to_string()
+                ),
+            )),
+        }
+    }
+}
+
+/// Judges the first bytes; `chunk` is what came last, with more of the text of an HTTP/1 answer.
+fn judge(head: &[u8], chunk: &[u8]) -> u8 {
+    const TLS_ALERT: u8 = 0x15;
+    const TLS_HANDSHAKE: u8 = 0x16;
+    const SETTINGS: u8 = 4;
+    match head {
+        [] => SILENT,
+        // Go's servers say in HTTP/1 that they expect TLS.
+        [b'H', ..] if contains(chunk, b"HTTPS") => TLS,
+        [b'H', ..] => HTTP1,
+        [TLS_ALERT | TLS_HANDSHAKE, ..] => TLS,
+        [0, _, _, SETTINGS, 0, 0, 0, 0, 0] => HTTP2,
+        [first, rest @ ..] => {
+            // Length below 64 KiB, then type, flags and stream of SETTINGS, as far as they came.
+            let plausible = *first == 0
+                && rest.iter().skip(2).zip([SETTINGS, 0, 0, 0, 0, 0]).all(|(a, b)| *a == b);
+            if plausible { SILENT } else { OTHER }
+        }
+    }
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        if self.seen < FRAME_HEAD {
+            self.look(&buf.filled()[before..])?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(chunks: &[&[u8]]) -> u8 {
+        let (mut greeting, verdict) = Greeting::new(());
+        for chunk in chunks {
+            if greeting.seen < FRAME_HEAD && greeting.look(chunk).is_err() {
+                break;
+            }
+        }
+        verdict.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn settings_are_recognised_however_they_are_cut() {
+        let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
+        for cut in 0..settings.len() {
+            assert_eq!(verdict(&[&settings[..cut], &settings[cut..]]), HTTP2, "{cut}");
+        }
+        assert_eq!(verdict(&[&settings[..8]]), SILENT);
+    }
+
+    #[test]
+    fn other_servers_are_told_apart() {
+        let tls_says =
+            b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.";
+        for (bytes, expected) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n"[..], HTTP1),
+            (&tls_says[..], TLS),
+            (&[0x15, 3, 1, 0, 2, 2, 22][..], TLS),
+            (&b"SSH-2.0"[..], OTHER),
+            (&[0, 0, 6, 5][..], OTHER),
+            (&[0, 0, 6, 4, 1][..], OTHER),
+            (&[1, 0, 0][..], OTHER),
+            (&[0, 0, 6, 4, 0, 0, 0, 0, 1][..], OTHER),
+        ] {
+            assert_eq!(verdict(&[bytes]), expected, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A request that is sent by awaiting it.
+
+use crate::client::CallOptions;
+use crate::runtime::BoxFuture;
+use crate::{Client, Error};
+use etcd3_core::Compare;
+use etcd3_core::request::{
+    Compact, Delete, Get, Op, Operation, Otherwise, Put, PutLease, SortOrder, SortTarget, Then,
+    Txn, When,
+};
+use std::future::IntoFuture;
+use std::time::Duration;
+
+/// A request of a [`Client`], sent by awaiting it.
+///
+/// Has the options of the operation that it makes, and those of every call:
+/// [`timeout`](Self::timeout) and [`require_leader`](Self::require_leader).
+///
+/// # Errors
+///
+/// Every failure is an [`Error`] with a kind, an [`Outcome`](etcd3_core::Outcome), the endpoint and the attempts. Reads
+/// are repeated on other endpoints until the timeout; writes only as long as it is certain that no
+/// server acted on them. A write whose outcome is [`Unknown`](etcd3_core::Outcome::Unknown) may have been
+/// applied, or may yet be.
+///
+/// # Cancel safety
+///
+/// Dropping the future cancels the call and resets its stream. A write that was under way may have
+/// been applied all the same.
+#[derive(Debug, Clone)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Request<T> {
+    client: Client,
+    operation: T,
+    options: CallOptions,
+}
+
+impl<T> Request<T> {
+    pub(crate) fn new(client: Client, operation: T) -> Self {
+        Self { client, operation, options: CallOptions::default() }
+    }
+
+    /// Sets how long the call may take, in place of `Config::request_timeout`: waiting for a
+    /// connection, retries and the answer included. It begins when the request is awaited.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Asks to be refused by a member that knows no leader, instead of waiting there; such a
+    /// refusal is tried again elsewhere (W18).
+    pub fn require_leader(mut self) -> Self {
+        self.options.require_leader = true;
+        self
+    }
+
+    /// The operation as a value, without the options of the call.
+    pub fn into_operation(self) -> T {
+        self.operation
+    }
+
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Request<U> {
+        let Self { client, operation, options } = self;
+        Request { client, operation: change(operation), options }
+    }
+}
+
+impl<T> IntoFuture for Request<T>
+where
+    T: Operation + Send + 'static,
+    T::Response: Send,
+{
+    type Output = Result<T::Response, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.client.run(self.operation, self.options).await })
+    }
+}
+
+/// Gives a request the options of its operation.
+macro_rules! options {
+    ($($operation:ident { $($name:ident($($arg:ident: $type:ty),*);)* })*) => {
+        $(impl Request<$operation> {
+            $(#[doc = concat!(
+                "See [`", stringify!($operation), "::", stringify!($name), "`](etcd3_core::",
+                stringify!($operation), "::", stringify!($name), ")."
+            )]
+            pub fn $name(self, $($arg: $type),*) -> Self {
+                self.map(|operation| operation.$name($($arg),*))
+            })*
+        })*
+    };
+}
+
+options! {
+    Get {
+        revision(revision: i64);
+        limit(limit: u64);
+        sort(target: SortTarget, order: SortOrder);
+        serializable();
+        keys_only();
+        count_only();
+        min_mod_revision(revision: i64);
+        max_mod_revision(revision: i64);
+        min_create_revision(revision: i64);
+        max_create_revision(revision: i64);
+        first_create();
+        last_create();
+        first_key();
+        last_key();
+        first_revision();
+        last_revision();
+    }
+    Put {
+        lease(lease: impl Into<PutLease>);
+        prev_kv();
+    }
+    Delete {
+        prev_kv();
+    }
+    Compact {
+        physical();
+    }
+}
+
+impl Request<Txn<When>> {
+    /// Sets the conditions; all of them must hold. See [`Txn`].
+    pub fn when(self, compares: impl IntoIterator<Item = Compare>) -> Request<Txn<Then>> {
+        self.map(|txn| txn.when(compares))
+    }
+}
+
+/// The parts of a transaction that may still follow at each stage.
+macro_rules! branches {
+    ($($stage:ident: $(then $then:ident,)? otherwise;)*) => {
+        $(impl Request<Txn<$stage>> {
+            $(/// Sets what to do if the conditions hold.
+            pub fn then<O: Into<Op>>(
+                self,
+                ops: impl IntoIterator<Item = O>,
+            ) -> Request<Txn<$then>> {
+                self.map(|txn| txn.then(ops))
+            })?
+
+            /// Sets what to do if a condition does not hold.
+            pub fn otherwise<O: Into<Op>>(self, ops: impl IntoIterator<Item = O>) -> Request<Txn> {
+                self.map(|txn| txn.otherwise(ops))
+            }
+        })*
+    };
+}
+
+branches! {
+    When: then Otherwise, otherwise;
+    Then: then Otherwise, otherwise;
+    Otherwise: otherwise;
+}

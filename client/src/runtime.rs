@@ -1,0 +1,58 @@
+//! What the client needs from an async runtime.
+
+use etcd3_core::Instant;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A connected byte stream, in the IO traits that h2 speaks.
+///
+/// Runtimes with the traits of futures-io wrap theirs in [`Compat`](crate::Compat).
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+
+/// What to connect to: one address, or one path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Target {
+    /// A TCP address. The stream is to have `TCP_NODELAY` set.
+    Tcp(SocketAddr),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+/// An async runtime, as far as the client needs one.
+///
+/// Implement it to run the client on a runtime that has no adapter; the example `own_runtime` does
+/// so in about 60 lines. All that the client knows of time, chance and the network comes from here,
+/// so a deterministic implementation makes the client deterministic.
+pub trait Runtime: Send + Sync + 'static {
+    /// Tells the time; never goes back.
+    fn now(&self) -> Instant;
+
+    /// A number that differs from call to call and from process to process; not for secrets.
+    fn seed(&self) -> u64;
+
+    /// Completes once [`now`](Self::now) has reached `at`.
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()>;
+
+    /// Runs a task in the background until it ends.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Resolves a host name to addresses, in the order in which they are to be tried.
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
+
+    /// Opens a byte stream. The client sets the deadline, by dropping the future.
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>>;
+}

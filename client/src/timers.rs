@@ -1,0 +1,103 @@
+//! One timer for all calls: each leaves its deadline and waker here, the control task wakes them.
+
+use etcd3_core::Instant;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
+
+/// Names one registration.
+pub(crate) type Key = (Instant, u64);
+
+/// The deadlines that calls wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Timers(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: BTreeMap<Key, Waker>,
+    registered: u64,
+    /// When the control task will look next.
+    armed: Option<Instant>,
+}
+
+impl Timers {
+    /// Registers a waker; says whether the control task must be told to look earlier.
+    pub(crate) fn register(&self, at: Instant, waker: &Waker) -> (Key, bool) {
+        let mut inner = self.lock();
+        inner.registered += 1;
+        let key = (at, inner.registered);
+        inner.waiting.insert(key, waker.clone());
+        let earlier = inner.armed.is_none_or(|armed| at < armed);
+        if earlier {
+            inner.armed = Some(at);
+        }
+        (key, earlier)
+    }
+
+    /// Replaces the waker of a registration that has not fired.
+    pub(crate) fn update(&self, key: Key, waker: &Waker) {
+        if let Some(known) = self.lock().waiting.get_mut(&key) {
+            known.clone_from(waker);
+        }
+    }
+
+    /// Forgets a registration.
+    pub(crate) fn remove(&self, key: Key) {
+        self.lock().waiting.remove(&key);
+    }
+
+    /// Wakes all whose moment has come, and says when to look next: at the first registration, or
+    /// at `other` if that is earlier.
+    pub(crate) fn fire(&self, now: Instant, other: Option<Instant>) -> Option<Instant> {
+        let (due, next) = {
+            let mut inner = self.lock();
+            let later = inner.waiting.split_off(&(now, u64::MAX));
+            let due = std::mem::replace(&mut inner.waiting, later);
+            let first = inner.waiting.keys().next().map(|(at, _)| *at);
+            inner.armed = first.into_iter().chain(other).min();
+            (due, inner.armed)
+        };
+        due.into_values().for_each(Waker::wake);
+        next
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn fires_what_is_due_and_tells_what_is_next() {
+        let at = Instant::from_nanos;
+        let timers = Timers::default();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let (_, first) = timers.register(at(20), &waker);
+        let (later, second) = timers.register(at(30), &waker);
+        let (_, third) = timers.register(at(10), &waker);
+        assert_eq!((first, second, third), (true, false, true), "only an earlier one is news");
+        assert_eq!(timers.fire(at(9), None), Some(at(10)));
+        assert_eq!(timers.fire(at(20), None), Some(at(30)));
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+        assert_eq!(timers.fire(at(20), Some(at(25))), Some(at(25)));
+        timers.remove(later);
+        assert_eq!(timers.fire(at(40), None), None);
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    }
+}

@@ -1,0 +1,20 @@
+//! Writes a key and reads it back; wants the endpoints as arguments.
+
+use etcd3_tokio::Config;
+use std::error::Error;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let endpoints = std::env::args().nth(1).ok_or("usage: get_put URL[,URL…]")?;
+    let client = etcd3_tokio::connect(Config::new(endpoints.split(','))).await?;
+
+    let written = client.put("example/greeting", "hello").await?;
+    println!("written at revision {}", written.header.revision);
+
+    let answer = client.get("example/greeting").await?;
+    for kv in &answer.kvs {
+        println!("{:?} = {:?}, changed at revision {}", kv.key, kv.value, kv.mod_revision);
+    }
+    client.close().await;
+    Ok(())
+}

@@ -1,2 +1,48 @@
-//! Skeleton.
+//! One suite of cases for every runtime and every etcd version.
+//!
+//! A [`Case`] names the rows of `data/scenarios.tsv` that it covers and asserts what stands in
+//! their column `then`. It is written once; a runtime gets the whole suite by one macro, in a test
+//! target with `harness = false`:
+//!
+//! ```no_run
+//! etcd3_conformance::suite! {
+//!     name: "smol",
+//!     runtime: || etcd3_smol::Smol::global(),
+//!     block_on: |case| smol::block_on(case),
+//! }
+//! ```
+//!
+//! Each case runs against every etcd that [`etcd3_lab::etcd::fetch`] finds, on servers of its own.
+//! The arguments of a test binary work as usual; `cargo xtask coverage` counts the rows.
 #![forbid(unsafe_code)]
+// Cases are tests: they panic where something is not as it should be.
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used)]
+
+mod case;
+pub mod cases;
+mod ctx;
+mod harness;
+mod results;
+mod task;
+
+pub use case::{Case, CaseFuture, CaseResult, Needs};
+pub use ctx::Ctx;
+pub use harness::{Host, main};
+pub use task::Task;
+
+/// Makes the `main` of a test target that runs the suite on one runtime.
+///
+/// `name` names it in results, `runtime` makes the [`Runtime`](etcd3_client::Runtime) and is called
+/// within `block_on`, which runs one case to its end.
+#[macro_export]
+macro_rules! suite {
+    (name: $name:literal, runtime: $runtime:expr, block_on: $block_on:expr $(,)?) => {
+        fn main() -> std::process::ExitCode {
+            $crate::main($crate::Host {
+                name: $name,
+                runtime: || std::sync::Arc::new(($runtime)()),
+                block_on: |case| ($block_on)(case),
+            })
+        }
+    };
+}

@@ -1,0 +1,70 @@
+//! What a case is.
+
+use crate::Ctx;
+use etcd3_lab::etcd::Version;
+use std::error::Error;
+use std::pin::Pin;
+
+/// How a case ends: in `Ok`, in an error, or in a panic.
+pub type CaseResult = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// A case that runs.
+pub type CaseFuture = Pin<Box<dyn Future<Output = CaseResult> + Send>>;
+
+/// One thing that must hold, on every runtime and against every server that it is meant for.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Its name: module and function.
+    pub name: &'static str,
+    /// The rows of the scenarios that it covers, five at most.
+    pub ids: &'static [&'static str],
+    /// What it needs.
+    pub needs: Needs,
+    /// The file it stands in, from the root of the workspace.
+    pub file: &'static str,
+    /// The line of its registration.
+    pub line: u32,
+    /// Its body.
+    pub run: fn(Ctx) -> CaseFuture,
+}
+
+/// What a case needs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Needs {
+    /// The first version that can pass it.
+    pub since: Option<Version>,
+    /// Whether it takes seconds rather than fractions: it then runs on one runtime and one server
+    /// version only, in rotation, unless `ETCD3_ALL` is set.
+    pub is_heavy: bool,
+}
+
+impl Case {
+    /// Restricts the case to servers of this version and later.
+    #[must_use]
+    pub const fn since(mut self, version: Version) -> Self {
+        self.needs.since = Some(version);
+        self
+    }
+
+    /// Marks the case as one that takes seconds.
+    #[must_use]
+    pub const fn heavy(mut self) -> Self {
+        self.needs.is_heavy = true;
+        self
+    }
+}
+
+/// Registers an `async fn(Ctx) -> CaseResult` as a [`Case`] that covers these rows.
+#[macro_export]
+macro_rules! case {
+    ($function:ident, [$($id:literal),* $(,)?]) => {
+        $crate::Case {
+            name: concat!(module_path!(), "::", stringify!($function)),
+            ids: &[$($id),*],
+            needs: $crate::Needs { since: None, is_heavy: false },
+            file: file!(),
+            line: line!(),
+            run: |ctx| Box::pin($function(ctx)),
+        }
+    };
+}

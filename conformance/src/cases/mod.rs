@@ -1,0 +1,43 @@
+//! The cases, by area.
+
+mod kv_basics;
+
+use crate::Case;
+
+/// All cases.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    [kv_basics::CASES].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn cases_have_names_of_their_own_and_name_known_rows() {
+        let rows = include_str!("../../data/scenarios.tsv");
+        let known: BTreeSet<_> = rows.lines().filter_map(|row| row.split('\t').next()).collect();
+        let mut names = BTreeSet::new();
+        for case in all() {
+            assert!(names.insert(case.name), "{} is there twice", case.name);
+            assert!(case.ids.len() <= 5, "{} names more than five rows", case.name);
+            for id in case.ids {
+                assert!(known.contains(id), "{} names {id}, which is no row", case.name);
+            }
+        }
+    }
+
+    #[test]
+    fn skips_name_known_rows_that_no_case_covers() {
+        let rows = include_str!("../../data/scenarios.tsv");
+        let known: BTreeSet<_> = rows.lines().filter_map(|row| row.split('\t').next()).collect();
+        let covered: BTreeSet<_> = all().flat_map(|case| case.ids).copied().collect();
+        for skip in include_str!("../../data/skips.tsv").lines().skip(1) {
+            let (id, reason) = skip.split_once('\t').unwrap();
+            assert!(known.contains(id), "{id} is no row");
+            assert!(!covered.contains(id), "{id} is covered");
+            assert!(reason.len() > 20, "{id} needs a reason");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! A line for each case that ran, for `cargo xtask coverage`.
+
+use crate::Case;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// The folder to write to; nothing is written without it.
+const FOLDER: &str = "ETCD3_RESULTS";
+
+/// Appends one line to the file of the runtime: case, version, runtime, passed or failed, seconds,
+/// ids, file, line.
+pub(crate) fn record(case: &Case, runtime: &str, version: &str, passed: bool, took: Duration) {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let path = Path::new(&folder).join(format!("{runtime}.tsv"));
+    let verdict = if passed { "passed" } else { "failed" };
+    let short = case.name.rsplit("cases::").next().unwrap_or(case.name);
+    let line = format!(
+        "{short}\t{version}\t{runtime}\t{verdict}\t{:.3}\t{}\t{}\t{}\n",
+        took.as_secs_f64(),
+        case.ids.join(","),
+        case.file,
+        line_of(case),
+    );
+    let written = fs::create_dir_all(&folder)
+        .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
+        .and_then(|mut file| file.write_all(line.as_bytes()));
+    if let Err(error) = written {
+        eprintln!("cannot write {}: {error}", path.display());
+    }
+}
+
+/// The line of the function, if its source is at hand, else that of its registration.
+fn line_of(case: &Case) -> usize {
+    let registered = usize::try_from(case.line).unwrap_or_default();
+    let function = case.name.rsplit("::").next().unwrap_or(case.name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let source = root.and_then(|root| fs::read_to_string(root.join(case.file)).ok());
+    let head = format!("async fn {function}(");
+    source
+        .and_then(|source| source.lines().position(|line| line.starts_with(&head)))
+        .map_or(registered, |line| line + 1)
+}

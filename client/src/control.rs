@@ -6,7 +6,9 @@ use etcd3_core::channel::{Broken, ConnectionId, EndpointId, Input, Output};
 use etcd3_core::error::{Cause, ConnectFailure};
 use etcd3_core::{Machine, Next};
 use futures_lite::FutureExt;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// Runs until the client closes.
@@ -55,7 +57,17 @@ async fn connect(shared: Arc<Shared>, endpoint: EndpointId, connection: Connecti
 async fn serve(shared: &Shared, id: ConnectionId, dialled: Dialled) -> Broken {
     shared.add_connection(id, dialled.requests);
     shared.tell(Input::Connected(id));
-    let result = dialled.connection.await;
+    let mut connection = dialled.connection;
+    let mut places = connection.max_concurrent_send_streams();
+    let result = poll_fn(|cx| {
+        let ended = Pin::new(&mut connection).poll(cx);
+        let now = connection.max_concurrent_send_streams();
+        if std::mem::replace(&mut places, now) < now {
+            shared.notify_changed();
+        }
+        ended
+    })
+    .await;
     shared.remove_connection(id);
     let cause = match result {
         Ok(()) => Cause::new(io::Error::new(

@@ -22,13 +22,17 @@ pub(crate) struct Driver<'a> {
 }
 
 /// What the call waits for.
-enum Flight {
+enum Flight<'a> {
     Nothing,
     Launching(Attempt),
-    Flying(Exchange),
+    /// The stream is dropped before the place that it takes.
+    Flying {
+        exchange: Exchange,
+        _place: Route<'a>,
+    },
 }
 
-impl Driver<'_> {
+impl<'a> Driver<'a> {
     pub(crate) async fn run(self) -> Result<Reply, Error> {
         let rt = &*self.shared.rt;
         let mut flight = Flight::Nothing;
@@ -47,22 +51,23 @@ impl Driver<'_> {
     }
 
     /// Waits for what the call waits for.
-    async fn step(&self, flight: &mut Flight) -> Step {
+    async fn step(&self, flight: &mut Flight<'a>) -> Step<'a> {
         match flight {
             Flight::Nothing => {
                 self.shared.closed().await;
                 Step::Input(Input::Closed)
             }
             Flight::Launching(attempt) => self.launch(*attempt).await,
-            Flight::Flying(exchange) => Step::Input(exchange.next().await),
+            Flight::Flying { exchange, .. } => Step::Input(exchange.next().await),
         }
     }
 
     /// Turns what came into an input; the stream is dropped before the machine hears of its end.
-    fn take(&self, step: Step, flight: &mut Flight) -> Input {
+    fn take(&self, step: Step<'a>, flight: &mut Flight<'a>) -> Input {
         match step {
-            Step::Launched(endpoint, exchange) => {
-                *flight = Flight::Flying(exchange);
+            Step::Launched(exchange, route) => {
+                let endpoint = route.endpoint;
+                *flight = Flight::Flying { exchange, _place: route };
                 Input::Sent(endpoint)
             }
             Step::Input(input @ (Input::Lost(_) | Input::End(_) | Input::Closed)) => {
@@ -74,7 +79,7 @@ impl Driver<'_> {
         }
     }
 
-    async fn route(&self, attempt: Attempt) -> Option<Route> {
+    async fn route(&self, attempt: Attempt) -> Option<Route<'a>> {
         loop {
             match self.shared.route(attempt.avoid) {
                 Ok(route) => return Some(route),
@@ -93,8 +98,8 @@ impl Driver<'_> {
     }
 
     /// Finds a connection and hands the request over.
-    async fn launch(&self, attempt: Attempt) -> Step {
-        let Some(route) = self.route(attempt).await else { return Step::Input(Input::Closed) };
+    async fn launch(&self, attempt: Attempt) -> Step<'a> {
+        let Some(mut route) = self.route(attempt).await else { return Step::Input(Input::Closed) };
         let Some(endpoint) = self.shared.endpoint(route.endpoint) else {
             return Step::Input(Input::Closed);
         };
@@ -104,8 +109,8 @@ impl Driver<'_> {
         };
         let (scheme, authority) = (endpoint.scheme(), endpoint.authority());
         let head = request_head(scheme, authority, self.call.method(), metadata);
-        match exchange::start(route.requests, head, self.body.clone()).await {
-            Ok(exchange) => Step::Launched(route.endpoint, exchange),
+        match exchange::start(&mut route.requests, head, self.body.clone()).await {
+            Ok(exchange) => Step::Launched(exchange, route),
             Err(lost) => {
                 self.shared.tell(channel::Input::Retired(route.connection));
                 Step::Input(Input::Lost(lost))
@@ -115,8 +120,8 @@ impl Driver<'_> {
 }
 
 /// What came of waiting.
-enum Step {
-    Launched(channel::EndpointId, Exchange),
+enum Step<'a> {
+    Launched(Exchange, Route<'a>),
     Input(Input),
 }
 

@@ -25,15 +25,16 @@ pub(crate) enum Exchange {
     Body(RecvStream),
 }
 
-/// Waits for a free stream, then hands over head and body at once. An error says whether a server
-/// can have seen any of it.
+/// Hands over head and body at once. An error says whether a server can have seen any of it.
+///
+/// The caller has a place on the connection, so that h2 does not queue the stream.
 pub(crate) async fn start(
-    requests: SendRequest<Bytes>,
+    requests: &mut SendRequest<Bytes>,
     head: Request<()>,
     body: Bytes,
 ) -> Result<Exchange, Lost> {
     let not_sent = |error| lost(Outcome::NotSent, error);
-    let mut requests = requests.ready().await.map_err(not_sent)?;
+    poll_fn(|cx| requests.poll_ready(cx)).await.map_err(not_sent)?;
     let (response, mut send) = requests.send_request(head, false).map_err(not_sent)?;
     send.send_data(body, true).map_err(|error| lost(Outcome::Unknown, error))?;
     Ok(Exchange::Head(response))

@@ -31,16 +31,33 @@ pub(crate) struct Shared {
 
 struct State {
     channel: Channel,
-    connections: BTreeMap<ConnectionId, SendRequest<Bytes>>,
+    connections: BTreeMap<ConnectionId, Connection>,
     closed: bool,
     tasks: usize,
 }
 
-/// A connection for one attempt of a call.
-pub(crate) struct Route {
+struct Connection {
+    requests: SendRequest<Bytes>,
+    /// The calls that it carries.
+    calls: usize,
+}
+
+/// A place on a connection for one attempt of a call; gives it back when dropped.
+pub(crate) struct Route<'a> {
+    shared: &'a Shared,
     pub(crate) endpoint: EndpointId,
     pub(crate) connection: ConnectionId,
     pub(crate) requests: SendRequest<Bytes>,
+}
+
+impl Drop for Route<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.shared.lock().connections.get_mut(&self.connection) {
+            connection.calls -= 1;
+        }
+        // One more call may go now; whoever is told and does not need it tells the next.
+        self.shared.changed.notify_additional(1);
+    }
 }
 
 /// Why there is no route.
@@ -89,23 +106,29 @@ impl Shared {
         self.kick();
     }
 
-    pub(crate) fn route(&self, avoid: Option<EndpointId>) -> Result<Route, NoRoute> {
+    /// Finds a place for an attempt. h2 would queue streams over the server's limit, and nobody
+    /// could tell whether they left; so they wait here, where it is certain that they did not.
+    pub(crate) fn route(&self, avoid: Option<EndpointId>) -> Result<Route<'_>, NoRoute> {
         let mut state = self.lock();
         if state.closed {
             return Err(NoRoute::Closed);
         }
-        let (endpoint, connection) = state.channel.route(avoid).ok_or(NoRoute::NotYet)?;
-        match state.connections.get(&connection) {
-            Some(requests) => Ok(Route { endpoint, connection, requests: requests.clone() }),
-            None => Err(NoRoute::NotYet),
-        }
+        let State { channel, connections, .. } = &mut *state;
+        let has_place = |id: ConnectionId| {
+            connections.get(&id).is_some_and(|c| c.calls < c.requests.current_max_send_streams())
+        };
+        let (endpoint, id) = channel.route_where(avoid, has_place).ok_or(NoRoute::NotYet)?;
+        let connection = connections.get_mut(&id).ok_or(NoRoute::NotYet)?;
+        connection.calls += 1;
+        let requests = connection.requests.clone();
+        Ok(Route { shared: self, endpoint, connection: id, requests })
     }
 
     /// Makes a connection known before the channel hears of it.
     pub(crate) fn add_connection(&self, id: ConnectionId, requests: SendRequest<Bytes>) {
         let mut state = self.lock();
         if !state.closed {
-            state.connections.insert(id, requests);
+            state.connections.insert(id, Connection { requests, calls: 0 });
         }
     }
 

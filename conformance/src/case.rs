@@ -36,6 +36,8 @@ pub struct Needs {
     /// Whether it takes seconds rather than fractions: it then runs on one runtime and one server
     /// version only, in rotation, unless `ETCD3_ALL` is set.
     pub is_heavy: bool,
+    /// Whether the version of the server makes no difference: it then runs against the newest one.
+    pub is_versionless: bool,
 }
 
 impl Case {
@@ -43,6 +45,13 @@ impl Case {
     #[must_use]
     pub const fn since(mut self, version: Version) -> Self {
         self.needs.since = Some(version);
+        self
+    }
+
+    /// Marks the case as one that is not about the server: one version will do.
+    #[must_use]
+    pub const fn any_version(mut self) -> Self {
+        self.needs.is_versionless = true;
         self
     }
 
@@ -61,7 +70,7 @@ macro_rules! case {
         $crate::Case {
             name: concat!(module_path!(), "::", stringify!($function)),
             ids: &[$($id),*],
-            needs: $crate::Needs { since: None, is_heavy: false },
+            needs: $crate::Needs { since: None, is_heavy: false, is_versionless: false },
             file: file!(),
             line: line!(),
             run: |ctx| Box::pin($function(ctx)),

@@ -63,7 +63,12 @@ fn versions<'a>(
     let turn = ROTATION.iter().position(|name| *name == runtime).unwrap_or(sum % ROTATION.len());
     let is_one_of_many = case.needs.is_heavy && !all;
     let mine = !is_one_of_many || sum % ROTATION.len() == turn;
-    let only = is_one_of_many.then(|| (sum / ROTATION.len()) % fitting.len().max(1));
+    let newest = fitting.len().saturating_sub(1);
+    let only = match (case.needs.is_versionless, is_one_of_many) {
+        (true, _) => Some(newest),
+        (false, true) => Some((sum / ROTATION.len()) % fitting.len().max(1)),
+        (false, false) => None,
+    };
     fitting
         .into_iter()
         .enumerate()

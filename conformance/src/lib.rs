@@ -22,6 +22,7 @@ mod case;
 pub mod cases;
 mod ctx;
 mod harness;
+pub mod peer;
 mod results;
 mod task;
 

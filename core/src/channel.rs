@@ -124,11 +124,23 @@ impl Channel {
     /// Picks the connection for a call: the next one in turn, another than `avoid` if there is
     /// one. `None` when none is ready: say [`Input::Wanted`] and wait for [`Output::Changed`].
     pub fn route(&mut self, avoid: Option<EndpointId>) -> Option<(EndpointId, ConnectionId)> {
+        self.route_where(avoid, |_| true)
+    }
+
+    /// As [`route`](Self::route), among the connections that have a place for one more call.
+    pub fn route_where(
+        &mut self,
+        avoid: Option<EndpointId>,
+        has_place: impl Fn(ConnectionId) -> bool,
+    ) -> Option<(EndpointId, ConnectionId)> {
         let count = self.slots.len();
         let mut second_best = None;
         for step in 0..count {
             let index = (self.cursor + step) % count;
             let State::Ready { connection, .. } = self.slots[index].state else { continue };
+            if !has_place(connection) {
+                continue;
+            }
             let endpoint = EndpointId(u32::try_from(index).unwrap_or(u32::MAX));
             if Some(endpoint) != avoid {
                 self.cursor = (index + 1) % count;
@@ -145,8 +157,7 @@ impl Channel {
     pub fn broken(&self) -> Option<&Broken> {
         let down = |slot: &Slot| match slot.state {
             State::Ready { .. } | State::Idle => false,
-            State::Dialing(_) => slot.failures > 0,
-            State::Backoff { .. } => true,
+            State::Dialing(_) | State::Backoff { .. } => slot.failures > 0,
         };
         if self.slots.iter().all(down) { self.last_failure() } else { None }
     }

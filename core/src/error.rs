@@ -72,7 +72,7 @@ pub enum ConnectFailure {
     PeerSpeaksTls,
     /// The peer answered with something that is not HTTP/2.
     PeerNotHttp2,
-    /// The peer closed the connection before it said anything.
+    /// The peer closed the connection before it said anything, as etcd does when it expects TLS.
     ClosedByPeer,
 }
 
@@ -338,7 +338,7 @@ impl fmt::Display for ConnectFailure {
             Self::PeerSpeaksHttp1 => "the peer speaks HTTP/1, not HTTP/2",
             Self::PeerSpeaksTls => "the peer expects TLS",
             Self::PeerNotHttp2 => "the peer does not speak HTTP/2",
-            Self::ClosedByPeer => "the peer closed the connection at once",
+            Self::ClosedByPeer => "the peer hung up before it spoke HTTP/2; does it expect TLS?",
         })
     }
 }

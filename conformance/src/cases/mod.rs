@@ -1,12 +1,14 @@
 //! The cases, by area.
 
+mod bad_input;
 mod kv_basics;
+mod streams;
 
 use crate::Case;
 
 /// All cases.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [kv_basics::CASES].into_iter().flatten()
+    [bad_input::CASES, kv_basics::CASES, streams::CASES].into_iter().flatten()
 }
 
 #[cfg(test)]

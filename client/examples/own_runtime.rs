@@ -1,0 +1,69 @@
+//! A fourth runtime: threads, and async-io for sockets and timers. Wants the endpoints as arguments.
+// A runtime is where clocks, chance and threads belong.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use async_io::{Async, Timer};
+use etcd3_client::{BoxFuture, Client, Compat, Config, Instant, Io, Runtime, Target};
+use futures_lite::future::block_on;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::{io, sync::Arc, thread, time};
+
+/// One thread for each task.
+struct Threads {
+    origin: time::Instant,
+}
+
+impl Runtime for Threads {
+    fn now(&self) -> Instant {
+        Instant::from_origin(self.origin.elapsed())
+    }
+
+    fn seed(&self) -> u64 {
+        RandomState::new().hash_one(self.origin.elapsed())
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        let left = at.saturating_since(self.now());
+        Box::pin(async move {
+            Timer::after(left).await;
+        })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        thread::spawn(move || block_on(task));
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        // Blocks only the thread of the task that dials.
+        Box::pin(async move { Ok((host, port).to_socket_addrs()?.collect()) })
+    }
+
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
+        Box::pin(async move {
+            let Target::Tcp(address) = target else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            let stream = Async::<TcpStream>::connect(*address).await?;
+            stream.get_ref().set_nodelay(true)?;
+            Ok(Box::new(Compat(stream)) as Box<dyn Io>)
+        })
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let endpoints = std::env::args().nth(1).ok_or("usage: own_runtime URL[,URL…]")?;
+    let runtime = Arc::new(Threads { origin: time::Instant::now() });
+    block_on(async {
+        let client = Client::connect(runtime, Config::new(endpoints.split(','))).await?;
+        let written = client.put("example/own-runtime", "works").await?;
+        let answer = client.get("example/own-runtime").await?;
+        println!("revision {}: {:?}", written.header.revision, answer.kvs[0].value);
+        client.close().await;
+        Ok(())
+    })
+}

@@ -47,3 +47,8 @@ macro_rules! suite {
         }
     };
 }
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -3,6 +3,64 @@
 //! Each request holds the message it will send; an option that does not belong to a request does
 //! not exist on it (K11). The constructors are [`get`], [`put`], [`delete`], [`txn`] and
 //! [`compact`].
+//!
+//! # What does not compile
+//!
+//! Each line of this compiles:
+//!
+//! ```
+//! use etcd3_core::{IgnoreLease, IgnoreValue, SortOrder, SortTarget, delete, get, prefix, put, txn};
+//!
+//! let _ = get(prefix("a")).limit(1);
+//! let _ = get("a").sort(SortTarget::Mod, SortOrder::Descend);
+//! let _ = put("a", "v").lease(7);
+//! let _ = put("a", IgnoreValue).lease(IgnoreLease);
+//! let _ = delete("a").prev_kv();
+//! let _ = txn().when([]).then([put("a", "v")]).otherwise([get("a")]);
+//! ```
+//!
+//! A write of a range, or with options of a read, does not:
+//!
+//! ```compile_fail
+//! let _ = etcd3_core::put(etcd3_core::prefix("a"), "v");
+//! ```
+//! ```compile_fail
+//! let _ = etcd3_core::put("a", "v").limit(1);
+//! ```
+//! ```compile_fail
+//! let _ = etcd3_core::delete("a").sort(etcd3_core::SortTarget::Mod, etcd3_core::SortOrder::Descend);
+//! ```
+//! ```compile_fail
+//! let _ = etcd3_core::get("a").lease(7);
+//! ```
+//!
+//! Nor does a range with two ends, a value together with its keeping, or a sort target that servers
+//! do not know:
+//!
+//! ```compile_fail
+//! let _ = etcd3_core::get(etcd3_core::from_key(etcd3_core::prefix("a")));
+//! ```
+//! ```compile_fail
+//! let _ = etcd3_core::put("a", "v").ignore_value();
+//! ```
+//! ```compile_fail
+//! let _ = etcd3_core::get("a").sort(100, etcd3_core::SortOrder::Descend);
+//! ```
+//!
+//! Nor do the parts of a transaction out of order, or twice:
+//!
+//! ```compile_fail
+//! let _ = etcd3_core::txn().then([etcd3_core::put("a", "v")]).when([]);
+//! ```
+//! ```compile_fail
+//! let _ = etcd3_core::txn().when([]).when([]);
+//! ```
+//! ```compile_fail
+//! let _ = etcd3_core::txn().then([etcd3_core::put("a", "v")]).then([etcd3_core::put("b", "v")]);
+//! ```
+//! ```compile_fail
+//! let _ = etcd3_core::txn().otherwise([etcd3_core::get("a")]).otherwise([etcd3_core::get("b")]);
+//! ```
 
 mod compact;
 mod compare;

@@ -36,13 +36,14 @@ impl<'a> Driver<'a> {
     pub(crate) async fn run(self) -> Result<Reply, Error> {
         let rt = &*self.shared.rt;
         let mut flight = Flight::Nothing;
+        let mut alarm = Alarm { shared: self.shared, set: None };
         loop {
             match self.call.poll(rt.now()) {
                 Next::Do(Output::Attempt(attempt)) => flight = Flight::Launching(attempt),
                 Next::Do(Output::Done(result)) => return result,
                 Next::Wait(deadline) => {
                     let step = self.step(&mut flight);
-                    let Some(step) = until(self.shared, deadline, step).await else { continue };
+                    let Some(step) = until(&mut alarm, deadline, step).await else { continue };
                     let input = self.take(step, &mut flight);
                     self.call.handle(rt.now(), input);
                 }
@@ -127,18 +128,17 @@ enum Step<'a> {
 
 /// Waits for a future, or until a moment has come; then the answer is `None`.
 async fn until<T>(
-    shared: &Shared,
+    alarm: &mut Alarm<'_>,
     at: Option<Instant>,
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut future = pin!(future);
-    let mut alarm = Alarm { shared, key: None };
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(output));
         }
         let Some(at) = at else { return Poll::Pending };
-        if shared.rt.now() >= at {
+        if alarm.shared.rt.now() >= at {
             return Poll::Ready(None);
         }
         alarm.set(at, cx.waker());
@@ -147,29 +147,37 @@ async fn until<T>(
     .await
 }
 
-/// A registration with the timers of the client, for as long as it is needed.
+/// A registration with the timers of the client; the deadline of a call needs one for all of it.
 struct Alarm<'a> {
     shared: &'a Shared,
-    key: Option<Key>,
+    set: Option<Key>,
 }
 
 impl Alarm<'_> {
     fn set(&mut self, at: Instant, waker: &Waker) {
-        if let Some(key) = self.key {
-            return self.shared.timers.update(key, waker);
+        let timers = &self.shared.timers;
+        if let Some(key) = self.set.filter(|(set, _)| *set == at)
+            && timers.update(key, waker)
+        {
+            return;
         }
-        let (key, is_earliest) = self.shared.timers.register(at, waker);
-        self.key = Some(key);
+        self.clear();
+        let (key, is_earliest) = timers.register(at, waker);
+        self.set = Some(key);
         if is_earliest {
             self.shared.kick();
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(key) = self.set.take() {
+            self.shared.timers.remove(key);
         }
     }
 }
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.shared.timers.remove(key);
-        }
+        self.clear();
     }
 }

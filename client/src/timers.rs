@@ -34,11 +34,11 @@ impl Timers {
         (key, earlier)
     }
 
-    /// Replaces the waker of a registration that has not fired.
-    pub(crate) fn update(&self, key: Key, waker: &Waker) {
-        if let Some(known) = self.lock().waiting.get_mut(&key) {
-            known.clone_from(waker);
-        }
+    /// Replaces the waker of a registration; false if it has fired already.
+    pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
+        let mut inner = self.lock();
+        let known = inner.waiting.get_mut(&key);
+        known.map(|known| known.clone_from(waker)).is_some()
     }
 
     /// Forgets a registration.

@@ -71,7 +71,9 @@ impl Exchange {
 }
 
 fn lost(outcome: Outcome, error: h2::Error) -> Lost {
-    Lost { outcome, cause: Some(Cause::new(error)) }
+    let is_reset = error.is_reset() && error.is_remote();
+    let reset = error.reason().filter(|_| is_reset).map(u32::from);
+    Lost { outcome, reset, cause: Some(Cause::new(error)) }
 }
 
 /// Says whether the server can have acted on a request whose stream ended in this error.

@@ -69,6 +69,8 @@ pub struct Lost {
     /// Whether a server may have acted on it. Only what is provably unprocessed is not
     /// [`Outcome::Unknown`]; [`Outcome::Rejected`] does not fit here and counts as unknown.
     pub outcome: Outcome,
+    /// The HTTP/2 error code, if the peer reset the stream of this attempt.
+    pub reset: Option<u32>,
     /// The underlying error.
     pub cause: Option<Cause>,
 }
@@ -271,6 +273,10 @@ impl Call {
 
     fn on_data(&mut self, now: Instant, chunk: Bytes) {
         let State::Flying(flight) = &mut self.state else { return };
+        if flight.head_status.is_some() {
+            return self
+                .fail_with_answer(now, Error::protocol("a body after a status in the head"));
+        }
         flight.decoder.push(chunk);
         let error = loop {
             match flight.decoder.next_message() {
@@ -316,7 +322,19 @@ impl Call {
     fn on_lost(&mut self, now: Instant, lost: Lost) {
         let failure =
             if lost.outcome == Outcome::NotSent { Failure::NotSent } else { Failure::Lost };
-        self.fail(now, failure, Error::new(ErrorKind::ConnectionLost).with_cause(lost.cause));
+        let error = match lost.reset {
+            // E22–E27: a reset stands for a status, though it says nothing about the request.
+            Some(code) => Error::reset(code),
+            None => Error::new(ErrorKind::ConnectionLost),
+        };
+        let error = error.with_cause(lost.cause);
+        let is_due = self.options.deadline.is_some_and(|deadline| deadline <= now);
+        if is_due && failure == Failure::Lost {
+            // The server keeps the deadline too, and cuts the stream when it passes (E25).
+            self.last_error = Some(error.with_outcome(Outcome::Unknown));
+            return self.time_out();
+        }
+        self.fail(now, failure, error);
     }
 }
 

@@ -14,7 +14,8 @@ use std::sync::Arc;
 pub enum ErrorKind {
     /// The server refused with an error that etcd is known for.
     Server(ServerError),
-    /// The server, or what stands before it, answered with another status.
+    /// The server, or what stands before it, answered with another status, or reset the stream with
+    /// an error code that stands for this one.
     Status(Code),
     /// The deadline of the call passed; says what the call was waiting for.
     Timeout(Phase),
@@ -144,6 +145,12 @@ impl Error {
         let mut error = Self::new(kind).with_outcome(outcome);
         error.0.status = Some(status);
         error
+    }
+
+    /// Makes the error of a stream that the peer reset with this HTTP/2 error code.
+    #[must_use]
+    pub(crate) fn reset(code: u32) -> Self {
+        Self::new(ErrorKind::Status(Status::from_reset(code).code))
     }
 
     /// Makes the error of an answer that breaks the rules.
@@ -317,10 +324,10 @@ impl fmt::Display for ErrorKind {
             Self::ConnectionLost => f.write_str("the connection was lost"),
             Self::Protocol => f.write_str("the answer breaks the protocol"),
             Self::RequestTooLarge { len, limit } => {
-                write!(f, "the request of {len} bytes is over max_request_bytes ({limit})")
+                write!(f, "trying to send message larger than max_request_bytes ({len} vs. {limit})")
             }
             Self::ResponseTooLarge { len, limit } => {
-                write!(f, "the answer of {len} bytes is over max_response_bytes ({limit})")
+                write!(f, "received message larger than max_response_bytes ({len} vs. {limit})")
             }
             Self::InvalidRequest => f.write_str("the request is not valid"),
             Self::InvalidConfig => f.write_str("the configuration is not valid"),

@@ -2,13 +2,63 @@
 
 mod bad_input;
 mod kv_basics;
+mod kv_compact;
+mod kv_data;
+mod kv_delete;
+mod kv_expect;
+mod kv_faults;
+mod kv_learner;
+mod kv_lease;
+mod kv_limits;
+mod kv_metrics;
+mod kv_misc;
+mod kv_outage;
+mod kv_put;
+mod kv_query;
+mod kv_quorum;
+mod kv_range;
+mod kv_stale;
 mod streams;
+mod transport;
+mod txn_basics;
+mod txn_compare;
+mod txn_faults;
+mod txn_history;
+mod txn_random;
+mod txn_refused;
+mod txn_wire;
 
 use crate::Case;
 
 /// All cases.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [bad_input::CASES, kv_basics::CASES, streams::CASES].into_iter().flatten()
+    [
+        bad_input::CASES,
+        kv_basics::CASES,
+        kv_compact::CASES,
+        kv_delete::CASES,
+        kv_faults::CASES,
+        kv_learner::CASES,
+        kv_lease::CASES,
+        kv_limits::CASES,
+        kv_misc::CASES,
+        kv_outage::CASES,
+        kv_put::CASES,
+        kv_query::CASES,
+        kv_quorum::CASES,
+        kv_range::CASES,
+        kv_stale::CASES,
+        streams::CASES,
+        transport::CASES,
+        txn_basics::CASES,
+        txn_compare::CASES,
+        txn_faults::CASES,
+        txn_history::CASES,
+        txn_random::CASES,
+        txn_refused::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::peer::{Kind, Peer, Wire};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{ErrorKind, Outcome};
+use etcd3_client::{ErrorKind, Outcome, Status};
 use std::io;
 
 pub(super) const CASES: &[Case] = &[
@@ -89,6 +89,8 @@ async fn other_resets_are_unknown(ctx: Ctx) -> CaseResult {
         let client = ctx.connect([peer.url()]).await?;
         let error = client.put("k", "v").await.unwrap_err();
         assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, 1), "{code}: {error}");
+        let stands_for = Status::from_reset(code).code;
+        assert_eq!(error.kind(), ErrorKind::Status(stands_for), "E22 to E27");
         client.close().await;
     }
     Ok(())

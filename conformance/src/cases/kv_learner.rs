@@ -1,0 +1,100 @@
+//! Learners: what they answer, what they refuse, and where a refused call goes.
+
+use super::kv_expect::{NOT_FOR_LEARNERS, only};
+use crate::{Case, CaseResult, Ctx, case};
+use etcd3_client::proto::etcdserverpb as pb;
+use etcd3_client::{Client, Config, key};
+use etcd3_lab::Cluster;
+use std::sync::Arc;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        a_learner_serves_nothing_but_serializable_reads_and_status,
+        ["KV-029", "KV-030", "KV-031", "KV-032", "KV-033"]
+    )
+    .heavy(),
+    case!(what_a_learner_refuses_is_done_by_a_voter, []).heavy(),
+];
+
+/// Starts three voters and a learner, which is the last member.
+async fn with_learner(ctx: &Ctx) -> Result<(Arc<Cluster>, String), etcd3_lab::Error> {
+    let build =
+        |cluster: etcd3_lab::ClusterBuilder| cluster.flag("--strict-reconfig-check", "false");
+    let cluster = Arc::new(ctx.cluster_with(build).await?);
+    let adding = Arc::clone(&cluster);
+    let index = ctx.blocking(move || adding.add_member(true)).await?;
+    let learner = cluster.member(index).client_url();
+    Ok((cluster, learner))
+}
+
+/// Waits until the learner has the key, which the leader sends in its own time.
+async fn replicated(ctx: &Ctx, learner: &Client) -> CaseResult {
+    let limit = std::time::Duration::from_secs(10);
+    ctx.until("the learner to catch up", limit, || async {
+        learner.get("foo").serializable().await.is_ok_and(|read| read.count == 1)
+    })
+    .await
+}
+
+/// KV-029, KV-030, KV-031, KV-032, KV-033
+async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) -> CaseResult {
+    let (cluster, url) = with_learner(&ctx).await?;
+    let voters = ctx.connect(cluster.client_urls().into_iter().take(3)).await?;
+    voters.put("foo", "bar").await?;
+    let learner = ctx.connect_with(Config::new([url]).max_attempts(2)).await?;
+
+    replicated(&ctx, &learner).await?;
+    assert_eq!(only(&learner.get("foo").serializable().await?).value, "bar");
+
+    let mut refused = vec![
+        learner.get("foo").await.map(drop),
+        learner.put("foo", "baz").await.map(drop),
+        learner.delete("foo").await.map(drop),
+        learner.txn().when([key("foo").create_revision().gt(0)]).await.map(drop),
+        learner.unary(pb::LeaseGrantRequest { ttl: 30, id: 0 }).await.map(drop),
+        learner.unary(pb::HashKvRequest { revision: 0 }).await.map(drop),
+        learner.unary(pb::MemberListRequest { linearizable: true }).await.map(drop),
+    ];
+    let raw = pb::TxnRequest {
+        compare: vec![pb::Compare { key: "foo".into(), ..pb::Compare::default() }],
+        ..pb::TxnRequest::default()
+    };
+    refused.push(learner.unary(raw).await.map(drop));
+    for (index, result) in refused.into_iter().enumerate() {
+        let Err(error) = result else { panic!("number {index} was answered") };
+        NOT_FOR_LEARNERS.is_answered(&error);
+        assert_eq!(error.attempts(), 2, "a voter might have taken it: {error}");
+        assert!(error.is_retryable());
+    }
+
+    let status = learner.unary(pb::StatusRequest {}).await?;
+    assert_eq!(status.version, ctx.etcd.version.to_string());
+    assert!(status.is_learner);
+    assert_eq!(only(&voters.get("foo").await?).value, "bar", "nothing was written");
+    Ok(())
+}
+
+/// R41
+async fn what_a_learner_refuses_is_done_by_a_voter(ctx: Ctx) -> CaseResult {
+    let (cluster, url) = with_learner(&ctx).await?;
+    let client = ctx.connect([url, cluster.member(0).client_url()]).await?;
+    let limit = std::time::Duration::from_secs(10);
+    ctx.until("both connections", limit, || async {
+        let mut members = std::collections::BTreeSet::new();
+        for _ in 0..2 {
+            let status = client.unary(pb::StatusRequest {}).await;
+            members.extend(status.ok().and_then(|it| it.header).map(|header| header.member_id));
+        }
+        members.len() == 2
+    })
+    .await?;
+    // Calls go to the endpoints in turn, so that some of these meet the learner first.
+    for n in 0..8 {
+        let value = n.to_string();
+        let put = client.put("foo", value.as_str()).await?;
+        let read = client.get("foo").await?;
+        assert_eq!(only(&read).value, value);
+        assert_eq!((only(&read).version, put.header.revision), (n + 1, n + 2), "written once");
+    }
+    Ok(())
+}

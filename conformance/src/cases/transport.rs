@@ -1,0 +1,143 @@
+//! Ways to a server, and how they end.
+
+use crate::peer::Peer;
+use crate::{Case, CaseResult, Ctx, case};
+use etcd3_client::{Client, Config, ErrorKind, Outcome};
+use etcd3_lab::Bridge;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) const CASES: &[Case] = &[
+    case!(names_are_resolved_and_every_address_is_tried, []).any_version(),
+    case!(a_unix_socket_will_do, []).any_version(),
+    case!(any_usable_endpoint_is_enough, []).any_version(),
+    case!(a_lost_connection_is_made_again, []).any_version(),
+    case!(close_ends_calls_and_connections, []).any_version(),
+    case!(the_last_clone_ends_the_connections, []).any_version(),
+];
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// I-C9: `localhost` may mean an address that nobody listens on, too.
+async fn names_are_resolved_and_every_address_is_tried(ctx: Ctx) -> CaseResult {
+    let server = ctx.server().await?;
+    let client = ctx.connect([format!("http://localhost:{}", server.port())]).await?;
+    client.put("k", "v").await?;
+    let unknown = ctx.connect(["http://no-such-host.invalid:2379"]).await.unwrap_err();
+    assert!(matches!(unknown.kind(), ErrorKind::Connect(_)), "{unknown}");
+    assert_eq!(unknown.outcome(), Outcome::NotSent);
+    Ok(())
+}
+
+/// C34f; a relay stands in for a server that listens on one.
+#[cfg(unix)]
+async fn a_unix_socket_will_do(ctx: Ctx) -> CaseResult {
+    use std::io::copy;
+    use std::net::TcpStream;
+    use std::os::unix::net::UnixListener;
+
+    let server = ctx.server().await?;
+    let folder =
+        std::env::temp_dir().join(format!("etcd3-{}-{}", std::process::id(), ctx.rt.seed()));
+    std::fs::create_dir(&folder)?;
+    let path = folder.join("etcd.sock");
+    let listener = UnixListener::bind(&path)?;
+    let real = server.addr();
+    let relay = ctx.blocking(move || -> std::io::Result<()> {
+        let (socket, _) = listener.accept()?;
+        let server = TcpStream::connect(real)?;
+        let (mut up, mut to_server) = (socket.try_clone()?, server.try_clone()?);
+        let upwards = std::thread::spawn(move || {
+            let _ = copy(&mut up, &mut to_server);
+            let _ = to_server.shutdown(std::net::Shutdown::Both);
+        });
+        let (mut server, mut socket) = (server, socket);
+        let _ = copy(&mut server, &mut socket);
+        let _ = upwards.join();
+        Ok(())
+    });
+    let client = ctx.connect([format!("unix://{}", path.display())]).await?;
+    client.put("k", "v").await?;
+    assert_eq!(client.get("k").await?.kvs[0].value, "v");
+    client.close().await;
+    relay.await?;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn a_unix_socket_will_do(_: Ctx) -> CaseResult {
+    Ok(())
+}
+
+/// I-C7
+async fn any_usable_endpoint_is_enough(ctx: Ctx) -> CaseResult {
+    let server = ctx.server().await?;
+    let closed = Bridge::new(server.addr())?;
+    closed.refuse();
+    let client = ctx.connect([closed.url(), server.client_url()]).await?;
+    for n in 0..20 {
+        client.put("k", n.to_string()).await?;
+    }
+    assert_eq!(client.get("k").await?.kvs[0].version, 20);
+    Ok(())
+}
+
+/// B7, I-C11
+async fn a_lost_connection_is_made_again(ctx: Ctx) -> CaseResult {
+    let server = ctx.server().await?;
+    let bridge = Bridge::new(server.addr())?;
+    let client = ctx.connect([bridge.url()]).await?;
+    for n in 1..=5 {
+        bridge.drop_all();
+        // A read is repeated however the loss shows; a write would be, if it did not leave.
+        assert_eq!(client.get("k").await?.count, i64::from(n > 1));
+        client.put("k", "v").await?;
+    }
+    Ok(())
+}
+
+/// C23, I-C10
+async fn close_ends_calls_and_connections(ctx: Ctx) -> CaseResult {
+    let peer = Peer::start(|_, mut wire| {
+        wire.greet(&[])?;
+        wire.request()?;
+        wire.wait_close()
+    })?;
+    let client = ctx.connect([peer.url()]).await?;
+    let flying = {
+        let client = client.clone();
+        ctx.spawn(async move { client.put("k", "v").await })
+    };
+    let waiting = {
+        let lazy = Client::lazy(Arc::clone(&ctx.rt), Config::new(["http://127.0.0.1:1"]))?;
+        let other = lazy.clone();
+        let get = ctx.spawn(async move { other.get("k").await });
+        ctx.within(SOON, lazy.close()).await.ok_or("close hung")?;
+        get
+    };
+    let error = ctx.within(SOON, waiting).await.ok_or("a waiting call hung")?.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, Outcome::NotSent));
+
+    ctx.within(SOON, client.close()).await.ok_or("close hung")?;
+    client.close().await;
+    let error = ctx.within(SOON, flying).await.ok_or("a flying call hung")?.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    let late = client.get("k").await.unwrap_err();
+    assert_eq!((late.kind(), late.outcome()), (ErrorKind::Closed, Outcome::NotSent));
+    assert!(client.is_closed());
+    Ok(())
+}
+
+async fn the_last_clone_ends_the_connections(ctx: Ctx) -> CaseResult {
+    let server = ctx.server().await?;
+    let bridge = Arc::new(Bridge::new(server.addr())?);
+    let client = ctx.connect([bridge.url()]).await?;
+    client.put("k", "v").await?;
+    let clone = client.clone();
+    drop(client);
+    clone.get("k").await?;
+    assert_eq!(bridge.connections().live, 1);
+    drop(clone);
+    ctx.until("the connection to end", SOON, || async { bridge.connections().live == 0 }).await
+}

@@ -1,0 +1,3 @@
+//! The target `txn_shape`, for libFuzzer.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| etcd3_fuzz::txn_shape(data));

@@ -1,0 +1,299 @@
+//! The `Call` machine under any sequence of events (I-R1, I-R2, I-R4, C16, and the laws).
+
+use arbitrary::Arbitrary;
+use etcd3_core::backoff::Backoff;
+use etcd3_core::call::{Call, Input, Lost, Options, Output, Reply};
+use etcd3_core::channel::EndpointId;
+use etcd3_core::method::{self, Effect};
+use etcd3_core::retry::{self, Cure, Failure};
+use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, ServerError, Status, laws};
+use http::{HeaderMap, StatusCode};
+use std::time::Duration;
+
+#[derive(Debug, Arbitrary)]
+struct Run {
+    effect: u8,
+    deadline_ms: Option<u16>,
+    max_attempts: u8,
+    backoff_ms: (u8, u16),
+    max_response_bytes: u8,
+    require_leader: bool,
+    seed: u64,
+    steps: Vec<(u8, Step)>,
+}
+
+/// What happens next, some milliseconds after the step before.
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Sent(u8),
+    Head,
+    HeadWith(u16, Reason),
+    Message(u8),
+    Data(Vec<u8>),
+    Trailers(Reason),
+    TrailersWithoutStatus,
+    End,
+    Lost(Loss),
+    Closed,
+    /// Nothing but time.
+    Pass(u16),
+}
+
+/// A status: a known error of etcd, or any code.
+#[derive(Debug, Arbitrary)]
+enum Reason {
+    Ok,
+    Known(u8),
+    Code(u8),
+    Absent,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Loss {
+    NotSent,
+    Rejected,
+    Unknown,
+}
+
+/// No sequence of events makes a call break its promises.
+pub fn call(data: &[u8]) {
+    let Some(run) = crate::input::<Run>(data) else { return };
+    let options = options(&run);
+    let call = Call::new(&method::PUT, options);
+    let mut watched = Watched::new(call.clone(), options);
+    let (mut script, mut now) = (Vec::new(), Instant::ORIGIN);
+    for (after_ms, step) in &run.steps {
+        let pause = if let Step::Pass(ms) = step { *ms } else { (*after_ms).into() };
+        now = now + Duration::from_millis(pause.into());
+        watched.advance(now);
+        if let Some(input) = input(step) {
+            watched.feed(&input);
+            script.push((now, input));
+        }
+    }
+    if let Some(deadline) = options.deadline {
+        watched.advance(deadline.max(now));
+        assert!(watched.is_done, "I-R4: goes on after its deadline");
+    }
+    let outputs = laws::check(&call, &script);
+    assert!(outputs.len() <= 1 + usize::try_from(options.max_attempts.max(1)).unwrap_or(0));
+}
+
+fn options(run: &Run) -> Options {
+    let (first, cap) = run.backoff_ms;
+    Options {
+        deadline: run.deadline_ms.map(|ms| Instant::ORIGIN + Duration::from_millis(ms.into())),
+        max_attempts: u32::from(run.max_attempts % 8),
+        backoff: Backoff {
+            first: Duration::from_millis(first.into()),
+            cap: Duration::from_millis(cap.into()),
+        },
+        max_response_bytes: run.max_response_bytes.into(),
+        require_leader: run.require_leader,
+        effect: [Effect::Write, Effect::IdempotentWrite, Effect::Read][usize::from(run.effect % 3)],
+        seed: run.seed,
+    }
+}
+
+fn input(step: &Step) -> Option<Input> {
+    Some(match step {
+        Step::Sent(endpoint) => Input::Sent(EndpointId(u32::from(*endpoint % 4))),
+        Step::Head => Input::Head { status: StatusCode::OK, headers: headers(None) },
+        Step::HeadWith(status, reason) => Input::Head {
+            status: StatusCode::from_u16(*status).unwrap_or_default(),
+            headers: headers(Some(reason)),
+        },
+        Step::Message(len) => {
+            let message = vec![0; usize::from(*len)];
+            Input::Data([&[0, 0, 0, 0, *len], &message[..]].concat().into())
+        }
+        Step::Data(bytes) => Input::Data(bytes.clone().into()),
+        Step::Trailers(reason) => Input::End(Some(headers(Some(reason)))),
+        Step::TrailersWithoutStatus => Input::End(Some(headers(None))),
+        Step::End => Input::End(None),
+        Step::Lost(loss) => {
+            let outcome = match loss {
+                Loss::NotSent => Outcome::NotSent,
+                Loss::Rejected => Outcome::Rejected,
+                Loss::Unknown => Outcome::Unknown,
+            };
+            Input::Lost(Lost { outcome, reset: None, cause: None })
+        }
+        Step::Closed => Input::Closed,
+        Step::Pass(_) => return None,
+    })
+}
+
+fn headers(reason: Option<&Reason>) -> HeaderMap {
+    let (code, text) = match reason {
+        None | Some(Reason::Absent) => (None, ""),
+        Some(Reason::Ok) => (Some(0), ""),
+        Some(Reason::Code(code)) => (Some(*code), "something else"),
+        Some(Reason::Known(index)) => {
+            let error = ServerError::ALL[usize::from(*index) % ServerError::ALL.len()];
+            (Some(error.code().number()), error.text())
+        }
+    };
+    let code = code.map(|code| ("grpc-status", code.to_string()));
+    [("content-type", "application/grpc".to_owned()), ("grpc-message", text.to_owned())]
+        .into_iter()
+        .chain(code)
+        .filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)))
+        .collect()
+}
+
+/// A call, and what one who sees only its inputs and outputs knows about it.
+struct Watched {
+    call: Call,
+    options: Options,
+    now: Instant,
+    wake: Option<Instant>,
+    attempts: u32,
+    /// Whether the request of the attempt under way was handed over.
+    is_sent: bool,
+    /// The status that the head of its answer held.
+    head: Option<Status>,
+    /// Its body so far.
+    body: Vec<u8>,
+    /// The status it ended with.
+    status: Option<Status>,
+    /// What the attempt came to, if it is over: whether a write may follow, and the least that
+    /// must be said of its outcome.
+    end: Option<(bool, Outcome)>,
+    worst: Outcome,
+    is_done: bool,
+}
+
+impl Watched {
+    fn new(call: Call, options: Options) -> Self {
+        let mut watched = Self {
+            call,
+            options,
+            now: Instant::ORIGIN,
+            wake: None,
+            attempts: 0,
+            is_sent: false,
+            head: None,
+            body: vec![],
+            status: None,
+            end: None,
+            worst: Outcome::NotSent,
+            is_done: false,
+        };
+        watched.drain();
+        watched
+    }
+
+    fn advance(&mut self, at: Instant) {
+        while let Some(wake) = self.wake.filter(|wake| *wake <= at) {
+            self.now = wake;
+            self.drain();
+        }
+        self.now = at;
+    }
+
+    fn feed(&mut self, input: &Input) {
+        let ignored = self.call.ignored();
+        self.call.handle(self.now, input.clone());
+        if self.call.ignored() == ignored {
+            assert!(!self.is_done, "takes an input after the end");
+            self.note(input);
+        }
+        self.drain();
+    }
+
+    fn note(&mut self, input: &Input) {
+        if self.end.is_some() {
+            return;
+        }
+        match input {
+            Input::Sent(_) => self.is_sent = true,
+            Input::Lost(lost) if lost.outcome == Outcome::NotSent || !self.is_sent => {
+                self.end = Some((true, Outcome::NotSent));
+            }
+            Input::Lost(_) => self.end = Some((false, Outcome::Unknown)),
+            Input::Closed if self.is_sent => self.end = Some((false, Outcome::Unknown)),
+            Input::Head { headers, .. } => self.head = Status::from_headers(headers),
+            // Whatever ends with a refusal may be sent again if the verdict on it says so.
+            Input::End(trailers) => {
+                let status = match trailers {
+                    Some(trailers) => Status::from_headers(trailers),
+                    None => self.head.take(),
+                };
+                let may_follow = status.as_ref().is_some_and(|status| self.has_cure(status));
+                self.end = Some((may_follow && self.head.is_none(), Outcome::Rejected));
+                self.status = status;
+            }
+            Input::Data(chunk) => self.body.extend(chunk),
+            Input::Closed => {}
+        }
+    }
+
+    fn has_cure(&self, status: &Status) -> bool {
+        let require_leader = self.options.require_leader;
+        let verdict = retry::decide(Effect::Write, Failure::Status { status, require_leader });
+        verdict.outcome == Outcome::Rejected && verdict.cure != Cure::None
+    }
+
+    fn drain(&mut self) {
+        for _ in 0..3 {
+            match self.call.poll(self.now) {
+                Next::Do(_) if self.is_done => panic!("more than one end"),
+                Next::Do(Output::Attempt(attempt)) => self.judge_attempt(attempt.number),
+                Next::Do(Output::Done(result)) => {
+                    self.is_done = true;
+                    match result {
+                        Ok(reply) => self.judge_reply(&reply),
+                        Err(error) => self.judge_error(&error),
+                    }
+                }
+                Next::Wait(wake) => {
+                    assert!(wake.is_none_or(|wake| wake > self.now), "would spin");
+                    self.wake = wake;
+                    return;
+                }
+            }
+        }
+        panic!("never stops");
+    }
+
+    fn judge_attempt(&mut self, number: u32) {
+        self.attempts += 1;
+        assert_eq!(number, self.attempts);
+        assert!(number <= self.options.max_attempts.max(1), "C16");
+        assert!(self.options.deadline.is_none_or(|deadline| self.now < deadline), "I-R4");
+        if self.is_sent {
+            let (may_follow, outcome) = self.end.unwrap_or((false, Outcome::Unknown));
+            assert!(may_follow || self.options.effect != Effect::Write, "I-R1");
+            self.worst = self.worst.max(outcome);
+        }
+        (self.is_sent, self.head, self.end) = (false, None, None);
+        (self.body, self.status) = (vec![], None);
+    }
+
+    /// E33–E37: success is one whole message, and a status that says so.
+    fn judge_reply(&self, reply: &Reply) {
+        assert_eq!(self.status.as_ref().map(|status| status.code), Some(Code::Ok));
+        let len = u32::try_from(reply.message.len()).expect("a message within the limit");
+        assert_eq!(self.body, [&[0], &len.to_be_bytes()[..], &reply.message].concat());
+        assert!(reply.message.len() <= self.options.max_response_bytes);
+        assert_eq!(reply.attempts, self.attempts);
+    }
+
+    fn judge_error(&self, error: &Error) {
+        let last = match (self.is_sent, self.end) {
+            (false, _) => Outcome::NotSent,
+            (true, None) if error.status().is_some() => Outcome::Rejected,
+            (true, None) => Outcome::Unknown,
+            (true, Some((_, outcome))) => outcome,
+        };
+        let at_least = self.worst.max(last);
+        assert!(error.outcome() >= at_least, "I-R2: {error}");
+        // Where nothing was handed over there is nothing to fear.
+        assert!(
+            at_least > Outcome::NotSent || error.outcome() == Outcome::NotSent,
+            "I-R2: {error}"
+        );
+        assert_eq!((error.attempts(), error.method()), (self.attempts, Some(method::PUT.path)));
+    }
+}

@@ -1,0 +1,25 @@
+//! Fuzz targets as plain functions: each takes any bytes and panics when an invariant is broken.
+//!
+//! libFuzzer runs them through `fuzz_targets/`, and `tests/replay.rs` runs every file of `corpus/`
+//! and `regressions/` through them on a stable compiler. The bytes are read by `arbitrary`, so that
+//! a mutation of a few of them changes one step of a run and not all of it.
+#![forbid(unsafe_code)]
+
+mod call;
+mod frame;
+mod key_range;
+mod status;
+mod txn_shape;
+
+pub use call::call;
+pub use frame::frame;
+pub use key_range::key_range;
+pub use status::status;
+pub use txn_shape::txn_shape;
+
+use arbitrary::{Arbitrary, Unstructured};
+
+/// Reads one structured input; bytes that are too few for it are no input.
+fn input<'a, T: Arbitrary<'a>>(data: &'a [u8]) -> Option<T> {
+    Unstructured::new(data).arbitrary().ok()
+}

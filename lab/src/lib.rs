@@ -45,7 +45,7 @@ pub use builder::{ClusterBuilder, ServerBuilder};
 pub use cluster::Cluster;
 pub use error::{Error, Result};
 pub use gateway::Status;
-pub use guard::Signal;
+pub use guard::{Guarded, Signal};
 pub use member::Member;
 pub use ports::Ports;
 pub use server::Server;

@@ -1,3 +1,108 @@
-//! Skeleton.
+//! Every command of a developer: `cargo xtask <command>`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod coverage;
+mod demo;
+mod etcd;
+mod fuzz;
+mod mutants;
+mod options;
+mod proto;
+mod shell;
+mod tally;
+mod test;
+mod workspace;
+
+use options::Options;
+use std::process::ExitCode;
+
+/// Is the exit code of a command line that makes no sense.
+const USAGE: u8 = 2;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  demo      show the client at work against a real etcd
+            --runtime tokio|smol|async-std   the adapter, tokio by default
+            --endpoints URL,URL              servers that run already
+  test      check everything that has to hold, as CI does
+  coverage  compare the conformance cases with the list of scenarios
+            --show ID    one scenario, and what covers it
+            --list       every scenario with its case
+            --no-run     use the results of the last run
+  fuzz      look for crashes with random input, needs a nightly toolchain
+            [target]     one target; all of them by default
+            --seconds N  time for each target, 20 by default
+  mutants   break the code on purpose and see the tests fail
+            --only NAME  one of the mutants
+  etcd      fetch the etcd versions for the tests and tell where they are
+  proto     generate the protocol's code
+            --check      only tell whether it is up to date
+";
+
+/// Is how a command ends.
+type Outcome = Result<ExitCode, etcd3_lab::Error>;
+
+/// Is a command with the options it takes: those with a value, those without, and whether a word
+/// may follow.
+struct Command {
+    name: &'static str,
+    valued: &'static [&'static str],
+    plain: &'static [&'static str],
+    word: bool,
+    run: fn(&Options) -> Outcome,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "demo",
+        valued: &["--runtime", "--endpoints"],
+        plain: &[],
+        word: false,
+        run: demo::run,
+    },
+    Command { name: "test", valued: &[], plain: &[], word: false, run: test::run },
+    Command {
+        name: "coverage",
+        valued: &["--show"],
+        plain: &["--list", "--no-run"],
+        word: false,
+        run: coverage::run,
+    },
+    Command { name: "fuzz", valued: &["--seconds"], plain: &[], word: true, run: fuzz::run },
+    Command { name: "mutants", valued: &["--only"], plain: &[], word: false, run: mutants::run },
+    Command { name: "etcd", valued: &[], plain: &[], word: false, run: etcd::run },
+    Command { name: "proto", valued: &[], plain: &["--check"], word: false, run: proto::run },
+];
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let Some(name) = words.next() else {
+        eprint!("{HELP}");
+        return ExitCode::from(USAGE);
+    };
+    let rest: Vec<String> = words.collect();
+    if asks_for_help(&name) || rest.iter().any(|word| asks_for_help(word)) {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        eprintln!("There is no command {name:?}.\n\n{HELP}");
+        return ExitCode::from(USAGE);
+    };
+    let options = match Options::parse(&rest, command.valued, command.plain, command.word) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error}\n\n{HELP}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    (command.run)(&options).unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn asks_for_help(word: &str) -> bool {
+    matches!(word, "--help" | "-h" | "help")
+}

@@ -1,0 +1,182 @@
+//! Where etcd comes from.
+//!
+//! On Debian and Ubuntu the distribution's own packages are unpacked below the workspace's target
+//! directory, from the mirror that the machine's package configuration names; nothing is installed
+//! and root is not needed. On other machines, and in addition everywhere, the environment variable
+//! [`ETCD3_ETCD`](LIST_VARIABLE) names binaries, separated by colons.
+//!
+//! | machine | versions |
+//! |---|---|
+//! | Debian | those of bookworm (3.4.23), trixie (3.5.16) and sid (the newest) |
+//! | Ubuntu | that of its own release, and that of the release in development |
+//! | other | those named by `ETCD3_ETCD` |
+
+mod apt;
+mod cache;
+mod machine;
+mod version;
+
+pub use version::Version;
+
+use crate::{Error, Result, command};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Names the environment variable that lists etcd binaries, separated by colons.
+pub const LIST_VARIABLE: &str = "ETCD3_ETCD";
+
+/// Names the environment variable that moves the folder in which unpacked binaries are kept. It
+/// is `etcd` in the workspace's target directory otherwise.
+pub const CACHE_VARIABLE: &str = "ETCD3_ETCD_CACHE";
+
+/// Is the oldest version that this workspace supports.
+pub const OLDEST: Version = Version { major: 3, minor: 4, patch: 0 };
+
+/// Is an etcd on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binary {
+    /// Tells the version that the binary itself gave.
+    pub version: Version,
+    /// Tells where the binary is.
+    pub path: PathBuf,
+    /// Says where it came from, for a person.
+    pub source: String,
+}
+
+/// Is an etcd that could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Names what was looked for.
+    pub what: String,
+    /// Says why it is not there.
+    pub why: String,
+}
+
+/// Is everything that [`fetch`] found, and everything that it did not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Holds the binaries, the oldest version first, no version twice.
+    pub binaries: Vec<Binary>,
+    /// Holds what is to be reported loudly: a version that is missing is not tested.
+    pub missing: Vec<Missing>,
+}
+
+impl Fetched {
+    /// Returns the newest etcd.
+    pub fn newest(&self) -> Option<&Binary> {
+        self.binaries.last()
+    }
+}
+
+impl fmt::Display for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "etcd {} ({}) at {}", self.version, self.source, self.path.display())
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MISSING {}: {}", self.what, self.why)
+    }
+}
+
+impl Binary {
+    /// Asks the program at `path` for its version.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be run, does not call itself etcd or is older than [`OLDEST`].
+    pub fn of(path: impl Into<PathBuf>, source: impl Into<String>) -> Result<Self> {
+        let path = path.into();
+        let asked = command::run(Command::new(&path).arg("--version"), Duration::from_secs(20))
+            .and_then(command::Finished::success)
+            .map_err(Error::doing(path.display()))?;
+        let version = Version::said_by(&asked.stdout)
+            .ok_or_else(|| Error::new(format!("{} does not tell its version", path.display())))?;
+        if version < OLDEST {
+            let place = path.display();
+            return Err(Error::new(format!("{place} is etcd {version}, older than {OLDEST}")));
+        }
+        Ok(Self { version, path, source: source.into() })
+    }
+}
+
+/// Returns all etcd versions that this machine can have.
+///
+/// The first call of a workspace takes some seconds and about 30 MB from the mirror; later ones
+/// find the binaries on disk. Processes and threads may call it at the same time.
+pub fn fetch() -> Fetched {
+    let mut fetched = Fetched::default();
+    let mut wanted = 0;
+    for path in listed() {
+        wanted += 1;
+        fetched.note(&path.display().to_string(), from_list(&path));
+    }
+    for suite in machine::suites() {
+        wanted += 1;
+        fetched.note(&suite.what(), cache::unpacked(&suite));
+    }
+    if wanted == 0 {
+        fetched.note("etcd", Err(machine::no_packages()));
+    }
+    fetched.binaries.sort_by_key(|binary| binary.version);
+    fetched.binaries.dedup_by_key(|binary| binary.version);
+    fetched
+}
+
+/// Returns one etcd, by the least effort: the first that `ETCD3_ETCD` lists, else the one in
+/// `PATH`, else one package.
+///
+/// # Errors
+///
+/// Fails with the reasons of all sources when there is none, and at once when the binary that
+/// `ETCD3_ETCD` lists cannot be used.
+pub fn any() -> Result<Binary> {
+    if let Some(path) = listed().first() {
+        return from_list(path);
+    }
+    let mut reasons = Vec::new();
+    if let Some(path) = in_path() {
+        match Binary::of(path, "PATH") {
+            Ok(binary) => return Ok(binary),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    for suite in machine::suites_by_preference() {
+        match cache::unpacked(&suite) {
+            Ok(binary) => return Ok(binary),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    if reasons.is_empty() {
+        return Err(machine::no_packages());
+    }
+    Err(Error::new(format!("no etcd: {}", reasons.join("; "))))
+}
+
+impl Fetched {
+    fn note(&mut self, what: &str, found: Result<Binary>) {
+        match found {
+            Ok(binary) => self.binaries.push(binary),
+            Err(error) => {
+                self.missing.push(Missing { what: what.to_owned(), why: error.to_string() });
+            }
+        }
+    }
+}
+
+fn listed() -> Vec<PathBuf> {
+    let list = std::env::var_os(LIST_VARIABLE).unwrap_or_default();
+    std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect()
+}
+
+fn from_list(path: &Path) -> Result<Binary> {
+    Binary::of(path, LIST_VARIABLE)
+}
+
+fn in_path() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join("etcd")).find(|etcd| etcd.is_file())
+}

@@ -1,0 +1,368 @@
+//! One etcd process, which may be killed and started again.
+
+use crate::etcd::Binary;
+use crate::gateway::{Gateway, Status};
+use crate::guard::{Guarded, Signal};
+use crate::peers::Peers;
+use crate::{Error, Result, command, http, proc, until};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bounds the wait for a member that starts.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+
+/// Bounds one request to a member by HTTP.
+const HTTP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Is what the member's log says when another program was given its port.
+const PORT_TAKEN: &str = "address already in use";
+
+/// Is one etcd process. It is reached through a [`crate::Server`] or a [`crate::Cluster`].
+///
+/// A member that was killed keeps its ports and its data, and [`Member::restart`] starts it again.
+#[derive(Debug)]
+pub struct Member {
+    pub(crate) place: Place,
+    pub(crate) options: Options,
+    pub(crate) network: Option<Arc<Peers>>,
+    process: Mutex<Option<Guarded>>,
+    pid: AtomicU32,
+}
+
+/// Tells where a member is: its names, addresses and folders.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) index: usize,
+    pub(crate) name: String,
+    pub(crate) client: SocketAddr,
+    /// Serves metrics and health in plain text where the client's port does not.
+    pub(crate) plain: Option<SocketAddr>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) advertised: SocketAddr,
+    pub(crate) dir: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn peer_url(&self) -> String {
+        format!("http://{}", self.advertised)
+    }
+}
+
+/// Is what all members of a cluster have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) binary: Binary,
+    pub(crate) heartbeat_ms: u32,
+    pub(crate) election_ms: u32,
+    pub(crate) token: String,
+    pub(crate) flags: Vec<(String, String)>,
+    /// Is `name=url` of all members, separated by commas.
+    pub(crate) initial: String,
+    /// Is `new` or `existing`.
+    pub(crate) initial_state: &'static str,
+}
+
+impl Member {
+    pub(crate) fn new(place: Place, options: Options, network: Option<Arc<Peers>>) -> Self {
+        let (process, pid) = (Mutex::new(None), AtomicU32::new(0));
+        Self { place, options, network, process, pid }
+    }
+
+    /// Returns the address for clients, as an endpoint: `http://127.0.0.1:…`.
+    pub fn client_url(&self) -> String {
+        let scheme = if self.place.plain.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.place.client)
+    }
+
+    /// Returns the address for clients.
+    pub fn addr(&self) -> SocketAddr {
+        self.place.client
+    }
+
+    /// Returns the port for clients.
+    pub fn port(&self) -> u16 {
+        self.place.client.port()
+    }
+
+    /// Returns the name that was given with `--name`.
+    pub fn name(&self) -> &str {
+        &self.place.name
+    }
+
+    /// Returns the binary that runs.
+    pub fn binary(&self) -> &Binary {
+        &self.options.binary
+    }
+
+    /// Returns the number of the process that was started last.
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::SeqCst)
+    }
+
+    /// Tells whether the process exists; a frozen one does.
+    pub fn is_running(&self) -> bool {
+        self.lock().as_ref().is_some_and(Guarded::is_running)
+    }
+
+    /// Sends a signal and does not wait for what it does.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member has never been started.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.with_process(|process| process.signal(signal))
+    }
+
+    /// Kills the process with `SIGKILL` and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the process does not end.
+    pub fn kill(&self) -> Result<()> {
+        self.signal(Signal::Kill)?;
+        self.wait_ended()
+    }
+
+    /// Asks the process to end with `SIGTERM` and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the process does not end.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::Terminate)?;
+        self.wait_ended()
+    }
+
+    /// Freezes the process with `SIGSTOP`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no process.
+    pub fn stop(&self) -> Result<()> {
+        self.signal(Signal::Stop)
+    }
+
+    /// Lets a frozen process go on with `SIGCONT`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no process.
+    pub fn cont(&self) -> Result<()> {
+        self.signal(Signal::Continue)
+    }
+
+    /// Starts the member again, with the same ports and data, and waits until it is ready; kills
+    /// it first if it runs.
+    ///
+    /// A member of a cluster becomes ready only together with a majority; use [`Member::launch`]
+    /// and [`Member::wait_ready`] to start several.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the end of the log when the member does not become ready.
+    pub fn restart(&self) -> Result<()> {
+        self.restart_with(&[])
+    }
+
+    /// Starts the member again like [`Member::restart`], with more flags this time.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the end of the log when the member does not become ready.
+    pub fn restart_with(&self, flags: &[(&str, &str)]) -> Result<()> {
+        self.launch(flags)?;
+        self.wait_ready()
+    }
+
+    /// Starts the process, after the end of the one before, and does not wait until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// Fails when no process can be started.
+    pub fn launch(&self, flags: &[(&str, &str)]) -> Result<()> {
+        let mut process = self.lock();
+        if let Some(before) = process.take() {
+            before.end_and_keep();
+        }
+        std::fs::create_dir_all(&self.place.dir).map_err(Error::doing(self.place.dir.display()))?;
+        let started = Guarded::spawn(&self.command(flags), &self.place.dir, &self.log_file())?;
+        self.pid.store(started.pid(), Ordering::SeqCst);
+        if let Some(network) = &self.network {
+            network.set_pid(self.place.index, started.pid());
+        }
+        *process = Some(started);
+        Ok(())
+    }
+
+    /// Waits until the member is healthy, which includes that it knows a leader, and makes sure
+    /// that it is this member's own process that answers.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the end of the log when the process ends, or is not ready after 20 seconds.
+    pub fn wait_ready(&self) -> Result<()> {
+        let ready = until(READY_LIMIT, "a healthy member", || {
+            if !self.is_running() {
+                return Err(Error::new("the process has ended"));
+            }
+            let health = http::get(self.plain_addr(), "/health", Duration::from_secs(1));
+            let healthy = health.and_then(http::Answer::ok).is_ok_and(|it| it.contains("true"));
+            Ok(healthy.then_some(()))
+        });
+        ready.and_then(|()| self.check_owner()).map_err(|error| {
+            let (name, binary) = (&self.place.name, &self.options.binary);
+            let log = command::excerpt(&self.log(), 8);
+            Error::new(format!("{name} with {binary}: {error}; its log:\n{log}"))
+        })
+    }
+
+    /// Returns all that the member has written, over all restarts.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.log_file()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Returns the member's metrics, in the text format of Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member does not answer within 5 seconds.
+    pub fn metrics(&self) -> Result<String> {
+        self.http_get("/metrics")
+    }
+
+    /// Asks for a page of the member's client port, such as `/version`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member does not answer with status 200 within 5 seconds.
+    pub fn http_get(&self, path: &str) -> Result<String> {
+        http::get(self.plain_addr(), path, HTTP_LIMIT)?.ok()
+    }
+
+    /// Asks the member for its status by the JSON gateway.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member does not answer within 5 seconds.
+    pub fn status(&self) -> Result<Status> {
+        self.gateway(HTTP_LIMIT).status()
+    }
+
+    /// Writes a key by the JSON gateway: by another way than the client under test.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member refuses, or does not answer within 5 seconds; the key may have been
+    /// written in the latter case.
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        self.gateway(HTTP_LIMIT).put(key.as_ref(), value.as_ref())
+    }
+
+    /// Reads a key by the JSON gateway, linearizably; `None` when there is no such key.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member refuses, or does not answer within 5 seconds.
+    pub fn range(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        self.gateway(HTTP_LIMIT).range(key.as_ref())
+    }
+
+    pub(crate) fn gateway(&self, limit: Duration) -> Gateway {
+        Gateway { addr: self.place.client, limit }
+    }
+
+    /// Tells whether the member ended because another program has its port.
+    pub(crate) fn lost_its_port(&self) -> bool {
+        self.log().contains(PORT_TAKEN)
+    }
+
+    /// Ends the process and removes what it has written.
+    pub(crate) fn end(&self) {
+        self.lock().take();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Guarded>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_process<T>(&self, act: impl FnOnce(&Guarded) -> Result<T>) -> Result<T> {
+        match &*self.lock() {
+            Some(process) => act(process),
+            None => Err(Error::new(format!("{} has no process", self.place.name))),
+        }
+    }
+
+    fn wait_ended(&self) -> Result<()> {
+        self.with_process(Guarded::ended)
+    }
+
+    fn plain_addr(&self) -> SocketAddr {
+        self.place.plain.unwrap_or(self.place.client)
+    }
+
+    fn check_owner(&self) -> Result<()> {
+        if proc::listens(self.pid(), self.place.client) == Some(false) {
+            let client = self.place.client;
+            return Err(Error::new(format!("another process answers at {client}")));
+        }
+        Ok(())
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.place.dir.join("log")
+    }
+
+    fn command(&self, more: &[(&str, &str)]) -> Command {
+        let (place, options) = (&self.place, &self.options);
+        let mut etcd = Command::new(&options.binary.path);
+        for (name, _) in std::env::vars_os() {
+            // etcd takes these for flags.
+            if name.to_string_lossy().starts_with("ETCD_") {
+                etcd.env_remove(name);
+            }
+        }
+        // etcd 3.4 runs on other architectures than amd64 only when it is told so.
+        etcd.env("ETCD_UNSUPPORTED_ARCH", go_architecture());
+        let client_url = self.client_url();
+        let mut flag = |name: &str, value: &str| {
+            etcd.arg(format!("{name}={value}"));
+        };
+        flag("--name", &place.name);
+        flag("--data-dir", &place.dir.join("data").to_string_lossy());
+        flag("--listen-client-urls", &client_url);
+        flag("--advertise-client-urls", &client_url);
+        flag("--listen-peer-urls", &format!("http://{}", place.listen));
+        flag("--initial-advertise-peer-urls", &place.peer_url());
+        flag("--initial-cluster", &options.initial);
+        flag("--initial-cluster-state", options.initial_state);
+        flag("--initial-cluster-token", &options.token);
+        flag("--heartbeat-interval", &options.heartbeat_ms.to_string());
+        flag("--election-timeout", &options.election_ms.to_string());
+        flag("--unsafe-no-fsync", "true");
+        if let Some(plain) = place.plain {
+            flag("--listen-metrics-urls", &format!("http://{plain}"));
+        }
+        for (name, value) in &options.flags {
+            flag(name, value);
+        }
+        for (name, value) in more {
+            flag(name, value);
+        }
+        etcd
+    }
+}
+
+/// Names this machine's architecture as Go does.
+fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}

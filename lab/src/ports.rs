@@ -1,0 +1,79 @@
+//! Ports that nobody else is given for a while.
+
+use crate::{Error, Result};
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+/// Holds loopback ports for programs that must be told their port before they start.
+///
+/// Each port was chosen by the kernel, and a connection of the lab's own rests on it in the state
+/// `TIME_WAIT`: for about a minute the kernel gives such a port to nobody who asks for any port,
+/// while a program that asks for just this one, as etcd does, gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ports(Vec<u16>);
+
+impl Ports {
+    /// Reserves `count` ports, all different.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the loopback interface has no free port left.
+    pub fn reserve(count: usize) -> Result<Self> {
+        (0..count).map(|_| reserve().map_err(Error::doing("no free port"))).collect()
+    }
+
+    /// Takes a port out.
+    ///
+    /// # Errors
+    ///
+    /// Fails when all of them have been taken.
+    pub fn take(&mut self) -> Result<SocketAddr> {
+        let port = self.0.pop().ok_or_else(|| Error::new("all reserved ports are taken"))?;
+        Ok((Ipv4Addr::LOCALHOST, port).into())
+    }
+}
+
+impl FromIterator<u16> for Ports {
+    fn from_iter<I: IntoIterator<Item = u16>>(ports: I) -> Self {
+        Self(ports.into_iter().collect())
+    }
+}
+
+fn reserve() -> std::io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let addr = listener.local_addr()?;
+    let mut near = TcpStream::connect(addr)?;
+    let (far, _) = listener.accept()?;
+    // The side that closes first is the one that stays in TIME_WAIT: the side with our port.
+    drop(far);
+    near.read_to_end(&mut Vec::new())?;
+    drop(near);
+    Ok(addr.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_ports_differ_and_can_be_listened_on() {
+        let mut ports = Ports::reserve(20).expect("20 ports");
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            let addr = ports.take().expect("one of 20");
+            assert!(seen.insert(addr.port()), "{addr} twice");
+            TcpListener::bind(addr).expect("a reserved port is free");
+        }
+        assert!(ports.take().is_err());
+    }
+
+    #[test]
+    fn nobody_who_asks_for_any_port_gets_a_reserved_one() {
+        let Ports(reserved) = Ports::reserve(300).expect("300 ports");
+        for _ in 0..3000 {
+            let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("any port");
+            let port = other.local_addr().expect("an address").port();
+            assert!(!reserved.contains(&port), "{port} was reserved");
+        }
+    }
+}

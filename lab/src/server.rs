@@ -1,0 +1,43 @@
+//! One etcd.
+
+use crate::{Cluster, ClusterBuilder, Member, Result, ServerBuilder};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// Is a single etcd, on loopback ports of its own, with data that is gone afterwards.
+///
+/// It has all methods of [`Member`]. Its drop ends the process and removes the data; so does the
+/// end of the process that started it, however that ends.
+#[derive(Debug)]
+pub struct Server {
+    member: Arc<Member>,
+    _cluster: Cluster,
+}
+
+impl Server {
+    /// Starts to describe a server.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder(ClusterBuilder::new(1))
+    }
+
+    /// Starts a server with any etcd that is at hand.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no etcd, or it does not start.
+    pub fn start() -> Result<Self> {
+        Self::builder().start()
+    }
+
+    pub(crate) fn of(cluster: Cluster) -> Self {
+        Self { member: cluster.member(0), _cluster: cluster }
+    }
+}
+
+impl Deref for Server {
+    type Target = Member;
+
+    fn deref(&self) -> &Member {
+        &self.member
+    }
+}

@@ -1,0 +1,58 @@
+//! Waiting for a condition, never for an amount of time.
+
+use crate::{Error, Result};
+use std::time::{Duration, Instant};
+
+/// Is the pause between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Asks `probe` again and again until it answers, and returns the answer.
+///
+/// `what` completes the sentence "gave up after … waiting for …".
+///
+/// # Errors
+///
+/// Ends at once with the error of `probe`, or with one of its own after `limit`.
+pub fn until<T>(
+    limit: Duration,
+    what: &str,
+    mut probe: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = probe()? {
+            return Ok(answer);
+        }
+        if begin.elapsed() >= limit {
+            return Err(Error::new(format!("gave up after {limit:?} waiting for {what}")));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_as_soon_as_the_probe_does() {
+        let mut looks = 0;
+        let answer = until(Duration::from_secs(5), "the third look", || {
+            looks += 1;
+            Ok((looks == 3).then_some(looks))
+        });
+        assert_eq!(answer, Ok(3));
+    }
+
+    #[test]
+    fn gives_up_at_the_limit_and_says_on_what() {
+        let answer = until::<()>(Duration::from_millis(20), "rain", || Ok(None));
+        assert_eq!(answer, Err(Error::new("gave up after 20ms waiting for rain")));
+    }
+
+    #[test]
+    fn an_error_of_the_probe_ends_the_wait() {
+        let answer = until::<()>(Duration::from_secs(5), "rain", || Err(Error::new("no sky")));
+        assert_eq!(answer, Err(Error::new("no sky")));
+    }
+}

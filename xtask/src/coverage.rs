@@ -1,0 +1,101 @@
+//! `cargo xtask coverage`: which scenarios of etcd's own tests the conformance cases cover.
+
+mod report;
+mod results;
+mod scenarios;
+
+use crate::options::Options;
+use crate::{Outcome, shell, workspace};
+use etcd3_lab::{Error, Result};
+use report::Report;
+pub(crate) use results::Results;
+use scenarios::Scenarios;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Bounds a run of the whole suite with its build.
+const SUITE_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Names the variable that tells the suite where to write its results.
+const RESULTS_VARIABLE: &str = "ETCD3_RESULTS";
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let mut suite_ok = true;
+    if !options.has("--no-run") {
+        shell::heading("running the conformance suite");
+        let ended = run_suite()?;
+        suite_ok = ended.ok();
+        let how = if suite_ok { "ok" } else { "FAILED" };
+        if !suite_ok {
+            println!("{}", ended.output.trim_end());
+        }
+        println!("    {how}, {}", shell::time(ended.seconds));
+    }
+    let scenarios = read_scenarios()?;
+    let results = read_results()?;
+    if let Some(id) = options.value("--show") {
+        println!("{}", report::show(id, &scenarios, &results)?);
+        return Ok(if suite_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let report = Report::of(&scenarios, &results);
+    if options.has("--list") {
+        println!("{}", report.list(&results));
+    }
+    println!("{}", report.table());
+    println!("{}", results.extent());
+    for problem in &report.problems {
+        println!("!!! {problem}");
+    }
+    let good = suite_ok && report.problems.is_empty();
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the suite on all runtimes and keeps what each case did.
+pub(crate) fn run_suite() -> Result<shell::Ended> {
+    let folder = results_folder();
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)
+            .map_err(|error| Error::new(format!("{}: {error}", folder.display())))?;
+    }
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Error::new(format!("{}: {error}", folder.display())))?;
+    // Of the whole workspace, so that the features are those of every other test run and nothing is
+    // built twice.
+    let mut suite = workspace::cargo(["test", "--workspace", "--no-fail-fast"]);
+    for runtime in workspace::integration_tests("conformance")? {
+        suite.arg("--test").arg(runtime);
+    }
+    shell::capture(suite.env(RESULTS_VARIABLE, &folder), SUITE_LIMIT)
+}
+
+/// Returns the table of the last run, how many cases ran, and what is wrong with it.
+pub(crate) fn summary() -> Result<(String, String, Vec<String>)> {
+    let results = read_results()?;
+    let report = Report::of(&read_scenarios()?, &results);
+    Ok((report.table(), results.extent(), report.problems))
+}
+
+fn results_folder() -> PathBuf {
+    workspace::target().join("conformance")
+}
+
+fn read_scenarios() -> Result<Scenarios> {
+    let skips = workspace::read("conformance/data/skips.tsv")?;
+    Scenarios::parse(&workspace::read("conformance/data/scenarios.tsv")?, &skips)
+}
+
+fn read_results() -> Result<Results> {
+    let folder = results_folder();
+    let none = || Error::new("There are no results; run `cargo xtask coverage` without --no-run.");
+    let mut results = Results::default();
+    for file in std::fs::read_dir(&folder).map_err(|_| none())?.flatten() {
+        let path = file.path();
+        if path.extension().is_some_and(|extension| extension == "tsv") {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
+            results.add(&text)?;
+        }
+    }
+    if results.is_empty() { Err(none()) } else { Ok(results) }
+}

@@ -1,0 +1,125 @@
+//! `cargo xtask mutants`: breaks the code on purpose, one edit at a time, and sees a test fail.
+//!
+//! The work happens on a copy of the workspace below the target directory.
+
+mod copy;
+mod list;
+
+use crate::options::Options;
+use crate::tally::Tally;
+use crate::{Outcome, shell, workspace};
+use copy::Copy;
+use etcd3_lab::{Error, Result};
+use list::Mutant;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// Names the file with all mutants.
+const LIST: &str = "xtask/mutants.txt";
+/// Bounds a build and a run of the named tests; a mutant that hangs is killed by that.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Is the end of a mutant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fate {
+    /// A test failed, as it has to.
+    Killed,
+    /// All tests passed.
+    Survived,
+    /// It could not be tried.
+    Invalid(String),
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let all = list::parse(&workspace::read(LIST)?)?;
+    let chosen: Vec<&Mutant> = match options.value("--only") {
+        None => all.iter().collect(),
+        Some(name) => all.iter().filter(|mutant| mutant.name == name).collect(),
+    };
+    if chosen.is_empty() {
+        return Err(Error::new(format!("There is no such mutant, of {} in {LIST}.", all.len())));
+    }
+    shell::heading("copying the workspace");
+    let place = workspace::target().join("mutants");
+    let copy = Copy::of(&workspace::files()?, workspace::root(), &place.join("src"))?;
+    let lab = Laboratory { copy, target: &place.join("target") };
+    let commands: BTreeSet<&str> = chosen.iter().map(|mutant| mutant.test.as_str()).collect();
+    for test in &commands {
+        lab.demand_pass(test)?;
+    }
+    let mut bad = 0;
+    for mutant in &chosen {
+        shell::heading(&format!("{}: {}", mutant.name, mutant.breaks));
+        let begin = std::time::Instant::now();
+        let fate = lab.try_out(mutant)?;
+        let seconds = shell::time(begin.elapsed().as_secs_f64());
+        match &fate {
+            Fate::Killed => println!("    killed, {seconds}"),
+            Fate::Survived => println!("    SURVIVED {}, {seconds}", mutant.test),
+            Fate::Invalid(why) => println!("    INVALID, {seconds}: {why}"),
+        }
+        bad += usize::from(fate != Fate::Killed);
+    }
+    println!("{} mutants, {} killed, {bad} not", chosen.len(), chosen.len() - bad);
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Is the copy together with its build.
+struct Laboratory<'a> {
+    copy: Copy,
+    target: &'a Path,
+}
+
+impl Laboratory<'_> {
+    /// Runs a test without any mutant.
+    fn demand_pass(&self, test: &str) -> Result<()> {
+        shell::heading(&format!("unbroken: cargo test {test}"));
+        let ended = shell::capture(&self.cargo_test(test, false), LIMIT)?;
+        let tally = Tally::of(&ended.output);
+        if !ended.ok() || tally.passed == 0 {
+            println!("{}", ended.output.trim_end());
+            let problem = if ended.ok() { "matches no test" } else { "fails without a mutant" };
+            return Err(Error::new(format!("`cargo test {test}` {problem}.")));
+        }
+        println!("    {tally}, {}", shell::time(ended.seconds));
+        Ok(())
+    }
+
+    fn try_out(&self, mutant: &Mutant) -> Result<Fate> {
+        let broken = match self.copy.edit(&mutant.file, &mutant.search, &mutant.replace) {
+            Ok(broken) => broken,
+            Err(why) => return Ok(Fate::Invalid(why.to_string())),
+        };
+        let fate = self.fate_of(&mutant.test);
+        broken.restore()?;
+        fate
+    }
+
+    fn fate_of(&self, test: &str) -> Result<Fate> {
+        let built = shell::capture(&self.cargo_test(test, true), LIMIT)?;
+        if !built.ok() {
+            let errors = built.output.lines().filter(|line| line.starts_with("error"));
+            let errors: Vec<&str> = errors.take(3).collect();
+            return Ok(Fate::Invalid(format!("it does not compile: {}", errors.join("; "))));
+        }
+        // The build is done, so what does not end now is a test that hangs.
+        let Ok(ended) = shell::capture(&self.cargo_test(test, false), LIMIT) else {
+            return Ok(Fate::Killed);
+        };
+        Ok(if ended.ok() { Fate::Survived } else { Fate::Killed })
+    }
+
+    fn cargo_test(&self, test: &str, only_build: bool) -> Command {
+        let (before, after) = list::split_command(test);
+        let build = only_build.then_some("--no-run");
+        let words = ["test"].into_iter().chain(build).chain(before);
+        let mut cargo = workspace::cargo(words.chain(if only_build { vec![] } else { after }));
+        cargo.current_dir(self.copy.root()).env("CARGO_TARGET_DIR", self.target);
+        // The servers are the same for the copy.
+        let etcd = workspace::target().join("etcd");
+        cargo.env(etcd3_lab::etcd::CACHE_VARIABLE, etcd);
+        cargo
+    }
+}

@@ -1,0 +1,111 @@
+//! The dependencies: their licences, their sources, and what is known against them.
+
+use super::report::Passed;
+use super::{LIMIT, shell};
+use crate::workspace;
+use etcd3_lab::{Error, Guarded, Result, until};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Is the version that is built when there is none.
+const VERSION: &str = "0.20.2";
+/// Is what cargo-deny says when its database of advisories cannot be reached.
+const UNREACHABLE: &[&str] = &["failed to fetch", "failed to open advisory database"];
+
+/// Is cargo-deny, or its build.
+pub(super) enum Deny {
+    Ready(PathBuf),
+    Building(Guarded, PathBuf),
+}
+
+impl Deny {
+    /// Finds cargo-deny, or starts to build it.
+    pub(super) fn prepare() -> Result<Self> {
+        if shell::in_path("cargo-deny") {
+            return Ok(Self::Ready("cargo-deny".into()));
+        }
+        let tools = workspace::target().join("tools");
+        let program = tools.join("bin/cargo-deny");
+        if program.is_file() {
+            return Ok(Self::Ready(program));
+        }
+        build(&tools).map(|guarded| Self::Building(guarded, tools))
+    }
+
+    pub(super) fn is_building(&self) -> bool {
+        matches!(self, Self::Building(..))
+    }
+
+    /// Waits for the build and runs the checks.
+    pub(super) fn check(self) -> Result<Passed> {
+        let program = self.ready()?;
+        let deny = |what: &[&str]| {
+            let mut deny = Command::new(&program);
+            shell::forget_outer_cargo(&mut deny);
+            deny.current_dir(workspace::root()).args(["--color", "never"]);
+            shell::capture(deny.arg("check").args(what), LIMIT)
+        };
+        let ended = deny(&["bans", "licenses", "sources"])?;
+        if !ended.ok() {
+            return Err(Error::new(ended.output));
+        }
+        let advisories = deny(&["advisories"])?;
+        if advisories.ok() {
+            return Ok(Passed::saying("bans, licences, sources and advisories"));
+        }
+        if is_unreachable(&advisories.output) {
+            return Ok(Passed::alarming(
+                "SKIPPED advisories: their database cannot be reached from here",
+            ));
+        }
+        Err(Error::new(advisories.output))
+    }
+
+    fn ready(self) -> Result<PathBuf> {
+        match self {
+            Self::Ready(program) => Ok(program),
+            Self::Building(guarded, tools) => {
+                until(LIMIT, "the build of cargo-deny", || {
+                    Ok((!guarded.is_running()).then_some(()))
+                })?;
+                drop(guarded);
+                let program = tools.join("bin/cargo-deny");
+                if program.is_file() {
+                    return Ok(program);
+                }
+                let log = std::fs::read_to_string(tools.join("build.log")).unwrap_or_default();
+                let log = etcd3_lab::command::tail(&log, 20);
+                Err(Error::new(format!("cargo-deny cannot be built:\n{log}")))
+            }
+        }
+    }
+}
+
+/// Starts a build that yields to everything else and ends with this process.
+fn build(tools: &std::path::Path) -> Result<Guarded> {
+    let scratch = tools.join("build");
+    std::fs::create_dir_all(&scratch)
+        .map_err(|error| Error::new(format!("{}: {error}", scratch.display())))?;
+    let cargo = workspace::cargo(["install", "--locked", "--version", VERSION, "cargo-deny"]);
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args());
+    nice.arg("--root").arg(tools).arg("--target-dir").arg(&scratch).current_dir(workspace::root());
+    shell::forget_outer_cargo(&mut nice);
+    Guarded::spawn(&nice, &scratch, &tools.join("build.log"))
+}
+
+fn is_unreachable(output: &str) -> bool {
+    UNREACHABLE.iter().any(|sign| output.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_unreachable_database_is_excused() {
+        assert!(is_unreachable("[ERROR] failed to fetch advisory database https://…"));
+        assert!(!is_unreachable("error[vulnerability]: a crate with a hole"));
+        assert!(!is_unreachable(""));
+    }
+}

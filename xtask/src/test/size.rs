@@ -1,0 +1,56 @@
+//! An adapter is small enough to be read at a glance, and to be written for another runtime.
+
+use super::report::Passed;
+use crate::workspace;
+use etcd3_lab::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Is the largest number of lines of an adapter, comments included.
+const MAX_LINES: usize = 100;
+
+pub(super) fn check() -> Result<Passed> {
+    let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
+    for file in workspace::files()? {
+        if let Some(adapter) = adapter_of(&file) {
+            let lines = workspace::read(&file)?.lines().count();
+            *sizes.entry(adapter.to_owned()).or_default() += lines;
+        }
+    }
+    verdict(&sizes).map(Passed::saying)
+}
+
+fn adapter_of(file: &str) -> Option<&str> {
+    let (folder, rest) = file.split_once("/src/")?;
+    (folder.starts_with("runtime-") && !folder.contains('/') && workspace::is_source(rest))
+        .then_some(folder)
+}
+
+fn verdict(sizes: &BTreeMap<String, usize>) -> Result<String> {
+    let list: Vec<String> = sizes.iter().map(|(name, lines)| format!("{name} {lines}")).collect();
+    let list = list.join(", ");
+    if sizes.is_empty() || sizes.values().any(|&lines| lines > MAX_LINES) {
+        return Err(Error::new(format!("Lines of the adapters, {MAX_LINES} allowed: {list}.")));
+    }
+    Ok(format!("lines: {list}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_sources_of_adapters_count() {
+        assert_eq!(adapter_of("runtime-smol/src/lib.rs"), Some("runtime-smol"));
+        assert_eq!(adapter_of("runtime-smol/src/a/b.rs"), Some("runtime-smol"));
+        for other in ["runtime-smol/examples/tour.rs", "core/src/lib.rs", "runtime-smol/src/a.md"] {
+            assert_eq!(adapter_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn one_line_too_many_is_refused_and_so_is_nothing() {
+        let sizes = |lines| BTreeMap::from([("a".to_owned(), 5), ("b".to_owned(), lines)]);
+        assert_eq!(verdict(&sizes(100)).as_deref(), Ok("lines: a 5, b 100"));
+        assert!(verdict(&sizes(101)).is_err() && verdict(&BTreeMap::new()).is_err());
+    }
+}

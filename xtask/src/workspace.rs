@@ -1,0 +1,103 @@
+//! Where the workspace is, and which files belong to it.
+
+use crate::shell;
+use etcd3_lab::{Error, Result, command};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Returns the root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// Returns cargo's target directory.
+pub(crate) fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// Reads a file of the workspace.
+pub(crate) fn read(file: &str) -> Result<String> {
+    std::fs::read_to_string(root().join(file))
+        .map_err(|error| Error::new(format!("{file}: {error}")))
+}
+
+/// Tells whether a file is Rust source.
+pub(crate) fn is_source(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "rs")
+}
+
+/// Lists the files of the workspace that git knows or would add, relative to the root, sorted.
+pub(crate) fn files() -> Result<Vec<String>> {
+    let mut git = Command::new("git");
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]);
+    let listed = command::run(git.current_dir(root()), Duration::from_secs(30))
+        .and_then(command::Finished::success)
+        .map_err(|error| Error::new(format!("git ls-files: {error}")))?;
+    let names = listed.stdout.split('\0').filter(|name| root().join(name).is_file());
+    let mut files: Vec<String> = names.map(str::to_owned).collect();
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+/// Names the integration tests of a package by its folder.
+pub(crate) fn integration_tests(folder: &str) -> Result<Vec<String>> {
+    let all = all_integration_tests(&files()?);
+    Ok(all.into_iter().filter(|(its, _)| its == folder).map(|(_, name)| name).collect())
+}
+
+/// Lists the integration tests of the workspace: the folder of the package, and the name.
+pub(crate) fn all_integration_tests(files: &[String]) -> Vec<(String, String)> {
+    let tests = files.iter().filter_map(|file| {
+        let (folder, name) = file.strip_suffix(".rs")?.split_once("/tests/")?;
+        let ours = folder != "fuzz" && !folder.contains("/src") && !name.contains('/');
+        ours.then(|| (folder.to_owned(), name.to_owned()))
+    });
+    tests.collect()
+}
+
+/// Names an example of an adapter by the stem of its file. The adapters build into one folder, so
+/// what all of them have bears the name of the runtime too.
+pub(crate) fn example_of(runtime: &str, stem: &str) -> String {
+    if stem == "readme" {
+        return stem.to_owned();
+    }
+    format!("{stem}_{}", runtime.replace('-', "_"))
+}
+
+/// Makes a command line of cargo that runs at the root.
+pub(crate) fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(words).current_dir(root());
+    shell::forget_outer_cargo(&mut cargo);
+    cargo
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integration_tests_are_the_files_in_the_folder_tests() {
+        let files = [
+            "conformance/tests/smol.rs",
+            "core/tests/call.rs",
+            "core/tests/call/mod.rs",
+            "core/src/tests/util.rs",
+            "fuzz/tests/replay.rs",
+            "proto/codegen/tests/a.rs",
+            "core/tests/data.txt",
+        ];
+        let found = all_integration_tests(&files.map(str::to_owned));
+        let expected = [("conformance", "smol"), ("core", "call"), ("proto/codegen", "a")];
+        assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+
+    #[test]
+    fn examples_are_named_apart() {
+        assert_eq!(example_of("async-std", "tour"), "tour_async_std");
+        assert_eq!(example_of("tokio", "readme"), "readme");
+    }
+}

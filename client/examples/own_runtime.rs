@@ -1,4 +1,4 @@
-//! A fourth runtime: threads, and async-io for sockets and timers. Wants the endpoints as arguments.
+//! A fourth runtime: threads, with async-io for sockets and timers. Wants the endpoints.
 // A runtime is where clocks, chance and threads belong.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 

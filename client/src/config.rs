@@ -21,7 +21,8 @@ use std::time::Duration;
 /// | [`max_request_bytes`](Self::max_request_bytes) | 2 MiB |
 /// | [`max_response_bytes`](Self::max_response_bytes) | 64 MiB |
 /// | [`max_txn_ops`](Self::max_txn_ops) | 128 |
-/// | [`stream_window`](Self::stream_window), [`connection_window`](Self::connection_window) | 1 MiB, 16 MiB |
+/// | [`stream_window`](Self::stream_window) | 1 MiB |
+/// | [`connection_window`](Self::connection_window) | 16 MiB |
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) endpoints: Vec<String>,

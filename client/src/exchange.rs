@@ -5,7 +5,7 @@
 //! | no stream to be had, or the head refused | `Lost(NotSent)` |
 //! | head and body handed over | `Sent`; no await lies between |
 //! | head, data, trailers of the response | `Head`, `Data` (then its window is given back), `End` |
-//! | reset by the peer with `REFUSED_STREAM`; GOAWAY of the peer below our stream | `Lost(NotSent)` |
+//! | the peer's `REFUSED_STREAM`, or its GOAWAY below our stream | `Lost(NotSent)` |
 //! | anything else | `Lost(Unknown)` |
 //!
 //! A GOAWAY that our own h2 makes ends all streams, processed or not, and is *unknown*.

@@ -18,10 +18,10 @@ use std::time::Duration;
 ///
 /// # Errors
 ///
-/// Every failure is an [`Error`] with a kind, an [`Outcome`](etcd3_core::Outcome), the endpoint and the attempts. Reads
-/// are repeated on other endpoints until the timeout; writes only as long as it is certain that no
-/// server acted on them. A write whose outcome is [`Unknown`](etcd3_core::Outcome::Unknown) may have been
-/// applied, or may yet be.
+/// Every failure is an [`Error`] with a kind, an outcome, the endpoint and the attempts. Reads are
+/// repeated on other endpoints until the timeout; writes only as long as it is certain that no
+/// server acted on them. A write whose outcome is [unknown](etcd3_core::Outcome::Unknown) may have
+/// been applied, or may yet be.
 ///
 /// # Cancel safety
 ///

@@ -23,6 +23,7 @@ pub mod cases;
 mod ctx;
 mod harness;
 pub mod peer;
+pub mod raw;
 mod results;
 mod task;
 

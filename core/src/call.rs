@@ -223,6 +223,9 @@ impl Call {
     fn fail_with_status(&mut self, now: Instant, status: &Status) {
         let require_leader = self.options.require_leader;
         let error = Error::from_status(status.clone(), Outcome::Unknown);
+        if matches!(status.code, Code::DeadlineExceeded | Code::Canceled) && self.is_due(now) {
+            return self.time_out_with(error);
+        }
         self.fail(now, Failure::Status { status, require_leader }, error);
     }
 
@@ -242,6 +245,16 @@ impl Call {
     fn close(&mut self, outcome: Outcome) {
         let last = self.last_error.take().map(Cause::new);
         self.finish(Err(Error::new(ErrorKind::Closed).with_outcome(outcome).with_cause(last)));
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.options.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// The server keeps the deadline, too, and ends the stream when it passes (E14, E25).
+    fn time_out_with(&mut self, error: Error) {
+        self.last_error = Some(error.with_outcome(Outcome::Unknown));
+        self.time_out();
     }
 
     fn time_out(&mut self) {
@@ -328,11 +341,8 @@ impl Call {
             None => Error::new(ErrorKind::ConnectionLost),
         };
         let error = error.with_cause(lost.cause);
-        let is_due = self.options.deadline.is_some_and(|deadline| deadline <= now);
-        if is_due && failure == Failure::Lost {
-            // The server keeps the deadline too, and cuts the stream when it passes (E25).
-            self.last_error = Some(error.with_outcome(Outcome::Unknown));
-            return self.time_out();
+        if failure == Failure::Lost && self.is_due(now) {
+            return self.time_out_with(error);
         }
         self.fail(now, failure, error);
     }
@@ -378,7 +388,7 @@ impl Machine for Call {
             return result.take().map_or(Next::Wait(None), |r| Next::Do(Output::Done(r)));
         }
         let deadline = self.options.deadline;
-        if deadline.is_some_and(|deadline| deadline <= now) {
+        if self.is_due(now) {
             self.time_out();
             return self.poll(now);
         }

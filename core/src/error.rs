@@ -324,7 +324,10 @@ impl fmt::Display for ErrorKind {
             Self::ConnectionLost => f.write_str("the connection was lost"),
             Self::Protocol => f.write_str("the answer breaks the protocol"),
             Self::RequestTooLarge { len, limit } => {
-                write!(f, "trying to send message larger than max_request_bytes ({len} vs. {limit})")
+                write!(
+                    f,
+                    "trying to send message larger than max_request_bytes ({len} vs. {limit})"
+                )
             }
             Self::ResponseTooLarge { len, limit } => {
                 write!(f, "received message larger than max_response_bytes ({len} vs. {limit})")

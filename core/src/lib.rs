@@ -1,13 +1,13 @@
 //! Sans-IO protocol core of the etcd3 client.
 //!
-//! Pure state machines and plain data: nothing here waits, reads a clock, rolls dice, opens a socket
-//! or needs a runtime. Time and seeds are arguments; failures are outputs. Use it through
+//! Pure state machines and plain data: nothing here waits, reads a clock, rolls dice, opens a
+//! socket or needs a runtime. Time and seeds are arguments; failures are outputs. Use it through
 //! `etcd3-client` and an adapter for your runtime, or take it alone:
 //!
 //! - *Another transport*: drive a [`call::Call`] by hand, as `examples/by_hand.rs` does without any
 //!   async code.
-//! - *Only the wire*: build requests with [`request`], frame them with [`frame`], judge answers with
-//!   [`status`], [`server_error`] and [`retry`].
+//! - *Only the wire*: build requests with [`request`], frame them with [`frame`], judge answers
+//!   with [`status`], [`server_error`] and [`retry`].
 //!
 //! Every machine is driven the same way; [`Machine`] says how.
 #![forbid(unsafe_code)]

@@ -9,6 +9,19 @@ pub enum Effect {
     IdempotentWrite,
     /// Changes something; sent twice it may change twice.
     Write,
+    /// A [`Write`](Self::Write) that also reads at a revision of the past, in one transaction.
+    ///
+    /// When a member refuses that read, other members may apply the writes all the same
+    /// (etcd#18667, in all versions before 3.8).
+    PinnedWrite,
+}
+
+impl Effect {
+    /// Whether a request that may have been applied may be sent again.
+    #[must_use]
+    pub const fn is_repeatable(self) -> bool {
+        matches!(self, Self::Read | Self::IdempotentWrite)
+    }
 }
 
 /// How messages flow in a call.

@@ -7,6 +7,7 @@
 //! | "rpc not supported for learner" | rejected | again | again |
 //! | "too many requests" | rejected | again, later | again, later |
 //! | stale token, old auth revision, no user | rejected | with a new token | with a new token |
+//! | compacted or future revision, read by a transaction that writes | unknown | – | **final** |
 //! | other refusals | rejected | final | final |
 //! | connection lost, timed out, stopped, leader changed, … | unknown | again | **final** |
 //! | storage quota used up, data lost, answer over the limit | unknown | final | **final** |
@@ -61,15 +62,14 @@ pub struct Verdict {
 /// Judges one failed attempt of a call with this effect.
 #[must_use]
 pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
-    let repeatable = effect != Effect::Write;
-    let again_if_repeatable = if repeatable { Cure::Again } else { Cure::None };
+    let again_if_repeatable = if effect.is_repeatable() { Cure::Again } else { Cure::None };
     let (outcome, cure) = match failure {
         Failure::NotSent => (Outcome::NotSent, Cure::Again),
         Failure::Lost | Failure::Malformed => (Outcome::Unknown, again_if_repeatable),
         Failure::TooLarge => (Outcome::Unknown, Cure::None),
         Failure::Status { status, require_leader } => {
             let error = ServerError::from_status(status);
-            match outcome(status.code, error, require_leader) {
+            match outcome(effect, status.code, error, require_leader) {
                 Outcome::Unknown
                     if may_pass(status.code) && error != Some(ServerError::NoSpace) =>
                 {
@@ -84,8 +84,16 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
 }
 
 /// What a status says about the request; whatever is not listed is unknown.
-fn outcome(wire: Code, error: Option<ServerError>, require_leader: bool) -> Outcome {
+fn outcome(
+    effect: Effect,
+    wire: Code,
+    error: Option<ServerError>,
+    require_leader: bool,
+) -> Outcome {
     match error {
+        Some(ServerError::Compacted | ServerError::FutureRev) if effect == Effect::PinnedWrite => {
+            Outcome::Unknown
+        }
         Some(ServerError::NoLeader) if require_leader => Outcome::Rejected,
         Some(ServerError::NoSpace) => Outcome::Unknown,
         Some(ServerError::TooManyRequests | ServerError::RequestTooLarge) => Outcome::Rejected,
@@ -170,7 +178,7 @@ mod tests {
         }
     }
 
-    // I-R2: every code without a known text; R3: CANCELED and DEADLINE_EXCEEDED never re-send a write.
+    // I-R2: every code without a known text. R3: a peer's CANCELED never re-sends a write.
     #[test]
     fn every_code() {
         for code in Code::ALL {
@@ -223,6 +231,21 @@ mod tests {
         }
         let learner = Status::new(Code::Unavailable, E::NotSupportedForLearner.text());
         assert_eq!(row(&learner, false), (REJECTED, Cure::Again, Cure::Again));
+    }
+
+    // etcd#18667: the member that answers did not apply it, the others may have.
+    #[test]
+    fn a_refused_revision_does_not_undo_the_writes_beside_it() {
+        for error in [E::Compacted, E::FutureRev] {
+            let status = Status::new(error.code(), error.text());
+            assert_eq!(judge(Effect::PinnedWrite, &status, false), (UNKNOWN, Cure::None));
+            assert_eq!(judge(Effect::Write, &status, false), (REJECTED, Cure::None));
+        }
+        for &error in E::ALL.iter().filter(|e| !matches!(e, E::Compacted | E::FutureRev)) {
+            let status = Status::new(error.code(), error.text());
+            let as_write = judge(Effect::Write, &status, false);
+            assert_eq!(judge(Effect::PinnedWrite, &status, false), as_write, "{error:?}");
+        }
     }
 
     // R41, W18: "no leader" is raised before anything is proposed only where the call asked for it.

@@ -44,7 +44,12 @@ impl UnaryRequest for pb::TxnRequest {
     const METHOD: &'static Method = &method::TXN;
 
     fn effect(&self) -> Effect {
-        if is_read_only(self) { Effect::Read } else { Effect::Write }
+        let Content { writes, reads_the_past } = content(self);
+        match (writes, reads_the_past) {
+            (false, _) => Effect::Read,
+            (true, false) => Effect::Write,
+            (true, true) => Effect::PinnedWrite,
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -74,23 +79,31 @@ fn check_range(range: &pb::RangeRequest) -> Result<(), Error> {
     Err(Error::invalid_request(format!("unknown sort target {target} or order {order}")))
 }
 
-/// Whether nothing in the transaction writes, in either branch, at any depth (I-R3).
-fn is_read_only(txn: &pb::TxnRequest) -> bool {
+/// What a transaction holds, in either branch, at any depth.
+#[derive(Default)]
+struct Content {
+    /// A write, or an operation that is none of those known (I-R3).
+    writes: bool,
+    /// A read at a revision of its own.
+    reads_the_past: bool,
+}
+
+fn content(txn: &pb::TxnRequest) -> Content {
+    use pb::request_op::Request;
+    let mut content = Content::default();
     let mut pending = vec![txn];
     while let Some(txn) = pending.pop() {
         for op in txn.success.iter().chain(&txn.failure) {
             match &op.request {
-                Some(pb::request_op::Request::RequestRange(_)) => {}
-                Some(pb::request_op::Request::RequestTxn(nested)) => pending.push(nested),
-                Some(
-                    pb::request_op::Request::RequestPut(_)
-                    | pb::request_op::Request::RequestDeleteRange(_),
-                )
-                | None => return false,
+                Some(Request::RequestRange(range)) => content.reads_the_past |= range.revision > 0,
+                Some(Request::RequestTxn(nested)) => pending.push(nested),
+                Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) | None => {
+                    content.writes = true;
+                }
             }
         }
     }
-    true
+    content
 }
 
 macro_rules! unary {
@@ -138,7 +151,8 @@ unary! {
     pb::AuthRoleListRequest => AuthRoleListResponse = ROLE_LIST;
     pb::AuthRoleDeleteRequest => AuthRoleDeleteResponse = ROLE_DELETE;
     pb::AuthRoleGrantPermissionRequest => AuthRoleGrantPermissionResponse = ROLE_GRANT_PERMISSION;
-    pb::AuthRoleRevokePermissionRequest => AuthRoleRevokePermissionResponse = ROLE_REVOKE_PERMISSION;
+    pb::AuthRoleRevokePermissionRequest => AuthRoleRevokePermissionResponse
+        = ROLE_REVOKE_PERMISSION;
     v3electionpb::CampaignRequest => CampaignResponse = CAMPAIGN;
     v3electionpb::ProclaimRequest => ProclaimResponse = PROCLAIM;
     v3electionpb::LeaderRequest => LeaderResponse = LEADER;

@@ -77,7 +77,8 @@ server_errors! {
     /// A member with this peer URL exists.
     PeerUrlExist = FailedPrecondition, "etcdserver: Peer URLs already exists";
     /// Too few members are started to change the membership safely.
-    MemberNotEnoughStarted = FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members";
+    MemberNotEnoughStarted = FailedPrecondition,
+        "etcdserver: re-configuration failed due to not enough started members";
     /// A member URL cannot be read.
     MemberBadUrls = InvalidArgument, "etcdserver: given member URLs are invalid";
     /// The member does not exist.
@@ -85,7 +86,8 @@ server_errors! {
     /// Only a learner can be promoted.
     MemberNotLearner = FailedPrecondition, "etcdserver: can only promote a learner member";
     /// The learner has not caught up with the leader yet.
-    LearnerNotReady = FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader";
+    LearnerNotReady = FailedPrecondition,
+        "etcdserver: can only promote a learner member which is in sync with leader";
     /// The cluster has as many learners as it may have.
     TooManyLearners = FailedPrecondition, "etcdserver: too many learner members in cluster";
     /// The server belongs to another cluster.
@@ -142,11 +144,14 @@ server_errors! {
     /// The server gave up waiting for the cluster to commit.
     Timeout = Unavailable, "etcdserver: request timed out";
     /// As `Timeout`, probably since the leader failed.
-    TimeoutDueToLeaderFail = Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
+    TimeoutDueToLeaderFail = Unavailable,
+        "etcdserver: request timed out, possibly due to previous leader failure";
     /// As `Timeout`, probably since members lost touch.
-    TimeoutDueToConnectionLost = Unavailable, "etcdserver: request timed out, possibly due to connection lost";
+    TimeoutDueToConnectionLost = Unavailable,
+        "etcdserver: request timed out, possibly due to connection lost";
     /// The member is too far behind to answer.
-    TimeoutWaitAppliedIndex = Unavailable, "etcdserver: request timed out, waiting for the applied index took too long";
+    TimeoutWaitAppliedIndex = Unavailable,
+        "etcdserver: request timed out, waiting for the applied index took too long";
     /// The cluster is not healthy enough for this.
     Unhealthy = Unavailable, "etcdserver: unhealthy cluster";
     /// The data of the members differ.
@@ -156,11 +161,13 @@ server_errors! {
     /// Leadership cannot be moved to this member.
     BadLeaderTransferee = FailedPrecondition, "etcdserver: bad leader transferee";
     /// The version to downgrade to cannot be read.
-    WrongDowngradeVersionFormat = InvalidArgument, "etcdserver: wrong downgrade target version format";
+    WrongDowngradeVersionFormat = InvalidArgument,
+        "etcdserver: wrong downgrade target version format";
     /// This version cannot be downgraded to.
     InvalidDowngradeTargetVersion = InvalidArgument, "etcdserver: invalid downgrade target version";
     /// The cluster version is not known yet.
-    ClusterVersionUnavailable = FailedPrecondition, "etcdserver: cluster version not found during downgrade";
+    ClusterVersionUnavailable = FailedPrecondition,
+        "etcdserver: cluster version not found during downgrade";
     /// A downgrade is under way.
     DowngradeInProcess = FailedPrecondition, "etcdserver: cluster has a downgrade job in progress";
     /// No downgrade is under way.

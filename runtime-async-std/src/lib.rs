@@ -12,8 +12,8 @@
 //! # }
 //! ```
 //!
-//! Everything else is documented in [`etcd3_client`], which is re-exported whole. async-std itself is
-//! no longer maintained (RUSTSEC-2025-0052): new programs are better off with smol.
+//! Everything else is documented in [`etcd3_client`], which is re-exported whole. async-std itself
+//! is no longer maintained (RUSTSEC-2025-0052): new programs are better off with smol.
 #![forbid(unsafe_code)]
 
 pub use etcd3_client::*;

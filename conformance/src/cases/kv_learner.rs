@@ -1,9 +1,12 @@
 //! Learners: what they answer, what they refuse, and where a refused call goes.
 
 use super::kv_expect::{NOT_FOR_LEARNERS, only};
+use crate::raw::refusal_of_stream;
 use crate::{Case, CaseResult, Ctx, case};
+use etcd3_client::core::request::Limits;
+use etcd3_client::core::{frame, method};
 use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Client, Config, key};
+use etcd3_client::{Client, Config, Error, Outcome, key};
 use etcd3_lab::Cluster;
 use std::sync::Arc;
 
@@ -65,6 +68,15 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
         NOT_FOR_LEARNERS.is_answered(&error);
         assert_eq!(error.attempts(), 2, "a voter might have taken it: {error}");
         assert!(error.is_retryable());
+    }
+
+    let address = cluster.members().last().ok_or("no members")?.addr();
+    let most = Limits::default().max_request_bytes;
+    let keep_alive = frame::encode(&pb::LeaseKeepAliveRequest { id: 1 }, most)?;
+    let watch = frame::encode(&pb::WatchRequest::default(), most)?;
+    for (method, message) in [(&method::WATCH, watch), (&method::LEASE_KEEP_ALIVE, keep_alive)] {
+        let status = refusal_of_stream(&ctx, address, method, message).await?;
+        NOT_FOR_LEARNERS.is_read_from(&Error::from_status(status, Outcome::Rejected));
     }
 
     let status = learner.unary(pb::StatusRequest {}).await?;

@@ -145,11 +145,15 @@ async fn revision_filters_leave_the_count_alone(ctx: Ctx) -> CaseResult {
 
     let (_server, client) = ctx.server_and_client().await?;
     put_all(&client, &["rev2", "rev3", "rev2", "rev2", "rev6", "rev3"]).await?;
-    let table: [(Get, &[&str]); 4] = [
+    let table: [(Get, &[&str]); 7] = [
         (get(all()).min_create_revision(3), &["rev3", "rev6"]),
         (get(all()).max_create_revision(3), &["rev2", "rev3"]),
         (get(all()).min_create_revision(3).max_create_revision(5), &["rev3"]),
         (get(all()).max_create_revision(10), &["rev2", "rev3", "rev6"]),
+        // These keys were last changed at 5, 7 and 6.
+        (get(all()).min_mod_revision(6), &["rev3", "rev6"]),
+        (get(all()).max_mod_revision(6), &["rev2", "rev6"]),
+        (get(all()).min_mod_revision(6).max_create_revision(3), &["rev3"]),
     ];
     for (query, expected) in table {
         let answer = read(&client, 6, query.clone()).await?;

@@ -26,16 +26,19 @@ async fn a_write_to_a_stopped_member_fails_and_is_gone(ctx: Ctx) -> CaseResult {
     let client = ctx.connect([cluster.member(0).client_url()]).await?;
     let other = ctx.connect([cluster.member(1).client_url()]).await?;
     client.get("foo").await?;
-    cluster.member(0).terminate()?;
+    let member = cluster.member(0);
+    ctx.blocking(move || member.terminate()).await?;
+    ctx.until("the client to notice", 5 * SECOND, || async {
+        let read = client.get("foo").timeout(Duration::from_millis(50)).await;
+        read.is_err_and(|error| error.kind() == ErrorKind::Timeout(Phase::Connection))
+    })
+    .await?;
 
     let begin = Instant::now();
     let write = client.txn().then([put("foo", "bar")]).timeout(SECOND);
     let error = write.await.unwrap_err();
     assert!(begin.elapsed() < 5 * SECOND, "it took {:?}", begin.elapsed());
-    assert!(
-        matches!(error.kind(), ErrorKind::Timeout(Phase::Connection)),
-        "there was nobody to send it to: {error}"
-    );
+    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection), "{error}");
     assert_eq!((error.code(), error.outcome()), (Code::DeadlineExceeded, Outcome::NotSent));
     assert_eq!(other.get("foo").await?.count, 0);
     Ok(())

@@ -9,7 +9,8 @@
 //! Each line of this compiles:
 //!
 //! ```
-//! use etcd3_core::{IgnoreLease, IgnoreValue, SortOrder, SortTarget, delete, get, prefix, put, txn};
+//! use etcd3_core::{IgnoreLease, IgnoreValue, SortOrder, SortTarget};
+//! use etcd3_core::{delete, get, prefix, put, txn};
 //!
 //! let _ = get(prefix("a")).limit(1);
 //! let _ = get("a").sort(SortTarget::Mod, SortOrder::Descend);
@@ -28,7 +29,7 @@
 //! let _ = etcd3_core::put("a", "v").limit(1);
 //! ```
 //! ```compile_fail
-//! let _ = etcd3_core::delete("a").sort(etcd3_core::SortTarget::Mod, etcd3_core::SortOrder::Descend);
+//! let _ = etcd3_core::delete("a").limit(1);
 //! ```
 //! ```compile_fail
 //! let _ = etcd3_core::get("a").lease(7);

@@ -35,7 +35,12 @@ pub const NESTING_LIMIT: u32 = 32;
 ///
 /// Without a compare the first list is executed. A transaction that holds nothing but compares
 /// also reads a key of theirs without returning it: servers would answer it from data that may be
-/// stale otherwise (K37). One that writes and ends in an error whose outcome is *unknown* may have
+/// stale otherwise (K37). One that writes and reads at a [`revision`](super::Get::revision) of its
+/// own is of *unknown* outcome even when that revision is refused as compacted or future: before
+/// etcd 3.8 the other members apply what the member that was asked refused (etcd#18667); read such
+/// a revision before the transaction instead.
+///
+/// One that writes and ends in an error whose outcome is *unknown* may have
 /// been executed whole or not at all, never in part.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Txn<Stage = Whole> {

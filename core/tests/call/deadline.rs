@@ -108,6 +108,26 @@ fn a_stream_that_is_cut_when_the_deadline_has_passed_timed_out() {
     }
 }
 
+// E14: nor is it an answer when it says so in a status. Before the deadline it is one (R3).
+#[test]
+fn a_status_that_tells_of_the_deadline_timed_out() {
+    for (ms_late, kind) in [
+        (0, ErrorKind::Timeout(Phase::Answer)),
+        (5, ErrorKind::Timeout(Phase::Answer)),
+        (-5, ErrorKind::Status(Code::DeadlineExceeded)),
+    ] {
+        let mut call = Call::new(&method::PUT, due_at(500, write()));
+        assert!(matches!(call.poll(ms(0)), Next::Do(Output::Attempt(_))));
+        call.handle(ms(0), sent(0));
+        let at = ms(500u64.saturating_add_signed(ms_late));
+        for input in trailers_only(Code::DeadlineExceeded, "context deadline exceeded") {
+            call.handle(at, input);
+        }
+        let Next::Do(Output::Done(Err(error))) = call.poll(at) else { panic!("not over") };
+        assert_eq!((error.kind(), error.outcome()), (kind, Outcome::Unknown));
+    }
+}
+
 // I-R4: a loss that is only looked at after the deadline asks for nothing any more.
 #[test]
 fn nothing_is_sent_after_the_deadline() {

@@ -1,0 +1,44 @@
+//! A stream of the API, driven by hand: for what the client does not offer yet.
+
+use crate::Ctx;
+use etcd3_client::core::endpoint::Endpoint;
+use etcd3_client::core::metadata::{Metadata, request_head};
+use etcd3_client::core::method::Method;
+use etcd3_client::{Bytes, Status, Target};
+use futures_lite::FutureExt;
+use std::error::Error;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+
+/// Opens a stream on one member, sends one message, and says with which status the stream ended.
+///
+/// # Errors
+///
+/// When it did not end in a status.
+pub async fn refusal_of_stream(
+    ctx: &Ctx,
+    member: SocketAddr,
+    method: &Method,
+    message: Bytes,
+) -> Result<Status, Box<dyn Error + Send + Sync>> {
+    let io = ctx.rt.connect(&Target::Tcp(member)).await?;
+    let (requests, connection) = h2::client::handshake(io).await?;
+    let endpoint: Endpoint = member.to_string().parse()?;
+    let exchange = async {
+        let mut requests = requests.ready().await?;
+        let head =
+            request_head(endpoint.scheme(), endpoint.authority(), method, Metadata::default());
+        let (response, mut send) = requests.send_request(head, false)?;
+        send.send_data(message, false)?;
+        let (head, mut body) = response.await?.into_parts();
+        if let Some(status) = Status::from_headers(&head.headers) {
+            return Ok(status);
+        }
+        while let Some(chunk) = body.data().await {
+            body.flow_control().release_capacity(chunk?.len())?;
+        }
+        let trailers = poll_fn(|cx| body.poll_trailers(cx)).await?.ok_or("no trailers")?;
+        Status::from_headers(&trailers).ok_or_else(|| "no status".into())
+    };
+    exchange.or(async { Err(format!("the connection ended: {:?}", connection.await).into()) }).await
+}

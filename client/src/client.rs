@@ -9,11 +9,12 @@ use crate::{Config, control};
 use etcd3_core::call::{Call, Options};
 use etcd3_core::channel;
 use etcd3_core::endpoint::Endpoint;
-use etcd3_core::error::{Error, ErrorKind};
+use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
 use etcd3_core::request::{
     Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
 };
 use etcd3_core::{IntoBytes, KeyRange, UnaryRequest};
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +177,17 @@ impl Client {
         &self.handle.0
     }
 
+    /// Gives the cause of a wait for a connection that was in vain: why there was none.
+    fn explain(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Timeout(Phase::Connection) || error.source().is_some() {
+            return error;
+        }
+        let broken = self.shared().channel(|channel| channel.last_failure().cloned());
+        error.with_cause(broken.map(|broken| {
+            Cause::new(Error::new(ErrorKind::Connect(broken.failure)).with_cause(broken.cause))
+        }))
+    }
+
     /// Runs one operation from its encoding to its typed answer.
     pub(crate) async fn run<T: Operation>(
         &self,
@@ -199,7 +211,8 @@ impl Client {
         let mut call = Call::new(method, options);
         let at = |endpoint| shared.endpoint(endpoint).map(Endpoint::text);
         let reply = Driver { shared, call: &mut call, body, options }.run().await;
-        let reply = reply.map_err(|e| e.with_endpoint(call.last_endpoint().and_then(at)))?;
+        let reply =
+            reply.map_err(|e| self.explain(e).with_endpoint(call.last_endpoint().and_then(at)))?;
         operation.decode(reply.message).map_err(|error| {
             error
                 .with_method(method.path)

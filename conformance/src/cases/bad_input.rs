@@ -241,7 +241,13 @@ async fn a_deadline_without_a_connection(ctx: Ctx) -> CaseResult {
     for address in [closed, hole.address] {
         let client = Client::lazy(Arc::clone(&ctx.rt), config(format!("http://{address}")))?;
         let timeout = ErrorKind::Timeout(Phase::Connection);
-        put_error(&ctx, &client, timeout, Outcome::NotSent).await?;
+        let error = put_error(&ctx, &client, timeout, Outcome::NotSent).await?;
+        if address == closed {
+            // B9: not only that there was no connection, but why.
+            let cause = error.source().and_then(|cause| cause.downcast_ref::<Error>());
+            let refused = ErrorKind::Connect(ConnectFailure::Refused);
+            assert_eq!(cause.map(Error::kind), Some(refused), "{error}");
+        }
         client.close().await;
     }
     Ok(())

@@ -13,6 +13,7 @@ mod kv_limits;
 mod kv_metrics;
 mod kv_misc;
 mod kv_outage;
+mod kv_pages;
 mod kv_put;
 mod kv_query;
 mod kv_quorum;
@@ -43,6 +44,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_limits::CASES,
         kv_misc::CASES,
         kv_outage::CASES,
+        kv_pages::CASES,
         kv_put::CASES,
         kv_query::CASES,
         kv_quorum::CASES,

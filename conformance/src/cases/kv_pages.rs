@@ -1,0 +1,100 @@
+//! Ranges page by page: what a RangeStream does, for servers that have none (K21, K24).
+
+use crate::{Case, CaseResult, Ctx, case};
+use etcd3_client::{Client, Config, Error, GetResponse, Pages, prefix};
+use futures_lite::StreamExt;
+
+pub(super) const CASES: &[Case] = &[
+    case!(pages_hold_each_key_once_at_one_revision, ["KV-139"]),
+    case!(many_keys_come_in_several_pages, ["KV-115"]),
+    case!(large_values_come_in_several_pages, ["KV-122"]).heavy(),
+];
+
+/// KV-139, K21, K24, I-D2: where there is no RangeStream, a stream of pages does what it does.
+async fn pages_hold_each_key_once_at_one_revision(ctx: Ctx) -> CaseResult {
+    let (_server, client) = ctx.server_and_client().await?;
+    for n in 0..3 {
+        client.put(format!("key_{n}"), "v").await?;
+    }
+    let whole = client.get(prefix("key")).await?;
+    for page_size in [1, 2, 3, 100] {
+        let mut pages = client.pages(prefix("key")).page_size(page_size);
+        let mut kvs = Vec::new();
+        let mut more = true;
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            assert!(more, "a page after the one without more");
+            assert_eq!(page.count, whole.count - i64::try_from(kvs.len())?);
+            more = page.more;
+            kvs.extend(page.kvs);
+            // Neither seen nor counted: the revision is that of the first page.
+            client.put("key_9", "later").await?;
+        }
+        assert!(!more, "the last page says that there are no more");
+        assert_eq!((kvs, whole.count), (whole.kvs.clone(), 3));
+        client.delete("key_9").await?;
+    }
+    Ok(())
+}
+
+async fn all_of(pages: Pages) -> Result<Vec<GetResponse>, Error> {
+    pages.try_collect().await
+}
+
+/// Asserts what every stream of a range promises: `more` until the last piece, and the whole count
+/// at the first.
+fn is_whole(pages: &[GetResponse], count: i64) {
+    assert_eq!(pages[0].count, count);
+    let more: Vec<_> = pages.iter().map(|page| page.more).collect();
+    let (last, before) = more.split_last().unwrap();
+    assert!(!last && before.iter().all(|more| *more), "{more:?}");
+}
+
+/// KV-115
+async fn many_keys_come_in_several_pages(ctx: Ctx) -> CaseResult {
+    let (_server, client) = ctx.server_and_client().await?;
+    for n in 0..25 {
+        client.put(format!("k{n:02}"), "v").await?;
+    }
+    let pages = all_of(client.pages(prefix("k")).page_size(10)).await?;
+    assert!(pages.len() >= 2);
+    is_whole(&pages, 25);
+    let keys: Vec<_> = pages.iter().flat_map(|page| &page.kvs).map(|kv| kv.key.clone()).collect();
+    let expected: Vec<_> = (0..25).map(|n| format!("k{n:02}")).collect();
+    assert_eq!(keys, expected);
+    Ok(())
+}
+
+/// A value of 4 MiB that tells which one it is.
+fn large(n: u8) -> Vec<u8> {
+    vec![n; 4 << 20]
+}
+
+/// KV-122: what was written with a large limit is read after the server got a small one.
+async fn large_values_come_in_several_pages(ctx: Ctx) -> CaseResult {
+    const MIB: usize = 1 << 20;
+    let server = ctx
+        .server_with(|server| server.flag("--max-request-bytes", &(8 * MIB).to_string()))
+        .await?;
+    let config = Config::new([server.client_url()]).max_request_bytes(8 * MIB);
+    let client: Client = ctx.connect_with(config).await?;
+    for n in 0..20u8 {
+        client.put(format!("k{n:02}"), large(n)).await?;
+    }
+    let small = (3 * MIB / 2).to_string();
+    let _server = ctx
+        .blocking(move || {
+            server.terminate()?;
+            server.restart_with(&[("--max-request-bytes", &small)])?;
+            Ok::<_, etcd3_lab::Error>(server)
+        })
+        .await?;
+    let pages = all_of(client.pages(prefix("k")).page_size(5)).await?;
+    assert!(pages.len() >= 2);
+    is_whole(&pages, 20);
+    for (n, kv) in (0u8..).zip(pages.iter().flat_map(|page| &page.kvs)) {
+        assert_eq!(kv.key, format!("k{n:02}"));
+        assert!(kv.value == large(n), "the bytes of {n}");
+    }
+    Ok(())
+}

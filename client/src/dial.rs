@@ -114,7 +114,10 @@ async fn handshake(shared: &Shared, io: Box<dyn Io>) -> Result<Dialled, Broken> 
         .max_header_list_size(MAX_HEADER_LIST)
         .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
         .enable_push(false)
-        // Frames that come late for cancelled streams must not end the connection.
+        // Cancelled streams are forgotten at once: h2 would remember them for a time that it takes
+        // from the clock of the machine.
+        .max_concurrent_reset_streams(0)
+        // Frames that come late for them must not end the connection.
         .max_local_error_reset_streams(None);
     let failed = |error: h2::Error| broken(verdict.failure(), io::Error::other(error));
     let (requests, mut connection) = builder.handshake::<_, Bytes>(stream).await.map_err(failed)?;

@@ -5,13 +5,10 @@ use crate::{Outcome, shell, workspace};
 use etcd3_lab::{Error, Result, Server, etcd};
 use std::process::ExitCode;
 
-/// Lists the runtimes that have an adapter.
-const RUNTIMES: &[&str] = &["tokio", "smol", "async-std"];
-
 pub(crate) fn run(options: &Options) -> Outcome {
     let runtime = options.value("--runtime").unwrap_or("tokio");
-    if !RUNTIMES.contains(&runtime) {
-        let known = RUNTIMES.join(", ");
+    if !workspace::RUNTIMES.contains(&runtime) {
+        let known = workspace::RUNTIMES.join(", ");
         return Err(Error::new(format!("There is no runtime {runtime:?}; known are {known}.")));
     }
     if let Some(endpoints) = options.value("--endpoints") {

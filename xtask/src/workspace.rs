@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// Lists the runtimes that have an adapter, in the folder `runtime-<name>`.
+pub(crate) const RUNTIMES: &[&str] = &["tokio", "smol", "async-std"];
+
 /// Returns the root of the workspace.
 pub(crate) fn root() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -44,18 +47,29 @@ pub(crate) fn files() -> Result<Vec<String>> {
 
 /// Names the integration tests of a package by its folder.
 pub(crate) fn integration_tests(folder: &str) -> Result<Vec<String>> {
-    let all = all_integration_tests(&files()?);
+    let all = all_integration_tests()?;
     Ok(all.into_iter().filter(|(its, _)| its == folder).map(|(_, name)| name).collect())
 }
 
 /// Lists the integration tests of the workspace: the folder of the package, and the name.
-pub(crate) fn all_integration_tests(files: &[String]) -> Vec<(String, String)> {
+pub(crate) fn all_integration_tests() -> Result<Vec<(String, String)>> {
+    Ok(tests_in(&files()?, &members_in(&read("Cargo.toml")?)))
+}
+
+fn tests_in(files: &[String], members: &[String]) -> Vec<(String, String)> {
     let tests = files.iter().filter_map(|file| {
         let (folder, name) = file.strip_suffix(".rs")?.split_once("/tests/")?;
-        let ours = folder != "fuzz" && !folder.contains("/src") && !name.contains('/');
+        let ours = members.iter().any(|member| member == folder) && !name.contains('/');
         ours.then(|| (folder.to_owned(), name.to_owned()))
     });
     tests.collect()
+}
+
+/// Finds the folders of all packages in the manifest of the workspace.
+fn members_in(manifest: &str) -> Vec<String> {
+    let list = manifest.split_once("members = [").map_or("", |(_, rest)| rest);
+    let list = list.split(']').next().unwrap_or_default();
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// Names an example of an adapter by the stem of its file. The adapters build into one folder, so
@@ -90,7 +104,9 @@ mod tests {
             "proto/codegen/tests/a.rs",
             "core/tests/data.txt",
         ];
-        let found = all_integration_tests(&files.map(str::to_owned));
+        let manifest = r#"members = ["conformance", "core",
+            "proto/codegen",] exclude = ["fuzz"]"#;
+        let found = tests_in(&files.map(str::to_owned), &members_in(manifest));
         let expected = [("conformance", "smol"), ("core", "call"), ("proto/codegen", "a")];
         assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
     }

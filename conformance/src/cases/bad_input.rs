@@ -52,7 +52,9 @@ async fn put_error(
     kind: ErrorKind,
     outcome: Outcome,
 ) -> Result<Error, String> {
-    let put = async { client.put("k", "v").timeout(SHORT).await };
+    // A task of its own, so that nothing but the client can wake it.
+    let client = client.clone();
+    let put = ctx.spawn(async move { client.put("k", "v").timeout(SHORT).await });
     let result = ctx.within(SHORT + SLACK, put).await.ok_or("hung")?;
     let error = result.err().ok_or("the put succeeded")?;
     assert_eq!((error.kind(), error.outcome()), (kind, outcome), "{error}");

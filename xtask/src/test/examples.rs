@@ -10,8 +10,6 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Names the examples that every adapter has, by their files.
 const OF_EVERY_ADAPTER: &[&str] = &["get_put", "txn", "tour"];
-/// Names the runtimes that have an adapter.
-const RUNTIMES: &[&str] = &["tokio", "smol", "async-std"];
 
 /// Runs what the build step has built.
 pub(super) fn run() -> Result<Passed> {
@@ -22,7 +20,7 @@ pub(super) fn run() -> Result<Passed> {
         ("own_runtime".to_owned(), Some(server.client_url())),
     ];
     let files = workspace::files()?;
-    for runtime in RUNTIMES {
+    for runtime in workspace::RUNTIMES {
         for stem in of_adapter(&files, runtime)? {
             let name = workspace::example_of(runtime, &stem);
             examples.push((name, Some(server.client_url())));

@@ -1,0 +1,128 @@
+//! Many worlds on all cores, and the figures of the batch.
+
+use crate::tally::Tally;
+use crate::world::{Plan, Report, simulate};
+use etcd3_sim::faults::shrink;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// A batch below these medians proves too little.
+const MEDIAN_OPERATIONS: u64 = 200;
+const MEDIAN_FAULTS: u64 = 5;
+
+/// Runs one world; a panic in it is a failure like any other.
+fn attempt(plan: &Plan) -> Result<Report, String> {
+    catch_unwind(AssertUnwindSafe(|| simulate(plan))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Runs one world again, and shows its faults; a failing one is shrunk first.
+pub(crate) fn again(seed: u64) -> bool {
+    let mut plan = Plan::draw(seed);
+    println!("seed {seed}: {} clients, {} operations each", plan.clients, plan.operations);
+    let result = attempt(&plan);
+    if let Err(failure) = &result {
+        println!("failed: {failure}");
+        let base = plan.clone();
+        plan.faults = shrink(plan.faults, |faults| {
+            attempt(&Plan { faults: faults.to_vec(), ..base.clone() }).is_err()
+        });
+        println!("the faults that it takes:");
+    }
+    for fault in &plan.faults {
+        println!(
+            "  {:>8.3} s  {:?}, {:.3} s",
+            fault.at.as_secs_f64(),
+            fault.fault,
+            fault.lasts.as_secs_f64()
+        );
+    }
+    match result {
+        Ok(report) => {
+            println!("held: {:?}\n{:?}", report.stats, report.tally);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// Runs a batch of worlds; false when one failed, or the batch proves too little.
+pub(crate) fn run(from: u64, seeds: u64) -> bool {
+    let started = Instant::now();
+    let next = AtomicU64::new(from);
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, std::num::NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        return;
+                    }
+                    let result = attempt(&Plan::draw(seed));
+                    results.lock().expect("no worker panics").push((seed, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().expect("no worker panics");
+    results.sort_by_key(|(seed, _)| *seed);
+    let good = summarise(&results, seeds);
+    println!("{:.1} s on this machine", started.elapsed().as_secs_f64());
+    good
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+fn summarise(results: &[(u64, Result<Report, String>)], seeds: u64) -> bool {
+    let mut good = true;
+    for (seed, failure) in
+        results.iter().filter_map(|(s, r)| r.as_ref().err().map(|e| (s, e))).take(5)
+    {
+        println!("seed {seed} failed: {failure}");
+        println!("  again: cargo xtask sim --seed {seed}");
+        good = false;
+    }
+    let reports: Vec<&Report> = results.iter().filter_map(|(_, r)| r.as_ref().ok()).collect();
+    let mut total = Tally::default();
+    reports.iter().for_each(|report| total.add(&report.tally));
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(|report| of(report)).sum::<u64>();
+    let medians = (
+        median(reports.iter().map(|r| r.tally.operations).collect()),
+        median(reports.iter().map(|r| r.tally.faults).collect()),
+    );
+    println!("{} of {seeds} worlds held", reports.len());
+    println!(
+        "{} virtual seconds, {} steps, {} connections, {} faults",
+        sum(|r| r.stats.elapsed.as_secs()),
+        sum(|r| r.stats.steps),
+        sum(|r| r.stats.connections),
+        total.faults
+    );
+    println!(
+        "{} operations: {} writes acknowledged, {} rejected, {} not sent, {} unknown",
+        total.operations, total.acknowledged, total.rejected, total.not_sent, total.unknown
+    );
+    println!("medians of a world: 3 members, {} operations, {} faults", medians.0, medians.1);
+    if medians.0 < MEDIAN_OPERATIONS || medians.1 < MEDIAN_FAULTS {
+        println!("FAILED: a batch needs medians of {MEDIAN_OPERATIONS} and {MEDIAN_FAULTS}");
+        good = false;
+    }
+    for (what, count) in total.sometimes() {
+        println!("  sometimes {what}: {count}");
+        if count == 0 && seeds >= 100 {
+            println!("FAILED: it never happened");
+            good = false;
+        }
+    }
+    good
+}

@@ -1,0 +1,271 @@
+//! One world: clients at work while things go wrong, then the proof that nothing was lost.
+
+use crate::tally::Tally;
+use etcd3_client::core::rng::Rng;
+use etcd3_client::{Client, Config, Error, Instant, key, put};
+use etcd3_sim::faults::{Planned, Scope, swarm};
+use etcd3_sim::history::{Action, Entry, Verdict, check};
+use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, Stats, World, run};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const MEMBERS: usize = 3;
+const KEYS: u64 = 5;
+/// How long things go wrong.
+const STORM: Duration = Duration::from_secs(30);
+/// How long after the end of all faults every call must have ended: its own timeout, and the time
+/// to connect again.
+const CALM: Duration = Duration::from_secs(15 + 7);
+
+/// What one world is made of; drawn from its seed.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) clients: u32,
+    /// Operations of each client.
+    pub(crate) operations: u32,
+    /// How long a call may take.
+    pub(crate) timeout: Duration,
+    pub(crate) faults: Vec<Planned>,
+}
+
+impl Plan {
+    pub(crate) fn draw(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let clients = 3 + u32::try_from(rng.below(3)).unwrap_or_default();
+        let operations = 60 + u32::try_from(rng.below(60)).unwrap_or_default();
+        let scope = Scope { clients, members: MEMBERS, lasts: STORM };
+        let timeout = Duration::from_secs(match rng.below(3) {
+            0 => 1,
+            1 => 4,
+            _ => 15,
+        });
+        Self { seed, clients, operations, timeout, faults: swarm(seed, scope) }
+    }
+}
+
+/// What a world that held came to.
+pub(crate) struct Report {
+    pub(crate) stats: Stats,
+    pub(crate) tally: Tally,
+}
+
+/// Runs a world, and checks all that was promised.
+pub(crate) fn simulate(plan: &Plan) -> Result<Report, String> {
+    let (outcome, stats) =
+        run(plan.seed, |world| live(world, plan.clone())).map_err(|failure| failure.to_string())?;
+    let mut tally = outcome?;
+    tally.faults = plan.faults.len() as u64;
+    // I-C11, I-W12: no storm of connects, whatever happens.
+    let seconds = stats.elapsed.as_secs() + 10;
+    let most = u64::from(plan.clients) * MEMBERS as u64 * seconds * 2;
+    if stats.attempts > most {
+        return Err(format!("{} connects in {seconds} s", stats.attempts));
+    }
+    Ok(Report { stats, tally })
+}
+
+type History = Arc<Mutex<Vec<Entry>>>;
+
+fn personality(seed: u64) -> Personality {
+    match seed % 3 {
+        0 => Personality::of(3, 4, 23),
+        1 => Personality::of(3, 5, 16),
+        _ => Personality::of(3, 5, 30),
+    }
+}
+
+async fn live(world: World, plan: Plan) -> Result<Tally, String> {
+    let config = ClusterConfig::new(MEMBERS, personality(plan.seed), plan.seed);
+    let etcd = world.etcd(config);
+    let history = History::default();
+    let mut hosts = Vec::new();
+    let mut workers = Vec::new();
+    for number in 0..plan.clients {
+        let host = world.host();
+        let config = Config::new(etcd.endpoints()).request_timeout(plan.timeout);
+        let client = host.client(config).map_err(|e| e.to_string())?;
+        let worker = Worker {
+            world: world.clone(),
+            client: client.clone(),
+            number,
+            operations: plan.operations,
+            history: Arc::clone(&history),
+            seen: 0,
+        };
+        let done = Arc::new(Mutex::new(false));
+        let finished = Arc::clone(&done);
+        host.spawn(async move {
+            worker.work().await;
+            *finished.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        });
+        workers.push((client, done));
+        hosts.push(host);
+    }
+    let ids: Vec<_> = hosts.iter().map(Host::id).collect();
+    etcd.suffer(&plan.faults, &ids).await;
+    etcd.recover(&ids);
+    calm(&world, &workers).await?;
+    for (number, (client, _)) in workers.iter().enumerate() {
+        still_works(&world, client)
+            .await
+            .map_err(|e| format!("client {number} does not recover: {e}"))?;
+    }
+    finish(&world, &etcd, &hosts, workers).await?;
+    let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut changes = etcd.changes();
+    changes.retain(|change| change.key.starts_with("key-"));
+    check(&history, &changes).map_err(|violation| violation.to_string())?;
+    Ok(Tally::of(&history, &changes))
+}
+
+type Workers = Vec<(Client, Arc<Mutex<bool>>)>;
+
+/// Waits until every worker is done; each of their calls must end in time.
+async fn calm(world: &World, workers: &Workers) -> Result<(), String> {
+    let healed = world.now();
+    let mut left = usize::MAX;
+    let mut progress = healed;
+    loop {
+        let done = |done: &Arc<Mutex<bool>>| *done.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_left = workers.iter().filter(|(_, d)| !done(d)).count();
+        if now_left == 0 {
+            return Ok(());
+        }
+        if now_left < left {
+            (left, progress) = (now_left, world.now());
+        }
+        // A worker has operations to do yet, a few milliseconds each, when nothing is wrong.
+        if world.now().saturating_since(progress) > CALM * 2 {
+            return Err(format!("{left} workers hang {:?} after all is well", CALM * 2));
+        }
+        world.sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Connections were reset by the repair, a leader may have to be elected: calls may fail for a
+/// while, but not for long.
+async fn still_works(world: &World, client: &Client) -> Result<(), Error> {
+    let end = world.now() + CALM;
+    loop {
+        match client.put("calm", "x").await {
+            Ok(_) => break,
+            Err(error) if world.now() >= end => return Err(error),
+            Err(_) => {}
+        }
+    }
+    client.get("calm").timeout(CALM).await.map(drop)
+}
+
+/// I-C10: nothing is left of a client that was closed.
+async fn finish(
+    world: &World,
+    etcd: &Etcd,
+    hosts: &[Host],
+    workers: Workers,
+) -> Result<(), String> {
+    etcd.model(|cluster, now| cluster.poll(now));
+    for (client, _) in &workers {
+        client.close().await;
+    }
+    drop(workers);
+    // The servers have to hear of it, over lines that may be slow.
+    world.sleep(Duration::from_secs(5)).await;
+    for host in hosts {
+        if (host.tasks(), host.connections()) != (0, 0) {
+            let (tasks, connections) = (host.tasks(), host.connections());
+            return Err(format!("after close: {tasks} tasks, {connections} connections"));
+        }
+    }
+    Ok(())
+}
+
+/// One client, doing one thing after the other.
+struct Worker {
+    world: World,
+    client: Client,
+    number: u32,
+    operations: u32,
+    history: History,
+    /// The revision of the last change it knows of, to compare with.
+    seen: i64,
+}
+
+impl Worker {
+    async fn work(mut self) {
+        for n in 0..self.operations {
+            let think = Duration::from_millis(self.world.below(400));
+            self.world.sleep(think).await;
+            let action = self.draw(n);
+            let index = self.begin(action.clone());
+            let verdict = self.act(&action).await;
+            self.end(index, verdict);
+        }
+    }
+
+    fn draw(&self, n: u32) -> Action {
+        let any_key = || format!("key-{}", self.world.below(KEYS));
+        let value = format!("{}-{n}", self.number);
+        match self.world.below(10) {
+            0..3 => Action::Put { key: any_key(), value },
+            3..5 => Action::CompareAndPut { key: any_key(), expected: self.seen, value },
+            5 => {
+                let first = self.world.below(KEYS - 1);
+                let keys = [format!("key-{first}"), format!("key-{}", KEYS - 1)];
+                Action::PutBoth { keys, value }
+            }
+            6 => Action::Get { key: any_key(), serializable: true },
+            _ => Action::Get { key: any_key(), serializable: false },
+        }
+    }
+
+    async fn act(&mut self, action: &Action) -> Verdict {
+        let result = match action {
+            Action::Put { key, value } => {
+                self.client.put(key, value).await.map(|done| Verdict::Written(done.header.revision))
+            }
+            Action::PutBoth { keys: [a, b], value } => self
+                .client
+                .txn()
+                .then([put(a, value), put(b, value)])
+                .await
+                .map(|done| Verdict::Written(done.header.revision)),
+            Action::CompareAndPut { key: name, expected, value } => self
+                .client
+                .txn()
+                .when([key(name).mod_revision().eq(*expected)])
+                .then([put(name, value)])
+                .await
+                .map(|done| match done.succeeded {
+                    true => Verdict::Written(done.header.revision),
+                    false => Verdict::NotHeld(done.header.revision),
+                }),
+            Action::Get { key, serializable } => self.get(key, *serializable).await,
+        };
+        result.unwrap_or_else(|error| Verdict::Failed(error.outcome()))
+    }
+
+    async fn get(&mut self, key: &str, serializable: bool) -> Result<Verdict, Error> {
+        let request = self.client.get(key);
+        let request = if serializable { request.serializable() } else { request };
+        let answer = request.await?;
+        let found = answer
+            .kvs
+            .first()
+            .map(|kv| (String::from_utf8_lossy(&kv.value).into_owned(), kv.mod_revision));
+        self.seen = found.as_ref().map_or(0, |(_, revision)| *revision);
+        Ok(Verdict::Read { revision: answer.header.revision, found })
+    }
+
+    fn begin(&self, action: Action) -> usize {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.push(Entry { invoked: self.world.now(), returned: None, action });
+        history.len() - 1
+    }
+
+    fn end(&self, index: usize, verdict: Verdict) {
+        let now: Instant = self.world.now();
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history[index].returned = Some((now, verdict));
+    }
+}

@@ -1,0 +1,233 @@
+//! What goes wrong, when, and for how long: drawn first, stored as a list, then carried out.
+//!
+//! A list can be printed, run again, and shrunk to the part that matters.
+
+use crate::pipe::Cut;
+use etcd3_client::core::rng::Rng;
+use std::time::Duration;
+
+/// One thing that goes wrong. Clients and members are named by their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The connections of a client to a member are cut.
+    Cut {
+        /// The client.
+        client: u32,
+        /// The member.
+        member: usize,
+        /// How they end.
+        cut: CutKind,
+    },
+    /// The connections of a client to a member are cut once so many more bytes have come.
+    CutAfter {
+        /// The client.
+        client: u32,
+        /// The member.
+        member: usize,
+        /// How many bytes still come.
+        bytes: u64,
+        /// How they end.
+        cut: CutKind,
+    },
+    /// What a client sends to a member does not arrive for a while.
+    StallUp {
+        /// The client.
+        client: u32,
+        /// The member.
+        member: usize,
+    },
+    /// What a member sends to a client does not arrive for a while.
+    StallDown {
+        /// The client.
+        client: u32,
+        /// The member.
+        member: usize,
+    },
+    /// New connections of a client to a member are refused for a while.
+    Refuse {
+        /// The client.
+        client: u32,
+        /// The member.
+        member: usize,
+    },
+    /// New connections of a client to a member hang for a while.
+    Hang {
+        /// The client.
+        client: u32,
+        /// The member.
+        member: usize,
+    },
+    /// The way between a client and a member is slow, jittery, narrow and chops what it carries,
+    /// for connections made in that while.
+    Slow {
+        /// The client.
+        client: u32,
+        /// The member.
+        member: usize,
+    },
+    /// A member is killed, and started again after a while with its data.
+    Kill {
+        /// The member.
+        member: usize,
+    },
+    /// A member freezes for a while.
+    Pause {
+        /// The member.
+        member: usize,
+    },
+    /// A member is cut off from the other members for a while, not from its clients.
+    Isolate {
+        /// The member.
+        member: usize,
+    },
+    /// Another member becomes the leader.
+    MoveLeader,
+}
+
+/// How a connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CutKind {
+    /// Both sides get an error, what is under way is lost.
+    Reset,
+    /// Both directions end in order.
+    Fin,
+    /// Nothing arrives any more, and nobody is told.
+    Stall,
+}
+
+impl From<CutKind> for Cut {
+    fn from(kind: CutKind) -> Self {
+        match kind {
+            CutKind::Reset => Self::Reset,
+            CutKind::Fin => Self::Fin,
+            CutKind::Stall => Self::Stall,
+        }
+    }
+}
+
+/// A fault with its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Planned {
+    /// When it begins, from the start of the run.
+    pub at: Duration,
+    /// How long it lasts; faults of a moment ignore it.
+    pub lasts: Duration,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+/// What a schedule is drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// How many clients there are.
+    pub clients: u32,
+    /// How many members there are.
+    pub members: usize,
+    /// How long faults may begin.
+    pub lasts: Duration,
+}
+
+const KINDS: usize = 11;
+
+/// Draws a schedule: a random subset of the kinds of faults (a "swarm"), at random rates.
+#[must_use]
+pub fn swarm(seed: u64, scope: Scope) -> Vec<Planned> {
+    let mut rng = Rng::new(seed ^ 0x5eed_fa17);
+    let enabled: Vec<usize> = (0..KINDS).filter(|_| rng.below(3) > 0).collect();
+    let most = 1 + rng.below(24);
+    let mut plan: Vec<Planned> = Vec::new();
+    for _ in 0..6 + most {
+        let Some(kind) = pick(&mut rng, &enabled) else { break };
+        let window = u64::try_from(scope.lasts.as_millis()).unwrap_or(u64::MAX);
+        plan.push(Planned {
+            at: Duration::from_millis(rng.below(window)),
+            lasts: Duration::from_millis(50 + rng.below(4_000)),
+            fault: draw(&mut rng, kind, scope),
+        });
+    }
+    plan.sort_unstable();
+    plan
+}
+
+fn pick(rng: &mut Rng, kinds: &[usize]) -> Option<usize> {
+    let index = rng.below(u64::try_from(kinds.len()).unwrap_or_default());
+    kinds.get(usize::try_from(index).unwrap_or_default()).copied()
+}
+
+fn draw(rng: &mut Rng, kind: usize, scope: Scope) -> Fault {
+    let client = u32::try_from(rng.below(u64::from(scope.clients))).unwrap_or_default();
+    let members = u64::try_from(scope.members).unwrap_or_default();
+    let member = usize::try_from(rng.below(members)).unwrap_or_default();
+    let cut = match rng.below(3) {
+        0 => CutKind::Reset,
+        1 => CutKind::Fin,
+        _ => CutKind::Stall,
+    };
+    match kind {
+        0 => Fault::Cut { client, member, cut },
+        1 => Fault::CutAfter { client, member, bytes: rng.below(600), cut },
+        2 => Fault::StallUp { client, member },
+        3 => Fault::StallDown { client, member },
+        4 => Fault::Refuse { client, member },
+        5 => Fault::Hang { client, member },
+        6 => Fault::Slow { client, member },
+        7 => Fault::Kill { member },
+        8 => Fault::Pause { member },
+        9 => Fault::Isolate { member },
+        _ => Fault::MoveLeader,
+    }
+}
+
+/// Removes what does not matter from a schedule for which `fails` is true: halves, quarters, …,
+/// single faults, as long as it still fails.
+pub fn shrink(plan: Vec<Planned>, mut fails: impl FnMut(&[Planned]) -> bool) -> Vec<Planned> {
+    let mut plan = plan;
+    let mut size = plan.len().div_ceil(2);
+    while size > 0 {
+        let mut start = 0;
+        while start < plan.len() {
+            let end = (start + size).min(plan.len());
+            let without = [&plan[..start], &plan[end..]].concat();
+            if fails(&without) {
+                plan = without;
+            } else {
+                start = end;
+            }
+        }
+        size = if size == 1 { 0 } else { size.div_ceil(2) };
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const SCOPE: Scope = Scope { clients: 3, members: 3, lasts: Duration::from_secs(20) };
+
+    #[test]
+    fn every_kind_is_drawn_and_no_seed_draws_them_all() {
+        let name =
+            |planned: &Planned| format!("{:?}", planned.fault).split(' ').next().map(str::to_owned);
+        let kinds = |seed| swarm(seed, SCOPE).iter().filter_map(name).collect::<BTreeSet<_>>();
+        let all: BTreeSet<_> = (0..200).flat_map(kinds).collect();
+        assert_eq!(all.len(), KINDS, "{all:?}");
+        assert!((0..200).all(|seed| kinds(seed).len() < KINDS));
+        assert_eq!(swarm(5, SCOPE), swarm(5, SCOPE));
+    }
+
+    #[test]
+    fn shrinking_keeps_what_makes_it_fail() {
+        let plan = swarm(3, SCOPE);
+        assert!(plan.len() > 5);
+        let (a, b) = (plan[1], plan[plan.len() - 2]);
+        let mut runs = 0;
+        let shrunk = shrink(plan, |plan| {
+            runs += 1;
+            plan.contains(&a) && plan.contains(&b)
+        });
+        assert_eq!(shrunk, [a, b]);
+        assert!(runs < 200, "{runs}");
+    }
+}

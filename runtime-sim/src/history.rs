@@ -1,0 +1,324 @@
+//! What clients saw, checked against what happened: the revision-order check.
+//!
+//! etcd gives every write a place in one order, its revision, and every read names the revision it
+//! shows. So a history needs no search: each answer is compared with the order.
+//!
+//! 1. An acknowledged write stands in the order once, where its answer says; one of unknown outcome
+//!    at most once; one that was not sent or was rejected, never. Every change has one owner.
+//! 2. What was acknowledged before an operation began lies before it, and a linearizable read
+//!    shows it.
+//! 3. A read shows the state at its revision, and a comparison was decided by the state just before.
+
+use etcd3_client::{Instant, Outcome};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What an operation was to do. The values of all writes of a history differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Writes a key.
+    Put {
+        /// The key.
+        key: String,
+        /// The value, used nowhere else.
+        value: String,
+    },
+    /// Writes a key if it was last changed at this revision, 0 for a key that is not there.
+    CompareAndPut {
+        /// The key.
+        key: String,
+        /// The revision it must have been changed at last.
+        expected: i64,
+        /// The value, used nowhere else.
+        value: String,
+    },
+    /// Writes two keys at once.
+    PutBoth {
+        /// The keys, which differ.
+        keys: [String; 2],
+        /// The value of both, used nowhere else.
+        value: String,
+    },
+    /// Reads a key.
+    Get {
+        /// The key.
+        key: String,
+        /// Whether it may be stale.
+        serializable: bool,
+    },
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// A write was acknowledged at this revision.
+    Written(i64),
+    /// A comparison did not hold, as of this revision.
+    NotHeld(i64),
+    /// A read showed this value as of this revision.
+    Read {
+        /// The revision of the answer.
+        revision: i64,
+        /// The value and the revision that changed it last, if the key was there.
+        found: Option<(String, i64)>,
+    },
+    /// It failed, with this outcome.
+    Failed(Outcome),
+}
+
+/// One operation of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When it began.
+    pub invoked: Instant,
+    /// When it ended, and how; `None` while it is under way.
+    pub returned: Option<(Instant, Verdict)>,
+    /// What it was to do.
+    pub action: Action,
+}
+
+/// One change of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The revision it made.
+    pub revision: i64,
+    /// The key.
+    pub key: String,
+    /// The value, `None` for a deletion.
+    pub value: Option<String>,
+}
+
+/// What is wrong with a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation(String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Checks a history against all changes of the store, in their order, without compaction.
+///
+/// # Errors
+///
+/// The first violation that is found.
+pub fn check(history: &[Entry], changes: &[Change]) -> Result<(), Violation> {
+    check_ownership(history, changes)?;
+    check_real_time(history)?;
+    let states = States::new(changes);
+    history.iter().try_for_each(|entry| check_content(entry, &states))
+}
+
+fn violation<T>(entry: &Entry, what: impl fmt::Display) -> Result<T, Violation> {
+    Err(Violation(format!("{what}: {entry:?}")))
+}
+
+fn writes(action: &Action) -> Vec<(&str, &str)> {
+    match action {
+        Action::Put { key, value } | Action::CompareAndPut { key, value, .. } => {
+            vec![(key, value)]
+        }
+        Action::PutBoth { keys: [a, b], value } => vec![(a, value), (b, value)],
+        Action::Get { .. } => vec![],
+    }
+}
+
+fn check_ownership(history: &[Entry], changes: &[Change]) -> Result<(), Violation> {
+    let mut places: BTreeMap<(&str, &str), Vec<i64>> = BTreeMap::new();
+    for change in changes {
+        let Some(value) = &change.value else { continue };
+        places.entry((&change.key, value)).or_default().push(change.revision);
+    }
+    for entry in history {
+        for write in writes(&entry.action) {
+            let found = places.remove(&write).unwrap_or_default();
+            let fits = match (&entry.returned, &found[..]) {
+                (Some((_, Verdict::Written(revision))), [one]) => one == revision,
+                (Some((_, Verdict::Failed(Outcome::Unknown))) | None, [_])
+                | (Some((_, Verdict::Failed(_) | Verdict::NotHeld(_))) | None, []) => true,
+                _ => false,
+            };
+            if !fits {
+                return violation(entry, format!("it was applied at {found:?}"));
+            }
+        }
+    }
+    match places.into_iter().next() {
+        None => Ok(()),
+        Some(orphan) => Err(Violation(format!("nobody wrote {orphan:?}"))),
+    }
+}
+
+/// The revision that an answer proves, and whether something must lie strictly before it.
+fn proven(entry: &Entry) -> Option<(Instant, i64, bool)> {
+    let (at, verdict) = entry.returned.as_ref()?;
+    match verdict {
+        Verdict::Written(revision) => Some((*at, *revision, true)),
+        Verdict::NotHeld(revision) | Verdict::Read { revision, .. } => {
+            Some((*at, *revision, false))
+        }
+        Verdict::Failed(_) => None,
+    }
+}
+
+fn check_real_time(history: &[Entry]) -> Result<(), Violation> {
+    let mut returns: Vec<(Instant, i64)> =
+        history.iter().filter_map(proven).map(|(at, revision, _)| (at, revision)).collect();
+    returns.sort_unstable();
+    let mut by_start: Vec<&Entry> = history.iter().collect();
+    by_start.sort_by_key(|entry| entry.invoked);
+    let mut returns = returns.into_iter().peekable();
+    let mut floor = 0;
+    for entry in by_start {
+        while let Some((_, revision)) = returns.next_if(|(at, _)| *at < entry.invoked) {
+            floor = floor.max(revision);
+        }
+        let stale_allowed = matches!(entry.action, Action::Get { serializable: true, .. });
+        let Some((_, revision, strictly)) = proven(entry).filter(|_| !stale_allowed) else {
+            continue;
+        };
+        if revision < floor || (strictly && revision == floor) {
+            return violation(entry, format!("revision {floor} was seen before it began"));
+        }
+    }
+    Ok(())
+}
+
+/// Each key's changes by revision.
+struct States<'a>(BTreeMap<&'a str, BTreeMap<i64, Option<&'a str>>>);
+
+impl<'a> States<'a> {
+    fn new(changes: &'a [Change]) -> Self {
+        let mut keys: BTreeMap<&str, BTreeMap<_, _>> = BTreeMap::new();
+        for change in changes {
+            let versions = keys.entry(&change.key).or_default();
+            versions.insert(change.revision, change.value.as_deref());
+        }
+        Self(keys)
+    }
+
+    /// The value of a key at a revision, and the revision that set it.
+    fn at(&self, key: &str, revision: i64) -> Option<(&'a str, i64)> {
+        let (changed, value) = self.0.get(key)?.range(..=revision).next_back()?;
+        value.map(|value| (value, *changed))
+    }
+}
+
+fn check_content(entry: &Entry, states: &States<'_>) -> Result<(), Violation> {
+    let Some((_, verdict)) = &entry.returned else { return Ok(()) };
+    match (&entry.action, verdict) {
+        (Action::Get { key, .. }, Verdict::Read { revision, found }) => {
+            let state = states.at(key, *revision).map(|(value, at)| (value.to_owned(), at));
+            if state != *found {
+                return violation(entry, format!("the store held {state:?}"));
+            }
+        }
+        (Action::CompareAndPut { key, expected, .. }, Verdict::Written(revision)) => {
+            let before = states.at(key, revision - 1).map_or(0, |(_, at)| at);
+            if before != *expected {
+                return violation(entry, format!("the key was changed at {before} before"));
+            }
+        }
+        (Action::CompareAndPut { key, expected, .. }, Verdict::NotHeld(revision)) => {
+            let then = states.at(key, *revision).map_or(0, |(_, at)| at);
+            if then == *expected {
+                return violation(entry, "the comparison held");
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(ms: u64) -> Instant {
+        Instant::ORIGIN + Duration::from_millis(ms)
+    }
+
+    fn put(from: u64, to: u64, value: &str, verdict: Verdict) -> Entry {
+        let action = Action::Put { key: "k".to_owned(), value: value.to_owned() };
+        Entry { invoked: at(from), returned: Some((at(to), verdict)), action }
+    }
+
+    fn get(from: u64, to: u64, revision: i64, found: Option<(&str, i64)>) -> Entry {
+        let found = found.map(|(value, at)| (value.to_owned(), at));
+        let action = Action::Get { key: "k".to_owned(), serializable: false };
+        let verdict = Verdict::Read { revision, found };
+        Entry { invoked: at(from), returned: Some((at(to), verdict)), action }
+    }
+
+    fn change(revision: i64, value: &str) -> Change {
+        Change { revision, key: "k".to_owned(), value: Some(value.to_owned()) }
+    }
+
+    #[test]
+    fn a_good_history_passes() {
+        let history = [
+            put(0, 5, "a", Verdict::Written(2)),
+            put(1, 9, "b", Verdict::Failed(Outcome::Unknown)),
+            put(1, 2, "c", Verdict::Failed(Outcome::NotSent)),
+            get(6, 7, 2, Some(("a", 2))),
+            get(8, 9, 3, Some(("b", 3))),
+        ];
+        check(&history, &[change(2, "a"), change(3, "b")]).unwrap();
+    }
+
+    // I-R1, R-01: every way to lie about a write.
+    #[test]
+    fn wrong_outcomes_are_found() {
+        let twice = [change(2, "a"), change(3, "a")];
+        for (verdict, changes, why) in [
+            (Verdict::Written(2), &twice[..], "applied at [2, 3]"),
+            (Verdict::Failed(Outcome::Unknown), &twice, "applied at [2, 3]"),
+            (Verdict::Written(2), &[], "applied at []"),
+            (Verdict::Written(3), &twice[..1], "applied at [2]"),
+            (Verdict::Failed(Outcome::NotSent), &twice[..1], "applied at [2]"),
+            (Verdict::Failed(Outcome::Rejected), &twice[..1], "applied at [2]"),
+        ] {
+            let error = check(&[put(0, 1, "a", verdict)], changes).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
+        let orphan = check(&[], &[change(2, "x")]).unwrap_err();
+        assert!(orphan.to_string().contains("nobody wrote"));
+    }
+
+    // I-R8
+    #[test]
+    fn answers_from_the_past_are_found() {
+        let changes = [change(2, "a"), change(3, "b")];
+        let writes = [put(0, 1, "a", Verdict::Written(2)), put(2, 3, "b", Verdict::Written(3))];
+        let stale = get(4, 5, 2, Some(("a", 2)));
+        let history = [&writes[..], std::slice::from_ref(&stale)].concat();
+        assert!(check(&history, &changes).unwrap_err().to_string().contains("was seen before"));
+        let overlapping = [&writes[..], &[Entry { invoked: at(3), ..stale }]].concat();
+        check(&overlapping, &changes).unwrap();
+        let swapped = [put(2, 3, "a", Verdict::Written(2)), put(0, 1, "b", Verdict::Written(3))];
+        assert!(check(&swapped, &changes).is_err());
+    }
+
+    #[test]
+    fn wrong_content_is_found() {
+        let write = put(0, 1, "a", Verdict::Written(2));
+        for found in [None, Some(("b", 2)), Some(("a", 1))] {
+            let history = [write.clone(), get(2, 3, 2, found)];
+            assert!(check(&history, &[change(2, "a")]).is_err(), "{found:?}");
+        }
+        let cas = |expected, verdict| Entry {
+            invoked: at(2),
+            returned: Some((at(3), verdict)),
+            action: Action::CompareAndPut { key: "k".to_owned(), expected, value: "c".to_owned() },
+        };
+        let changes = [change(2, "a"), change(3, "c")];
+        check(&[write.clone(), cas(2, Verdict::Written(3))], &changes).unwrap();
+        assert!(check(&[write.clone(), cas(1, Verdict::Written(3))], &changes).is_err());
+        check(&[write.clone(), cas(1, Verdict::NotHeld(2))], &changes[..1]).unwrap();
+        assert!(check(&[write, cas(2, Verdict::NotHeld(2))], &changes[..1]).is_err());
+    }
+}

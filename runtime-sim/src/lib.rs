@@ -1,0 +1,39 @@
+//! Deterministic simulation of the etcd3 client, and of programs that use it.
+//!
+//! The *unchanged* client and the *real* h2 run on one thread, in virtual time, over a simulated
+//! network, against a model etcd. Everything random comes from one `u64`: the same seed gives the
+//! same run, step for step, and a failing seed can be run again.
+//!
+//! ```
+//! use etcd3_sim::{ClusterConfig, Personality, run};
+//! use etcd3_client::Config;
+//!
+//! let (revision, stats) = run(7, |world| async move {
+//!     let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), 7));
+//!     let client = world.host().client(Config::new(etcd.endpoints()))?;
+//!     client.put("k", "v").await?;
+//!     etcd.kill(0);
+//!     let answer = client.get("k").await?;
+//!     Ok::<_, etcd3_client::Error>(answer.header.revision)
+//! })?;
+//! assert_eq!(revision?, 2);
+//! assert!(stats.steps > 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod executor;
+pub mod faults;
+pub mod history;
+pub mod model;
+mod net;
+mod pipe;
+mod runtime;
+mod server;
+mod world;
+
+pub use model::{ClusterConfig, Personality};
+pub use net::{Door, HostId, Link, Net};
+pub use pipe::{Cut, Travel};
+pub use runtime::SimRuntime;
+pub use world::{Etcd, Failure, Host, Stats, World, run};

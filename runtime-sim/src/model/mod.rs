@@ -1,0 +1,39 @@
+//! A model of etcd: what servers answer, without servers.
+//!
+//! Pure and deterministic: time and seeds are arguments, nothing waits, and the same calls give the
+//! same answers. It speaks etcd's own messages, and its refusals have the codes and texts of the
+//! servers of a chosen version ([`Personality`]).
+//!
+//! - [`Cluster`] is what a server is built on: members with one log, time, faults, streams.
+//! - [`rpc`] turns gRPC paths and bytes into [`Request`]s, and [`Response`]s into bytes.
+//! - [`Store`], [`WatchStream`] and [`Auth`] are the parts of a member.
+//!
+//! What is simpler than in etcd: there is no raft but its outcome (one log, a leader, an election
+//! after a time); tokens are the simple ones, never JWT; buffers of watch streams have no bounds;
+//! snapshots, hashes, defragmentation and changes of the membership are not there.
+
+mod auth;
+mod check;
+mod cluster;
+mod compact;
+mod keys;
+mod lease;
+mod personality;
+mod range;
+mod refusal;
+mod replica;
+pub mod rpc;
+mod store;
+mod txn;
+mod watch;
+
+pub use auth::Auth;
+pub use cluster::{
+    Call, Cluster, ClusterConfig, Delays, MemberConfig, Output, StreamId, StreamOptions, Ticket,
+};
+pub use lease::{Lease, Leases, min_ttl};
+pub use personality::{Personality, Progress};
+pub use replica::Replica;
+pub use rpc::{Request, Response};
+pub use store::Store;
+pub use watch::{Source, WatchConfig, WatchStream};

@@ -1,0 +1,119 @@
+//! What servers of different versions do differently.
+
+use etcd3_client::Code;
+
+/// The version of the servers of a model cluster, and with it all that depends on the version.
+///
+/// Each switch can be set by hand, for a server that exists nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "a list of independent switches")]
+pub struct Personality {
+    /// Major, minor and patch number, as `Status` tells them.
+    pub version: (u16, u16, u16),
+    /// The header of a created message is filled when the message is sent, and not before the
+    /// watcher is registered: what is written between the two is an event of the watcher at or
+    /// below the revision of that header (H1).
+    pub created_header_after_registration: bool,
+    /// A watch with a start below zero is refused when it is created (W7).
+    pub refuses_negative_start: bool,
+    /// When a progress request is answered (W23, W24).
+    pub progress: Progress,
+    /// A member that was brought up to date by a snapshot delivers events again that a watcher had
+    /// before (etcd#15271).
+    pub restore_replays: bool,
+    /// A snapshot makes a watcher with a future start begin at once (W65, etcd#20221).
+    pub restore_forgets_future_start: bool,
+    /// A compaction at the revision of a deletion forgets the deletion (W67).
+    pub compaction_drops_tombstone: bool,
+    /// The method `AuthStatus` and the option `MemberList.linearizable` exist.
+    pub has_auth_status: bool,
+    /// An empty or reversed permission range is refused (A4).
+    pub checks_permission_range: bool,
+    /// A role grant without a permission is refused; otherwise it kills the server (A5).
+    pub checks_permission_given: bool,
+    /// Changing a password to the empty one leaves a user that cannot authenticate.
+    pub empty_password_locks: bool,
+    /// Tokens are looked at even while authentication is off (AUTH-006).
+    pub checks_token_while_off: bool,
+    /// The keys of a lease are listed only to users who may read them.
+    pub guards_lease_keys: bool,
+    /// Lease and maintenance calls, `MemberList` and `Compact` need a user, some of them root; and
+    /// transactions are checked as deeply as plain requests (A14, L7, K38).
+    pub guards_everything: bool,
+    /// `Status` needs root (A14).
+    pub status_needs_root: bool,
+    /// A watch from a key on needs no more than the right to that key (W16).
+    pub watch_scope_hole: bool,
+    /// A leader that has lost its quorum refuses to renew leases (L14).
+    pub leader_confirms_renewal: bool,
+    /// `Alarm` answers without a header, and its auth errors come with code Unknown and the text of
+    /// the auth store (E5).
+    pub raw_alarms: bool,
+    /// The code of "rpc not supported for learner".
+    pub learner_code: Code,
+}
+
+/// When a server answers a progress request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Always and at once, ahead of events that were not sent yet.
+    Always,
+    /// When the stream has watchers and all of them are caught up.
+    CaughtUp,
+    /// As `CaughtUp`, and when no watcher has a start above the current revision: not even the
+    /// next one.
+    Started,
+}
+
+impl Personality {
+    /// The personality of this version. Known well are 3.4.23, 3.5.16 and 3.5.30; for other
+    /// versions the change logs decide.
+    #[must_use]
+    pub fn of(major: u16, minor: u16, patch: u16) -> Self {
+        let version = (major, minor, patch);
+        // The first fixed releases of the lines 3.4 and 3.5; later lines have every fix.
+        let since = |v34: u16, v35: u16| match (major, minor) {
+            (3, 0..=3) | (0..=2, _) => false,
+            (3, 4) => patch >= v34,
+            (3, 5) => patch >= v35,
+            _ => true,
+        };
+        let started = since(38, 22);
+        Self {
+            version,
+            created_header_after_registration: started,
+            refuses_negative_start: since(38, 24),
+            progress: match (started, since(25, 8)) {
+                (true, _) => Progress::Started,
+                (false, true) => Progress::CaughtUp,
+                (false, false) => Progress::Always,
+            },
+            restore_replays: !since(25, 8),
+            restore_forgets_future_start: !started,
+            compaction_drops_tombstone: !since(34, 16),
+            has_auth_status: since(u16::MAX, 0),
+            checks_permission_range: since(25, 8),
+            checks_permission_given: since(u16::MAX, 0),
+            empty_password_locks: since(u16::MAX, 0),
+            checks_token_while_off: !since(u16::MAX, 0),
+            guards_lease_keys: since(26, 9),
+            guards_everything: since(42, 28),
+            status_needs_root: since(42, 28) && !since(u16::MAX, 32),
+            watch_scope_hole: !since(u16::MAX, 33),
+            leader_confirms_renewal: since(31, 13),
+            raw_alarms: !since(u16::MAX, 0),
+            learner_code: if (major, minor) >= (3, 6) {
+                Code::FailedPrecondition
+            } else {
+                Code::Unavailable
+            },
+        }
+    }
+
+    /// The version as `Status` tells it.
+    #[must_use]
+    pub fn version_text(&self) -> String {
+        let (major, minor, patch) = self.version;
+        format!("{major}.{minor}.{patch}")
+    }
+}

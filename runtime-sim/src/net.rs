@@ -1,0 +1,351 @@
+//! The network: names, listeners, connections, and what is wrong with them.
+
+use crate::executor::{Executor, Sleep};
+use crate::pipe::{Cut, Fate, Pipe, Travel};
+use etcd3_client::Io;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A machine of the simulated network: whatever runs on it ends with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub(crate) u32);
+
+/// What a new connection finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Door {
+    /// It is let in.
+    #[default]
+    Open,
+    /// It is refused at once.
+    Refuse,
+    /// Nobody answers.
+    Hang,
+}
+
+/// The way between a host and an address, as it is for connections now and to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Link {
+    /// How bytes travel; connections take it over when they are made.
+    pub travel: Travel,
+    /// What a new connection finds.
+    pub door: Door,
+    /// Holds back what the host sends.
+    pub stall_up: bool,
+    /// Holds back what the host is to receive.
+    pub stall_down: bool,
+}
+
+/// The network of one simulation; cheap to clone.
+#[derive(Clone)]
+pub struct Net {
+    executor: Executor,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    names: BTreeMap<String, Vec<SocketAddr>>,
+    listeners: BTreeMap<SocketAddr, Listening>,
+    links: BTreeMap<(HostId, SocketAddr), Link>,
+    travel: Travel,
+    connections: BTreeMap<u64, Connection>,
+    made: u64,
+    attempts: u64,
+}
+
+#[derive(Default)]
+struct Listening {
+    backlog: VecDeque<Stream>,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    from: HostId,
+    to: SocketAddr,
+    up: Arc<Mutex<Pipe>>,
+    down: Arc<Mutex<Pipe>>,
+}
+
+impl fmt::Debug for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net").finish_non_exhaustive()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Net {
+    pub(crate) fn new(executor: Executor) -> Self {
+        Self { executor, inner: Arc::default() }
+    }
+
+    /// Gives a name to addresses, in place of those that it had.
+    pub fn name(&self, name: &str, addresses: impl IntoIterator<Item = SocketAddr>) {
+        locked(&self.inner).names.insert(name.to_owned(), addresses.into_iter().collect());
+    }
+
+    /// Sets how bytes travel where no link says otherwise, from the next connection on.
+    pub fn set_travel(&self, travel: Travel) {
+        locked(&self.inner).travel = travel;
+    }
+
+    /// The way between a host and an address as it is.
+    #[must_use]
+    pub fn link(&self, from: HostId, to: SocketAddr) -> Link {
+        let inner = locked(&self.inner);
+        let fallback = Link { travel: inner.travel, ..Link::default() };
+        inner.links.get(&(from, to)).copied().unwrap_or(fallback)
+    }
+
+    /// Sets the way between a host and an address; stalls also affect the connections there are.
+    pub fn set_link(&self, from: HostId, to: SocketAddr, link: Link) {
+        locked(&self.inner).links.insert((from, to), link);
+        for connection in self.between(from, to) {
+            set_stall(&connection.up, link.stall_up);
+            set_stall(&connection.down, link.stall_down);
+        }
+    }
+
+    /// Cuts all connections between a host and an address.
+    pub fn cut(&self, from: HostId, to: SocketAddr, cut: Cut) {
+        for connection in self.between(from, to) {
+            locked(&connection.up).cut(cut);
+            locked(&connection.down).cut(cut);
+        }
+    }
+
+    /// Cuts the connections there are between a host and an address once this many more bytes
+    /// have come down; returns how many connections that are.
+    pub fn cut_after(&self, from: HostId, to: SocketAddr, bytes: u64, cut: Cut) -> usize {
+        let connections = self.between(from, to);
+        for connection in &connections {
+            locked(&connection.down).cut_after = Some((bytes, cut));
+        }
+        connections.len()
+    }
+
+    /// Repairs the connections between a host and an address: cuts to come are forgotten, and those
+    /// on which nothing arrives any more are reset, as by whatever swallowed their bytes.
+    pub fn repair(&self, from: HostId, to: SocketAddr) {
+        for connection in self.between(from, to) {
+            locked(&connection.up).cut_after = None;
+            locked(&connection.down).cut_after = None;
+            let is_silent = |pipe: &Mutex<Pipe>| locked(pipe).fate == Fate::Vanish;
+            if is_silent(&connection.up) || is_silent(&connection.down) {
+                locked(&connection.up).cut(Cut::Reset);
+                locked(&connection.down).cut(Cut::Reset);
+            }
+        }
+    }
+
+    /// How many connections were made so far.
+    #[must_use]
+    pub fn connections_made(&self) -> u64 {
+        locked(&self.inner).made
+    }
+
+    /// How many connections were tried so far, those made included.
+    #[must_use]
+    pub fn connections_tried(&self) -> u64 {
+        locked(&self.inner).attempts
+    }
+
+    /// How many connections of this host are open.
+    #[must_use]
+    pub fn open_from(&self, host: HostId) -> usize {
+        let mut inner = locked(&self.inner);
+        inner.connections.retain(|_, c| Arc::strong_count(&c.up) > 1);
+        inner.connections.values().filter(|c| c.from == host).count()
+    }
+
+    /// Accepts connections at an address, until the future is dropped or the listener is closed.
+    pub(crate) fn listen(&self, at: SocketAddr) -> Listener {
+        locked(&self.inner).listeners.insert(at, Listening::default());
+        Listener { net: self.clone(), at }
+    }
+
+    pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let inner = locked(&self.inner);
+        let addresses = inner.names.get(host).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("nobody is called {host}"))
+        })?;
+        Ok(addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
+    }
+
+    /// Opens a connection; takes a round trip, or for ever.
+    pub(crate) async fn connect(&self, from: HostId, to: SocketAddr) -> io::Result<Stream> {
+        locked(&self.inner).attempts += 1;
+        let link = self.link(from, to);
+        let jitter = u64::try_from(link.travel.jitter.as_nanos()).unwrap_or(u64::MAX);
+        let late = Duration::from_nanos(self.executor.below(jitter.saturating_add(1)));
+        self.executor.sleep_until(self.executor.now() + link.travel.latency * 2 + late).await;
+        let link = self.link(from, to);
+        if link.door == Door::Hang || link.stall_up || link.stall_down {
+            std::future::pending::<()>().await;
+        }
+        let mut inner = locked(&self.inner);
+        if link.door == Door::Refuse || !inner.listeners.contains_key(&to) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        inner.made += 1;
+        self.executor.note(inner.made);
+        let id = inner.made;
+        let up = Arc::new(Mutex::new(Pipe::new(link.travel)));
+        let down = Arc::new(Mutex::new(Pipe::new(link.travel)));
+        let connection = Connection { from, to, up: Arc::clone(&up), down: Arc::clone(&down) };
+        inner.connections.insert(id, connection);
+        let near = Stream::new(self.executor.clone(), Arc::clone(&down), Arc::clone(&up));
+        let far = Stream::new(self.executor.clone(), up, down);
+        if let Some(listening) = inner.listeners.get_mut(&to) {
+            listening.backlog.push_back(far);
+            listening.waker.take().into_iter().for_each(Waker::wake);
+        }
+        Ok(near)
+    }
+
+    fn between(&self, from: HostId, to: SocketAddr) -> Vec<Connection> {
+        let mut inner = locked(&self.inner);
+        // The pipes of a connection that both sides have dropped are held here alone.
+        inner.connections.retain(|_, c| Arc::strong_count(&c.up) > 1);
+        inner.connections.values().filter(|c| c.from == from && c.to == to).cloned().collect()
+    }
+}
+
+fn set_stall(pipe: &Mutex<Pipe>, stall: bool) {
+    let mut pipe = locked(pipe);
+    pipe.fate = match (stall, pipe.fate) {
+        (_, Fate::Vanish) => Fate::Vanish,
+        (true, _) => Fate::Stall,
+        (false, _) => Fate::Flow,
+    };
+    pipe.wake();
+}
+
+/// Accepts connections; dropping it closes the address.
+pub(crate) struct Listener {
+    net: Net,
+    at: SocketAddr,
+}
+
+impl Listener {
+    pub(crate) async fn accept(&self) -> Stream {
+        poll_fn(|cx| {
+            let mut inner = locked(&self.net.inner);
+            let Some(listening) = inner.listeners.get_mut(&self.at) else { return Poll::Pending };
+            if let Some(stream) = listening.backlog.pop_front() {
+                return Poll::Ready(stream);
+            }
+            listening.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let closed = locked(&self.net.inner).listeners.remove(&self.at);
+        // Its streams tell their other ends, so the lock must be free.
+        drop(closed);
+    }
+}
+
+/// One end of a connection.
+pub(crate) struct Stream {
+    executor: Executor,
+    rx: Arc<Mutex<Pipe>>,
+    tx: Arc<Mutex<Pipe>>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream {
+    fn new(executor: Executor, rx: Arc<Mutex<Pipe>>, tx: Arc<Mutex<Pipe>>) -> Self {
+        Self { executor, rx, tx, sleep: None }
+    }
+
+    pub(crate) fn boxed(self) -> Box<dyn Io> {
+        Box::new(self)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        locked(&self.tx).cut(Cut::Fin);
+        locked(&self.rx).abandon();
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let executor = self.executor.clone();
+            let mut random = |n| executor.below(n);
+            let mut rx = locked(&self.rx);
+            match rx.read(executor.now(), buf.remaining(), &mut random) {
+                Ok(result) => return Poll::Ready(result.map(|bytes| buf.put_slice(&bytes))),
+                Err(at) => {
+                    rx.reader = Some(cx.waker().clone());
+                    drop(rx);
+                    let Some(at) = at else { return Poll::Pending };
+                    let mut sleep = Box::pin(executor.sleep_until(at));
+                    if sleep.as_mut().poll(cx).is_pending() {
+                        self.sleep = Some(sleep);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut random = |n| self.executor.below(n);
+        let mut tx = locked(&self.tx);
+        let written = tx.write(self.executor.now(), buf, &mut random);
+        match &written {
+            Poll::Pending => tx.writer = Some(cx.waker().clone()),
+            Poll::Ready(Ok(n)) => {
+                self.executor.note(*n as u64);
+                if let Some(reader) = tx.reader.take() {
+                    reader.wake();
+                }
+                let was_reset = tx.is_reset();
+                drop(tx);
+                if was_reset {
+                    locked(&self.rx).cut(Cut::Reset);
+                }
+            }
+            Poll::Ready(Err(_)) => {}
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        locked(&self.tx).cut(Cut::Fin);
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,409 @@
+//! The model etcd behind real gRPC over the real h2: one listener for each member.
+
+use crate::executor::Executor;
+use crate::model::{Call, Cluster, Output, Response, StreamId, StreamOptions, Ticket, rpc};
+use crate::net::{HostId, Net};
+use bytes::Bytes;
+use etcd3_client::core::frame::{self, Decoder};
+use etcd3_client::proto::etcdserverpb as pb;
+use etcd3_client::{BoxFuture, Code, Instant, Io, Status};
+use event_listener::Event;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, HeaderValue, Request};
+use prost::Message;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+/// The longest answer that is framed.
+const NO_LIMIT: usize = u32::MAX as usize;
+const WATCH: &str = "/etcdserverpb.Watch/Watch";
+const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+
+/// The cluster with its listeners; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Service {
+    executor: Executor,
+    net: Net,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cluster: Mutex<Cluster>,
+    answers: Mutex<BTreeMap<Ticket, Slot<Result<Response, Status>>>>,
+    watches: Mutex<BTreeMap<StreamId, Slot<Result<pb::WatchResponse, Status>>>>,
+    kick: Event,
+}
+
+/// What has come for a waiting task, and how to wake it.
+struct Slot<T> {
+    items: VecDeque<T>,
+    waker: Option<Waker>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { items: VecDeque::new(), waker: None }
+    }
+}
+
+impl<T> Slot<T> {
+    fn push(&mut self, item: T) {
+        self.items.push_back(item);
+        self.waker.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for the next thing in a slot.
+async fn next<K: Ord, T>(slots: &Mutex<BTreeMap<K, Slot<T>>>, key: &K) -> T {
+    poll_fn(|cx| {
+        let mut slots = locked(slots);
+        let Some(slot) = slots.get_mut(key) else { return Poll::Pending };
+        if let Some(item) = slot.items.pop_front() {
+            return Poll::Ready(item);
+        }
+        slot.waker = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await
+}
+
+impl Service {
+    pub(crate) fn new(executor: Executor, net: Net, cluster: Cluster) -> Self {
+        let inner = Inner {
+            cluster: Mutex::new(cluster),
+            answers: Mutex::default(),
+            watches: Mutex::default(),
+            kick: Event::new(),
+        };
+        Self { executor, net, inner: Arc::new(inner) }
+    }
+
+    /// Does something to the cluster, now.
+    pub(crate) fn cluster<T>(&self, act: impl FnOnce(&mut Cluster, Instant) -> T) -> T {
+        let result = act(&mut locked(&self.inner.cluster), self.executor.now());
+        self.inner.kick.notify(1);
+        result
+    }
+
+    /// Lets the cluster live: hands out what comes out of it, and wakes it when something is due.
+    pub(crate) async fn pump(self) {
+        loop {
+            let kicked = self.inner.kick.listen();
+            let (outputs, deadline) = {
+                let mut cluster = locked(&self.inner.cluster);
+                (cluster.poll(self.executor.now()), cluster.next_deadline())
+            };
+            for output in outputs {
+                self.hand_out(output);
+            }
+            match deadline {
+                None => kicked.await,
+                Some(at) => either(kicked, self.executor.sleep_until(at)).await,
+            }
+        }
+    }
+
+    fn hand_out(&self, output: Output) {
+        match output {
+            Output::Answer(ticket, result) => {
+                if let Some(slot) = locked(&self.inner.answers).get_mut(&ticket) {
+                    slot.push(result);
+                }
+            }
+            Output::Watch(stream, response) => self.hand_out_watch(stream, Ok(response)),
+            Output::WatchEnd(stream, status) => self.hand_out_watch(stream, Err(status)),
+        }
+    }
+
+    fn hand_out_watch(&self, stream: StreamId, item: Result<pb::WatchResponse, Status>) {
+        locked(&self.inner.watches).entry(stream).or_default().push(item);
+    }
+
+    /// Serves one member at an address, on a host of its own.
+    pub(crate) fn serve(&self, host: HostId, member: u64, at: SocketAddr) {
+        let listener = self.net.listen(at);
+        let service = self.clone();
+        self.spawn(host, async move {
+            loop {
+                let stream = listener.accept().await;
+                let connection = service.clone().connection(host, member, stream.boxed());
+                service.spawn(host, connection);
+            }
+        });
+    }
+
+    fn spawn(&self, host: HostId, task: impl Future<Output = ()> + Send + 'static) {
+        self.executor.spawn(host.0, Box::pin(task) as BoxFuture<'static, ()>);
+    }
+
+    async fn connection(self, host: HostId, member: u64, io: Box<dyn Io>) {
+        let mut builder = h2::server::Builder::new();
+        // Their expiry would read the clock of the machine.
+        builder.max_concurrent_reset_streams(0).max_local_error_reset_streams(None);
+        let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else { return };
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            let service = self.clone();
+            self.spawn(host, async move {
+                // A client that goes away is no news.
+                let _ = service.request(member, request, respond).await;
+            });
+        }
+    }
+
+    async fn request(
+        &self,
+        member: u64,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) -> Result<(), h2::Error> {
+        let (head, body) = request.into_parts();
+        let text = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok());
+        let about = About {
+            member,
+            token: text("token").map(str::to_owned),
+            requires_leader: text("hasleader") == Some("true"),
+            timeout: text("grpc-timeout").and_then(timeout),
+        };
+        match head.uri.path() {
+            WATCH => self.watch(about, body, respond).await,
+            KEEP_ALIVE => self.keep_alive(about, body, respond).await,
+            path => match self.unary(&about, path, body).await? {
+                Ok(response) => {
+                    let mut send = respond.send_response(response_head(), false)?;
+                    send.send_data(framed(&response.encode()), false)?;
+                    send.send_trailers(trailers(&Status::new(Code::Ok, "")))
+                }
+                Err(status) => refuse(&mut respond, &status),
+            },
+        }
+    }
+
+    async fn unary(
+        &self,
+        about: &About,
+        path: &str,
+        body: RecvStream,
+    ) -> Result<Result<Response, Status>, h2::Error> {
+        let limit = self.cluster(|cluster, _| cluster.config().max_request_bytes);
+        let mut messages = Messages::new(body);
+        let Some(message) = messages.next().await? else {
+            return Ok(Err(Status::new(Code::Internal, "no message")));
+        };
+        let request =
+            match rpc::check_size(message.len(), limit).and_then(|()| rpc::decode(path, message)) {
+                Ok(request) => request,
+                Err(status) => return Ok(Err(status)),
+            };
+        let answer = self.ask(about, request);
+        let Some(timeout) = about.timeout else { return Ok(answer.await) };
+        let late = async {
+            self.executor.sleep_until(self.executor.now() + timeout).await;
+            Err(Status::new(Code::DeadlineExceeded, "context deadline exceeded"))
+        };
+        Ok(either(answer, late).await)
+    }
+
+    async fn ask(&self, about: &About, request: rpc::Request) -> Result<Response, Status> {
+        let call = Call {
+            member: about.member,
+            request,
+            token: about.token.clone(),
+            requires_leader: about.requires_leader,
+        };
+        let asked = self.cluster(|cluster, now| {
+            let ticket = cluster.submit(now, call);
+            locked(&self.inner.answers).insert(ticket, Slot::default());
+            Asked { service: self, ticket }
+        });
+        next(&self.inner.answers, &asked.ticket).await
+    }
+
+    async fn keep_alive(
+        &self,
+        about: About,
+        body: RecvStream,
+        mut respond: SendResponse<Bytes>,
+    ) -> Result<(), h2::Error> {
+        let mut messages = Messages::new(body);
+        let mut send = respond.send_response(response_head(), false)?;
+        while let Some(message) = messages.next().await? {
+            let answer = match rpc::decode(KEEP_ALIVE, message) {
+                Ok(request) => self.ask(&about, request).await,
+                Err(status) => Err(status),
+            };
+            match answer {
+                Ok(response) => send.send_data(framed(&response.encode()), false)?,
+                Err(status) => return send.send_trailers(trailers(&status)),
+            }
+        }
+        send.send_trailers(trailers(&Status::new(Code::Ok, "")))
+    }
+
+    async fn watch(
+        &self,
+        about: About,
+        body: RecvStream,
+        mut respond: SendResponse<Bytes>,
+    ) -> Result<(), h2::Error> {
+        let options = StreamOptions {
+            member: about.member,
+            token: about.token,
+            requires_leader: about.requires_leader,
+        };
+        let stream = self.cluster(|cluster, now| {
+            let id = cluster.open_watch(now, options);
+            locked(&self.inner.watches).entry(id).or_default();
+            Watching { service: self, id }
+        });
+        let send = respond.send_response(response_head(), false)?;
+        let requests = async {
+            let mut messages = Messages::new(body);
+            while let Some(message) = messages.next().await? {
+                let Ok(request) = pb::WatchRequest::decode(message) else { break };
+                self.cluster(|cluster, now| cluster.watch(now, stream.id, request));
+            }
+            // A client that only stops sending still listens.
+            std::future::pending().await
+        };
+        either(self.send_watch(&stream, send), requests).await
+    }
+
+    async fn send_watch(
+        &self,
+        stream: &Watching<'_>,
+        mut send: SendStream<Bytes>,
+    ) -> Result<(), h2::Error> {
+        loop {
+            match next(&self.inner.watches, &stream.id).await {
+                Ok(response) => send.send_data(framed(&response.encode_to_vec()), false)?,
+                Err(status) => return send.send_trailers(trailers(&status)),
+            }
+        }
+    }
+}
+
+/// What the headers of a request say.
+struct About {
+    member: u64,
+    token: Option<String>,
+    requires_leader: bool,
+    timeout: Option<Duration>,
+}
+
+/// A request whose answer somebody waits for.
+struct Asked<'a> {
+    service: &'a Service,
+    ticket: Ticket,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        locked(&self.service.inner.answers).remove(&self.ticket);
+        locked(&self.service.inner.cluster).forget(self.ticket);
+    }
+}
+
+/// An open watch stream.
+struct Watching<'a> {
+    service: &'a Service,
+    id: StreamId,
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        locked(&self.service.inner.watches).remove(&self.id);
+        locked(&self.service.inner.cluster).close_watch(self.id);
+    }
+}
+
+/// The messages of a request, one after the other.
+struct Messages {
+    body: RecvStream,
+    decoder: Decoder,
+}
+
+impl Messages {
+    fn new(body: RecvStream) -> Self {
+        Self { body, decoder: Decoder::new(NO_LIMIT) }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, h2::Error> {
+        loop {
+            if let Ok(Some(message)) = self.decoder.next_message() {
+                return Ok(Some(message));
+            }
+            let Some(chunk) = self.body.data().await else { return Ok(None) };
+            let chunk = chunk?;
+            self.body.flow_control().release_capacity(chunk.len())?;
+            self.decoder.push(chunk);
+        }
+    }
+}
+
+/// Waits for the first of two futures; the first one is asked first.
+async fn either<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T {
+    let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
+    poll_fn(|cx| match a.as_mut().poll(cx) {
+        Poll::Pending => b.as_mut().poll(cx),
+        ready @ Poll::Ready(_) => ready,
+    })
+    .await
+}
+
+fn framed(message: &[u8]) -> Bytes {
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    let mut bytes = Vec::with_capacity(frame::HEAD + message.len());
+    bytes.push(0);
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(message);
+    bytes.into()
+}
+
+fn response_head() -> http::Response<()> {
+    let mut head = http::Response::new(());
+    let grpc = HeaderValue::from_static("application/grpc");
+    head.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+    head
+}
+
+fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from(u16::from(status.code.number())));
+    if let Ok(message) = HeaderValue::from_str(&status.message)
+        && !status.message.is_empty()
+    {
+        trailers.insert("grpc-message", message);
+    }
+    trailers
+}
+
+/// Answers with a status and nothing else.
+fn refuse(respond: &mut SendResponse<Bytes>, status: &Status) -> Result<(), h2::Error> {
+    let mut head = response_head();
+    head.headers_mut().extend(trailers(status));
+    respond.send_response(head, true).map(drop)
+}
+
+/// Reads a `grpc-timeout`.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "n" => Duration::from_nanos(count),
+        "u" => Duration::from_micros(count),
+        "m" => Duration::from_millis(count),
+        "S" => Duration::from_secs(count),
+        "M" => Duration::from_secs(count.saturating_mul(60)),
+        "H" => Duration::from_secs(count.saturating_mul(3600)),
+        _ => return None,
+    })
+}

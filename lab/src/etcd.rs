@@ -22,6 +22,7 @@ use crate::{Error, Result, command};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Names the environment variable that lists etcd binaries, separated by colons.
@@ -106,8 +107,14 @@ impl Binary {
 /// Returns all etcd versions that this machine can have.
 ///
 /// The first call of a workspace takes some seconds and about 30 MB from the mirror; later ones
-/// find the binaries on disk. Processes and threads may call it at the same time.
+/// find the binaries on disk. Processes and threads may call it at the same time; a process looks
+/// only once, also for what is missing.
 pub fn fetch() -> Fetched {
+    static ONCE: OnceLock<Fetched> = OnceLock::new();
+    ONCE.get_or_init(look).clone()
+}
+
+fn look() -> Fetched {
     let mut fetched = Fetched::default();
     let mut wanted = 0;
     for path in listed() {
@@ -161,7 +168,9 @@ impl Fetched {
         match found {
             Ok(binary) => self.binaries.push(binary),
             Err(error) => {
-                self.missing.push(Missing { what: what.to_owned(), why: error.to_string() });
+                // One line, because a report prints it as one.
+                let why: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+                self.missing.push(Missing { what: what.to_owned(), why: why.join("; ") });
             }
         }
     }

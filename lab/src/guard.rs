@@ -146,6 +146,13 @@ impl Guarded {
         })
     }
 
+    /// Waits until a stop has reached all threads of the program.
+    pub(crate) fn frozen(&self) -> Result<()> {
+        until(END_LIMIT, &format!("process {} to stop", self.pid), || {
+            Ok(proc::is_frozen(self.pid).then_some(()))
+        })
+    }
+
     /// Ends the program and the guard, and keeps the directory.
     pub(crate) fn end_and_keep(mut self) {
         if let Some(stdin) = &mut self.stdin {

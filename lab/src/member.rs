@@ -4,7 +4,7 @@ use crate::etcd::Binary;
 use crate::gateway::{Gateway, Status};
 use crate::guard::{Guarded, Signal};
 use crate::peers::Peers;
-use crate::{Error, Result, command, http, proc, until};
+use crate::{Error, Result, command, http, ports, proc, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -137,13 +137,14 @@ impl Member {
         self.wait_ended()
     }
 
-    /// Freezes the process with `SIGSTOP`.
+    /// Freezes the process with `SIGSTOP` and waits until all of it stands still.
     ///
     /// # Errors
     ///
     /// Fails when there is no process.
     pub fn stop(&self) -> Result<()> {
-        self.signal(Signal::Stop)
+        self.signal(Signal::Stop)?;
+        self.with_process(Guarded::frozen)
     }
 
     /// Lets a frozen process go on with `SIGCONT`.
@@ -198,7 +199,8 @@ impl Member {
         Ok(())
     }
 
-    /// Waits until the member is healthy, which includes that it knows a leader, and makes sure
+    /// Waits until the member is healthy, which includes that it knows a leader, and the version of
+    /// the cluster is decided, before which etcd takes neither requests nor members. Makes sure
     /// that it is this member's own process that answers.
     ///
     /// # Errors
@@ -209,9 +211,7 @@ impl Member {
             if !self.is_running() {
                 return Err(Error::new("the process has ended"));
             }
-            let health = http::get(self.plain_addr(), "/health", Duration::from_secs(1));
-            let healthy = health.and_then(http::Answer::ok).is_ok_and(|it| it.contains("true"));
-            Ok(healthy.then_some(()))
+            Ok((self.is_healthy() && self.knows_the_version()).then_some(()))
         });
         ready.and_then(|()| self.check_owner()).map_err(|error| {
             let (name, binary) = (&self.place.name, &self.options.binary);
@@ -298,11 +298,33 @@ impl Member {
     }
 
     fn wait_ended(&self) -> Result<()> {
-        self.with_process(Guarded::ended)
+        self.with_process(Guarded::ended)?;
+        for addr in [Some(self.place.client), Some(self.place.listen), self.place.plain] {
+            // Without it a restart could find its port taken; then it says so.
+            let _ = addr.map(|addr| ports::hold(addr.port()));
+        }
+        Ok(())
     }
 
     fn plain_addr(&self) -> SocketAddr {
         self.place.plain.unwrap_or(self.place.client)
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.quick_get("/health").is_some_and(|said| said.contains("true"))
+    }
+
+    fn knows_the_version(&self) -> bool {
+        // The plain port of a server that speaks TLS has no page for the version.
+        let (page, sign) = match self.place.plain {
+            None => ("/version", "\"etcdcluster\":\"3."),
+            Some(_) => ("/metrics", "etcd_cluster_version{cluster_version=\"3."),
+        };
+        self.quick_get(page).is_some_and(|said| said.contains(sign))
+    }
+
+    fn quick_get(&self, path: &str) -> Option<String> {
+        http::get(self.plain_addr(), path, Duration::from_secs(1)).ok()?.ok().ok()
     }
 
     fn check_owner(&self) -> Result<()> {
@@ -326,8 +348,9 @@ impl Member {
                 etcd.env_remove(name);
             }
         }
-        // etcd 3.4 runs on other architectures than amd64 only when it is told so.
-        etcd.env("ETCD_UNSUPPORTED_ARCH", go_architecture());
+        if let Some(name) = unsupported_architecture() {
+            etcd.env("ETCD_UNSUPPORTED_ARCH", name);
+        }
         let client_url = self.client_url();
         let mut flag = |name: &str, value: &str| {
             etcd.arg(format!("{name}={value}"));
@@ -357,12 +380,12 @@ impl Member {
     }
 }
 
-/// Names this machine's architecture as Go does.
-fn go_architecture() -> &'static str {
+/// Names this machine's architecture as Go does, where some etcd runs only when it is told so.
+fn unsupported_architecture() -> Option<&'static str> {
     match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        other => other,
+        "x86_64" => None,
+        "aarch64" => Some("arm64"),
+        "x86" => Some("386"),
+        other => Some(other),
     }
 }

@@ -1,8 +1,9 @@
 //! Ports that nobody else is given for a while.
 
 use crate::{Error, Result};
+use socket2::{Domain, Socket, Type};
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 /// Holds loopback ports for programs that must be told their port before they start.
 ///
@@ -19,7 +20,7 @@ impl Ports {
     ///
     /// Fails when the loopback interface has no free port left.
     pub fn reserve(count: usize) -> Result<Self> {
-        (0..count).map(|_| reserve().map_err(Error::doing("no free port"))).collect()
+        (0..count).map(|_| hold(0).map_err(Error::doing("no free port"))).collect()
     }
 
     /// Takes a port out.
@@ -39,15 +40,20 @@ impl FromIterator<u16> for Ports {
     }
 }
 
-fn reserve() -> std::io::Result<u16> {
+/// Keeps a port from others for a while, or any port when it is 0; nobody listens on it meanwhile.
+///
+/// It works too on the port of a program that has just ended and is to start again.
+pub(crate) fn hold(port: u16) -> std::io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let addr = listener.local_addr()?;
-    let mut near = TcpStream::connect(addr)?;
-    let (far, _) = listener.accept()?;
+    let near = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    // Without it the program itself would not get the port either.
+    near.set_reuse_address(true)?;
+    near.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    near.connect(&listener.local_addr()?.into())?;
+    let (mut far, addr) = listener.accept()?;
     // The side that closes first is the one that stays in TIME_WAIT: the side with our port.
-    drop(far);
-    near.read_to_end(&mut Vec::new())?;
     drop(near);
+    far.read_to_end(&mut Vec::new())?;
     Ok(addr.port())
 }
 
@@ -68,9 +74,20 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_a_program_that_has_ended_is_held_for_it() {
+        let program = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("any port");
+        let addr = program.local_addr().expect("an address");
+        assert!(hold(addr.port()).is_err(), "it is in use");
+        drop(program);
+        assert_eq!(hold(addr.port()).expect("held"), addr.port());
+        assert!(std::net::TcpStream::connect(addr).is_err(), "nobody listens");
+        TcpListener::bind(addr).expect("the program gets it");
+    }
+
+    #[test]
     fn nobody_who_asks_for_any_port_gets_a_reserved_one() {
-        let Ports(reserved) = Ports::reserve(300).expect("300 ports");
-        for _ in 0..3000 {
+        let Ports(reserved) = Ports::reserve(100).expect("100 ports");
+        for _ in 0..2000 {
             let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("any port");
             let port = other.local_addr().expect("an address").port();
             assert!(!reserved.contains(&port), "{port} was reserved");

@@ -1,6 +1,8 @@
 //! Who owns a socket: Linux's `/proc`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Is the state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
@@ -9,7 +11,7 @@ const ESTABLISHED: &str = "01";
 
 /// Tells whether sockets can be attributed to processes on this machine.
 pub(crate) fn available() -> bool {
-    cfg!(target_os = "linux") && std::path::Path::new("/proc/net/tcp").exists()
+    cfg!(target_os = "linux") && Path::new("/proc/net/tcp").exists()
 }
 
 /// Tells whether the process `pid` has the socket that listens on `addr`; `None` when this machine
@@ -34,18 +36,32 @@ pub(crate) fn connector(pids: &[Option<u32>], near: SocketAddr, far: SocketAddr)
 /// Tells whether a process exists and is more than a zombie.
 pub(crate) fn runs(pid: u32) -> bool {
     let state = if cfg!(target_os = "linux") {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| {
-            // The command in parentheses may itself contain spaces and parentheses.
-            stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next())
-        })
+        state_in(&PathBuf::from(format!("/proc/{pid}/stat")))
     } else {
-        std::process::Command::new("ps")
-            .args(["-o", "stat=", "-p", &pid.to_string()])
-            .output()
-            .ok()
-            .and_then(|ps| ps.stdout.trim_ascii().first().map(|&state| char::from(state)))
+        state_by_ps(pid)
     };
     state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Tells whether all threads of a process are stopped by a signal.
+pub(crate) fn is_frozen(pid: u32) -> bool {
+    if !cfg!(target_os = "linux") {
+        return state_by_ps(pid) == Some('T');
+    }
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| state_in(&thread.path().join("stat")) == Some('T'))
+}
+
+fn state_in(stat: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(stat).ok()?;
+    // The command in parentheses may itself contain spaces and parentheses.
+    stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next())
+}
+
+fn state_by_ps(pid: u32) -> Option<char> {
+    let mut ps = Command::new("ps");
+    let said = ps.args(["-o", "stat=", "-p", &pid.to_string()]).output().ok()?;
+    said.stdout.trim_ascii().first().map(|&state| char::from(state))
 }
 
 fn find(table: &str, near: SocketAddr, far: Option<SocketAddr>, state: &str) -> Option<u64> {
@@ -98,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_zombie_does_not_run() {
-        let mut child = std::process::Command::new("true").spawn().expect("true runs");
+        let mut child = Command::new("true").spawn().expect("true runs");
         let pid = child.id();
         let ended = crate::until(std::time::Duration::from_secs(5), "the end of true", || {
             Ok((!runs(pid)).then_some(()))

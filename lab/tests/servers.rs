@@ -30,13 +30,14 @@ fn every_version_starts_answers_and_is_our_own_process() {
 }
 
 #[test]
-fn fetching_again_finds_the_same_binaries_on_disk() {
-    let first = etcd::fetch();
-    let begin = std::time::Instant::now();
-    assert_eq!(etcd::fetch().binaries, first.binaries);
-    if first.missing.is_empty() {
-        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+fn the_binaries_are_there_and_the_oldest_comes_first() {
+    let binaries = versions();
+    assert!(binaries.is_sorted_by(|a, b| a.version < b.version), "{binaries:?}");
+    for binary in &binaries {
+        let asked = Binary::of(&binary.path, "asked again").expect("a binary");
+        assert_eq!(asked.version, binary.version, "{binary}");
     }
+    assert_eq!(etcd::fetch().binaries, binaries);
 }
 
 #[test]
@@ -67,6 +68,17 @@ fn a_stopped_server_is_silent_until_it_continues() {
     assert!(server.is_running(), "a frozen process exists");
     server.cont().expect("continued");
     assert!(server.http_get("/version").is_ok());
+}
+
+#[test]
+fn a_server_that_speaks_tls_is_watched_on_a_plain_port() {
+    for binary in versions() {
+        let builder = Server::builder().version(&binary).https().flag("--auto-tls", "true");
+        let server = builder.start().expect("a server");
+        assert!(server.client_url().starts_with("https://"));
+        assert!(server.metrics().expect("metrics").contains("etcd_server_has_leader 1"));
+        assert!(server.put("a", "b").is_err(), "the gateway speaks TLS");
+    }
 }
 
 #[test]

@@ -141,6 +141,8 @@ fn apt_get() -> Command {
     for option in [
         "APT::Sandbox::User=",
         "APT::Update::Post-Invoke=",
+        // Without it an index that cannot be fetched is no error.
+        "APT::Update::Error-Mode=any",
         "Acquire::Languages=none",
         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
         "Acquire::Retries=2",

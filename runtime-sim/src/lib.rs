@@ -23,7 +23,9 @@
 #![forbid(unsafe_code)]
 
 mod executor;
+mod explore;
 pub mod faults;
+pub mod generate;
 pub mod history;
 pub mod model;
 mod net;
@@ -32,6 +34,7 @@ mod runtime;
 mod server;
 mod world;
 
+pub use explore::{Found, attempt, explore};
 pub use model::{ClusterConfig, Personality};
 pub use net::{Door, HostId, Link, Net};
 pub use pipe::{Cut, Travel};

@@ -19,8 +19,10 @@ use std::time::Duration;
 /// The virtual time that a run may take at most.
 const TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
 const ETCD_PORT: u16 = 2379;
-/// The host that the cluster itself runs on; those of its members follow.
+/// The host that the first cluster itself runs on; those of its members follow.
 const CLUSTER_HOST: u32 = 1_000_000;
+/// From one cluster's host to that of the next.
+const CLUSTER_HOSTS: u32 = 1000;
 
 /// One simulated world; cheap to clone.
 ///
@@ -32,6 +34,7 @@ pub struct World {
     net: Net,
     seed: u64,
     hosts: Arc<Mutex<u32>>,
+    clusters: Arc<Mutex<u8>>,
 }
 
 /// Why a run did not come to its end.
@@ -103,7 +106,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let executor = Executor::new(seed);
         let net = Net::new(executor.clone());
-        Self { executor, net, seed, hosts: Arc::default() }
+        Self { executor, net, seed, hosts: Arc::default(), clusters: Arc::default() }
     }
 
     /// The seed of this world.
@@ -155,9 +158,16 @@ impl World {
         Host { world: self.clone(), id: HostId(*hosts) }
     }
 
-    /// Starts a cluster: member `i` listens at `etcd-i:2379`. A world has one.
+    /// Starts a cluster: member `i` listens at `etcd-i:2379`, that of the next cluster of this
+    /// world at `etcd-1-i:2379`, and so on.
     #[must_use]
     pub fn etcd(&self, config: ClusterConfig) -> Etcd {
+        let number = {
+            let mut clusters = locked(&self.clusters);
+            let number = *clusters;
+            *clusters = number.saturating_add(1);
+            number
+        };
         let cluster = Cluster::with_config(config);
         // Ids are drawn; the members are numbered as they were configured.
         let mut ids: Vec<(String, u64)> = cluster
@@ -167,12 +177,13 @@ impl World {
             .collect();
         ids.sort();
         let service = Service::new(self.executor.clone(), self.net.clone(), cluster);
-        self.executor.spawn(CLUSTER_HOST, Box::pin(service.clone().pump()));
+        let host = CLUSTER_HOST + CLUSTER_HOSTS * u32::from(number);
+        self.executor.spawn(host, Box::pin(service.clone().pump()));
         let members: Vec<u64> = ids.into_iter().map(|(_, id)| id).collect();
-        let etcd =
-            Etcd { world: self.clone(), service, members: members.into(), down: Arc::default() };
+        let (world, down) = (self.clone(), Arc::default());
+        let etcd = Etcd { world, number, service, members: members.into(), down };
         for member in 0..etcd.members.len() {
-            self.net.name(&format!("etcd-{member}"), [address(member)]);
+            self.net.name(&etcd.name(member), [etcd.address(member)]);
             etcd.start(member);
         }
         etcd
@@ -181,11 +192,6 @@ impl World {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn address(member: usize) -> SocketAddr {
-    let last = u8::try_from(member + 1).unwrap_or(u8::MAX);
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), ETCD_PORT)
 }
 
 /// A host: what runs on it shares its fate.
@@ -250,6 +256,8 @@ impl Host {
 #[derive(Clone)]
 pub struct Etcd {
     world: World,
+    /// How many clusters the world had before.
+    number: u8,
     service: Service,
     members: Arc<[u64]>,
     down: Arc<Mutex<BTreeMap<usize, Power>>>,
@@ -277,13 +285,15 @@ impl Etcd {
     /// The endpoints of all members.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        (0..self.members.len()).map(|member| format!("http://etcd-{member}:{ETCD_PORT}")).collect()
+        let names = (0..self.members.len()).map(|member| self.name(member));
+        names.map(|name| format!("http://{name}:{ETCD_PORT}")).collect()
     }
 
     /// Where a member listens.
     #[must_use]
     pub fn address(&self, member: usize) -> SocketAddr {
-        address(member)
+        let last = u8::try_from(member + 1).unwrap_or(u8::MAX);
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, self.number, last)), ETCD_PORT)
     }
 
     /// Looks at the model, or changes it, at this moment.
@@ -297,12 +307,18 @@ impl Etcd {
         self.members[member]
     }
 
+    /// Whether the process of a member exists; a frozen one does.
+    #[must_use]
+    pub fn is_running(&self, member: usize) -> bool {
+        locked(&self.down).get(&member) != Some(&Power::Killed)
+    }
+
     /// Ends the process of a member; its data stays.
     pub fn kill(&self, member: usize) {
         if self.set_power(member, Power::Killed) {
             self.model(|cluster, now| cluster.kill(now, self.members[member]));
-            self.world.executor.set_paused(host_of(member).0, false);
-            self.world.executor.abort(host_of(member).0);
+            self.world.executor.set_paused(self.host_of(member).0, false);
+            self.world.executor.abort(self.host_of(member).0);
         }
     }
 
@@ -310,7 +326,7 @@ impl Etcd {
     pub fn pause(&self, member: usize) {
         if !locked(&self.down).contains_key(&member) && self.set_power(member, Power::Paused) {
             self.model(|cluster, now| cluster.pause(now, self.members[member]));
-            self.world.executor.set_paused(host_of(member).0, true);
+            self.world.executor.set_paused(self.host_of(member).0, true);
         }
     }
 
@@ -325,7 +341,7 @@ impl Etcd {
             }
             Some(Power::Paused) => {
                 self.model(|cluster, now| cluster.resume(now, id));
-                self.world.executor.set_paused(host_of(member).0, false);
+                self.world.executor.set_paused(self.host_of(member).0, false);
             }
             None => {}
         }
@@ -390,9 +406,9 @@ impl Etcd {
         let net = &self.world.net;
         let change = |client: u32, member: usize, change: &dyn Fn(&mut Link)| {
             let Some(client) = clients.get(client as usize) else { return };
-            let mut link = net.link(*client, address(member));
+            let mut link = net.link(*client, self.address(member));
             change(&mut link);
-            net.set_link(*client, address(member), link);
+            net.set_link(*client, self.address(member), link);
         };
         match fault {
             Fault::StallUp { client, member } => {
@@ -420,12 +436,12 @@ impl Etcd {
             Fault::Isolate { .. } => self.heal(),
             Fault::Cut { client, member, cut } if begins => {
                 if let Some(client) = clients.get(client as usize) {
-                    net.cut(*client, address(member), Cut::from(cut));
+                    net.cut(*client, self.address(member), Cut::from(cut));
                 }
             }
             Fault::CutAfter { client, member, bytes, cut } if begins => {
                 if let Some(client) = clients.get(client as usize) {
-                    net.cut_after(*client, address(member), bytes, Cut::from(cut));
+                    net.cut_after(*client, self.address(member), bytes, Cut::from(cut));
                 }
             }
             Fault::MoveLeader if begins => self.move_leader(),
@@ -439,14 +455,26 @@ impl Etcd {
         for member in 0..self.members.len() {
             self.revive(member);
             for client in clients {
-                self.world.net.set_link(*client, address(member), Link::default());
-                self.world.net.repair(*client, address(member));
+                self.world.net.set_link(*client, self.address(member), Link::default());
+                self.world.net.repair(*client, self.address(member));
             }
         }
     }
 
     fn start(&self, member: usize) {
-        self.service.serve(host_of(member), self.members[member], address(member));
+        self.service.serve(self.host_of(member), self.members[member], self.address(member));
+    }
+
+    fn name(&self, member: usize) -> String {
+        match self.number {
+            0 => format!("etcd-{member}"),
+            number => format!("etcd-{number}-{member}"),
+        }
+    }
+
+    fn host_of(&self, member: usize) -> HostId {
+        let cluster = CLUSTER_HOST + CLUSTER_HOSTS * u32::from(self.number);
+        HostId(cluster + 1 + u32::try_from(member).unwrap_or_default())
     }
 
     /// Notes what a member is; false when nothing changes.
@@ -463,7 +491,3 @@ const SLOW: Travel = Travel {
     chunk: 9,
     buffer: 2048,
 };
-
-fn host_of(member: usize) -> HostId {
-    HostId(CLUSTER_HOST + 1 + u32::try_from(member).unwrap_or_default())
-}

@@ -3,7 +3,7 @@
 
 mod model_support;
 
-use etcd3_client::Code::{FailedPrecondition, Unavailable};
+use etcd3_client::Code::{DeadlineExceeded, FailedPrecondition, Unavailable, Unknown};
 use etcd3_client::proto::etcdserverpb as pb;
 use etcd3_client::{Instant, Status};
 use etcd3_sim::model::{
@@ -134,28 +134,33 @@ fn a_minority_times_out() {
     three.answer(write).0.unwrap();
 }
 
-// The write is in the leader's log, its client is told that it timed out, and then it is committed.
+// The write is in the leader's log, its client is told that it timed out, and then it may be
+// committed: whoever is elected decides.
 #[test]
 fn a_write_may_be_committed_after_its_timeout() {
-    let three = &mut Three::new(1);
-    for member in [1, 2] {
-        three.cluster.pause(three.now, three.ids[member]);
-    }
-    let write = three.submit(0, put("a", "1"));
-    let (result, time) = three.answer(write);
-    refused(result, Unavailable, TIMED_OUT);
-    assert_eq!((time, three.value(0, "a")), (ms(7000), None));
-    for member in [1, 2] {
-        three.cluster.resume(three.now, three.ids[member]);
-    }
-    let outputs = three.wait(ms(10_000));
-    assert!(outputs.is_empty(), "nobody is told");
-    let values: Vec<_> = (0..3).map(|member| three.value(member, "a")).collect();
-    // The others know nothing of the write: whoever is elected decides.
-    assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
+    let ends: Vec<_> = (0..40)
+        .map(|seed| {
+            let three = &mut Three::new(seed);
+            for member in [1, 2] {
+                three.cluster.pause(three.now, three.ids[member]);
+            }
+            let write = three.submit(0, put("a", "1"));
+            let (result, time) = three.answer(write);
+            refused(result, Unavailable, TIMED_OUT);
+            assert_eq!((time, three.value(0, "a")), (ms(7000), None));
+            for member in [1, 2] {
+                three.cluster.resume(three.now, three.ids[member]);
+            }
+            assert!(three.wait(ms(10_000)).is_empty(), "nobody is told");
+            let values = [0, 1, 2].map(|member| three.value(member, "a"));
+            assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
+            values[0].is_some()
+        })
+        .collect();
+    assert!(ends.contains(&true) && ends.contains(&false), "{ends:?}");
 }
 
-// As above with a leader that stays: over the seeds both ends are seen.
+// Its leader is killed: over the seeds both ends are seen.
 #[test]
 fn whether_a_write_survives_its_leader_depends_on_the_seed() {
     let ends: Vec<_> = (0..40)
@@ -199,7 +204,8 @@ fn the_majority_elects_a_leader() {
     three.cluster.isolate(three.now, old);
     let doomed = three.submit(0, put("a", "doomed"));
     let blocked = three.submit(1, get("a"));
-    three.wait(ms(2100));
+    let outputs = three.wait(ms(2100));
+    three.backlog.extend(outputs);
     let new = three.cluster.leader().unwrap();
     assert!(new != old && three.cluster.term() == term + 1);
     let (blocked, _) = three.answer(blocked);
@@ -212,6 +218,32 @@ fn the_majority_elects_a_leader() {
     three.wait(ms(100));
     let values: Vec<_> = (0..3).map(|member| three.value(member, "a").unwrap()).collect();
     assert_eq!(values, ["1", "1", "1"]);
+}
+
+// Measured with two of three members stopped: a write that never found a leader ends otherwise
+// than one that was handed to a leader, a read does not.
+#[test]
+fn a_write_without_a_leader_ends_in_a_bare_deadline() {
+    for (version, code) in [(OLD, Unknown), (NEW, DeadlineExceeded)] {
+        let mut config = ClusterConfig::new(3, personality(version), 1);
+        config.delays = Delays::NONE;
+        let mut cluster = Cluster::with_config(config);
+        let leader = cluster.leader().unwrap();
+        let lost = Instant::ORIGIN;
+        for id in cluster.member_ids().into_iter().filter(|id| *id != leader) {
+            cluster.pause(lost, id);
+        }
+        let first = cluster.submit(lost, Call::new(leader, put("a", "1")));
+        let later = lost + ms(8000);
+        let mut outputs = cluster.poll(later);
+        refused(answer(&mut outputs, first).unwrap(), Unavailable, TIMED_OUT);
+        let write = cluster.submit(later, Call::new(leader, put("a", "2")));
+        let read = cluster.submit(later, Call::new(leader, get("a")));
+        assert!(cluster.poll(later + ms(6999)).is_empty());
+        let mut outputs = cluster.poll(later + ms(7000));
+        refused(answer(&mut outputs, write).unwrap(), code, "context deadline exceeded");
+        refused(answer(&mut outputs, read).unwrap(), Unavailable, TIMED_OUT);
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 mod model_support;
 
-use etcd3_client::Code::{Unavailable, Unknown};
+use etcd3_client::Code::Unavailable;
+use etcd3_client::Status;
 use etcd3_client::proto::etcdserverpb as pb;
 use etcd3_client::proto::mvccpb::event::EventType;
 use etcd3_sim::model::{Call, ClusterConfig, Delays};
@@ -165,33 +166,49 @@ fn a_follower_passes_lease_calls_on() {
     assert_eq!(renew(etcd, 1), 10);
 }
 
-// L12: without a leader a renewal ends the stream, after 7 s.
-#[test]
-fn renewals_time_out_where_no_leader_is_reached() {
-    let etcd = &mut cluster(NEW, 3);
-    etcd.grant(1, 60).unwrap();
-    let follower = etcd.cluster.member_ids().into_iter().find(|id| *id != etcd.member).unwrap();
-    etcd.cluster.isolate(etcd.now, follower);
-    let call = Call::new(follower, pb::LeaseKeepAliveRequest { id: 1 });
+fn follower(etcd: &Alone) -> u64 {
+    etcd.cluster.member_ids().into_iter().find(|id| *id != etcd.member).unwrap()
+}
+
+/// How a renewal ends that takes seven seconds.
+fn fate(etcd: &mut Alone, member: u64) -> Status {
+    let call = Call::new(member, pb::LeaseKeepAliveRequest { id: 1 });
     let ticket = etcd.cluster.submit(etcd.now, call);
     assert!(answer(&mut etcd.cluster.poll(etcd.now + ms(6999)), ticket).is_none());
     let late = answer(&mut etcd.cluster.poll(etcd.now + ms(7000)), ticket).unwrap();
-    refused(late, Unavailable, "etcdserver: no leader");
+    late.unwrap_err()
 }
 
-// L14
+// L12: a renewal ends the stream after 7 s; how depends on what became of the leader.
 #[test]
-fn a_leader_without_a_quorum_does_not_renew() {
+fn renewals_time_out_where_no_leader_is_reached() {
+    let no_leader = "etcdserver: no leader";
+    let cut_off = &mut cluster(NEW, 3);
+    let member = follower(cut_off);
+    cut_off.cluster.isolate(cut_off.now, member);
+    assert_eq!(fate(cut_off, member).message, "etcdserver: request timed out");
+    cut_off.wait(ms(8000));
+    assert_eq!(fate(cut_off, member).message, no_leader, "it knows none any more");
+
+    let orphaned = &mut cluster(NEW, 3);
+    let member = follower(orphaned);
+    for id in orphaned.cluster.member_ids().into_iter().filter(|id| *id != member) {
+        orphaned.cluster.kill(orphaned.now, id);
+    }
+    let status = fate(orphaned, member);
+    assert_eq!((status.code, status.message.as_str()), (Unavailable, no_leader));
+}
+
+// A leader that is cut off renews until it gives up.
+#[test]
+fn a_leader_without_a_quorum_renews_for_an_election_timeout() {
     for version in VERSIONS {
         let etcd = &mut cluster(version, 3);
         etcd.grant(1, 60).unwrap();
         etcd.cluster.isolate(etcd.now, etcd.member);
-        let renewed = etcd.ask(pb::LeaseKeepAliveRequest { id: 1 });
-        if personality(version).leader_confirms_renewal {
-            refused(renewed, Unknown, "not a primary lessor");
-        } else {
-            renewed.unwrap();
-        }
+        assert_eq!(renew(etcd, 1), 60);
+        etcd.wait(ms(1000));
+        assert_eq!(fate(etcd, etcd.member).message, "etcdserver: no leader");
     }
 }
 

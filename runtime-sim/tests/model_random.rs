@@ -12,7 +12,9 @@ use etcd3_sim::model::{
 };
 use model_support::*;
 use pb::compare::{CompareResult, TargetUnion};
-use pb::request_op::Request::{self as Op, RequestDeleteRange, RequestPut, RequestRange, RequestTxn};
+use pb::request_op::Request::{
+    self as Op, RequestDeleteRange, RequestPut, RequestRange, RequestTxn,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -80,7 +82,7 @@ impl Generator {
 
     fn txn(&mut self, depth: u32) -> pb::TxnRequest {
         use CompareResult::{Equal, Greater, Less, NotEqual};
-        let mut ops = |generator: &mut Self| {
+        let ops = |generator: &mut Self| {
             (0..generator.below(4)).map(|_| generator.op(depth)).collect::<Vec<_>>()
         };
         let (then, otherwise) = (ops(self), ops(self));
@@ -95,9 +97,7 @@ impl Generator {
             4..=7 => self.put().into(),
             8 => delete_range(self.key(), self.end()).into(),
             9..=11 => self.txn(2).into(),
-            12 => {
-                pb::CompactionRequest { revision: self.number(60), physical: false }.into()
-            }
+            12 => pb::CompactionRequest { revision: self.number(60), physical: false }.into(),
             13 => pb::LeaseGrantRequest { id: self.lease(), ttl: self.number(9) }.into(),
             14 => pb::LeaseKeepAliveRequest { id: self.lease() }.into(),
             _ => pb::LeaseRevokeRequest { id: self.lease() }.into(),
@@ -170,7 +170,7 @@ fn run(seed: u64, lazy: bool) -> Vec<(Instant, Output)> {
     let ids = cluster.member_ids();
     let mut streams: Vec<StreamId> = Vec::new();
     let mut now = Instant::ORIGIN;
-    let mut seen = Vec::new();
+    let mut outputs = Vec::new();
     for _ in 0..120 {
         let member = generator.one_of(&ids);
         match generator.below(20) {
@@ -194,18 +194,18 @@ fn run(seed: u64, lazy: bool) -> Vec<(Instant, Output)> {
         if lazy {
             while let Some(at) = cluster.next_deadline().filter(|at| *at <= until) {
                 now = now.max(at);
-                seen.extend(cluster.poll(now).into_iter().map(|output| (now, output)));
+                outputs.extend(cluster.poll(now).into_iter().map(|output| (now, output)));
             }
         } else {
             while now < until {
-                seen.extend(cluster.poll(now).into_iter().map(|output| (now, output)));
+                outputs.extend(cluster.poll(now).into_iter().map(|output| (now, output)));
                 now = until.min(now + ms(13));
             }
         }
         now = until;
-        seen.extend(cluster.poll(now).into_iter().map(|output| (now, output)));
+        outputs.extend(cluster.poll(now).into_iter().map(|output| (now, output)));
     }
-    seen
+    outputs
 }
 
 #[test]

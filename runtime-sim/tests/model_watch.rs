@@ -92,9 +92,9 @@ fn w4_creates_are_answered_in_order_and_before_their_events() {
         let etcd = &mut Alone::with(config);
         etcd.put("a", "1");
         let stream = etcd.open();
-        let creates = (1..=50).map(|id| order(pb::WatchCreateRequest { watch_id: id, ..from(2) }));
-        for create in creates {
-            etcd.cluster.watch(etcd.now, stream, create);
+        let orders = (1..=50).map(|id| order(pb::WatchCreateRequest { watch_id: id, ..from(2) }));
+        for order in orders {
+            etcd.cluster.watch(etcd.now, stream, order);
         }
         etcd.put("a", "2");
         let messages = etcd.watch(stream, [], SOON);

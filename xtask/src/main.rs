@@ -5,10 +5,12 @@ mod coverage;
 mod demo;
 mod etcd;
 mod fuzz;
+mod model;
 mod mutants;
 mod options;
 mod proto;
 mod shell;
+mod sim;
 mod tally;
 mod test;
 mod workspace;
@@ -30,9 +32,17 @@ cargo xtask <command>
             --show ID    one scenario, and what covers it
             --list       every scenario with its case
             --no-run     use the results of the last run
+  sim       simulate clients and clusters under faults, in virtual time
+            --seeds N    how many worlds, 1000 by default
+            --from SEED  the first of them, 0 by default
+            --seed SEED  one world again; a failing one is shrunk
   fuzz      look for crashes with random input, needs a nightly toolchain
             [target]     one target; all of them by default
             --seconds N  time for each target, 20 by default
+  model     compare the model etcd with real ones on random operations
+            --ops N      operations for each version, 40000 by default
+            --seed S     the list of one seed
+            --version X  one of the versions
   mutants   break the code on purpose and see the tests fail
             --only NAME  one of the mutants
   etcd      fetch the etcd versions for the tests and tell where they are
@@ -69,7 +79,21 @@ const COMMANDS: &[Command] = &[
         word: false,
         run: coverage::run,
     },
+    Command {
+        name: "sim",
+        valued: &["--seeds", "--from", "--seed"],
+        plain: &[],
+        word: false,
+        run: sim::run,
+    },
     Command { name: "fuzz", valued: &["--seconds"], plain: &[], word: true, run: fuzz::run },
+    Command {
+        name: "model",
+        valued: &["--ops", "--seed", "--version"],
+        plain: &[],
+        word: false,
+        run: model::run,
+    },
     Command { name: "mutants", valued: &["--only"], plain: &[], word: false, run: mutants::run },
     Command { name: "etcd", valued: &[], plain: &[], word: false, run: etcd::run },
     Command { name: "proto", valued: &[], plain: &["--check"], word: false, run: proto::run },

@@ -13,7 +13,7 @@ mod tree;
 use crate::coverage;
 use crate::options::Options;
 use crate::tally::Tally;
-use crate::{Outcome, shell, workspace};
+use crate::{Outcome, model, shell, sim, workspace};
 use deny::Deny;
 use etcd3_lab::{Error, Result, etcd};
 use report::{Passed, Report};
@@ -79,6 +79,8 @@ fn run_tests(report: &mut Report, extent: &mut Option<String>) {
     report.step("examples", examples::run);
     report.step("README example", examples::readme_is_the_same);
     report.step("conformance", || conformance(extent));
+    report.step("model against etcd", model_against_etcd);
+    report.step("worlds", worlds);
     report.step("fuzz corpus", || tests(&fuzz_cargo("test")));
 }
 
@@ -115,6 +117,25 @@ fn conformance(extent: &mut Option<String>) -> Result<Passed> {
     let tally = Tally::of(&ended.output);
     *extent = coverage::summary().ok().map(|(_, extent, _)| extent);
     if ended.ok() { counted(tally) } else { Ok(Passed::broken(ended.output, tally)) }
+}
+
+/// Runs simulated worlds, and shows what came of them.
+fn worlds() -> Result<Passed> {
+    let ended = shell::capture(&sim::worlds(&["--seeds", sim::SEEDS]), LIMIT)?;
+    if ended.ok() { Ok(Passed::saying(ended.output)) } else { Err(Error::new(ended.output)) }
+}
+
+/// Compares the model etcd with real ones, and shows how much they agreed on.
+fn model_against_etcd() -> Result<Passed> {
+    let ended = shell::capture(&model::short(), LIMIT)?;
+    if !ended.ok() {
+        return Err(Error::new(ended.output));
+    }
+    let agreed: Vec<_> = ended.output.lines().filter(|line| line.starts_with("etcd ")).collect();
+    if agreed.is_empty() {
+        return Err(Error::new("The model was compared with nothing."));
+    }
+    Ok(Passed::saying(agreed.join("\n")))
 }
 
 fn covered() -> Result<Passed> {

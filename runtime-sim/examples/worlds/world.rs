@@ -5,7 +5,7 @@ use etcd3_client::core::rng::Rng;
 use etcd3_client::{Client, Config, Error, Instant, key, put};
 use etcd3_sim::faults::{Planned, Scope, swarm};
 use etcd3_sim::history::{Action, Entry, Verdict, check};
-use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, Stats, World, run};
+use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, Stats, World, attempt};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,9 +52,8 @@ pub(crate) struct Report {
 
 /// Runs a world, and checks all that was promised.
 pub(crate) fn simulate(plan: &Plan) -> Result<Report, String> {
-    let (outcome, stats) =
-        run(plan.seed, |world| live(world, plan.clone())).map_err(|failure| failure.to_string())?;
-    let mut tally = outcome?;
+    let program = |world, faults| live(world, Plan { faults, ..plan.clone() });
+    let (mut tally, stats) = attempt(plan.seed, &plan.faults, &program)?;
     tally.faults = plan.faults.len() as u64;
     // I-C11, I-W12: no storm of connects, whatever happens.
     let seconds = stats.elapsed.as_secs() + 10;
@@ -111,7 +110,11 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
             .await
             .map_err(|e| format!("client {number} does not recover: {e}"))?;
     }
-    finish(&world, &etcd, &hosts, workers).await?;
+    for host in &hosts {
+        all_is_connected(&world, host).await?;
+        newcomer(host, &etcd).await.map_err(|e| format!("a new client: {e}"))?;
+    }
+    finish(&world, &hosts, workers).await?;
     let history = history.lock().unwrap_or_else(PoisonError::into_inner);
     let mut changes = etcd.changes();
     changes.retain(|change| change.key.starts_with("key-"));
@@ -157,14 +160,28 @@ async fn still_works(world: &World, client: &Client) -> Result<(), Error> {
     client.get("calm").timeout(CALM).await.map(drop)
 }
 
+/// I-C1, I-C7: no endpoint is given up for good, whatever a dial met.
+async fn all_is_connected(world: &World, host: &Host) -> Result<(), String> {
+    let end = world.now() + CALM;
+    while host.connections() < MEMBERS {
+        if world.now() >= end {
+            return Err(format!("{} of {MEMBERS} members connected", host.connections()));
+        }
+        world.sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// A client that has nothing yet gets all it needs at once, where nothing is wrong.
+async fn newcomer(host: &Host, etcd: &Etcd) -> Result<(), Error> {
+    let client = host.client(Config::new(etcd.endpoints()))?;
+    client.get("calm").timeout(Duration::from_secs(2)).await?;
+    client.close().await;
+    Ok(())
+}
+
 /// I-C10: nothing is left of a client that was closed.
-async fn finish(
-    world: &World,
-    etcd: &Etcd,
-    hosts: &[Host],
-    workers: Workers,
-) -> Result<(), String> {
-    etcd.model(|cluster, now| cluster.poll(now));
+async fn finish(world: &World, hosts: &[Host], workers: Workers) -> Result<(), String> {
     for (client, _) in &workers {
         client.close().await;
     }
@@ -236,9 +253,13 @@ impl Worker {
                 .when([key(name).mod_revision().eq(*expected)])
                 .then([put(name, value)])
                 .await
-                .map(|done| match done.succeeded {
-                    true => Verdict::Written(done.header.revision),
-                    false => Verdict::NotHeld(done.header.revision),
+                .map(|done| {
+                    let revision = done.header.revision;
+                    if done.succeeded {
+                        Verdict::Written(revision)
+                    } else {
+                        Verdict::NotHeld(revision)
+                    }
                 }),
             Action::Get { key, serializable } => self.get(key, *serializable).await,
         };

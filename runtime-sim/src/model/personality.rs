@@ -25,6 +25,9 @@ pub struct Personality {
     pub restore_forgets_future_start: bool,
     /// A compaction at the revision of a deletion forgets the deletion (W67).
     pub compaction_drops_tombstone: bool,
+    /// Members that were not asked leave the reads of a transaction out, so that they execute what
+    /// the one that was asked refuses for the revision of a read (etcd#18667).
+    pub leaves_unawaited_reads_out: bool,
     /// The method `AuthStatus` and the option `MemberList.linearizable` exist.
     pub has_auth_status: bool,
     /// An empty or reversed permission range is refused (A4).
@@ -44,11 +47,11 @@ pub struct Personality {
     pub status_needs_root: bool,
     /// A watch from a key on needs no more than the right to that key (W16).
     pub watch_scope_hole: bool,
-    /// A leader that has lost its quorum refuses to renew leases (L14).
-    pub leader_confirms_renewal: bool,
     /// `Alarm` answers without a header, and its auth errors come with code Unknown and the text of
     /// the auth store (E5).
     pub raw_alarms: bool,
+    /// The code of "context deadline exceeded", which ends a write that found no leader to go to.
+    pub deadline_code: Code,
     /// The code of "rpc not supported for learner".
     pub learner_code: Code,
 }
@@ -91,6 +94,7 @@ impl Personality {
             restore_replays: !since(25, 8),
             restore_forgets_future_start: !started,
             compaction_drops_tombstone: !since(34, 16),
+            leaves_unawaited_reads_out: (major, minor) < (3, 8),
             has_auth_status: since(u16::MAX, 0),
             checks_permission_range: since(25, 8),
             checks_permission_given: since(u16::MAX, 0),
@@ -100,8 +104,12 @@ impl Personality {
             guards_everything: since(42, 28),
             status_needs_root: since(42, 28) && !since(u16::MAX, 32),
             watch_scope_hole: !since(u16::MAX, 33),
-            leader_confirms_renewal: since(31, 13),
             raw_alarms: !since(u16::MAX, 0),
+            deadline_code: if (major, minor) >= (3, 5) {
+                Code::DeadlineExceeded
+            } else {
+                Code::Unknown
+            },
             learner_code: if (major, minor) >= (3, 6) {
                 Code::FailedPrecondition
             } else {

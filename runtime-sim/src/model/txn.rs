@@ -114,6 +114,17 @@ fn keeps_nothing_deleted(txn: &TxnRequest, path: &Path) -> bool {
     is_fine
 }
 
+/// What a member applies of a transaction whose answer nobody waits for there: reads are left out,
+/// though not nested ones, and with them the check of their revisions (etcd#18667).
+pub(super) fn without_reads(txn: &TxnRequest) -> TxnRequest {
+    let writes = |ops: &[RequestOp]| {
+        let writes = ops.iter().filter(|op| !matches!(op.request, Some(Op::RequestRange(_))));
+        writes.cloned().collect()
+    };
+    let (success, failure) = (writes(&txn.success), writes(&txn.failure));
+    TxnRequest { compare: txn.compare.clone(), success, failure }
+}
+
 /// Whether nothing in a transaction writes, as servers see it: a nested one counts as a write
 /// (K36).
 pub(super) fn is_read_only(txn: &TxnRequest) -> bool {

@@ -4,6 +4,9 @@ use super::scenarios::rows_of;
 use etcd3_lab::{Error, Result};
 use std::collections::BTreeSet;
 
+/// Names the runtime whose etcd is a model: what passes there says nothing about real servers.
+const SIMULATED: &str = "sim";
+
 /// Is one run of a case, on one runtime against one version of etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -15,6 +18,12 @@ pub(crate) struct Run {
     pub(super) ids: Vec<String>,
     /// Is the file and the line of the case.
     pub(super) place: String,
+}
+
+impl Run {
+    fn is_simulated(&self) -> bool {
+        self.runtime == SIMULATED
+    }
 }
 
 /// Holds all runs.
@@ -60,29 +69,37 @@ impl Results {
         self.runs.iter().filter(move |run| run.ids.iter().any(|known| known == id))
     }
 
-    /// Tells whether a case that names the scenario passed, and none failed anywhere.
+    /// Tells whether a case that names the scenario passed against a real server, and none failed
+    /// against one.
     pub(super) fn cover(&self, id: &str) -> bool {
-        let mut runs = self.naming(id).peekable();
+        let mut runs = self.naming(id).filter(|run| !run.is_simulated()).peekable();
         runs.peek().is_some() && runs.all(|run| run.passed)
     }
 
     /// Says how much ran.
     pub(crate) fn extent(&self) -> String {
-        let distinct = |of: fn(&Run) -> &str| self.runs.iter().map(of).collect::<BTreeSet<_>>();
-        let cases = distinct(|run| &run.case);
-        let (runtimes, versions) = (distinct(|run| &run.runtime), distinct(|run| &run.version));
-        let names = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(", ");
-        let failed = self.runs.iter().filter(|run| !run.passed).count();
-        format!(
-            "{} cases x {} runtimes ({}) x {} server versions ({}) = {} runs, {failed} failed",
-            cases.len(),
-            runtimes.len(),
-            names(&runtimes),
-            versions.len(),
-            names(&versions),
-            self.runs.len(),
-        )
+        let (simulated, real): (Vec<&Run>, Vec<&Run>) =
+            self.runs.iter().partition(|run| run.is_simulated());
+        let real = extent_of(&real);
+        if simulated.is_empty() { real } else { format!("{real}; {}", extent_of(&simulated)) }
     }
+}
+
+fn extent_of(runs: &[&Run]) -> String {
+    let distinct = |of: fn(&Run) -> &str| runs.iter().map(|run| of(run)).collect::<BTreeSet<_>>();
+    let cases = distinct(|run| &run.case);
+    let (runtimes, versions) = (distinct(|run| &run.runtime), distinct(|run| &run.version));
+    let names = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(", ");
+    let failed = runs.iter().filter(|run| !run.passed).count();
+    format!(
+        "{} cases x {} runtimes ({}) x {} server versions ({}) = {} runs, {failed} failed",
+        cases.len(),
+        runtimes.len(),
+        names(&runtimes),
+        versions.len(),
+        names(&versions),
+        runs.len(),
+    )
 }
 
 #[cfg(test)]
@@ -112,6 +129,21 @@ pub(super) mod tests {
         assert_eq!(
             results.extent(),
             "2 cases x 2 runtimes (smol, tokio) x 1 server versions (3.5.16) = 4 runs, 1 failed"
+        );
+    }
+
+    #[test]
+    fn what_passes_on_the_model_covers_nothing_and_what_fails_there_takes_nothing_away() {
+        let results = results(&[
+            ("put", "sim", "passed", "KV-001"),
+            ("get", "tokio", "passed", "KV-002"),
+            ("get", "sim", "failed", "KV-002"),
+        ]);
+        assert_eq!(["KV-001", "KV-002"].map(|id| results.cover(id)), [false, true]);
+        assert_eq!(
+            results.extent(),
+            "1 cases x 1 runtimes (tokio) x 1 server versions (3.5.16) = 1 runs, 0 failed; \
+             2 cases x 1 runtimes (sim) x 1 server versions (3.5.16) = 2 runs, 1 failed"
         );
     }
 

@@ -201,14 +201,9 @@ impl Cluster {
             return None;
         }
         let leader = self.leader?;
-        let has_quorum = self.has_quorum(leader);
-        let confirms = self.config.personality.leader_confirms_renewal;
         let leases = &mut self.members.get_mut(&leader)?.replica.store_mut().leases;
         match request {
             Request::LeaseKeepAlive(request) => {
-                if confirms && !has_quorum {
-                    return Some(Err(unknown("not a primary lessor")));
-                }
                 let is_over = leases.find(request.id).is_some_and(|lease| lease.is_expired(now));
                 if is_over {
                     return None;

@@ -44,8 +44,8 @@ enum Stage {
     Reading { request: Request, ready: Instant },
     /// Waits until the member has applied what was committed then.
     Catching { request: Request, known: usize },
-    /// Waits for the leader's answer about a lease. The revision is that of the arrival (L13).
-    Asking { request: Request, ready: Instant, revision: i64 },
+    /// Waits for the leader's answer about a lease.
+    Asking { request: Request, ready: Instant, revision: i64, hangs: bool },
     /// Can be answered.
     Done(Result<Response, Status>),
 }
@@ -109,8 +109,10 @@ impl Cluster {
         }
         if matches!(request, Request::LeaseKeepAlive(_) | Request::LeaseTimeToLive(_)) {
             self.check_lease_call(now, id, call.token.as_deref(), &request)?;
+            // That of the arrival (L13).
             let revision = self.members[&id].replica.store().revision();
-            return Ok(Stage::Asking { request, ready, revision });
+            let hangs = self.hangs_on_leader(now, id);
+            return Ok(Stage::Asking { request, ready, revision, hangs });
         }
         let caller = self.check_write(now, id, call.token.as_deref(), &request)?;
         Ok(Stage::Proposing { command: Command::Request(request), caller })
@@ -246,7 +248,7 @@ impl Cluster {
                 .then(|| Stage::Catching { request: request.clone(), known: self.log.len() }),
             Stage::Catching { request, known } => (self.members[&id].applied >= *known)
                 .then(|| self.read(now, id, pending.token.as_deref(), request)),
-            Stage::Asking { request, ready, revision } if *ready <= now => {
+            Stage::Asking { request, ready, revision, .. } if *ready <= now => {
                 self.ask_leader(now, id, request, *revision).map(Stage::Done)
             }
             Stage::Proposed | Stage::Asking { .. } => None,
@@ -256,10 +258,28 @@ impl Cluster {
         })
     }
 
+    /// How a request ends whose time is up, as measured with two of three members stopped.
     fn timeout(&self, now: Instant, pending: &Pending) -> Status {
-        let waits_for_leader = matches!(pending.stage, Stage::Asking { .. })
-            && self.leader_seen_by(now, pending.member).is_none();
-        refuse(if waits_for_leader { ServerError::NoLeader } else { ServerError::Timeout })
+        match pending.stage {
+            Stage::Proposing { .. } => {
+                Status::new(self.config.personality.deadline_code, "context deadline exceeded")
+            }
+            Stage::Asking { hangs: false, .. }
+                if self.leader_seen_by(now, pending.member).is_none() =>
+            {
+                refuse(ServerError::NoLeader)
+            }
+            _ => refuse(ServerError::Timeout),
+        }
+    }
+
+    /// Whether a question to the leader that a member believes in will just not be answered. A
+    /// process that has ended refuses at once, and the member looks for another leader.
+    fn hangs_on_leader(&self, now: Instant, id: u64) -> bool {
+        let leader = self.leader_seen_by(now, id).and_then(|leader| self.members.get(&leader));
+        leader.is_some_and(|leader| {
+            leader.power != Power::Down && !leader.reaches(&self.members[&id])
+        })
     }
 
     /// Proposes, if the member knows a leader. One that it only believes in gets nothing.

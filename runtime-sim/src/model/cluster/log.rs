@@ -9,6 +9,7 @@ use super::config::draw;
 use super::{Cluster, StreamId, Ticket};
 use crate::model::auth::Caller;
 use crate::model::rpc::{Request, Response};
+use crate::model::txn::without_reads;
 use crate::model::watch::Source;
 use etcd3_client::{Instant, Status};
 use std::collections::BTreeSet;
@@ -67,7 +68,8 @@ impl Cluster {
     }
 
     /// The leader as a member sees it: for an election timeout it trusts the one it has lost.
-    pub(super) fn leader_seen_by(&self, now: Instant, member: u64) -> Option<u64> {
+    #[must_use]
+    pub fn leader_seen_by(&self, now: Instant, member: u64) -> Option<u64> {
         let member = self.members.get(&member)?;
         let is_lost =
             member.lost_leader_at.is_some_and(|at| at + self.config.election_timeout <= now);
@@ -152,6 +154,7 @@ impl Cluster {
     fn apply_one(&mut self, now: Instant, id: u64, at: usize) {
         let index = self.index(at);
         let entry = self.log[at].clone();
+        let leaves_reads_out = self.config.personality.leaves_unawaited_reads_out;
         let Some(member) = self.members.get_mut(&id) else { return };
         member.applied = at + 1;
         let before = member.replica.store().revision();
@@ -165,6 +168,15 @@ impl Cluster {
                 None
             }
             Command::Request(request) => {
+                let is_awaited =
+                    entry.ticket.is_some_and(|(at, it)| at == id && self.pending.contains_key(&it));
+                let stripped = match request {
+                    Request::Txn(txn) if leaves_reads_out && !is_awaited => {
+                        Some(Request::Txn(without_reads(txn)))
+                    }
+                    _ => None,
+                };
+                let request = stripped.as_ref().unwrap_or(request);
                 Some(member.replica.apply(now, entry.caller.as_ref(), request))
             }
             // A snapshot has no tokens in it.
@@ -256,10 +268,12 @@ impl Cluster {
     pub(super) fn elect(&mut self, now: Instant) {
         self.election_due = None;
         let Some(able) = self.electorate() else { return };
-        // Who holds most of the tail can be elected; the tail of each is a beginning of the whole.
+        // A vote goes to who holds no less of the tail, of which each member holds a beginning.
         let held = |id: u64| self.tail.iter().take_while(|p| p.holders.contains(&id)).count();
-        let most = able.iter().map(|id| held(*id)).max().unwrap_or(0);
-        let best: Vec<u64> = able.iter().copied().filter(|id| held(*id) == most).collect();
+        let majority = self.members.values().filter(|member| member.votes()).count() / 2 + 1;
+        let votes = |id: u64| able.iter().filter(|voter| held(**voter) <= held(id)).count();
+        let most = able.iter().map(|id| votes(*id)).max().unwrap_or(0).min(majority);
+        let best: Vec<u64> = able.iter().copied().filter(|id| votes(*id) >= most).collect();
         let Ok(choices) = u64::try_from(best.len()) else { return };
         let chosen = usize::try_from(self.rng.below(choices)).unwrap_or(0);
         if let Some(winner) = best.get(chosen) {

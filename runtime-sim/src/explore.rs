@@ -1,0 +1,82 @@
+//! Tries a program under many seeds, and reports the first failure with what it takes.
+
+use crate::faults::{Planned, Scope, shrink, swarm};
+use crate::world::{Stats, World, run};
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A seed under which a program failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The seed.
+    pub seed: u64,
+    /// What went wrong.
+    pub failure: String,
+    /// The faults that it takes: without any of them the program does not fail under this seed.
+    pub faults: Vec<Planned>,
+    /// How many faults the seed had drawn.
+    pub drawn: usize,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {} failed: {}", self.seed, self.failure)?;
+        write!(f, "it takes {} of its {} faults", self.faults.len(), self.drawn)?;
+        for Planned { at, lasts, fault } in &self.faults {
+            let (at, lasts) = (at.as_secs_f64(), lasts.as_secs_f64());
+            write!(f, "\n  {at:>8.3} s  {fault:?}, {lasts:.3} s")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Found {}
+
+/// Runs a program once. A panic, a deadlock or a busy loop is a failure like any other.
+///
+/// # Errors
+///
+/// The failure, in words.
+pub fn attempt<T, F: Future<Output = Result<T, String>>>(
+    seed: u64,
+    faults: &[Planned],
+    program: &impl Fn(World, Vec<Planned>) -> F,
+) -> Result<(T, Stats), String> {
+    let once = || run(seed, |world| program(world, faults.to_vec()));
+    match catch_unwind(AssertUnwindSafe(once)) {
+        Ok(Ok((Ok(output), stats))) => Ok((output, stats)),
+        Ok(Ok((Err(failure), _))) => Err(failure),
+        Ok(Err(stuck)) => Err(stuck.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            Err(format!("panicked: {}", text.unwrap_or_default()))
+        }
+    }
+}
+
+/// Runs a program under seed after seed, each with a fault schedule of its own, until it fails.
+///
+/// The program gets its world and the schedule, which it hands to [`Etcd::suffer`]; it says what
+/// must hold by returning an error, or by panicking.
+///
+/// [`Etcd::suffer`]: crate::Etcd::suffer
+///
+/// # Errors
+///
+/// The first failure, with its schedule shrunk to what it takes.
+pub fn explore<T, F: Future<Output = Result<T, String>>>(
+    seeds: impl IntoIterator<Item = u64>,
+    scope: Scope,
+    program: impl Fn(World, Vec<Planned>) -> F,
+) -> Result<(), Found> {
+    for seed in seeds {
+        let drawn = swarm(seed, scope);
+        let Err(failure) = attempt(seed, &drawn, &program) else { continue };
+        let count = drawn.len();
+        let faults = shrink(drawn, |faults| attempt(seed, faults, &program).is_err());
+        return Err(Found { seed, failure, faults, drawn: count });
+    }
+    Ok(())
+}

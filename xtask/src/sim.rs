@@ -1,0 +1,31 @@
+//! `cargo xtask sim`: many simulated worlds, or one of them again.
+
+use crate::options::Options;
+use crate::{Outcome, shell, workspace};
+use etcd3_lab::Error;
+use std::process::Command;
+
+/// Is the number of worlds without `--seeds`.
+pub(crate) const SEEDS: &str = "1000";
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let mut words = Vec::new();
+    for name in ["--seeds", "--from", "--seed"] {
+        let Some(value) = options.value(name) else { continue };
+        if value.parse::<u64>().is_err() {
+            return Err(Error::new(format!("{name} takes a whole number.")));
+        }
+        words.extend([name, value]);
+    }
+    if !words.iter().any(|word| ["--seed", "--seeds"].contains(word)) {
+        words.extend(["--seeds", SEEDS]);
+    }
+    shell::show(worlds(&words))
+}
+
+/// Makes the command that runs the worlds.
+pub(crate) fn worlds(words: &[&str]) -> Command {
+    let mut cargo = workspace::cargo(["run", "--quiet", "--release", "-p", "etcd3-sim"]);
+    cargo.args(["--example", "worlds", "--"]).args(words);
+    cargo
+}

@@ -8,12 +8,14 @@
 mod call;
 mod frame;
 mod key_range;
+mod model;
 mod status;
 mod txn_shape;
 
 pub use call::call;
 pub use frame::frame;
 pub use key_range::key_range;
+pub use model::model;
 pub use status::status;
 pub use txn_shape::txn_shape;
 

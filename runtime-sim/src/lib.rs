@@ -34,6 +34,7 @@ mod runtime;
 mod server;
 mod world;
 
+pub use etcd3_client as client;
 pub use explore::{Found, attempt, explore};
 pub use model::{ClusterConfig, Personality};
 pub use net::{Door, HostId, Link, Net};

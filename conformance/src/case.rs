@@ -34,10 +34,12 @@ pub struct Needs {
     /// The first version that can pass it.
     pub since: Option<Version>,
     /// Whether it takes seconds rather than fractions: it then runs on one runtime and one server
-    /// version only, in rotation, unless `ETCD3_ALL` is set.
+    /// version only, in rotation, unless `ETCD3_ALL` is set. In virtual time nothing is heavy.
     pub is_heavy: bool,
     /// Whether the version of the server makes no difference: it then runs against the newest one.
     pub is_versionless: bool,
+    /// What it needs that only the machine has, if anything: the model then does without the case.
+    pub real: Option<&'static str>,
 }
 
 impl Case {
@@ -52,6 +54,13 @@ impl Case {
     #[must_use]
     pub const fn any_version(mut self) -> Self {
         self.needs.is_versionless = true;
+        self
+    }
+
+    /// Marks the case as one that needs real servers or real sockets, and says for what.
+    #[must_use]
+    pub const fn real(mut self, what_for: &'static str) -> Self {
+        self.needs.real = Some(what_for);
         self
     }
 
@@ -70,7 +79,12 @@ macro_rules! case {
         $crate::Case {
             name: concat!(module_path!(), "::", stringify!($function)),
             ids: &[$($id),*],
-            needs: $crate::Needs { since: None, is_heavy: false, is_versionless: false },
+            needs: $crate::Needs {
+                since: None,
+                is_heavy: false,
+                is_versionless: false,
+                real: None,
+            },
             file: file!(),
             line: line!(),
             run: |ctx| Box::pin($function(ctx)),

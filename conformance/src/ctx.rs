@@ -1,13 +1,16 @@
 //! What a case works with: servers, clients, time.
 
-use crate::CaseResult;
+use crate::servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
 use crate::task::Task;
+use crate::{Case, CaseResult};
 use etcd3_client::{Client, Config, Error, Runtime};
-use etcd3_lab::etcd::Binary;
-use etcd3_lab::{Cluster, ClusterBuilder, Server, ServerBuilder};
+use etcd3_lab::Status;
 use futures_lite::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// No case may take longer.
+const CASE_LIMIT: Duration = Duration::from_secs(150);
 
 /// The world of one case: its runtime, and the etcd that it is to run against.
 #[derive(Clone)]
@@ -15,12 +18,20 @@ pub struct Ctx {
     /// The runtime under test.
     pub rt: Arc<dyn Runtime>,
     /// The etcd to start.
-    pub etcd: Binary,
+    pub etcd: Etcd,
     /// The name of the runtime.
     pub runtime: &'static str,
 }
 
 impl Ctx {
+    /// Runs a case to its end, unless that takes longer than any case may.
+    pub(crate) async fn run(self, case: Case) -> CaseResult {
+        match self.within(CASE_LIMIT, (case.run)(self.clone())).await {
+            Some(result) => result,
+            None => Err(format!("took longer than {CASE_LIMIT:?}").into()),
+        }
+    }
+
     /// Starts a server for this case alone.
     ///
     /// # Errors
@@ -39,8 +50,8 @@ impl Ctx {
         &self,
         build: impl FnOnce(ServerBuilder) -> ServerBuilder,
     ) -> Result<Server, etcd3_lab::Error> {
-        let builder = build(Server::builder().version(&self.etcd));
-        self.blocking(move || builder.start()).await
+        let (builder, etcd) = (build(ServerBuilder::new()), self.etcd.clone());
+        self.blocking(move || builder.start(&etcd)).await
     }
 
     /// Starts a cluster of three members for this case alone, and waits until it has a leader.
@@ -61,9 +72,9 @@ impl Ctx {
         &self,
         build: impl FnOnce(ClusterBuilder) -> ClusterBuilder,
     ) -> Result<Cluster, etcd3_lab::Error> {
-        let builder = build(Cluster::builder().members(3).version(&self.etcd));
+        let (builder, etcd) = (build(ClusterBuilder::new(3)), self.etcd.clone());
         self.blocking(move || {
-            let cluster = builder.start()?;
+            let cluster = builder.start(&etcd)?;
             cluster.wait_leader()?;
             Ok(cluster)
         })
@@ -114,13 +125,18 @@ impl Ctx {
         task
     }
 
-    /// Runs a function that blocks, on a thread, so that the runtime goes on meanwhile.
+    /// Runs a function that blocks, on a thread, so that the runtime goes on meanwhile. In a
+    /// simulation nothing blocks, and there are no threads: it runs at once.
     pub fn blocking<T: Send + 'static>(
         &self,
         function: impl FnOnce() -> T + Send + 'static,
     ) -> Task<T> {
         let (task, slot) = Task::new();
-        std::thread::spawn(move || slot.fill(function()));
+        if self.etcd.is_model() {
+            slot.fill(function());
+        } else {
+            std::thread::spawn(move || slot.fill(function()));
+        }
         task
     }
 
@@ -151,6 +167,25 @@ impl Ctx {
             }
         };
         self.within(limit, looking).await.ok_or_else(|| format!("waited for {what}").into())
+    }
+
+    /// Waits until a member says of itself what it should, looking again every few milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ctx::until`].
+    pub async fn until_member(
+        &self,
+        member: &Arc<Member>,
+        what: &str,
+        limit: Duration,
+        holds: impl Fn(&Status) -> bool,
+    ) -> CaseResult {
+        self.until(what, limit, || async {
+            let member = Arc::clone(member);
+            self.blocking(move || member.status()).await.is_ok_and(|status| holds(&status))
+        })
+        .await
     }
 
     /// Lets time pass, where time is what the case is about.

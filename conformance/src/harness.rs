@@ -1,16 +1,13 @@
 //! Runs the suite on one runtime, against every etcd there is.
 
-use crate::{Case, CaseFuture, CaseResult, Ctx, cases, results};
+use crate::{Case, CaseFuture, CaseResult, Ctx, cases, results, simulated};
 use etcd3_client::Runtime;
-use etcd3_lab::etcd::{self, Binary};
+use etcd3_lab::etcd::{self, Binary, Version};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// No case may take longer.
-const CASE_LIMIT: Duration = Duration::from_secs(150);
 /// The runtimes among which heavy cases rotate.
 const ROTATION: [&str; 3] = ["tokio", "smol", "async-std"];
 /// Servers and clients of a case use several processes, but hardly the CPU.
@@ -21,32 +18,67 @@ const THREADS: usize = 4;
 pub struct Host {
     /// The name of the runtime, in results.
     pub name: &'static str,
-    /// Makes the runtime of a client; called within `block_on`.
-    pub runtime: fn() -> Arc<dyn Runtime>,
-    /// Runs a case to its end.
-    pub block_on: fn(CaseFuture) -> CaseResult,
+    /// Where cases run.
+    pub place: Place,
+}
+
+/// Where the cases of a suite run.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    /// On this machine, against processes.
+    Machine {
+        /// Makes the runtime of a client; called within `block_on`.
+        runtime: fn() -> Arc<dyn Runtime>,
+        /// Runs a case to its end.
+        block_on: fn(CaseFuture) -> CaseResult,
+    },
+    /// In simulations of their own, against the model.
+    Simulation {
+        /// The seed of each simulation.
+        seed: u64,
+    },
 }
 
 /// Runs the suite, as the `main` of a test binary.
 pub fn main(host: Host) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
-    let fetched = etcd::fetch();
-    for missing in &fetched.missing {
-        eprintln!("{missing}");
-    }
-    if fetched.binaries.is_empty() {
-        eprintln!("there is no etcd to test against");
-        return ExitCode::FAILURE;
-    }
-    let all = std::env::var_os("ETCD3_ALL").is_some();
-    let mut trials = Vec::new();
-    for case in cases::all() {
-        for etcd in versions(case, &fetched.binaries, host.name, all) {
-            trials.push(trial(host, *case, etcd.clone()));
+    let trials = match host.place {
+        Place::Simulation { seed } => simulated::trials(host, seed),
+        Place::Machine { runtime, block_on } => {
+            arguments.test_threads.get_or_insert(THREADS);
+            let fetched = etcd::fetch();
+            for missing in &fetched.missing {
+                eprintln!("{missing}");
+            }
+            if fetched.binaries.is_empty() {
+                eprintln!("there is no etcd to test against");
+                return ExitCode::FAILURE;
+            }
+            machine(host, &fetched.binaries, move |case, etcd| {
+                block_on(Box::pin(async move {
+                    let ctx = Ctx { rt: runtime(), etcd: etcd.into(), runtime: host.name };
+                    ctx.run(case).await
+                }))
+            })
         }
-    }
+    };
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// All cases, against real servers.
+fn machine(
+    host: Host,
+    binaries: &[Binary],
+    run: impl Fn(Case, Binary) -> CaseResult + Copy + Send + 'static,
+) -> Vec<Trial> {
+    let all = std::env::var_os("ETCD3_ALL").is_some();
+    let of_case = |case: &'static Case| {
+        versions(case, binaries, host.name, all).map(move |etcd| {
+            let (version, etcd) = (etcd.version, etcd.clone());
+            trial(host, *case, version, move || caught(|| run(*case, etcd)))
+        })
+    };
+    cases::all().flat_map(of_case).collect()
 }
 
 /// The servers that a case runs against on this runtime.
@@ -76,31 +108,30 @@ fn versions<'a>(
         .map(|(_, etcd)| etcd)
 }
 
-fn trial(host: Host, case: Case, etcd: Binary) -> Trial {
-    let short = case.name.rsplit("cases::").next().unwrap_or(case.name);
-    let name = format!("{short}::etcd_{}", etcd.version);
-    Trial::test(name, move || {
-        let version = etcd.version.to_string();
+/// The name of a case as trials and results have it: its module and function.
+pub(crate) fn short_name(case: &Case) -> &'static str {
+    case.name.rsplit("cases::").next().unwrap_or(case.name)
+}
+
+/// One case against one version, with a line in the results.
+pub(crate) fn trial(
+    host: Host,
+    case: Case,
+    version: Version,
+    run: impl FnOnce() -> CaseResult + Send + 'static,
+) -> Trial {
+    Trial::test(format!("{}::etcd_{version}", short_name(&case)), move || {
         let started = std::time::Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(host, case, etcd)));
-        let passed = matches!(outcome, Ok(Ok(())));
-        results::record(&case, host.name, &version, passed, started.elapsed());
-        match outcome {
-            Ok(result) => result.map_err(|error| Failed::from(error.to_string())),
-            Err(panic) => Err(Failed::from(message(&*panic))),
-        }
+        let result = run();
+        let version = version.to_string();
+        results::record(&case, host.name, &version, result.is_ok(), started.elapsed());
+        result.map_err(|error| Failed::from(error.to_string()))
     })
 }
 
-fn run(host: Host, case: Case, etcd: Binary) -> CaseResult {
-    (host.block_on)(Box::pin(async move {
-        let ctx = Ctx { rt: (host.runtime)(), etcd, runtime: host.name };
-        let body = (case.run)(ctx.clone());
-        match ctx.within(CASE_LIMIT, body).await {
-            Some(result) => result,
-            None => Err(format!("took longer than {CASE_LIMIT:?}").into()),
-        }
-    }))
+/// Runs a case, and makes an error of its panic.
+pub(crate) fn caught(run: impl FnOnce() -> CaseResult) -> CaseResult {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(message(&*panic).into()))
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -13,6 +13,13 @@
 //! ```
 //!
 //! Each case runs against every etcd that [`etcd3_lab::etcd::fetch`] finds, on servers of its own.
+//! The simulator gets the suite by the same macro; there the etcd is a model, and a case that needs
+//! more is left out ([`Case::real`]):
+//!
+//! ```no_run
+//! etcd3_conformance::suite! { name: "sim", seed: 1 }
+//! ```
+//!
 //! The arguments of a test binary work as usual; `cargo xtask coverage` counts the rows.
 #![forbid(unsafe_code)]
 // Cases are tests: they panic where something is not as it should be.
@@ -21,29 +28,44 @@
 mod case;
 pub mod cases;
 mod ctx;
+pub mod differential;
 mod harness;
 pub mod peer;
 pub mod raw;
 mod results;
+mod servers;
+mod simulated;
 mod task;
 
 pub use case::{Case, CaseFuture, CaseResult, Needs};
 pub use ctx::Ctx;
-pub use harness::{Host, main};
+pub use harness::{Host, Place, main};
+pub use servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
 pub use task::Task;
 
 /// Makes the `main` of a test target that runs the suite on one runtime.
 ///
 /// `name` names it in results, `runtime` makes the [`Runtime`](etcd3_client::Runtime) and is called
-/// within `block_on`, which runs one case to its end.
+/// within `block_on`, which runs one case to its end. With a `seed` instead of the two, cases run
+/// in simulations that begin with it, or with what the variable `ETCD3_SEED` says.
 #[macro_export]
 macro_rules! suite {
     (name: $name:literal, runtime: $runtime:expr, block_on: $block_on:expr $(,)?) => {
         fn main() -> std::process::ExitCode {
             $crate::main($crate::Host {
                 name: $name,
-                runtime: || std::sync::Arc::new(($runtime)()),
-                block_on: |case| ($block_on)(case),
+                place: $crate::Place::Machine {
+                    runtime: || std::sync::Arc::new(($runtime)()),
+                    block_on: |case| ($block_on)(case),
+                },
+            })
+        }
+    };
+    (name: $name:literal, seed: $seed:expr $(,)?) => {
+        fn main() -> std::process::ExitCode {
+            $crate::main($crate::Host {
+                name: $name,
+                place: $crate::Place::Simulation { seed: $seed },
             })
         }
     };

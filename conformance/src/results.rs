@@ -1,6 +1,7 @@
 //! A line for each case that ran, for `cargo xtask coverage`.
 
 use crate::Case;
+use crate::harness::short_name;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -15,7 +16,7 @@ pub(crate) fn record(case: &Case, runtime: &str, version: &str, passed: bool, to
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let path = Path::new(&folder).join(format!("{runtime}.tsv"));
     let verdict = if passed { "passed" } else { "failed" };
-    let short = case.name.rsplit("cases::").next().unwrap_or(case.name);
+    let short = short_name(case);
     let line = format!(
         "{short}\t{version}\t{runtime}\t{verdict}\t{:.3}\t{}\t{}\t{}\n",
         took.as_secs_f64(),

@@ -216,8 +216,11 @@ impl Generator {
     }
 
     fn delete(&mut self) -> pb::DeleteRangeRequest {
-        let (key, range_end) =
+        let (mut key, range_end) =
             if self.percent(60) { (self.key(), Bytes::new()) } else { self.span() };
+        if self.slip(15) {
+            key = Bytes::new();
+        }
         pb::DeleteRangeRequest { key, range_end, prev_kv: self.percent(40) }
     }
 

@@ -18,6 +18,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub(crate) u32);
 
+/// A direction of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// What the host sends.
+    Up,
+    /// What the host receives.
+    Down,
+}
+
 /// What a new connection finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Door {
@@ -125,12 +134,22 @@ impl Net {
         }
     }
 
-    /// Cuts the connections there are between a host and an address once this many more bytes
-    /// have come down; returns how many connections that are.
-    pub fn cut_after(&self, from: HostId, to: SocketAddr, bytes: u64, cut: Cut) -> usize {
+    /// Cuts the connections there are between a host and an address once this many more bytes were
+    /// sent in this direction; returns how many connections that are.
+    pub fn cut_after(
+        &self,
+        (from, to): (HostId, SocketAddr),
+        direction: Direction,
+        bytes: u64,
+        cut: Cut,
+    ) -> usize {
         let connections = self.between(from, to);
         for connection in &connections {
-            locked(&connection.down).cut_after = Some((bytes, cut));
+            let pipe = match direction {
+                Direction::Up => &connection.up,
+                Direction::Down => &connection.down,
+            };
+            locked(pipe).cut_after = Some((bytes, cut));
         }
         connections.len()
     }

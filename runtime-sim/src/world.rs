@@ -4,7 +4,7 @@ use crate::executor::{Executor, Stuck};
 use crate::faults::{Fault, Planned};
 use crate::history::Change;
 use crate::model::{Cluster, ClusterConfig, Replica};
-use crate::net::{Door, HostId, Link, Net};
+use crate::net::{Direction, Door, HostId, Link, Net};
 use crate::pipe::{Cut, Travel};
 use crate::runtime::SimRuntime;
 use crate::server::Service;
@@ -441,7 +441,8 @@ impl Etcd {
             }
             Fault::CutAfter { client, member, bytes, cut } if begins => {
                 if let Some(client) = clients.get(client as usize) {
-                    net.cut_after(*client, self.address(member), bytes, Cut::from(cut));
+                    let way = (*client, self.address(member));
+                    net.cut_after(way, Direction::Down, bytes, Cut::from(cut));
                 }
             }
             Fault::MoveLeader if begins => self.move_leader(),

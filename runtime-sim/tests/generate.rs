@@ -49,7 +49,9 @@ fn every_option_is_within_reach() {
 fn counts_add_up() {
     let one = |seed| {
         let mut counts = Counts::default();
-        requests(seed).iter().for_each(|request| counts.add(request, AT));
+        for request in requests(seed) {
+            counts.add(&request, AT);
+        }
         counts.add_error("text");
         counts
     };

@@ -1,11 +1,10 @@
 //! Whatever goes wrong ends in an error of its own kind, with the right outcome, in time.
 
 use crate::peer::{Kind, Peer, Wire};
-use crate::{Case, CaseResult, Ctx, case};
+use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3_client::{
     Client, Code, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase, ServerError, from_key,
 };
-use etcd3_lab::Server;
 use std::error::Error as _;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,18 +13,18 @@ use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
     case!(endpoints_that_cannot_be_read_are_refused_at_once, []).any_version(),
-    case!(a_closed_port_is_a_refused_connection, []).any_version(),
-    case!(a_black_holed_port_times_out, []).any_version(),
-    case!(a_silent_server_times_out, []).any_version(),
-    case!(other_protocols_are_named, []).any_version(),
-    case!(a_tls_server_in_plaintext_is_named, []),
-    case!(garbage_after_the_preface_ends_the_call, []).any_version(),
+    case!(a_closed_port_is_a_refused_connection, []).real("sockets of the machine").any_version(),
+    case!(a_black_holed_port_times_out, []).real("sockets of the machine").any_version(),
+    case!(a_silent_server_times_out, []).real("a scripted server").any_version(),
+    case!(other_protocols_are_named, []).real("a scripted server").any_version(),
+    case!(a_tls_server_in_plaintext_is_named, []).real("TLS"),
+    case!(garbage_after_the_preface_ends_the_call, []).real("a scripted server").any_version(),
     case!(requests_over_the_limit_are_not_sent, []),
     case!(answers_over_the_limit_are_not_taken, []),
-    case!(a_deadline_without_a_connection, []).any_version(),
-    case!(a_deadline_without_a_free_stream, []).any_version(),
-    case!(a_deadline_without_an_answer, []).any_version(),
-    case!(a_deadline_between_retries, []).any_version(),
+    case!(a_deadline_without_a_connection, []).real("sockets of the machine").any_version(),
+    case!(a_deadline_without_a_free_stream, []).real("a scripted server").any_version(),
+    case!(a_deadline_without_an_answer, []).real("a scripted server").any_version(),
+    case!(a_deadline_between_retries, []).real("a scripted server").any_version(),
     case!(no_time_at_all, []),
 ];
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(reads_under_way_end_when_server_and_client_stop, ["KV-129"]),
-    case!(a_defragmentation_and_reads_do_not_harm_each_other, ["KV-130"]),
+    case!(reads_under_way_end_when_server_and_client_stop, ["KV-129"]).real("a bridge"),
+    case!(a_defragmentation_and_reads_do_not_harm_each_other, ["KV-130"]).real("a defragmentation"),
 ];
 
 const SECOND: Duration = Duration::from_secs(1);

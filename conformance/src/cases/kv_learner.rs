@@ -2,12 +2,11 @@
 
 use super::kv_expect::{NOT_FOR_LEARNERS, only};
 use crate::raw::refusal_of_stream;
-use crate::{Case, CaseResult, Ctx, case};
+use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
 use etcd3_client::core::request::Limits;
 use etcd3_client::core::{frame, method};
 use etcd3_client::proto::etcdserverpb as pb;
 use etcd3_client::{Client, Config, Error, Outcome, key};
-use etcd3_lab::Cluster;
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
@@ -15,14 +14,14 @@ pub(super) const CASES: &[Case] = &[
         a_learner_serves_nothing_but_serializable_reads_and_status,
         ["KV-029", "KV-030", "KV-031", "KV-032", "KV-033"]
     )
+    .real("a learner that joins")
     .heavy(),
-    case!(what_a_learner_refuses_is_done_by_a_voter, []).heavy(),
+    case!(what_a_learner_refuses_is_done_by_a_voter, []).real("a learner that joins").heavy(),
 ];
 
 /// Starts three voters and a learner, which is the last member.
 async fn with_learner(ctx: &Ctx) -> Result<(Arc<Cluster>, String), etcd3_lab::Error> {
-    let build =
-        |cluster: etcd3_lab::ClusterBuilder| cluster.flag("--strict-reconfig-check", "false");
+    let build = |cluster: ClusterBuilder| cluster.flag("--strict-reconfig-check", "false");
     let cluster = Arc::new(ctx.cluster_with(build).await?);
     let adding = Arc::clone(&cluster);
     let index = ctx.blocking(move || adding.add_member(true)).await?;

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
     case!(a_put_within_its_timeout_is_fine, ["KV-135"]),
-    case!(the_errors_of_a_put_can_be_told_apart, ["KV-136"]),
+    case!(the_errors_of_a_put_can_be_told_apart, ["KV-136"]).real("a bridge"),
     case!(the_revision_just_read_can_be_compacted_to, ["KV-141"]),
     case!(any_operation_runs_as_a_value, ["KV-142"]),
     case!(a_request_over_the_limit_has_one_kind_however_refused, ["KV-105"]),
     case!(a_small_limit_of_the_server_is_told, ["KV-123"]),
     case!(a_large_limit_of_the_server_is_used_up_to_the_end, ["KV-124", "KV-125", "KV-126"]),
-    case!(a_full_quota_is_told_and_the_outcome_is_unknown, ["KV-106"]).heavy(),
+    case!(a_full_quota_is_told_and_the_outcome_is_unknown, ["KV-106"])
+        .real("a restart with other flags")
+        .heavy(),
 ];
 
 const MIB: usize = 1 << 20;

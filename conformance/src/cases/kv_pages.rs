@@ -7,7 +7,9 @@ use futures_lite::StreamExt;
 pub(super) const CASES: &[Case] = &[
     case!(pages_hold_each_key_once_at_one_revision, ["KV-139"]),
     case!(many_keys_come_in_several_pages, ["KV-115"]),
-    case!(large_values_come_in_several_pages, ["KV-122"]).heavy(),
+    case!(large_values_come_in_several_pages, ["KV-122"])
+        .real("a restart with other flags")
+        .heavy(),
 ];
 
 /// KV-139, K21, K24, I-D2: where there is no RangeStream, a stream of pages does what it does.

@@ -2,15 +2,14 @@
 
 use super::kv_expect::{Refusal, only};
 use super::kv_metrics::sum;
-use crate::{Case, CaseResult, Ctx, case};
+use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
 use etcd3_client::{Code, Config, ErrorKind, Outcome, Phase, ServerError};
-use etcd3_lab::{Cluster, Member};
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(no_leader_is_told_to_who_asked, ["KV-007"]).heavy(),
+    case!(no_leader_is_told_to_who_asked, ["KV-007"]).real("metrics").heavy(),
     case!(a_read_waits_for_its_member, ["KV-017"]).heavy(),
     case!(a_put_that_timed_out_does_not_happen_later, ["KV-018"]).heavy(),
     case!(without_a_quorum_only_serializable_reads_work, ["KV-074", "KV-075"]).heavy(),
@@ -41,13 +40,7 @@ async fn leave_alone(ctx: &Ctx, cluster: &Cluster, index: usize) -> CaseResult {
         order(ctx, &cluster.member(other), Member::kill).await?;
     }
     let member = cluster.member(index);
-    let lonely = ctx.blocking(move || {
-        etcd3_lab::until(LIMIT, "the leader to be gone", || {
-            Ok((member.status()?.leader == 0).then_some(()))
-        })
-    });
-    lonely.await?;
-    Ok(())
+    ctx.until_member(&member, "the leader to be gone", LIMIT, |status| status.leader == 0).await
 }
 
 /// KV-007, W18, R41, C30

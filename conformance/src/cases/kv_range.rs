@@ -4,7 +4,6 @@ use super::kv_data::{Data, LATEST, Read};
 use super::kv_expect::only;
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3_client::{KeyValue, SortOrder, SortTarget, all, from_key, get, prefix};
-use etcd3_lab::until;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -75,12 +74,8 @@ async fn every_member_answers_alike(ctx: Ctx) -> CaseResult {
         let one = ctx.connect([member.client_url()]).await?;
         // Serializable reads answer from what has reached the member.
         let end = data.end();
-        ctx.blocking(move || {
-            until(Duration::from_secs(10), "the last put to arrive", || {
-                Ok((member.status()?.revision == end).then_some(()))
-            })
-        })
-        .await?;
+        let limit = Duration::from_secs(10);
+        ctx.until_member(&member, "the last put to arrive", limit, |it| it.revision == end).await?;
         data.check(&one, with_values(data.start)).await?;
         data.check(&one, parts(data.start)).await?;
         data.check(&one, without_values(data.start)).await?;

@@ -1,9 +1,9 @@
 //! Linearizable reads never go back in time, whatever happens to members and their network.
 
 use crate::task::Task;
-use crate::{Case, CaseResult, Ctx, case};
+use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
 use etcd3_client::{Client, Code, Error, ErrorKind, Outcome, ServerError};
-use etcd3_lab::{Cluster, Result as LabResult};
+use etcd3_lab::Result as LabResult;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -98,7 +98,7 @@ struct Puts {
 }
 
 async fn revisions_grow(ctx: Ctx, fault: Fault) -> CaseResult {
-    let cluster = Arc::new(ctx.cluster_with(etcd3_lab::ClusterBuilder::behind_peer_proxy).await?);
+    let cluster = Arc::new(ctx.cluster_with(ClusterBuilder::behind_peer_proxy).await?);
     let mut clients = Vec::new();
     for url in cluster.client_urls() {
         clients.push(ctx.connect([url]).await?);

@@ -2,23 +2,25 @@
 //! a write; what may have been is not.
 
 use crate::peer::{Kind, Peer, Wire};
-use crate::{Case, CaseResult, Ctx, case};
+use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3_client::{ErrorKind, Outcome, Status};
 use std::io;
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_refused_stream_is_repeated, []).any_version(),
-    case!(a_goaway_below_the_stream_is_repeated, []).any_version(),
-    case!(a_goaway_of_our_own_is_unknown, []).any_version(),
-    case!(other_resets_are_unknown, []).any_version(),
-    case!(a_lost_connection_is_unknown_for_a_write, []).any_version(),
-    case!(calls_over_the_limit_of_streams_wait_their_turn, []).any_version(),
+    case!(a_refused_stream_is_repeated, []).real("a scripted server").any_version(),
+    case!(a_goaway_below_the_stream_is_repeated, []).real("a scripted server").any_version(),
+    case!(a_goaway_of_our_own_is_unknown, []).real("a scripted server").any_version(),
+    case!(other_resets_are_unknown, []).real("a scripted server").any_version(),
+    case!(a_lost_connection_is_unknown_for_a_write, []).real("a scripted server").any_version(),
+    case!(calls_over_the_limit_of_streams_wait_their_turn, [])
+        .real("a scripted server")
+        .any_version(),
 ];
 
 /// A server whose first connection takes one request and then does this; all others lead to the
 /// real one.
 fn flaky(
-    server: &etcd3_lab::Server,
+    server: &Server,
     then: impl Fn(&mut Wire, u32) -> io::Result<()> + Send + Sync + 'static,
 ) -> io::Result<Peer> {
     let real = server.addr();

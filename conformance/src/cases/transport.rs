@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(names_are_resolved_and_every_address_is_tried, []).any_version(),
-    case!(a_unix_socket_will_do, []).any_version(),
-    case!(any_usable_endpoint_is_enough, []).any_version(),
-    case!(a_lost_connection_is_made_again, []).any_version(),
-    case!(close_ends_calls_and_connections, []).any_version(),
-    case!(the_last_clone_ends_the_connections, []).any_version(),
+    case!(names_are_resolved_and_every_address_is_tried, [])
+        .real("the resolver of the machine")
+        .any_version(),
+    case!(a_unix_socket_will_do, []).real("sockets of the machine").any_version(),
+    case!(any_usable_endpoint_is_enough, []).real("a bridge").any_version(),
+    case!(a_lost_connection_is_made_again, []).real("a bridge").any_version(),
+    case!(close_ends_calls_and_connections, []).real("a scripted server").any_version(),
+    case!(the_last_clone_ends_the_connections, []).real("a bridge").any_version(),
 ];
 
 const SOON: Duration = Duration::from_secs(20);

@@ -1,9 +1,8 @@
 //! Transactions that read revisions which are not there: nothing of them is executed.
 
 use super::kv_expect::{COMPACTED, FUTURE_REV, Refusal, only, pairs};
-use crate::{Case, CaseResult, Ctx, case};
+use crate::{Case, CaseResult, Cluster, Ctx, case};
 use etcd3_client::{Client, Get, Op, Outcome, all, get, key, put};
-use etcd3_lab::Cluster;
 use etcd3_lab::etcd::Version;
 use std::error::Error;
 

@@ -335,7 +335,7 @@ fn span(key: &[u8], end: &[u8]) -> &'static str {
         ([], _) => empty,
         (_, []) => one,
         (b"\0", b"\0") => all,
-        (b"a/", _) | (b"b/", _) => prefix,
+        (b"a/" | b"b/", _) => prefix,
         (_, b"\0") => from,
         _ if end <= key => none,
         _ => between,

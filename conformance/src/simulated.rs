@@ -1,0 +1,72 @@
+//! The suite in virtual time, on the simulated network, against the model.
+
+use crate::harness::{self, Host};
+use crate::{Case, CaseResult, Ctx, Etcd, cases};
+use etcd3_lab::etcd::Version;
+use libtest_mimic::{Failed, Trial};
+use std::sync::Arc;
+
+/// The versions whose behaviour the model knows well.
+const VERSIONS: [Version; 3] = [
+    Version { major: 3, minor: 4, patch: 23 },
+    Version { major: 3, minor: 5, patch: 16 },
+    Version { major: 3, minor: 5, patch: 30 },
+];
+/// Names the environment variable that gives another seed.
+const SEED: &str = "ETCD3_SEED";
+
+/// All cases that the model is enough for, against each version; and the others, as ignored, each
+/// with what it needs.
+pub(crate) fn trials(host: Host, seed: u64) -> Vec<Trial> {
+    let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or(seed);
+    let mut trials = Vec::new();
+    for case in cases::all() {
+        if let Some(what_for) = case.needs.real {
+            trials.push(left_out(case, what_for));
+            continue;
+        }
+        let versions = VERSIONS.into_iter().filter(|version| is_for(case, *version));
+        trials.extend(versions.map(|version| {
+            harness::trial(host, *case, version, move || run(host, *case, version, seed))
+        }));
+    }
+    trials
+}
+
+fn is_for(case: &Case, version: Version) -> bool {
+    let newest = VERSIONS[VERSIONS.len() - 1];
+    case.needs.since.is_none_or(|since| version >= since)
+        && (!case.needs.is_versionless || version == newest)
+}
+
+fn left_out(case: &Case, what_for: &'static str) -> Trial {
+    let why = Failed::from(format!("the model is not enough for this case: {what_for}"));
+    Trial::test(harness::short_name(case), move || Err(why))
+        .with_kind(format!("left out: {what_for}"))
+        .with_ignored_flag(true)
+}
+
+fn run(host: Host, case: Case, version: Version, seed: u64) -> CaseResult {
+    let outcome = harness::caught(|| {
+        let ended = etcd3_sim::run(seed, |world| async move {
+            let rt = Arc::new(world.host().runtime());
+            let etcd = Etcd::model(world, version);
+            Ctx { rt, etcd, runtime: host.name }.run(case).await
+        });
+        ended.map_or_else(|failure| Err(failure.into()), |(result, _)| result)
+    });
+    outcome.map_err(|error| format!("{error} (again with {SEED}={seed})").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_is_enough_for_most_cases() {
+        let all = cases::all().count();
+        let left_out = cases::all().filter(|case| case.needs.real.is_some()).count();
+        assert!(left_out * 10 <= all * 4, "{left_out} of {all} cases are left out");
+    }
+}

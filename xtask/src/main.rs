@@ -36,6 +36,7 @@ cargo xtask <command>
             --seeds N    how many worlds, 1000 by default
             --from SEED  the first of them, 0 by default
             --seed SEED  one world again; a failing one is shrunk
+            --mutants    plant bugs that a thousand worlds have to find
   fuzz      look for crashes with random input, needs a nightly toolchain
             [target]     one target; all of them by default
             --seconds N  time for each target, 20 by default
@@ -82,7 +83,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "sim",
         valued: &["--seeds", "--from", "--seed"],
-        plain: &[],
+        plain: &["--mutants"],
         word: false,
         run: sim::run,
     },

@@ -33,11 +33,14 @@ enum Fate {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
+    let only = options.value("--only");
+    try_all(|name| only.is_none_or(|only| name == only))
+}
+
+/// Tries the mutants with these names.
+pub(crate) fn try_all(is_chosen: impl Fn(&str) -> bool) -> Outcome {
     let all = list::parse(&workspace::read(LIST)?)?;
-    let chosen: Vec<&Mutant> = match options.value("--only") {
-        None => all.iter().collect(),
-        Some(name) => all.iter().filter(|mutant| mutant.name == name).collect(),
-    };
+    let chosen: Vec<&Mutant> = all.iter().filter(|mutant| is_chosen(&mutant.name)).collect();
     if chosen.is_empty() {
         return Err(Error::new(format!("There is no such mutant, of {} in {LIST}.", all.len())));
     }

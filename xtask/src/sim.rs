@@ -1,14 +1,20 @@
 //! `cargo xtask sim`: many simulated worlds, or one of them again.
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{Outcome, mutants, shell, workspace};
 use etcd3_lab::Error;
 use std::process::Command;
 
 /// Is the number of worlds without `--seeds`.
 pub(crate) const SEEDS: &str = "1000";
 
+/// Begins the names of the mutants that worlds have to find.
+const MUTANTS: &str = "sim-";
+
 pub(crate) fn run(options: &Options) -> Outcome {
+    if options.has("--mutants") {
+        return mutants::try_all(|name| name.starts_with(MUTANTS));
+    }
     let mut words = Vec::new();
     for name in ["--seeds", "--from", "--seed"] {
         let Some(value) = options.value(name) else { continue };

@@ -28,6 +28,8 @@ struct State {
     timers: BTreeMap<(Instant, u64), Waker>,
     timers_set: u64,
     steps: u64,
+    /// How often the running step asked for the time.
+    asked: u64,
     digest: u64,
     /// Hosts whose tasks are not polled.
     paused: BTreeSet<u32>,
@@ -70,6 +72,8 @@ pub(crate) enum Stuck {
 
 /// More steps than this without the clock moving count as a busy loop.
 const STEPS_AT_ONE_MOMENT: u64 = 1_000_000;
+/// So does a step that asks for the time more often than this.
+const ASKED_IN_ONE_STEP: u64 = 1_000_000;
 
 impl Executor {
     pub(crate) fn new(seed: u64) -> Self {
@@ -81,14 +85,26 @@ impl Executor {
             timers: BTreeMap::new(),
             timers_set: 0,
             steps: 0,
+            asked: 0,
             digest: 0xcbf2_9ce4_8422_2325,
             paused: BTreeSet::new(),
         };
         Self(Arc::new(Shared { state: Mutex::new(state), ready: Arc::default() }))
     }
 
+    /// The virtual time.
+    ///
+    /// # Panics
+    ///
+    /// When one step asks for it without end: a loop that never yields, which only this can end.
     pub(crate) fn now(&self) -> Instant {
-        self.lock().now
+        let (now, asked) = {
+            let mut state = self.lock();
+            state.asked += 1;
+            (state.now, state.asked)
+        };
+        assert!(asked < ASKED_IN_ONE_STEP, "busy loop: one step asks for the time without end");
+        now
     }
 
     /// A number drawn from the seed of the run.
@@ -204,6 +220,7 @@ impl Executor {
         state.rng.next_u64();
         let task = ready.remove(index);
         state.steps += 1;
+        state.asked = 0;
         let now = state.now.as_nanos();
         state.mix(task);
         state.mix(now);
@@ -347,6 +364,15 @@ mod tests {
         });
         assert_eq!(executor.run(spin, secs(1)), Err(Stuck::BusyLoop));
         assert!(spins.load(Ordering::Relaxed) > 1000);
+    }
+
+    #[test]
+    #[should_panic(expected = "one step asks for the time without end")]
+    fn a_loop_within_a_step_is_ended() {
+        let executor = Executor::new(1);
+        let clock = executor.clone();
+        let spin = async move { while clock.now() == Instant::ORIGIN {} };
+        let _ = executor.run(spin, secs(1));
     }
 
     #[test]

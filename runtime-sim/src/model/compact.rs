@@ -1,6 +1,6 @@
 //! Compaction: what is forgotten, and what stays readable (K16, K28).
 
-use super::refusal::refuse;
+use super::refusal::{crash, refuse};
 use super::store::Store;
 use etcd3_client::proto::mvccpb::Event;
 use etcd3_client::{ServerError, Status};
@@ -11,13 +11,16 @@ impl Store {
     /// # Errors
     ///
     /// `OutOfRange`: "compacted" when the revision is compacted already, "future" when it is yet to
-    /// come.
+    /// come; `Internal` when servers of the version would lose a key by it.
     pub fn compact(&mut self, revision: i64) -> Result<(), Status> {
         if revision <= self.compacted {
             return Err(refuse(ServerError::Compacted));
         }
         if revision > self.revision() {
             return Err(refuse(ServerError::FutureRev));
+        }
+        if !self.drops_tombstone && self.brings_back_at(revision) {
+            return Err(crash("the compaction loses a key, and the next read of it is fatal"));
         }
         self.compacted = revision;
         for versions in self.keys.values_mut() {
@@ -32,6 +35,18 @@ impl Store {
         self.keys.retain(|_, versions| !versions.is_empty());
         self.compact_log(revision);
         Ok(())
+    }
+
+    /// Whether a key is deleted and then put within this revision, as a deletion with an open end
+    /// in a transaction allows. Servers that keep the deletion drop the put instead, and stop with
+    /// "range failed to find revision pair" at the next read of the key at that version.
+    fn brings_back_at(&self, revision: i64) -> bool {
+        let events = self.log.get(&revision).map_or(&[][..], Vec::as_slice);
+        let mut pairs = events.iter().filter_map(|event| event.kv.as_ref()).enumerate();
+        pairs.any(|(at, kv)| {
+            let mut earlier = events[..at].iter().filter_map(|event| event.kv.as_ref());
+            kv.version != 0 && earlier.any(|gone| gone.version == 0 && gone.key == kv.key)
+        })
     }
 
     /// Forgets events below the revision, and at the revision those of versions that are gone.

@@ -8,6 +8,7 @@
 use etcd3_client::core::UnaryRequest;
 use etcd3_client::{Client, Code, Config, Instant, ResponseHeader, Status};
 use etcd3_lab::Server;
+use etcd3_lab::command::tail;
 use etcd3_lab::etcd::{Binary, Version};
 use etcd3_sim::Personality;
 use etcd3_sim::generate::{Counts, Generator, Position};
@@ -23,6 +24,10 @@ pub const LIST_LEN: usize = 200;
 const WORKERS: usize = 3;
 /// The election timeout of the server and of the model; the shortest lease follows from it.
 const ELECTION_MS: u32 = 100;
+/// Bounds an operation: servers answer in milliseconds, or not at all.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// What is told of the log of a server that ended, in lines.
+const LOG_LINES: usize = 30;
 /// How often a list that differed runs again to see whether it always does.
 const CONFIRMATIONS: u32 = 3;
 /// Bounds the runs for making a list shorter.
@@ -57,6 +62,8 @@ pub struct Difference {
     pub model: Answer,
     /// The server's answer.
     pub server: Answer,
+    /// The end of the server's log, if its process ended.
+    pub log: Option<String>,
 }
 
 /// How a comparison ended.
@@ -190,7 +197,8 @@ async fn first_difference(
 ) -> Result<Option<Difference>, Error> {
     let server = Server::builder().version(etcd).election(ELECTION_MS).start()?;
     let started = std::time::Instant::now();
-    let client = etcd3_tokio::connect(Config::new([server.client_url()])).await?;
+    let config = Config::new([server.client_url()]).max_attempts(1).request_timeout(REQUEST_LIMIT);
+    let client = etcd3_tokio::connect(config).await?;
     for (index, step) in steps.iter().enumerate() {
         let mut answer = ask(&client, step.request.clone()).await;
         let mut expected = step.answer.clone();
@@ -198,8 +206,16 @@ async fn first_difference(
         normalise(&mut expected);
         allow_for_time(&expected, &mut answer, started.elapsed());
         if answer != expected {
+            let log = (!server.is_running()).then(|| tail(&server.log(), LOG_LINES));
             let list = steps[..=index].iter().map(|step| step.request.clone()).collect();
-            return Ok(Some(Difference { seed, index, list, model: expected, server: answer }));
+            return Ok(Some(Difference {
+                seed,
+                index,
+                list,
+                model: expected,
+                server: answer,
+                log,
+            }));
         }
     }
     Ok(None)
@@ -327,7 +343,14 @@ mod tests {
 
     fn difference(list: Vec<Request>) -> Difference {
         let answer = || Err(Status::new(Code::Unknown, ""));
-        Difference { seed: 0, index: list.len() - 1, list, model: answer(), server: answer() }
+        Difference {
+            seed: 0,
+            index: list.len() - 1,
+            list,
+            model: answer(),
+            server: answer(),
+            log: None,
+        }
     }
 
     #[test]

@@ -133,6 +133,9 @@ fn tell_difference(etcd: &Binary, found: Difference) -> Result<(), Error> {
     let answers = |found: &Difference| {
         println!("  the model: {:?}", found.model);
         println!("  the server: {:?}", found.server);
+        if let Some(log) = &found.log {
+            println!("  its process ended:\n{log}");
+        }
     };
     let seed = found.seed;
     println!("etcd {} and the model differ: seed {seed}, operation {}", etcd.version, found.index);

@@ -42,10 +42,10 @@ impl Store {
     /// "range failed to find revision pair" at the next read of the key at that version.
     fn brings_back_at(&self, revision: i64) -> bool {
         let events = self.log.get(&revision).map_or(&[][..], Vec::as_slice);
-        let mut pairs = events.iter().filter_map(|event| event.kv.as_ref()).enumerate();
-        pairs.any(|(at, kv)| {
-            let mut earlier = events[..at].iter().filter_map(|event| event.kv.as_ref());
-            kv.version != 0 && earlier.any(|gone| gone.version == 0 && gone.key == kv.key)
+        let kvs: Vec<_> = events.iter().filter_map(|event| event.kv.as_ref()).collect();
+        kvs.iter().enumerate().any(|(at, kv)| {
+            let is_gone = || kvs[..at].iter().any(|gone| gone.version == 0 && gone.key == kv.key);
+            kv.version != 0 && is_gone()
         })
     }
 

@@ -7,7 +7,7 @@
 //!    at most once; one that was not sent or was rejected, never. Every change has one owner.
 //! 2. What was acknowledged before an operation began lies before it, and a linearizable read
 //!    shows it.
-//! 3. A read shows the state at its revision, and a comparison was decided by the state just before.
+//! 3. A read shows the state at its revision; a comparison was decided by the state before it.
 
 use etcd3_client::{Instant, Outcome};
 use std::collections::BTreeMap;

@@ -2,6 +2,8 @@
 //!
 //! `worlds --seeds N [--from SEED]` runs N worlds; `worlds --seed SEED` runs one again.
 
+#![forbid(unsafe_code)]
+
 mod batch;
 mod tally;
 mod world;

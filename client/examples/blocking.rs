@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use etcd3_client::core::call::{Call, Input, Options, Output};
-use etcd3_client::core::channel::EndpointId;
+use etcd3_client::core::channel::{Checked, EndpointId};
 use etcd3_client::core::metadata::{Metadata, request_head};
 use etcd3_client::core::request::{Limits, Operation, put};
 use etcd3_client::core::{Bytes, Instant, Machine, Next};
@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 answer = Some(response);
                 call.handle(now(), Input::Sent(EndpointId(0)));
             }
+            Next::Do(Output::Check(_)) => call.handle(now(), Input::Checked(Checked::Fresh)),
             Next::Wait(_) => {
                 let input = match (answer.take(), &mut body_of_answer) {
                     (Some(response), _) => {

@@ -1,22 +1,20 @@
 //! The client, and how it makes a call.
 
-use crate::driver::Driver;
+use crate::call::{self, CallOptions};
+use crate::health::{Health, HealthChanges};
 use crate::pages::Pages;
 use crate::request::Request;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
-use crate::{Config, control};
-use etcd3_core::call::{Call, Options};
-use etcd3_core::channel;
+use crate::{Config, control, sync};
+use etcd3_core::channel::{self, EndpointId, Listed};
 use etcd3_core::endpoint::Endpoint;
-use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
+use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::request::{
     Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
 };
 use etcd3_core::{IntoBytes, KeyRange, UnaryRequest};
-use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A client of one etcd cluster.
 ///
@@ -28,6 +26,8 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
+    /// The only endpoint that its calls go to.
+    pin: Option<Arc<Pin>>,
 }
 
 /// Closes the client when the last clone goes.
@@ -39,19 +39,22 @@ impl Drop for Handle {
     }
 }
 
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("endpoints", &self.shared().endpoints)
-            .finish_non_exhaustive()
+/// Keeps an endpoint connected that calls name.
+struct Pin {
+    shared: Arc<Shared>,
+    endpoint: EndpointId,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.shared.tell(channel::Input::Unpinned(self.endpoint));
     }
 }
 
-/// How one call is made, where it differs from the configuration.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct CallOptions {
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) require_leader: bool,
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("endpoints", &self.endpoints()).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -62,10 +65,13 @@ impl Client {
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is no endpoint, or one that
     /// cannot be read.
     pub fn lazy(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
-        let endpoints = config.parse_endpoints()?;
+        let endpoints = Config::parse_endpoints(&config.endpoints)?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
         shared.spawn(control::run(Arc::clone(&shared)));
-        Ok(Self { handle: Arc::new(Handle(shared)) })
+        if let Some(interval) = shared.config.auto_sync {
+            shared.spawn(sync::repeat(Arc::clone(&shared), interval));
+        }
+        Ok(Self { handle: Arc::new(Handle(shared)), pin: None })
     }
 
     /// Makes a client and waits until one endpoint can be used.
@@ -91,7 +97,7 @@ impl Client {
                 return Ok(client);
             }
             if let Some(broken) = shared.channel(|channel| channel.broken().cloned()) {
-                let endpoint = shared.endpoints.last().map(Endpoint::text);
+                let endpoint = shared.seeds().last().map(Endpoint::text);
                 return Err(Error::new(ErrorKind::Connect(broken.failure))
                     .with_cause(broken.cause)
                     .with_endpoint(endpoint));
@@ -116,6 +122,80 @@ impl Client {
     /// Whether [`close`](Self::close) was called on this client or one of its clones.
     pub fn is_closed(&self) -> bool {
         self.shared().is_closed()
+    }
+
+    /// The endpoints that calls go to: those that were given, or that the cluster named since.
+    pub fn endpoints(&self) -> Vec<String> {
+        let health = self.shared().channel(|channel| channel.health());
+        let listed = health.iter().filter(|it| it.listed == Listed::Primary);
+        listed.map(|it| it.endpoint.to_string()).collect()
+    }
+
+    /// Replaces the endpoints. Calls under way on others end there, new ones go to these.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is none, or one that cannot be
+    /// read; the endpoints stay as they were then.
+    pub fn set_endpoints<E: Into<String>>(
+        &self,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<(), Error> {
+        let texts: Vec<String> = endpoints.into_iter().map(Into::into).collect();
+        self.shared().set_seeds(Config::parse_endpoints(&texts)?);
+        Ok(())
+    }
+
+    /// Asks the cluster for its members, and takes over the endpoints of those that are started and
+    /// no learners. The endpoints that were given by hand are kept for when none of the members can
+    /// be reached (I-C7).
+    ///
+    /// # Errors
+    ///
+    /// Those of any read, and kind [`Protocol`](ErrorKind::Protocol) when no member has an endpoint
+    /// that can be used. The endpoints stay as they were then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the endpoints as they were.
+    pub async fn sync(&self) -> Result<(), Error> {
+        sync::once(self.shared()).await
+    }
+
+    /// A client for calls to one member: all that it does goes to this endpoint, which need not be
+    /// one of the others, over the same pool of connections.
+    ///
+    /// The endpoint stays connected as long as this client, one of its clones or a request lives.
+    /// Its answers are not checked for the cluster that they come from. Closing one closes all.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when the endpoint cannot be read.
+    pub fn endpoint(&self, endpoint: impl Into<String>) -> Result<Self, Error> {
+        let shared = self.shared();
+        let parsed = Config::parse_endpoints(&[endpoint.into()])?;
+        let pins = parsed.into_iter().map(|endpoint| shared.pin(&endpoint));
+        let pin = pins.map(|id| Arc::new(Pin { shared: Arc::clone(shared), endpoint: id })).next();
+        Ok(Self { handle: Arc::clone(&self.handle), pin })
+    }
+
+    /// How the endpoints do: which are connected, since when, and what went wrong.
+    pub fn health(&self) -> Health {
+        Health::of(self.shared())
+    }
+
+    /// The same as a stream: how the endpoints do now, and again after each change.
+    ///
+    /// Changes that come faster than they are read are seen as one. The stream ends when the client
+    /// is closed, and does not keep it open.
+    pub fn health_changes(&self) -> HealthChanges {
+        HealthChanges::new(Arc::clone(self.shared()))
+    }
+
+    /// Accepts answers that are older than what was seen before, as after the cluster was restored
+    /// from a snapshot: see [`ErrorKind::StaleRead`].
+    pub fn forget_revision(&self) {
+        self.shared().tell(channel::Input::ForgetFloor);
     }
 
     /// Reads one key, or all keys of a range.
@@ -177,47 +257,13 @@ impl Client {
         &self.handle.0
     }
 
-    /// Gives the cause of a wait for a connection that was in vain: why there was none.
-    fn explain(&self, error: Error) -> Error {
-        if error.kind() != ErrorKind::Timeout(Phase::Connection) || error.source().is_some() {
-            return error;
-        }
-        let broken = self.shared().channel(|channel| channel.last_failure().cloned());
-        error.with_cause(broken.map(|broken| {
-            Cause::new(Error::new(ErrorKind::Connect(broken.failure)).with_cause(broken.cause))
-        }))
-    }
-
     /// Runs one operation from its encoding to its typed answer.
     pub(crate) async fn run<T: Operation>(
         &self,
-        mut operation: T,
+        operation: T,
         options: CallOptions,
     ) -> Result<T::Response, Error> {
-        let shared = self.shared();
-        let method = operation.method();
-        let body =
-            operation.encode(&shared.config.limits).map_err(|e| e.with_method(method.path))?;
-        let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
-        let options = Options {
-            deadline: Some(shared.rt.now() + timeout),
-            max_attempts: shared.config.max_attempts,
-            backoff: shared.config.retry_backoff,
-            max_response_bytes: shared.config.max_response_bytes,
-            require_leader: options.require_leader || shared.config.require_leader,
-            effect: operation.effect(),
-            seed: shared.next_seed(),
-        };
-        let mut call = Call::new(method, options);
-        let at = |endpoint| shared.endpoint(endpoint).map(Endpoint::text);
-        let reply = Driver { shared, call: &mut call, body, options }.run().await;
-        let reply =
-            reply.map_err(|e| self.explain(e).with_endpoint(call.last_endpoint().and_then(at)))?;
-        operation.decode(reply.message).map_err(|error| {
-            error
-                .with_method(method.path)
-                .with_attempts(reply.attempts)
-                .with_endpoint(at(reply.endpoint))
-        })
+        let options = CallOptions { only: self.pin.as_ref().map(|pin| pin.endpoint), ..options };
+        call::run(self.shared(), operation, options).await.0
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{Error, ErrorKind};
 use etcd3_core::backoff::Backoff;
+use etcd3_core::channel::{Keepalive, Settings};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::Cause;
 use etcd3_core::request::Limits;
@@ -14,7 +15,10 @@ use std::time::Duration;
 /// | setting | default |
 /// |---|---|
 /// | [`request_timeout`](Self::request_timeout) | 15 s |
+/// | [`attempt_timeout`](Self::attempt_timeout) | 3 s |
 /// | [`connect_timeout`](Self::connect_timeout) | 5 s |
+/// | [`keepalive`](Self::keepalive) | after 10 s, 5 s for the answer |
+/// | [`auto_sync`](Self::auto_sync) | off |
 /// | [`max_attempts`](Self::max_attempts) | 100, within the timeout |
 /// | [`retry_backoff`](Self::retry_backoff) | 25 ms to 2 s |
 /// | [`reconnect_backoff`](Self::reconnect_backoff) | 100 ms to 5 s |
@@ -27,10 +31,13 @@ use std::time::Duration;
 pub struct Config {
     pub(crate) endpoints: Vec<String>,
     pub(crate) request_timeout: Duration,
+    pub(crate) attempt_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) max_attempts: u32,
     pub(crate) retry_backoff: Backoff,
     pub(crate) reconnect_backoff: Backoff,
+    pub(crate) keepalive: Keepalive,
+    pub(crate) auto_sync: Option<Duration>,
     pub(crate) limits: Limits,
     pub(crate) max_response_bytes: usize,
     pub(crate) stream_window: u32,
@@ -50,6 +57,7 @@ impl Config {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             request_timeout: Duration::from_secs(15),
+            attempt_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(5),
             max_attempts: 100,
             retry_backoff: Backoff {
@@ -60,6 +68,8 @@ impl Config {
                 first: Duration::from_millis(100),
                 cap: Duration::from_secs(5),
             },
+            keepalive: Keepalive::default(),
+            auto_sync: None,
             limits: Limits::default(),
             max_response_bytes: 64 << 20,
             stream_window: 1 << 20,
@@ -73,6 +83,35 @@ impl Config {
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
+        self
+    }
+
+    /// How long a read waits for one member to say something before it asks another one; twice as
+    /// long after each such attempt. The member counts as suspect then, and calls go elsewhere until
+    /// it answers a read that is made to see whether it does. Neither writes nor clients of a single
+    /// endpoint are affected.
+    #[must_use]
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = timeout;
+        self
+    }
+
+    /// When a connection is probed by an HTTP/2 PING: after `interval` without a byte from the server
+    /// while a call is open, or with the first call after that; and how long the answer may take
+    /// before the connection counts as dead. PINGs are never closer than six seconds, since servers
+    /// end connections that are pinged more often than every five, and a connection without calls is
+    /// never pinged (I-C2).
+    #[must_use]
+    pub fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.keepalive = Keepalive { interval, timeout };
+        self
+    }
+
+    /// How often the client asks the cluster for its members and takes over their endpoints, as
+    /// [`Client::sync`](crate::Client::sync) does; zero, the default, means never.
+    #[must_use]
+    pub fn auto_sync(mut self, interval: Duration) -> Self {
+        self.auto_sync = (!interval.is_zero()).then_some(interval);
         self
     }
 
@@ -155,11 +194,24 @@ impl Config {
         self
     }
 
+    pub(crate) fn channel_settings(&self) -> Settings {
+        Settings {
+            backoff: self.reconnect_backoff,
+            keepalive: self.keepalive,
+            ..Settings::default()
+        }
+    }
+
+    /// How long a suspect has to answer the read that probes it.
+    pub(crate) fn probe_timeout(&self) -> Duration {
+        self.attempt_timeout.min(self.request_timeout)
+    }
+
     /// Reads the endpoints; the same one given twice counts once (B5).
-    pub(crate) fn parse_endpoints(&self) -> Result<Vec<Endpoint>, Error> {
+    pub(crate) fn parse_endpoints(texts: &[String]) -> Result<Vec<Endpoint>, Error> {
         let invalid = |cause| Error::new(ErrorKind::InvalidConfig).with_cause(cause);
         let mut parsed: Vec<Endpoint> = Vec::new();
-        for text in &self.endpoints {
+        for text in texts {
             let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
             if !parsed.iter().any(|other| other.place() == endpoint.place()) {
                 parsed.push(endpoint);
@@ -180,10 +232,13 @@ mod tests {
     #[test]
     fn endpoints_are_read_once_each_and_there_must_be_one() {
         let config = Config::new(["http://a:2379", "a", "b:1"]);
-        let texts: Vec<_> =
-            config.parse_endpoints().unwrap().iter().map(ToString::to_string).collect();
+        let texts: Vec<_> = Config::parse_endpoints(&config.endpoints)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(texts, ["http://a:2379", "b:1"]);
-        let none = Config::new(Vec::<String>::new()).parse_endpoints().unwrap_err();
+        let none = Config::parse_endpoints(&[]).unwrap_err();
         assert_eq!(none.kind(), ErrorKind::InvalidConfig);
         assert!(none.to_string().contains("no endpoints"));
     }

@@ -1,15 +1,19 @@
 //! The control task: carries out what the channel asks, and wakes calls at their deadlines.
 
 use crate::dial::{self, Dialled};
+use crate::link::Link;
+use crate::probe;
 use crate::shared::Shared;
+use etcd3_core::Next;
 use etcd3_core::channel::{Broken, ConnectionId, EndpointId, Input, Output};
 use etcd3_core::error::{Cause, ConnectFailure};
-use etcd3_core::{Machine, Next};
 use futures_lite::FutureExt;
+use h2::{Ping, Reason};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// Runs until the client closes.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -18,12 +22,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         if shared.is_closed() {
             return;
         }
+        shared.timers.disarm();
         let now = shared.rt.now();
-        match shared.channel(|channel| channel.poll(now)) {
-            Next::Do(Output::Dial(endpoint, connection)) => {
-                shared.spawn(connect(Arc::clone(&shared), endpoint, connection));
-            }
-            Next::Do(Output::Changed) => shared.notify_changed(),
+        match shared.poll_channel(now) {
+            Next::Do(output) => carry_out(&shared, output),
             Next::Wait(until) => match shared.timers.fire(now, until) {
                 None => kicked.await,
                 Some(until) => kicked.or(shared.rt.sleep_until(until)).await,
@@ -32,14 +34,49 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
+fn carry_out(shared: &Arc<Shared>, output: Output) {
+    match output {
+        Output::Changed => shared.notify_changed(),
+        Output::Dial(endpoint, connection) => {
+            let link = shared.add_connection(connection);
+            shared.spawn(connect(Arc::clone(shared), endpoint, connection, link));
+        }
+        Output::Probe(endpoint, connection) => {
+            shared.spawn(probe::run(Arc::clone(shared), endpoint, connection));
+        }
+        Output::Ping(connection) => {
+            if let Some(link) = shared.link(connection) {
+                link.ping();
+            }
+        }
+        Output::Close(connection) => {
+            if let Some(link) = shared.link(connection) {
+                link.end(None);
+            }
+        }
+        Output::Kill(connection, broken) => {
+            tracing::info!(failure = %broken.failure, cause = ?broken.cause, "given up");
+            if let Some(link) = shared.link(connection) {
+                link.end(Some(broken));
+            }
+        }
+    }
+}
+
 /// One connection, from dialling to its end.
-async fn connect(shared: Arc<Shared>, endpoint: EndpointId, connection: ConnectionId) {
+async fn connect(
+    shared: Arc<Shared>,
+    endpoint: EndpointId,
+    connection: ConnectionId,
+    link: Arc<Link>,
+) {
     let life = async {
         let Some(place) = shared.endpoint(endpoint) else { return };
-        match dial::dial(&shared, place).await {
+        match dial::dial(&shared, &place).await {
             Ok(dialled) => {
                 tracing::info!(endpoint = %place, "connected");
-                let broken = serve(&shared, connection, dialled).await;
+                let broken = serve(&shared, connection, &link, dialled).await;
+                let Some(broken) = broken else { return };
                 tracing::info!(endpoint = %place, cause = ?broken.cause, "disconnected");
                 shared.tell(Input::Ended(connection, broken));
             }
@@ -49,32 +86,57 @@ async fn connect(shared: Arc<Shared>, endpoint: EndpointId, connection: Connecti
             }
         }
     };
-    life.or(shared.closed()).await;
+    life.or(link.ended()).or(shared.closed()).await;
     shared.remove_connection(connection);
 }
 
-/// Drives a connection until it ends, and says why it did.
-async fn serve(shared: &Shared, id: ConnectionId, dialled: Dialled) -> Broken {
-    shared.add_connection(id, dialled.requests);
+/// Drives a connection until it ends, and says why it did; `None` if this side wanted it so.
+async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled) -> Option<Broken> {
+    let Dialled { requests, mut connection, verdict } = dialled;
+    let mut pings = connection.ping_pong();
+    link.hear(shared.rt.now());
+    shared.open_connection(id, requests);
     shared.tell(Input::Connected(id));
-    let mut connection = dialled.connection;
     let mut places = connection.max_concurrent_send_streams();
+    let mut reads = verdict.reads();
+    let mut news = link.news();
     let result = poll_fn(|cx| {
+        while Pin::new(&mut news).poll(cx).is_ready() {
+            news = link.news();
+        }
+        if link.is_ended() {
+            return Poll::Ready(None);
+        }
+        if let Some(pings) = &mut pings {
+            // The answer is a sign of life like any other byte.
+            let _ = pings.poll_pong(cx);
+            if link.take_ping() {
+                let _ = pings.send_ping(Ping::opaque());
+            }
+        }
         let ended = Pin::new(&mut connection).poll(cx);
+        if std::mem::replace(&mut reads, verdict.reads()) != verdict.reads() {
+            link.hear(shared.rt.now());
+        }
         let now = connection.max_concurrent_send_streams();
         if std::mem::replace(&mut places, now) < now {
             shared.notify_changed();
         }
-        ended
+        ended.map(Some)
     })
-    .await;
+    .await?;
     shared.remove_connection(id);
     let cause = match result {
         Ok(()) => Cause::new(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "the server closed the connection",
         )),
-        Err(error) => Cause::new(error),
+        Err(error) => {
+            if error.is_go_away() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+                shared.tell(Input::TooManyPings);
+            }
+            Cause::new(error)
+        }
     };
-    Broken { failure: ConnectFailure::ClosedByPeer, cause: Some(cause) }
+    Some(Broken { failure: ConnectFailure::ClosedByPeer, cause: Some(cause) })
 }

@@ -1,6 +1,6 @@
 //! From an endpoint to a connection that speaks HTTP/2, within one deadline.
 
-use crate::greeting::Greeting;
+use crate::greeting::{Greeting, Verdict};
 use crate::runtime::{Io, Runtime, Target};
 use crate::shared::Shared;
 use bytes::Bytes;
@@ -28,6 +28,8 @@ type Stream = Greeting<Box<dyn Io>>;
 pub(crate) struct Dialled {
     pub(crate) requests: SendRequest<Bytes>,
     pub(crate) connection: Connection<Stream, Bytes>,
+    /// Counts what comes from the server.
+    pub(crate) verdict: Verdict,
 }
 
 /// Connects to an endpoint: resolve, connect, handshake, and wait until the server has spoken.
@@ -131,5 +133,5 @@ async fn handshake(shared: &Shared, io: Box<dyn Io>) -> Result<Dialled, Broken> 
         Poll::Pending => Poll::Pending,
     })
     .await?;
-    Ok(Dialled { requests, connection })
+    Ok(Dialled { requests, connection, verdict })
 }

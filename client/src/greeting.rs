@@ -7,7 +7,7 @@ use etcd3_core::error::ConnectFailure;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -16,7 +16,14 @@ const FRAME_HEAD: usize = 9;
 
 /// What is known of the server so far; shared with the stream inside of h2.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Verdict(Arc<AtomicU8>);
+pub(crate) struct Verdict(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    verdict: AtomicU8,
+    /// How often something was read.
+    reads: AtomicU64,
+}
 
 const SILENT: u8 = 0;
 const HTTP2: u8 = 1;
@@ -27,12 +34,17 @@ const OTHER: u8 = 4;
 impl Verdict {
     /// Whether the server has sent its SETTINGS.
     pub(crate) fn is_http2(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == HTTP2
+        self.0.verdict.load(Ordering::Relaxed) == HTTP2
+    }
+
+    /// How often something has come from the server.
+    pub(crate) fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::Relaxed)
     }
 
     /// Why a connection that ended before the SETTINGS came did so.
     pub(crate) fn failure(&self) -> ConnectFailure {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.verdict.load(Ordering::Relaxed) {
             HTTP1 => ConnectFailure::PeerSpeaksHttp1,
             TLS => ConnectFailure::PeerSpeaksTls,
             OTHER => ConnectFailure::PeerNotHttp2,
@@ -41,7 +53,7 @@ impl Verdict {
     }
 
     fn set(&self, verdict: u8) {
-        self.0.store(verdict, Ordering::Relaxed);
+        self.0.verdict.store(verdict, Ordering::Relaxed);
     }
 }
 
@@ -113,6 +125,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.verdict.0.reads.fetch_add(1, Ordering::Relaxed);
         if self.seen < FRAME_HEAD {
             self.look(&buf.filled()[before..])?;
         }
@@ -161,7 +174,7 @@ mod tests {
                 break;
             }
         }
-        verdict.0.load(Ordering::Relaxed)
+        verdict.0.verdict.load(Ordering::Relaxed)
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! - [`Config`] has the limits and timeouts.
 #![forbid(unsafe_code)]
 
+mod call;
 mod client;
 mod compat;
 mod config;
@@ -22,10 +23,15 @@ mod dial;
 mod driver;
 mod exchange;
 mod greeting;
+mod health;
+mod link;
 mod pages;
+mod place;
+mod probe;
 mod request;
 mod runtime;
 mod shared;
+mod sync;
 mod timers;
 
 pub use client::Client;
@@ -42,6 +48,7 @@ pub use etcd3_core::{
     ServerError, SortOrder, SortTarget, Status, Txn, all, delete, from_key, get, key, key_exists,
     key_missing, prefix, proto, put, txn,
 };
+pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use pages::Pages;
 pub use request::Request;
 pub use runtime::{BoxFuture, Io, Runtime, Target};

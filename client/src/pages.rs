@@ -1,6 +1,6 @@
 //! Reading a range page by page, as a stream (K21, I-D2).
 
-use crate::client::CallOptions;
+use crate::call::CallOptions;
 use crate::runtime::BoxFuture;
 use crate::{Client, Error};
 use etcd3_core::request::GetResponse;

@@ -1,6 +1,6 @@
 //! A request that is sent by awaiting it.
 
-use crate::client::CallOptions;
+use crate::call::CallOptions;
 use crate::runtime::BoxFuture;
 use crate::{Client, Error};
 use etcd3_core::Compare;

@@ -1,27 +1,35 @@
 //! What the handles, the calls and the tasks of one client share.
 
 use crate::config::Config;
+use crate::link::Link;
+use crate::place::Place;
 use crate::runtime::Runtime;
 use crate::timers::Timers;
 use bytes::Bytes;
-use etcd3_core::Machine;
-use etcd3_core::channel::{Channel, ConnectionId, EndpointId, Input};
+use etcd3_core::channel::{
+    Channel, Checked, ConnectionId, EndpointId, Floor, Impression, Input, Output, Want,
+};
 use etcd3_core::endpoint::Endpoint;
+use etcd3_core::header::Header;
+use etcd3_core::{Instant, Machine, Next};
 use event_listener::{Event, EventListener};
 use h2::client::SendRequest;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct Shared {
     pub(crate) rt: Arc<dyn Runtime>,
     pub(crate) config: Config,
-    pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) timers: Timers,
     state: Mutex<State>,
-    /// A connection came or went.
+    /// A connection came or went, or has a place again. Only calls listen: some news is for one.
     changed: Event,
+    /// The state of an endpoint changed.
+    health: Event,
+    /// Whether there is another endpoint to go to.
+    has_choice: AtomicBool,
     /// The control task must look.
     kick: Event,
     /// The client closed, or a task ended after that.
@@ -32,36 +40,24 @@ pub(crate) struct Shared {
 struct State {
     channel: Channel,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// The endpoints that the user gave.
+    seeds: Vec<Endpoint>,
     closed: bool,
     tasks: usize,
 }
 
 struct Connection {
-    requests: SendRequest<Bytes>,
+    link: Arc<Link>,
+    /// What the channel was told of it last.
+    told: Instant,
     /// The calls that it carries.
     calls: usize,
+    /// `None` until it is made.
+    requests: Option<SendRequest<Bytes>>,
 }
 
-/// A place on a connection for one attempt of a call; gives it back when dropped.
-pub(crate) struct Route<'a> {
-    shared: &'a Shared,
-    pub(crate) endpoint: EndpointId,
-    pub(crate) connection: ConnectionId,
-    pub(crate) requests: SendRequest<Bytes>,
-}
-
-impl Drop for Route<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.shared.lock().connections.get_mut(&self.connection) {
-            connection.calls -= 1;
-        }
-        // One more call may go now; whoever is told and does not need it tells the next.
-        self.shared.changed.notify_additional(1);
-    }
-}
-
-/// Why there is no route.
-pub(crate) enum NoRoute {
+/// Why there is no place.
+pub(crate) enum NoPlace {
     NotYet,
     Closed,
 }
@@ -69,16 +65,19 @@ pub(crate) enum NoRoute {
 impl Shared {
     pub(crate) fn new(rt: Arc<dyn Runtime>, config: Config, endpoints: Vec<Endpoint>) -> Self {
         let seed = rt.seed();
-        let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
-        let channel = Channel::new(count, config.reconnect_backoff, seed);
-        let state = State { channel, connections: BTreeMap::new(), closed: false, tasks: 0 };
+        let seeds = endpoints.clone();
+        let has_choice = endpoints.len() > 1;
+        let channel = Channel::new(endpoints, config.channel_settings(), seed);
+        let connections = BTreeMap::new();
+        let state = State { channel, connections, seeds, closed: false, tasks: 0 };
         Self {
             rt,
             config,
-            endpoints,
             timers: Timers::default(),
             state: Mutex::new(state),
             changed: Event::new(),
+            health: Event::new(),
+            has_choice: AtomicBool::new(has_choice),
             kick: Event::new(),
             closing: Event::new(),
             seed: AtomicU64::new(seed),
@@ -90,13 +89,43 @@ impl Shared {
         self.seed.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
-        self.endpoints.get(id.index())
-    }
-
     /// Looks at the channel under the lock.
     pub(crate) fn channel<T>(&self, look: impl FnOnce(&mut Channel) -> T) -> T {
         look(&mut self.lock().channel)
+    }
+
+    /// The endpoints that the user gave.
+    pub(crate) fn seeds(&self) -> Vec<Endpoint> {
+        self.lock().seeds.clone()
+    }
+
+    /// Replaces the endpoints that the user gave.
+    pub(crate) fn set_seeds(&self, seeds: Vec<Endpoint>) {
+        self.lock().seeds.clone_from(&seeds);
+        self.set_endpoints(seeds, Vec::new());
+    }
+
+    pub(crate) fn set_endpoints(&self, primary: Vec<Endpoint>, fallback: Vec<Endpoint>) {
+        self.tell(Input::Endpoints { primary, fallback });
+        let choices = self.channel(|channel| channel.choices());
+        self.has_choice.store(choices > 1, Ordering::Relaxed);
+    }
+
+    /// Whether there is another endpoint to go to.
+    pub(crate) fn has_choice(&self) -> bool {
+        self.has_choice.load(Ordering::Relaxed)
+    }
+
+    /// Names an endpoint that is to be kept connected.
+    pub(crate) fn pin(&self, endpoint: &Endpoint) -> EndpointId {
+        let now = self.rt.now();
+        let id = self.channel(|channel| {
+            channel.handle(now, Input::Pinned(endpoint.clone()));
+            channel.find(endpoint)
+        });
+        self.kick();
+        // The channel has just been told of it.
+        id.unwrap_or(EndpointId(u32::MAX))
     }
 
     /// Tells the channel what happened, and the control task to look.
@@ -106,34 +135,102 @@ impl Shared {
         self.kick();
     }
 
+    /// Tells the channel what came on the connections, and asks what is to be done.
+    pub(crate) fn poll_channel(&self, now: Instant) -> Next<Output> {
+        let mut state = self.lock();
+        let State { channel, connections, .. } = &mut *state;
+        for (id, connection) in connections {
+            let heard = connection.link.heard();
+            if heard > connection.told && connection.requests.is_some() {
+                connection.told = heard;
+                channel.handle(now, Input::Heard(*id, heard));
+            }
+        }
+        channel.poll(now)
+    }
+
     /// Finds a place for an attempt. h2 would queue streams over the server's limit, and nobody
     /// could tell whether they left; so they wait here, where it is certain that they did not.
-    pub(crate) fn route(&self, avoid: Option<EndpointId>) -> Result<Route<'_>, NoRoute> {
+    pub(crate) fn place(&self, want: Want) -> Result<Place<'_>, NoPlace> {
+        let now = self.rt.now();
         let mut state = self.lock();
         if state.closed {
-            return Err(NoRoute::Closed);
+            return Err(NoPlace::Closed);
         }
         let State { channel, connections, .. } = &mut *state;
         let has_place = |id: ConnectionId| {
-            connections.get(&id).is_some_and(|c| c.calls < c.requests.current_max_send_streams())
+            let connection = connections.get(&id);
+            connection.is_some_and(|c| {
+                let most = c.requests.as_ref().map(SendRequest::current_max_send_streams);
+                most.is_some_and(|most| c.calls < most)
+            })
         };
-        let (endpoint, id) = channel.route_where(avoid, has_place).ok_or(NoRoute::NotYet)?;
-        let connection = connections.get_mut(&id).ok_or(NoRoute::NotYet)?;
+        let route = channel.route(now, want, has_place).ok_or(NoPlace::NotYet)?;
+        let endpoint = channel.endpoint(route.endpoint).cloned().ok_or(NoPlace::NotYet)?;
+        let connection = connections.get_mut(&route.connection).ok_or(NoPlace::NotYet)?;
+        let requests = connection.requests.clone().ok_or(NoPlace::NotYet)?;
         connection.calls += 1;
-        let requests = connection.requests.clone();
-        Ok(Route { shared: self, endpoint, connection: id, requests })
+        let link = Arc::clone(&connection.link);
+        channel.handle(now, Input::Began(route.connection));
+        self.hurry(channel.next_due());
+        drop(state);
+        Ok(Place::new(self, route, endpoint, link, requests))
     }
 
-    /// Makes a connection known before the channel hears of it.
-    pub(crate) fn add_connection(&self, id: ConnectionId, requests: SendRequest<Bytes>) {
+    /// Judges an answer that came on a connection; one that is good gives its place back.
+    pub(crate) fn check(&self, id: ConnectionId, header: &Header, floor: Option<Floor>) -> Checked {
+        self.channel(|channel| channel.check(id, header, floor))
+    }
+
+    /// Gives a place back.
+    pub(crate) fn leave(&self, id: ConnectionId, impression: Impression) {
+        let now = self.rt.now();
         let mut state = self.lock();
-        if !state.closed {
-            state.connections.insert(id, Connection { requests, calls: 0 });
+        if let Some(connection) = state.connections.get_mut(&id) {
+            connection.calls -= 1;
+        }
+        state.channel.handle(now, Input::Finished(id, impression));
+        self.hurry(state.channel.next_due());
+        drop(state);
+        // One more call may go now; whoever is told and does not need it tells the next.
+        self.changed.notify_additional(1);
+    }
+
+    /// Lets the control task look at this moment, if it would not.
+    fn hurry(&self, due: Option<Instant>) {
+        if due.is_some_and(|due| self.timers.must_hurry(due)) {
+            self.kick();
+        }
+    }
+
+    /// Makes a connection known that is being made.
+    pub(crate) fn add_connection(&self, id: ConnectionId) -> Arc<Link> {
+        let link = Arc::new(Link::default());
+        let connection =
+            Connection { link: Arc::clone(&link), told: Instant::ORIGIN, calls: 0, requests: None };
+        self.lock().connections.insert(id, connection);
+        link
+    }
+
+    /// Opens a connection for calls, before the channel hears of it.
+    pub(crate) fn open_connection(&self, id: ConnectionId, requests: SendRequest<Bytes>) {
+        let mut state = self.lock();
+        if let Some(connection) = state.connections.get_mut(&id) {
+            connection.requests = Some(requests);
         }
     }
 
     pub(crate) fn remove_connection(&self, id: ConnectionId) {
-        self.lock().connections.remove(&id);
+        // What it holds may need the lock to go.
+        let _gone = self.lock().connections.remove(&id);
+    }
+
+    pub(crate) fn link(&self, id: ConnectionId) -> Option<Arc<Link>> {
+        self.lock().connections.get(&id).map(|connection| Arc::clone(&connection.link))
+    }
+
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Option<Endpoint> {
+        self.channel(|channel| channel.endpoint(id).cloned())
     }
 
     /// Notified when calls that wait for a connection should look again.
@@ -141,8 +238,14 @@ impl Shared {
         self.changed.listen()
     }
 
+    /// Notified when the state of an endpoint may have changed.
+    pub(crate) fn health_changed(&self) -> EventListener {
+        self.health.listen()
+    }
+
     pub(crate) fn notify_changed(&self) {
         self.changed.notify(usize::MAX);
+        self.health.notify(usize::MAX);
     }
 
     /// Notified when the control task should look.
@@ -160,11 +263,12 @@ impl Shared {
 
     /// Ends everything: tasks end by themselves, calls end in an error. Idempotent.
     pub(crate) fn close(&self) {
-        {
+        let connections = {
             let mut state = self.lock();
             state.closed = true;
-            state.connections.clear();
-        }
+            std::mem::take(&mut state.connections)
+        };
+        drop(connections);
         self.closing.notify(usize::MAX);
         self.notify_changed();
         self.kick();

@@ -21,6 +21,21 @@ struct Inner {
 }
 
 impl Timers {
+    /// Says whether the control task, which is to look at this moment, must be told so.
+    pub(crate) fn must_hurry(&self, at: Instant) -> bool {
+        let mut inner = self.lock();
+        let earlier = inner.armed.is_none_or(|armed| at < armed);
+        if earlier {
+            inner.armed = Some(at);
+        }
+        earlier
+    }
+
+    /// The control task is looking: whoever wants it earlier than it knows must tell it.
+    pub(crate) fn disarm(&self) {
+        self.lock().armed = None;
+    }
+
     /// Registers a waker; says whether the control task must be told to look earlier.
     pub(crate) fn register(&self, at: Instant, waker: &Waker) -> (Key, bool) {
         let mut inner = self.lock();

@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 use etcd3_core::call::{Call, Input, Lost, Options, Output, Reply};
-use etcd3_core::channel::EndpointId;
+use etcd3_core::channel::{Checked, EndpointId};
 use etcd3_core::error::Cause;
 use etcd3_core::{Bytes, Error, Instant, Limits, Machine, Next, Operation, Outcome, get, method};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -68,6 +68,8 @@ fn drain(call: &mut Call, now: Instant) -> Option<Result<Reply, Error>> {
                 let (number, avoid) = (attempt.number, attempt.avoid);
                 println!("{now:?}  send the request, attempt {number}, avoid {avoid:?}");
             }
+            // Asked for only if `Options::is_checked` is set.
+            Next::Do(Output::Check(_)) => call.handle(now, Input::Checked(Checked::Fresh)),
             Next::Do(Output::Done(result)) => return Some(result),
             Next::Wait(wake) => {
                 println!("{now:?}  wait for an event, or until {wake:?}");

@@ -43,6 +43,21 @@ pub enum ErrorKind {
     InvalidRequest,
     /// The configuration cannot be right: an endpoint that cannot be read, for example.
     InvalidConfig,
+    /// The answer is older than what this client had seen before it asked (I-R8): the member lags
+    /// or was restored from an older snapshot. `Client::forget_revision` accepts the past.
+    StaleRead {
+        /// The revision of the answer.
+        revision: i64,
+        /// The revision that had been seen.
+        floor: i64,
+    },
+    /// The answer comes from another cluster than those before it.
+    ClusterChanged {
+        /// The id of the cluster as it was.
+        expected: u64,
+        /// The id in the answer.
+        found: u64,
+    },
     /// The client is closed.
     Closed,
 }
@@ -75,6 +90,8 @@ pub enum ConnectFailure {
     PeerNotHttp2,
     /// The peer closed the connection before it said anything, as etcd does when it expects TLS.
     ClosedByPeer,
+    /// The connection was made, but a PING was not answered in time (`Config::keepalive`).
+    Unresponsive,
 }
 
 /// An underlying error, shared; two are equal when they read the same.
@@ -248,12 +265,15 @@ impl Error {
             ErrorKind::Server(error) => error.code(),
             ErrorKind::Status(code) => code,
             ErrorKind::Timeout(_) => Code::DeadlineExceeded,
-            ErrorKind::Connect(_) | ErrorKind::ConnectionLost => Code::Unavailable,
+            ErrorKind::Connect(_) | ErrorKind::ConnectionLost | ErrorKind::StaleRead { .. } => {
+                Code::Unavailable
+            }
             ErrorKind::Protocol => Code::Internal,
             ErrorKind::RequestTooLarge { .. } | ErrorKind::ResponseTooLarge { .. } => {
                 Code::ResourceExhausted
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
+            ErrorKind::ClusterChanged { .. } => Code::FailedPrecondition,
             ErrorKind::Closed => Code::Canceled,
         }
     }
@@ -296,6 +316,8 @@ impl Error {
             | ErrorKind::ResponseTooLarge { .. }
             | ErrorKind::InvalidRequest
             | ErrorKind::InvalidConfig
+            | ErrorKind::StaleRead { .. }
+            | ErrorKind::ClusterChanged { .. }
             | ErrorKind::Closed => false,
         };
         passes && self.0.outcome != Outcome::Unknown
@@ -334,6 +356,14 @@ impl fmt::Display for ErrorKind {
             }
             Self::InvalidRequest => f.write_str("the request is not valid"),
             Self::InvalidConfig => f.write_str("the configuration is not valid"),
+            Self::StaleRead { revision, floor } => write!(
+                f,
+                "the answer is of revision {revision}, though {floor} had been seen before; if the \
+                 cluster was restored, call Client::forget_revision"
+            ),
+            Self::ClusterChanged { expected, found } => {
+                write!(f, "the answer is of cluster {found:x}, not of {expected:x} as before")
+            }
             Self::Closed => f.write_str("the client is closed"),
         }
     }
@@ -349,6 +379,7 @@ impl fmt::Display for ConnectFailure {
             Self::PeerSpeaksTls => "the peer expects TLS",
             Self::PeerNotHttp2 => "the peer does not speak HTTP/2",
             Self::ClosedByPeer => "the peer hung up before it spoke HTTP/2; does it expect TLS?",
+            Self::Unresponsive => "the connection is dead",
         })
     }
 }

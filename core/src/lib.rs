@@ -18,6 +18,7 @@ pub mod channel;
 pub mod endpoint;
 pub mod error;
 pub mod frame;
+pub mod header;
 mod key_range;
 #[cfg(feature = "laws")]
 pub mod laws;

@@ -10,8 +10,13 @@
 //! | compacted or future revision, read by a transaction that writes | unknown | – | **final** |
 //! | other refusals | rejected | final | final |
 //! | connection lost, timed out, stopped, leader changed, … | unknown | again | **final** |
+//! | no answer within the time for one attempt | unknown | again | – |
+//! | older than what was seen before it was asked for | unknown | again, later | – |
+//! | from another cluster than the other endpoints | unknown | again, later | **final** |
+//! | from the cluster that all endpoints have become | unknown | final | **final** |
 //! | storage quota used up, data lost, answer over the limit | unknown | final | **final** |
 
+use crate::channel::{Checked, Impression};
 use crate::method::Effect;
 use crate::outcome::Outcome;
 use crate::server_error::ServerError;
@@ -28,6 +33,10 @@ pub enum Failure<'a> {
     Malformed,
     /// The answer was over the receive limit.
     TooLarge,
+    /// No answer came within the time for one attempt.
+    Unanswered,
+    /// The answer is not to be had from this endpoint now.
+    Checked(Checked),
     /// The server answered with a status other than OK.
     Status {
         /// That status.
@@ -57,6 +66,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// What may be done about it.
     pub cure: Cure,
+    /// What it tells of the endpoint.
+    pub impression: Impression,
 }
 
 /// Judges one failed attempt of a call with this effect.
@@ -65,8 +76,14 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
     let again_if_repeatable = if effect.is_repeatable() { Cure::Again } else { Cure::None };
     let (outcome, cure) = match failure {
         Failure::NotSent => (Outcome::NotSent, Cure::Again),
-        Failure::Lost | Failure::Malformed => (Outcome::Unknown, again_if_repeatable),
-        Failure::TooLarge => (Outcome::Unknown, Cure::None),
+        Failure::Lost | Failure::Malformed | Failure::Unanswered => {
+            (Outcome::Unknown, again_if_repeatable)
+        }
+        Failure::Checked(Checked::Changed { .. }) | Failure::TooLarge => {
+            (Outcome::Unknown, Cure::None)
+        }
+        Failure::Checked(_) if effect.is_repeatable() => (Outcome::Unknown, Cure::Later),
+        Failure::Checked(_) => (Outcome::Unknown, Cure::None),
         Failure::Status { status, require_leader } => {
             let error = ServerError::from_status(status);
             match outcome(effect, status.code, error, require_leader) {
@@ -80,7 +97,36 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
             }
         }
     };
-    Verdict { outcome, cure }
+    Verdict { outcome, cure, impression: impression(failure) }
+}
+
+/// What a failure tells of the endpoint: whether others should be preferred for a while (B27).
+fn impression(failure: Failure<'_>) -> Impression {
+    match failure {
+        Failure::NotSent | Failure::Checked(Checked::Changed { .. }) => Impression::None,
+        Failure::TooLarge | Failure::Checked(Checked::Fresh) => Impression::Good,
+        Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::Checked(_) => {
+            Impression::Bad
+        }
+        Failure::Status { status, .. } => match ServerError::from_status(status) {
+            Some(
+                ServerError::NoLeader
+                | ServerError::Stopped
+                | ServerError::Timeout
+                | ServerError::TimeoutDueToLeaderFail
+                | ServerError::TimeoutDueToConnectionLost
+                | ServerError::TimeoutWaitAppliedIndex
+                | ServerError::Unhealthy
+                | ServerError::Corrupt
+                | ServerError::NotSupportedForLearner,
+            ) => Impression::Bad,
+            // All members say so at the same time, and none is to blame.
+            Some(ServerError::LeaderChanged | ServerError::TooManyRequests) => Impression::None,
+            Some(_) => Impression::Good,
+            None if matches!(status.code, Code::Unavailable | Code::Internal) => Impression::Bad,
+            None => Impression::None,
+        },
+    }
 }
 
 /// What a status says about the request; whatever is not listed is unknown.
@@ -170,11 +216,19 @@ mod tests {
             (Failure::Lost, UNKNOWN, Cure::Again, Cure::None),
             (Failure::Malformed, UNKNOWN, Cure::Again, Cure::None),
             (Failure::TooLarge, UNKNOWN, Cure::None, Cure::None),
+            (Failure::Unanswered, UNKNOWN, Cure::Again, Cure::None),
+            (Failure::Checked(Checked::Stale { floor: 1 }), UNKNOWN, Cure::Later, Cure::None),
+            (Failure::Checked(Checked::Foreign { expected: 1 }), UNKNOWN, Cure::Later, Cure::None),
+            (Failure::Checked(Checked::Changed { expected: 1 }), UNKNOWN, Cure::None, Cure::None),
         ];
         for (failure, outcome, read, write) in table {
-            assert_eq!(decide(Effect::Read, failure), Verdict { outcome, cure: read });
-            assert_eq!(decide(Effect::IdempotentWrite, failure), Verdict { outcome, cure: read });
-            assert_eq!(decide(Effect::Write, failure), Verdict { outcome, cure: write });
+            let judge = |effect| {
+                let verdict = decide(effect, failure);
+                (verdict.outcome, verdict.cure)
+            };
+            assert_eq!(judge(Effect::Read), (outcome, read));
+            assert_eq!(judge(Effect::IdempotentWrite), (outcome, read));
+            assert_eq!(judge(Effect::Write), (outcome, write));
         }
     }
 
@@ -254,5 +308,25 @@ mod tests {
         let status = Status::new(Code::Unavailable, E::NoLeader.text());
         assert_eq!(row(&status, true), (REJECTED, Cure::Again, Cure::Again));
         assert_eq!(row(&status, false), (UNKNOWN, Cure::Again, Cure::None));
+    }
+
+    // B27: what makes a member a suspect, and what does not.
+    #[test]
+    fn impressions_of_a_member() {
+        let of = |error: E| {
+            let status = Status::new(error.code(), error.text());
+            decide(Effect::Read, Failure::Status { status: &status, require_leader: false })
+                .impression
+        };
+        for error in [E::Timeout, E::NoLeader, E::NotSupportedForLearner, E::Stopped] {
+            assert_eq!(of(error), Impression::Bad, "{error:?}");
+        }
+        assert_eq!(of(E::LeaderChanged), Impression::None);
+        for error in [E::Compacted, E::PermissionDenied, E::KeyNotFound] {
+            assert_eq!(of(error), Impression::Good, "{error:?}");
+        }
+        let not_sent = decide(Effect::Read, Failure::NotSent);
+        assert_eq!(not_sent.impression, Impression::None);
+        assert_eq!(decide(Effect::Write, Failure::Unanswered).impression, Impression::Bad);
     }
 }

@@ -20,6 +20,11 @@ pub trait UnaryRequest: prost::Message {
         Self::METHOD.effect
     }
 
+    /// Whether the answer must not be older than what was seen before the request was sent.
+    fn is_linearizable(&self) -> bool {
+        false
+    }
+
     /// Refuses what must never leave the client: values that are known to crash servers.
     ///
     /// # Errors
@@ -34,6 +39,10 @@ impl UnaryRequest for pb::RangeRequest {
     type Response = pb::RangeResponse;
     const METHOD: &'static Method = &method::RANGE;
 
+    fn is_linearizable(&self) -> bool {
+        !self.serializable
+    }
+
     fn check(&self) -> Result<(), Error> {
         check_range(self)
     }
@@ -44,12 +53,17 @@ impl UnaryRequest for pb::TxnRequest {
     const METHOD: &'static Method = &method::TXN;
 
     fn effect(&self) -> Effect {
-        let Content { writes, reads_the_past } = content(self);
-        match (writes, reads_the_past) {
+        let content = content(self);
+        match (content.writes, content.reads_the_past) {
             (false, _) => Effect::Read,
             (true, false) => Effect::Write,
             (true, true) => Effect::PinnedWrite,
         }
+    }
+
+    fn is_linearizable(&self) -> bool {
+        let content = content(self);
+        !content.writes && content.reads_the_present
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -86,6 +100,8 @@ struct Content {
     writes: bool,
     /// A read at a revision of its own.
     reads_the_past: bool,
+    /// A read that is linearizable, which makes all reads beside it so.
+    reads_the_present: bool,
 }
 
 fn content(txn: &pb::TxnRequest) -> Content {
@@ -95,7 +111,10 @@ fn content(txn: &pb::TxnRequest) -> Content {
     while let Some(txn) = pending.pop() {
         for op in txn.success.iter().chain(&txn.failure) {
             match &op.request {
-                Some(Request::RequestRange(range)) => content.reads_the_past |= range.revision > 0,
+                Some(Request::RequestRange(range)) => {
+                    content.reads_the_past |= range.revision > 0;
+                    content.reads_the_present |= !range.serializable;
+                }
                 Some(Request::RequestTxn(nested)) => pending.push(nested),
                 Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) | None => {
                     content.writes = true;

@@ -2,6 +2,8 @@
 
 #[path = "call/answers.rs"]
 mod answers;
+#[path = "call/attempts.rs"]
+mod attempts;
 #[path = "call/deadline.rs"]
 mod deadline;
 #[path = "call/laws.rs"]

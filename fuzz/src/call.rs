@@ -83,6 +83,8 @@ fn options(run: &Run) -> Options {
     let (first, cap) = run.backoff_ms;
     Options {
         deadline: run.deadline_ms.map(|ms| Instant::ORIGIN + Duration::from_millis(ms.into())),
+        attempt_timeout: None,
+        is_checked: false,
         max_attempts: u32::from(run.max_attempts % 8),
         backoff: Backoff {
             first: Duration::from_millis(first.into()),
@@ -225,7 +227,7 @@ impl Watched {
                 self.status = status;
             }
             Input::Data(chunk) => self.body.extend(chunk),
-            Input::Closed => {}
+            Input::Closed | Input::Throttled | Input::Checked(_) => {}
         }
     }
 
@@ -240,6 +242,7 @@ impl Watched {
             match self.call.poll(self.now) {
                 Next::Do(_) if self.is_done => panic!("more than one end"),
                 Next::Do(Output::Attempt(attempt)) => self.judge_attempt(attempt.number),
+                Next::Do(Output::Check(_)) => panic!("checks though it was not asked to"),
                 Next::Do(Output::Done(result)) => {
                     self.is_done = true;
                     match result {

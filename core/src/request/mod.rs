@@ -120,6 +120,11 @@ pub trait Operation {
         self.method().effect
     }
 
+    /// Whether the answer must not be older than what was seen before the request was sent (I-R8).
+    fn is_linearizable(&self) -> bool {
+        false
+    }
+
     /// Checks, completes and encodes the message, with its gRPC head.
     ///
     /// # Errors
@@ -150,6 +155,10 @@ impl<Q: UnaryRequest> Operation for Raw<Q> {
 
     fn effect(&self) -> Effect {
         self.0.effect()
+    }
+
+    fn is_linearizable(&self) -> bool {
+        self.0.is_linearizable()
     }
 
     fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error> {
@@ -186,6 +195,10 @@ macro_rules! operation {
 
             fn effect(&self) -> crate::method::Effect {
                 crate::rpc::UnaryRequest::effect(&self.request)
+            }
+
+            fn is_linearizable(&self) -> bool {
+                crate::rpc::UnaryRequest::is_linearizable(&self.request)
             }
 
             fn encode(

@@ -133,6 +133,10 @@ impl Operation for Op {
         each!(self, op => Operation::effect(op))
     }
 
+    fn is_linearizable(&self) -> bool {
+        each!(self, op => op.is_linearizable())
+    }
+
     fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error> {
         each!(self, op => op.encode(limits))
     }

@@ -2,6 +2,7 @@
 
 use crate::rig::{body, framed, head, head_with, lost, ms, sent, trailers, trailers_only, write};
 use etcd3_core::call::{Call, Input, Options, Output, Reply};
+use etcd3_core::channel::Checked;
 use etcd3_core::method::Effect;
 use etcd3_core::rng::Rng;
 use etcd3_core::{
@@ -102,6 +103,11 @@ impl Judge {
                 Outcome::NotSent
             }
             Input::Lost(_) | Input::Closed => Outcome::Unknown,
+            Input::Throttled => {
+                self.attempts -= 1;
+                return;
+            }
+            Input::Checked(_) => unreachable!("before the end of the answer"),
         };
         flight.ended = true;
         if flight.endpoint.is_some() {
@@ -145,6 +151,10 @@ impl Judge {
                 self.worst = self.at_least();
                 self.flight = Flight::default();
             }
+            Output::Check(header) => {
+                assert!(self.options.is_checked && self.flight.ended);
+                assert_eq!((header.cluster_id, header.revision), (1, 9));
+            }
             Output::Done(Ok(reply)) => {
                 self.done += 1;
                 self.judge_reply(&reply);
@@ -168,15 +178,19 @@ impl Judge {
         assert_eq!(error.attempts(), self.attempts);
         assert_eq!(error.method(), Some(method::PUT.path));
         if let ErrorKind::Timeout(_) = error.kind() {
-            assert!(self.options.deadline.is_some_and(|deadline| deadline <= self.now));
+            let is_due = self.options.deadline.is_some_and(|deadline| deadline <= self.now);
+            assert!(is_due || self.options.attempt_timeout.is_some());
         }
     }
 }
 
+/// An answer with nothing but a header: of cluster 1, at revision 9.
+const HEADER: &[u8] = b"\x0a\x04\x08\x01\x18\x09";
+
 fn random_input(rng: &mut Rng) -> Input {
     let busy = ServerError::TooManyRequests;
     let codes = [Code::Ok, Code::Ok, Code::Ok, Code::Unavailable, Code::NotFound, Code::Canceled];
-    match rng.below(16) {
+    match rng.below(20) {
         0..=3 => sent(u32::try_from(rng.below(3)).unwrap_or_default()),
         4..=5 => head(),
         6 => trailers_only(codes[pick(rng, codes.len())], "text").swap_remove(0),
@@ -188,6 +202,10 @@ fn random_input(rng: &mut Rng) -> Input {
         12 => Input::End(None),
         13 => lost(Outcome::NotSent),
         14 => lost(Outcome::Unknown),
+        15 => body(HEADER),
+        16 => Input::Throttled,
+        17 => Input::Checked(Checked::Fresh),
+        18 => Input::Checked(Checked::Stale { floor: 10 }),
         _ if rng.below(8) == 0 => Input::Closed,
         _ => sent(0),
     }
@@ -202,6 +220,8 @@ fn random_options(rng: &mut Rng) -> Options {
     let duration = |rng: &mut Rng, most_ms| Duration::from_millis(rng.below(most_ms));
     Options {
         deadline: (rng.below(2) == 0).then(|| ms(rng.below(2_000))),
+        attempt_timeout: (rng.below(2) == 0).then(|| duration(rng, 500)),
+        is_checked: rng.below(2) == 0,
         max_attempts: u32::try_from(rng.below(6)).unwrap_or_default(),
         backoff: backoff::Backoff { first: duration(rng, 200), cap: duration(rng, 1_000) },
         max_response_bytes: pick(rng, 12),

@@ -1,7 +1,7 @@
 //! Drives one call by hand, in milliseconds.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use etcd3_core::call::{Call, Input, Lost, Options, Output, Reply};
+use etcd3_core::call::{Attempt, Call, Input, Lost, Options, Output, Reply};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::method::Effect;
 use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, backoff, method};
@@ -94,16 +94,24 @@ impl Rig {
     pub(crate) fn attempts(&self) -> Vec<(u64, u32, Option<u32>)> {
         let attempt = |(at, output): &(u64, Output)| match output {
             Output::Attempt(attempt) => Some((*at, attempt.number, attempt.avoid.map(|e| e.0))),
-            Output::Done(_) => None,
+            Output::Check(_) | Output::Done(_) => None,
         };
         self.log.iter().filter_map(attempt).collect()
+    }
+
+    pub(crate) fn last_attempt(&self) -> Attempt {
+        let attempts = self.log.iter().rev().find_map(|(_, output)| match output {
+            Output::Attempt(attempt) => Some(*attempt),
+            Output::Check(_) | Output::Done(_) => None,
+        });
+        attempts.expect("an attempt")
     }
 
     /// When the call ended, and how; `None` as long as it runs.
     pub(crate) fn done(&self) -> Option<(u64, &Result<Reply, Error>)> {
         self.log.iter().find_map(|(at, output)| match output {
             Output::Done(result) => Some((*at, result)),
-            Output::Attempt(_) => None,
+            Output::Attempt(_) | Output::Check(_) => None,
         })
     }
 

@@ -2,66 +2,35 @@
 //!
 //! ```text
 //!              poll: Attempt                Sent
-//!   Waiting ───────────────────► Routing ────────► Flying
-//!      ▲                            │                │
-//!      │     Lost(NotSent), cure    │                │  End, Lost: cure
-//!      └────────────────────────────┴────────────────┘
+//!   Waiting ───────────────────► Routing ────────► Flying ──────────────────► Checking
+//!      ▲                            │                │    End with a message      │
+//!      │ Lost(NotSent), Throttled   │                │ End, Lost, no answer: cure │ stale: cure
+//!      └────────────────────────────┴────────────────┴────────────────────────────┘
 //!
-//!   any state ── End with a message, a failure without a cure, the deadline, Closed ──► Done
+//!   any state ── Checked, a failure without a cure, the deadline, Closed ──► Done
 //! ```
 //!
-//! `Waiting` waits for its backoff to pass, `Routing` for a connection, `Flying` for the answer.
+//! `Waiting` waits for its backoff to pass, `Routing` for a connection, `Flying` for the answer,
+//! `Checking` for the word that the answer is not older than it may be.
 
-use crate::backoff::Backoff;
-use crate::channel::EndpointId;
+mod flight;
+mod options;
+
+pub use options::Options;
+
+use crate::channel::{Checked, EndpointId, Impression};
 use crate::error::{Cause, Error, ErrorKind, Phase};
-use crate::frame::Decoder;
-use crate::method::{Effect, Method};
+use crate::header::{self, Header};
+use crate::method::Method;
 use crate::outcome::Outcome;
 use crate::retry::{self, Cure, Failure};
 use crate::rng::Rng;
 use crate::status::{Code, Status};
 use crate::{Instant, Machine, Next};
 use bytes::Bytes;
+use flight::Flight;
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
-
-/// How a call is to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// When the call must be over, everything included; `None` leaves it to the attempts.
-    pub deadline: Option<Instant>,
-    /// How many attempts are made at most, the first included; 0 counts as 1 (C16).
-    pub max_attempts: u32,
-    /// The wait between attempts. The first retry after a failure that another endpoint may not
-    /// share is made at once.
-    pub backoff: Backoff,
-    /// The longest answer that is taken, in bytes.
-    pub max_response_bytes: usize,
-    /// Whether the request asks to be refused by a member without a leader.
-    pub require_leader: bool,
-    /// What the call may do to the store; usually that of its method.
-    pub effect: Effect,
-    /// The seed of the jitter.
-    pub seed: u64,
-}
-
-impl Options {
-    /// Options without a deadline, for one call of `method`: 100 attempts, 25 ms to 2 s between
-    /// them, answers up to 64 MiB.
-    #[must_use]
-    pub const fn new(method: &Method, seed: u64) -> Self {
-        Self {
-            deadline: None,
-            max_attempts: 100,
-            backoff: Backoff { first: Duration::from_millis(25), cap: Duration::from_secs(2) },
-            max_response_bytes: 64 << 20,
-            require_leader: false,
-            effect: method.effect,
-            seed,
-        }
-    }
-}
 
 /// How an attempt was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +62,10 @@ pub enum Input {
     End(Option<HeaderMap>),
     /// The attempt is lost; the driver has dropped its stream.
     Lost(Lost),
+    /// The attempt must not be made now, since too many calls are being repeated.
+    Throttled,
+    /// The answer that was to be checked is worth this.
+    Checked(Checked),
     /// The client was closed, so that no attempt can follow.
     Closed,
 }
@@ -103,6 +76,8 @@ pub enum Output {
     /// Drop what is left of the attempt before, then send the request over a connection, as soon
     /// as there is one.
     Attempt(Attempt),
+    /// Say with [`Input::Checked`] what an answer with this header is worth. The stream is over.
+    Check(Header),
     /// The call is over: drop what is left of the attempt and hand out the result.
     Done(Result<Reply, Error>),
 }
@@ -116,6 +91,8 @@ pub struct Attempt {
     pub avoid: Option<EndpointId>,
     /// When the call must be over.
     pub deadline: Option<Instant>,
+    /// Whether it repeats one that a server may have seen, and counts as a retry (I-R5).
+    pub is_retry: bool,
 }
 
 /// The answer to a call.
@@ -134,18 +111,8 @@ enum State {
     Waiting(Option<Instant>),
     Routing,
     Flying(Flight),
+    Checking { header: Header, is_asked: bool, reply: Reply },
     Done(Option<Result<Reply, Error>>),
-}
-
-/// The answer as far as it has come.
-#[derive(Debug, Clone)]
-struct Flight {
-    endpoint: EndpointId,
-    decoder: Decoder,
-    has_head: bool,
-    /// The status of a response that ended with its head ("trailers-only").
-    head_status: Option<Status>,
-    message: Option<Bytes>,
 }
 
 /// One logical unary RPC; see the [module](self).
@@ -158,10 +125,17 @@ pub struct Call {
     outcome: Outcome,
     last_endpoint: Option<EndpointId>,
     last_error: Option<Error>,
+    /// What the last attempt told of its endpoint.
+    impression: Impression,
+    /// Whether the next attempt repeats one that a server may have seen.
+    is_retry: bool,
     rng: Rng,
     state: State,
     ignored: u64,
 }
+
+/// A call that was sent for less than this tells nothing of the server when its time is up.
+const FAIR: Duration = Duration::from_secs(1);
 
 impl Call {
     /// Makes a call that has not begun.
@@ -174,6 +148,8 @@ impl Call {
             outcome: Outcome::NotSent,
             last_endpoint: None,
             last_error: None,
+            impression: Impression::None,
+            is_retry: false,
             rng: Rng::new(options.seed),
             state: State::Waiting(None),
             ignored: 0,
@@ -192,6 +168,12 @@ impl Call {
         self.last_endpoint
     }
 
+    /// What the last attempt that was sent and is over told of its endpoint.
+    #[must_use]
+    pub const fn impression(&self) -> Impression {
+        self.impression
+    }
+
     /// How many inputs did not fit the state and were ignored.
     #[must_use]
     pub const fn ignored(&self) -> u64 {
@@ -201,6 +183,8 @@ impl Call {
     /// Finishes with an error, unless what went wrong can be cured by another attempt.
     fn fail(&mut self, now: Instant, failure: Failure<'_>, error: Error) {
         let verdict = retry::decide(self.options.effect, failure);
+        self.impression = verdict.impression;
+        self.is_retry |= verdict.outcome != Outcome::NotSent;
         self.outcome = self.outcome.max(verdict.outcome);
         let error = error.with_outcome(self.outcome);
         let again = match verdict.cure {
@@ -224,7 +208,7 @@ impl Call {
         let require_leader = self.options.require_leader;
         let error = Error::from_status(status.clone(), Outcome::Unknown);
         if matches!(status.code, Code::DeadlineExceeded | Code::Canceled) && self.is_due(now) {
-            return self.time_out_with(error);
+            return self.time_out_with(now, error);
         }
         self.fail(now, Failure::Status { status, require_leader }, error);
     }
@@ -252,30 +236,68 @@ impl Call {
     }
 
     /// The server keeps the deadline, too, and ends the stream when it passes (E14, E25).
-    fn time_out_with(&mut self, error: Error) {
+    fn time_out_with(&mut self, now: Instant, error: Error) {
         self.last_error = Some(error.with_outcome(Outcome::Unknown));
-        self.time_out();
+        self.time_out(now);
     }
 
-    fn time_out(&mut self) {
-        let timeout = |phase, outcome: Outcome, last: Option<Error>| {
-            Error::new(ErrorKind::Timeout(phase))
-                .with_outcome(outcome)
-                .with_cause(last.map(Cause::new))
+    fn time_out(&mut self, now: Instant) {
+        let timeout = |phase, outcome, cause: Option<Cause>| {
+            Error::new(ErrorKind::Timeout(phase)).with_outcome(outcome).with_cause(cause)
         };
         let last = self.last_error.take();
         let error = match (&self.state, last) {
             // The deadline only ended the retries; what went wrong is the last failure.
             (State::Waiting(_), Some(last)) => last,
-            (State::Flying(_), last) => timeout(Phase::Answer, Outcome::Unknown, last),
-            (_, last) => timeout(Phase::Connection, self.outcome, last),
+            // Members answer, and what they say is what the caller must know.
+            (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
+            (State::Flying(flight), last) => {
+                let waited = now.saturating_since(flight.sent);
+                self.impression = if waited >= FAIR { Impression::Bad } else { Impression::None };
+                let cause = last.map_or_else(|| flight.silence(now), Cause::new);
+                timeout(Phase::Answer, Outcome::Unknown, Some(cause))
+            }
+            (State::Checking { .. }, last) => {
+                timeout(Phase::Answer, Outcome::Unknown, last.map(Cause::new))
+            }
+            (_, last) => timeout(Phase::Connection, self.outcome, last.map(Cause::new)),
         };
         self.finish(Err(error));
+    }
+
+    /// When an attempt that may be repeated is given up, unless the server says something.
+    fn patience(&self) -> Option<Instant> {
+        let State::Flying(flight) = &self.state else { return None };
+        let first = self.options.attempt_timeout.filter(|_| self.options.effect.is_repeatable())?;
+        let doubled = 1u32.checked_shl(self.attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        Some(flight.progress + first.saturating_mul(doubled))
+    }
+
+    fn give_up_attempt(&mut self, now: Instant) {
+        let State::Flying(flight) = &self.state else { return };
+        let error = Error::new(ErrorKind::Timeout(Phase::Answer)).with_cause(flight.silence(now));
+        self.fail(now, Failure::Unanswered, error);
+    }
+
+    fn on_checked(&mut self, now: Instant, checked: Checked) {
+        let State::Checking { header, reply, .. } = &self.state else { return };
+        let kind = match checked {
+            Checked::Fresh => {
+                let reply = reply.clone();
+                return self.finish(Ok(reply));
+            }
+            Checked::Stale { floor } => ErrorKind::StaleRead { revision: header.revision, floor },
+            Checked::Foreign { expected } | Checked::Changed { expected } => {
+                ErrorKind::ClusterChanged { expected, found: header.cluster_id }
+            }
+        };
+        self.fail(now, Failure::Checked(checked), Error::new(kind));
     }
 
     fn on_head(&mut self, now: Instant, status: StatusCode, headers: &HeaderMap) {
         let State::Flying(flight) = &mut self.state else { return };
         flight.has_head = true;
+        flight.progress = now;
         flight.head_status = Status::from_headers(headers);
         if flight.head_status.is_none()
             && let Some(status) = Status::from_http(status, headers)
@@ -290,6 +312,7 @@ impl Call {
             return self
                 .fail_with_answer(now, Error::protocol("a body after a status in the head"));
         }
+        flight.progress = now;
         flight.decoder.push(chunk);
         let error = loop {
             match flight.decoder.next_message() {
@@ -326,9 +349,18 @@ impl Call {
             (Ok(()), Some(message)) => Ok(message),
         };
         let (endpoint, attempts) = (flight.endpoint, self.attempts);
-        match message {
-            Ok(message) => self.finish(Ok(Reply { message, endpoint, attempts })),
-            Err(error) => self.fail_with_answer(now, error),
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return self.fail_with_answer(now, error),
+        };
+        self.impression = Impression::Good;
+        let header = header::peek(&message).filter(|_| self.options.is_checked);
+        let reply = Reply { message, endpoint, attempts };
+        match header {
+            None => self.finish(Ok(reply)),
+            Some(header) => {
+                self.state = State::Checking { header, is_asked: false, reply };
+            }
         }
     }
 
@@ -342,7 +374,7 @@ impl Call {
         };
         let error = error.with_cause(lost.cause);
         if failure == Failure::Lost && self.is_due(now) {
-            return self.time_out_with(error);
+            return self.time_out_with(now, error);
         }
         self.fail(now, failure, error);
     }
@@ -356,16 +388,21 @@ impl Machine for Call {
         match (&mut self.state, input) {
             (State::Routing, Input::Sent(endpoint)) => {
                 self.last_endpoint = Some(endpoint);
-                self.state = State::Flying(Flight {
-                    endpoint,
-                    decoder: Decoder::new(self.options.max_response_bytes),
-                    has_head: false,
-                    head_status: None,
-                    message: None,
-                });
+                self.impression = Impression::None;
+                let flight = Flight::new(now, endpoint, self.options.max_response_bytes);
+                self.state = State::Flying(flight);
             }
             (State::Routing, Input::Lost(lost)) => {
                 self.on_lost(now, Lost { outcome: Outcome::NotSent, ..lost });
+            }
+            (State::Routing, Input::Throttled) => {
+                self.attempts = self.attempts.saturating_sub(1);
+                self.is_retry = false;
+                let wait = self.options.backoff.after(u32::MAX, &mut self.rng);
+                self.state = State::Waiting(Some(now + wait));
+            }
+            (State::Checking { is_asked: true, .. }, Input::Checked(checked)) => {
+                self.on_checked(now, checked);
             }
             (State::Flying(_), Input::Lost(lost)) => self.on_lost(now, lost),
             (State::Flying(Flight { has_head: false, .. }), Input::Head { status, headers }) => {
@@ -378,7 +415,9 @@ impl Machine for Call {
                 self.on_end(now, trailers.as_ref());
             }
             (State::Waiting(_) | State::Routing, Input::Closed) => self.close(self.outcome),
-            (State::Flying(_), Input::Closed) => self.close(Outcome::Unknown),
+            (State::Flying(_) | State::Checking { .. }, Input::Closed) => {
+                self.close(Outcome::Unknown);
+            }
             _ => self.ignored += 1,
         }
     }
@@ -389,18 +428,29 @@ impl Machine for Call {
         }
         let deadline = self.options.deadline;
         if self.is_due(now) {
-            self.time_out();
+            self.time_out(now);
             return self.poll(now);
         }
-        match self.state {
+        let patience = self.patience();
+        if patience.is_some_and(|patience| patience <= now) {
+            self.give_up_attempt(now);
+            return self.poll(now);
+        }
+        match &mut self.state {
             State::Waiting(until) if until.is_none_or(|until| until <= now) => {
                 self.attempts += 1;
                 self.state = State::Routing;
                 let (number, avoid) = (self.attempts, self.last_endpoint);
-                Next::Do(Output::Attempt(Attempt { number, avoid, deadline }))
+                let is_retry = self.is_retry;
+                Next::Do(Output::Attempt(Attempt { number, avoid, deadline, is_retry }))
             }
-            State::Waiting(until) => Next::Wait(until.into_iter().chain(deadline).min()),
-            State::Routing | State::Flying(_) | State::Done(_) => Next::Wait(deadline),
+            State::Waiting(until) => Next::Wait(until.iter().copied().chain(deadline).min()),
+            State::Checking { header, is_asked, .. } if !*is_asked => {
+                *is_asked = true;
+                Next::Do(Output::Check(*header))
+            }
+            State::Flying(_) => Next::Wait(patience.into_iter().chain(deadline).min()),
+            State::Routing | State::Checking { .. } | State::Done(_) => Next::Wait(deadline),
         }
     }
 }

@@ -1,0 +1,69 @@
+//! What the task of a connection, the control task and the calls tell each other.
+
+use etcd3_core::Instant;
+use etcd3_core::channel::Broken;
+use event_listener::{Event, EventListener};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// One connection, as those see it who do not drive it.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    /// When the last byte came, in nanoseconds.
+    heard: AtomicU64,
+    ping: AtomicBool,
+    end: OnceLock<Option<Broken>>,
+    news: Event,
+}
+
+impl Link {
+    pub(crate) fn hear(&self, now: Instant) {
+        self.heard.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn heard(&self) -> Instant {
+        Instant::from_nanos(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// Asks for a PING.
+    pub(crate) fn ping(&self) {
+        self.ping.store(true, Ordering::Relaxed);
+        self.news.notify(usize::MAX);
+    }
+
+    pub(crate) fn take_ping(&self) -> bool {
+        self.ping.swap(false, Ordering::Relaxed)
+    }
+
+    /// Asks for the end of the connection; the calls on it, if any, are lost for this reason.
+    pub(crate) fn end(&self, reason: Option<Broken>) {
+        // The first reason counts.
+        let _ = self.end.set(reason);
+        self.news.notify(usize::MAX);
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.end.get().is_some()
+    }
+
+    /// Why the connection was ended by this side, if there was something wrong with it.
+    pub(crate) fn reason(&self) -> Option<&Broken> {
+        self.end.get()?.as_ref()
+    }
+
+    /// Notified of a PING to send, and of the end.
+    pub(crate) fn news(&self) -> EventListener {
+        self.news.listen()
+    }
+
+    /// Completes when the connection is to end.
+    pub(crate) async fn ended(&self) {
+        loop {
+            let news = self.news();
+            if self.is_ended() {
+                return;
+            }
+            news.await;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A place on a connection for one attempt of a call.
+
+use crate::link::Link;
+use crate::shared::Shared;
+use bytes::Bytes;
+use etcd3_core::channel::{Checked, ConnectionId, Impression, Route};
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::error::Cause;
+use etcd3_core::header::Header;
+use h2::client::SendRequest;
+use std::sync::Arc;
+
+/// A place on a connection; gives it back when dropped.
+pub(crate) struct Place<'a> {
+    shared: &'a Shared,
+    pub(crate) route: Route,
+    pub(crate) endpoint: Endpoint,
+    link: Arc<Link>,
+    pub(crate) requests: SendRequest<Bytes>,
+    impression: Impression,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) const fn new(
+        shared: &'a Shared,
+        route: Route,
+        endpoint: Endpoint,
+        link: Arc<Link>,
+        requests: SendRequest<Bytes>,
+    ) -> Self {
+        Self { shared, route, endpoint, link, requests, impression: Impression::None }
+    }
+
+    pub(crate) const fn connection(&self) -> ConnectionId {
+        self.route.connection
+    }
+
+    /// Judges an answer that came here; one from elsewhere than the cluster is taken as it is.
+    pub(crate) fn check(&self, header: &Header, is_linearizable: bool) -> Checked {
+        match self.route.floor {
+            None => Checked::Fresh,
+            Some(floor) => {
+                let floor = is_linearizable.then_some(floor);
+                self.shared.check(self.route.connection, header, floor)
+            }
+        }
+    }
+
+    /// Why the connection was ended by this side, if it was.
+    pub(crate) fn reason(&self) -> Option<Cause> {
+        let broken = self.link.reason()?;
+        Some(broken.cause.clone().unwrap_or_else(|| Cause::new(broken.failure.to_string())))
+    }
+
+    /// Gives the place back, and says how the endpoint did.
+    pub(crate) fn leave(mut self, impression: Impression) {
+        self.impression = impression;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.shared.leave(self.route.connection, self.impression);
+    }
+}

@@ -1,0 +1,44 @@
+//! Takes over the members of the cluster as endpoints (B20–B22).
+
+use crate::call::{self, CallOptions};
+use crate::config::Config;
+use crate::shared::Shared;
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::error::Error;
+use etcd3_core::proto::etcdserverpb::{Member, MemberListRequest};
+use etcd3_core::request::Raw;
+use futures_lite::FutureExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Asks for the members once.
+pub(crate) async fn once(shared: &Shared) -> Result<(), Error> {
+    let request = Raw(MemberListRequest { linearizable: true });
+    let (answer, _) = call::run(shared, request, CallOptions::default()).await;
+    // Members that are not started have no name; learners refuse most calls.
+    let members = answer?.members.into_iter().filter(|it| !it.name.is_empty() && !it.is_learner);
+    let urls: Vec<String> = members.flat_map(|member: Member| member.client_urls).collect();
+    let usable = |url: &String| Config::parse_endpoints(std::slice::from_ref(url)).ok();
+    let primary: Vec<Endpoint> = urls.iter().filter_map(usable).flatten().collect();
+    if primary.is_empty() {
+        return Err(Error::protocol(format!(
+            "no member has an endpoint that can be used: {}",
+            urls.join(", ")
+        )));
+    }
+    shared.set_endpoints(primary, shared.seeds());
+    Ok(())
+}
+
+/// Asks again and again until the client is closed; a failure leaves the endpoints as they were.
+pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
+    let work = async {
+        loop {
+            shared.rt.sleep_until(shared.rt.now() + interval).await;
+            if let Err(error) = once(&shared).await {
+                tracing::debug!(%error, "the members cannot be had");
+            }
+        }
+    };
+    work.or(shared.closed()).await;
+}

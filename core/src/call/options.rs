@@ -1,0 +1,50 @@
+//! How a call is to be made.
+
+use crate::Instant;
+use crate::backoff::Backoff;
+use crate::method::{Effect, Method};
+use std::time::Duration;
+
+/// How a call is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// When the call must be over, everything included; `None` leaves it to the attempts.
+    pub deadline: Option<Instant>,
+    /// How long an attempt that may be repeated waits for the server to say something, the first
+    /// time; twice as long each time after. `None` leaves it to the deadline.
+    pub attempt_timeout: Option<Duration>,
+    /// Whether answers are to be checked for their origin: see [`Output::Check`].
+    pub is_checked: bool,
+    /// How many attempts are made at most, the first included; 0 counts as 1 (C16).
+    pub max_attempts: u32,
+    /// The wait between attempts. The first retry after a failure that another endpoint may not
+    /// share is made at once.
+    pub backoff: Backoff,
+    /// The longest answer that is taken, in bytes.
+    pub max_response_bytes: usize,
+    /// Whether the request asks to be refused by a member without a leader.
+    pub require_leader: bool,
+    /// What the call may do to the store; usually that of its method.
+    pub effect: Effect,
+    /// The seed of the jitter.
+    pub seed: u64,
+}
+
+impl Options {
+    /// Options without a deadline, for one call of `method`: 100 attempts, 25 ms to 2 s between
+    /// them, answers up to 64 MiB.
+    #[must_use]
+    pub const fn new(method: &Method, seed: u64) -> Self {
+        Self {
+            deadline: None,
+            attempt_timeout: None,
+            is_checked: false,
+            max_attempts: 100,
+            backoff: Backoff { first: Duration::from_millis(25), cap: Duration::from_secs(2) },
+            max_response_bytes: 64 << 20,
+            require_leader: false,
+            effect: method.effect,
+            seed,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! How many retries a client may spend: a tenth of its calls (I-R5).
+
+/// A bucket of tokens: every call adds a tenth of one, every retry takes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Budget {
+    tenths: u32,
+}
+
+impl Budget {
+    /// So many retries may be made at once, after a long time without any.
+    const MAX: u32 = 100;
+
+    pub(crate) const fn full() -> Self {
+        Self { tenths: Self::MAX * 10 }
+    }
+
+    pub(crate) fn earn(&mut self) {
+        self.tenths = (self.tenths + 1).min(Self::MAX * 10);
+    }
+
+    pub(crate) fn spend(&mut self) -> bool {
+        let left = self.tenths.checked_sub(10);
+        self.tenths = left.unwrap_or(self.tenths);
+        left.is_some()
+    }
+}

@@ -1,0 +1,83 @@
+//! What is due on the endpoints and their connections, and when.
+
+use super::liveness::Due;
+use super::slot::{Connection, Slot, State};
+use super::{Broken, Channel, ConnectionId, Output};
+use crate::Instant;
+use crate::error::{Cause, ConnectFailure};
+
+impl Channel {
+    /// When `poll` will want something; the past, if it does already.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        if self.changed || !self.closing.is_empty() {
+            return Some(Instant::ORIGIN);
+        }
+        let slots = self.slots.iter().filter_map(|slot| self.slot_due(slot));
+        let draining = self.draining.iter().filter_map(|connection| self.ping_due(connection));
+        slots.chain(draining).min()
+    }
+
+    pub(super) fn slot_due(&self, slot: &Slot) -> Option<Instant> {
+        match &slot.state {
+            State::Idle => self.wanted.then_some(Instant::ORIGIN),
+            State::Backoff { until } => Some(*until),
+            State::Dialing(_) => None,
+            State::Ready(connection) => {
+                let probe = slot.suspicion.filter(|suspicion| suspicion.probing.is_none());
+                let probe = probe.map(|suspicion| suspicion.until);
+                self.ping_due(connection).into_iter().chain(probe).min()
+            }
+        }
+    }
+
+    pub(super) fn ping_due(&self, connection: &Connection) -> Option<Instant> {
+        let next = connection.liveness.next(connection.calls > 0, self.settings.keepalive);
+        next.map(|(at, _)| at)
+    }
+
+    pub(super) fn poll_slot(&mut self, now: Instant, index: usize) -> Option<Output> {
+        let slot = &mut self.slots[index];
+        let endpoint = slot.id;
+        let is_due = match &slot.state {
+            State::Idle => self.wanted,
+            State::Backoff { until } => *until <= now,
+            State::Dialing(_) | State::Ready(_) => false,
+        };
+        if is_due {
+            self.dialled += 1;
+            let connection = ConnectionId(self.dialled);
+            slot.enter(now, State::Dialing(connection));
+            return Some(Output::Dial(endpoint, connection));
+        }
+        let id = slot.ready()?.id;
+        if let Some(suspicion) = &mut slot.suspicion
+            && suspicion.probing.is_none()
+            && suspicion.until <= now
+        {
+            suspicion.probing = Some(id);
+            return Some(Output::Probe(endpoint, id));
+        }
+        self.poll_liveness(now, id)
+    }
+
+    pub(super) fn poll_liveness(&mut self, now: Instant, id: ConnectionId) -> Option<Output> {
+        let settings = self.settings.keepalive;
+        let connection = self.connection_mut(id)?;
+        let (at, due) = connection.liveness.next(connection.calls > 0, settings)?;
+        match due {
+            _ if at > now => None,
+            Due::Ping => {
+                connection.liveness.pinged(now);
+                Some(Output::Ping(id))
+            }
+            Due::Dead => {
+                let cause = format!("a PING was not answered within {:?}", settings.timeout);
+                let cause = Some(Cause::new(cause));
+                let broken = Broken { failure: ConnectFailure::Unresponsive, cause };
+                self.on_down(now, id, Some(broken.clone()));
+                Some(Output::Kill(id, broken))
+            }
+        }
+    }
+}

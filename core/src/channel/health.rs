@@ -1,0 +1,75 @@
+//! What a channel knows of its endpoints, to look at.
+
+use super::slot::{Listed, Slot, State};
+use super::{Broken, Channel, EndpointId};
+use crate::Instant;
+use crate::endpoint::Endpoint;
+
+/// How an endpoint does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndpointState {
+    /// Nothing has been asked of it yet.
+    Idle,
+    /// A connection is being made.
+    Connecting,
+    /// It is connected and takes calls.
+    Ready,
+    /// It is connected, but left calls unanswered or says that it cannot serve them; calls go there
+    /// only when there is no other.
+    Suspect,
+    /// It could not be connected to, or the connection broke; the next try is at `retry_at`.
+    Down {
+        /// When it is dialled again.
+        retry_at: Instant,
+    },
+}
+
+/// What is known of one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointHealth {
+    /// Its number.
+    pub id: EndpointId,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Why it is known.
+    pub listed: Listed,
+    /// How it does.
+    pub state: EndpointState,
+    /// Since when it is connected, being connected to, or down.
+    pub since: Instant,
+    /// How many calls are under way there.
+    pub calls: u32,
+    /// The last failure to connect, or to stay connected.
+    pub last: Option<Broken>,
+}
+
+impl Channel {
+    /// What is known of each endpoint, in the order of the list.
+    #[must_use]
+    pub fn health(&self) -> Vec<EndpointHealth> {
+        self.slots.iter().map(Slot::health).collect()
+    }
+}
+
+impl Slot {
+    fn health(&self) -> EndpointHealth {
+        let state = match &self.state {
+            State::Idle => EndpointState::Idle,
+            State::Dialing(_) => EndpointState::Connecting,
+            State::Ready(_) if self.suspicion.is_some() => EndpointState::Suspect,
+            State::Ready(_) => EndpointState::Ready,
+            State::Backoff { until } => EndpointState::Down { retry_at: *until },
+        };
+        EndpointHealth {
+            id: self.id,
+            endpoint: self.endpoint.clone(),
+            listed: self.listed,
+            state,
+            since: self.since,
+            calls: self.ready().map_or(0, |ready| ready.calls),
+            last: self.last.clone(),
+        }
+    }
+}

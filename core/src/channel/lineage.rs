@@ -1,0 +1,68 @@
+//! Which cluster a channel talks to, and how far it has been seen (I-R8, B26).
+//!
+//! The floor is the highest revision of any answer. A linearizable answer below the floor that held
+//! when its attempt was sent comes from the past. The floor belongs to a cluster id: another id
+//! starts anew.
+
+use crate::header::Header;
+
+/// How far a cluster had been seen when an attempt was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Floor {
+    /// The id of the cluster; 0 before the first answer.
+    pub cluster_id: u64,
+    /// The highest revision seen.
+    pub revision: i64,
+}
+
+/// What an answer is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Checked {
+    /// It may be handed out.
+    Fresh,
+    /// It is older than what the client had seen before it asked.
+    Stale {
+        /// The revision that the answer should have reached.
+        floor: i64,
+    },
+    /// It comes from another cluster than the rest of the endpoints.
+    Foreign {
+        /// The cluster that the client belongs to.
+        expected: u64,
+    },
+    /// The endpoints have become another cluster; said once.
+    Changed {
+        /// The cluster as it was.
+        expected: u64,
+    },
+}
+
+impl Floor {
+    /// Judges an answer and remembers it; `has_witness` tells whether another connection still
+    /// shows the cluster that is known.
+    pub(crate) fn judge(
+        &mut self,
+        header: &Header,
+        sent_at: Option<Self>,
+        has_witness: impl FnOnce(u64) -> bool,
+    ) -> Checked {
+        let expected = self.cluster_id;
+        if header.cluster_id != expected && expected != 0 {
+            if has_witness(expected) {
+                return Checked::Foreign { expected };
+            }
+            *self = Self { cluster_id: header.cluster_id, revision: header.revision };
+            return Checked::Changed { expected };
+        }
+        self.cluster_id = header.cluster_id;
+        self.revision = self.revision.max(header.revision);
+        match sent_at {
+            Some(Self { cluster_id, revision })
+                if cluster_id == header.cluster_id && header.revision < revision =>
+            {
+                Checked::Stale { floor: revision }
+            }
+            _ => Checked::Fresh,
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Which endpoints a client has, which of them can be used, and when to dial or to probe them.
+//!
+//! For each endpoint:
+//!
+//! ```text
+//!          Wanted            Connected
+//!   Idle ─────────► Dialing ──────────► Ready ◄────────► Ready, suspect
+//!                    ▲    │               │    Finished,      │
+//!         poll: Dial │    │ Failed        │    Probed         │
+//!                    │    ▼               │                   │
+//!                   Backoff ◄─────────────┴───────────────────┘
+//!                          Retired, Ended, or silent for too long
+//! ```
+//!
+//! Connections are numbered, so that news about an old one does not touch its successor. One that
+//! takes no new calls *drains*: it is kept until its last call is over. Once a call wanted a
+//! connection, every endpoint is kept connected.
+//!
+//! An endpoint that leaves calls unanswered, or says that it cannot serve them, is a *suspect*:
+//! calls go elsewhere as long as there is another, and it is probed with a read now and then until
+//! it answers. A connection with open calls that is silent is pinged, and given up when that is not
+//! answered either.
+
+mod budget;
+mod due;
+mod health;
+mod lineage;
+mod list;
+mod liveness;
+mod route;
+mod slot;
+
+pub use health::{EndpointHealth, EndpointState};
+pub use lineage::{Checked, Floor};
+pub use liveness::{Keepalive, MIN_INTERVAL};
+pub use route::{Route, Want};
+pub use slot::Listed;
+
+use crate::backoff::Backoff;
+use crate::endpoint::Endpoint;
+use crate::error::{Cause, ConnectFailure};
+use crate::header::Header;
+use crate::rng::Rng;
+use crate::{Instant, Machine, Next};
+use budget::Budget;
+use slot::{Connection, Slot, State};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// An endpoint of a channel; a number is never used for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(pub u32);
+
+/// One connection of the channel; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Why an endpoint is not connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// What kind of failure it was.
+    pub failure: ConnectFailure,
+    /// The underlying error.
+    pub cause: Option<Cause>,
+}
+
+/// What an attempt of a call told of its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Impression {
+    /// Nothing: it was dropped, or its fate says nothing of the endpoint.
+    None,
+    /// It was answered.
+    Good,
+    /// It was left without an answer, or the answer was that the member cannot serve it.
+    Bad,
+}
+
+/// How a channel goes about its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The wait between dials of one endpoint.
+    pub backoff: Backoff,
+    /// When connections are probed by PINGs.
+    pub keepalive: Keepalive,
+    /// The wait between probes of a suspect.
+    pub suspect: Backoff,
+    /// How long the calls of a connection may all wait before others are preferred.
+    pub slow_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(5) },
+            keepalive: Keepalive::default(),
+            suspect: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(10) },
+            slow_after: Duration::from_millis(300),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A call needs a connection and there is none.
+    Wanted,
+    /// These are the endpoints from now on. Connections of others drain.
+    Endpoints {
+        /// Those that calls go to.
+        primary: Vec<Endpoint>,
+        /// Those for when none of the others works.
+        fallback: Vec<Endpoint>,
+    },
+    /// Somebody names this endpoint; it is kept connected until as many said
+    /// [`Unpinned`](Self::Unpinned).
+    Pinned(Endpoint),
+    /// Somebody no longer does.
+    Unpinned(EndpointId),
+    /// The connection can take calls.
+    Connected(ConnectionId),
+    /// The connection could not be made.
+    Failed(ConnectionId, Broken),
+    /// The connection takes no new calls, though those under way may still end well (GOAWAY).
+    Retired(ConnectionId),
+    /// The connection is gone.
+    Ended(ConnectionId, Broken),
+    /// The server finds that it is pinged too often (`ENHANCE_YOUR_CALM`).
+    TooManyPings,
+    /// The last byte from the server came at this moment.
+    Heard(ConnectionId, Instant),
+    /// A call was opened on the connection.
+    Began(ConnectionId),
+    /// That call is over.
+    Finished(ConnectionId, Impression),
+    /// The probe is over; says whether it was answered well.
+    Probed(ConnectionId, bool),
+    /// The revision that was seen is not to be expected any more.
+    ForgetFloor,
+}
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Connect to the endpoint, and report how it went under this number.
+    Dial(EndpointId, ConnectionId),
+    /// Send a PING.
+    Ping(ConnectionId),
+    /// Make a linearizable read, and report with [`Input::Probed`] how it went.
+    Probe(EndpointId, ConnectionId),
+    /// End the connection, or the attempt to make it; nobody uses it.
+    Close(ConnectionId),
+    /// End the connection: it is dead. The calls on it are lost for this reason.
+    Kill(ConnectionId, Broken),
+    /// Let the calls that wait for a connection look again.
+    Changed,
+}
+
+/// The connections of a client; see the [module](self).
+#[derive(Debug, Clone)]
+pub struct Channel {
+    settings: Settings,
+    slots: Vec<Slot>,
+    /// Connections that take no new calls.
+    draining: Vec<Connection>,
+    closing: VecDeque<ConnectionId>,
+    rng: Rng,
+    /// Where `route` looks first.
+    cursor: usize,
+    lineage: Floor,
+    budget: Budget,
+    wanted: bool,
+    changed: bool,
+    endpoints: u32,
+    dialled: u64,
+    ignored: u64,
+}
+
+impl Channel {
+    /// Makes a channel to these endpoints, none of them connected.
+    #[must_use]
+    pub fn new(endpoints: Vec<Endpoint>, settings: Settings, seed: u64) -> Self {
+        let mut channel = Self {
+            settings,
+            slots: Vec::new(),
+            draining: Vec::new(),
+            closing: VecDeque::new(),
+            rng: Rng::new(seed),
+            cursor: 0,
+            lineage: Floor::default(),
+            budget: Budget::full(),
+            wanted: false,
+            changed: false,
+            endpoints: 0,
+            dialled: 0,
+            ignored: 0,
+        };
+        let count = u64::try_from(endpoints.len()).unwrap_or_default();
+        channel.list(Instant::ORIGIN, endpoints, Vec::new());
+        channel.cursor = usize::try_from(channel.rng.below(count)).unwrap_or_default();
+        channel.changed = false;
+        channel
+    }
+
+    /// The endpoint with this number, if it is still known.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.slots.iter().find(|slot| slot.id == id).map(|slot| &slot.endpoint)
+    }
+
+    /// The number of this endpoint, if it is known.
+    #[must_use]
+    pub fn find(&self, endpoint: &Endpoint) -> Option<EndpointId> {
+        self.slots.iter().find(|slot| list::is_same(&slot.endpoint, endpoint)).map(|slot| slot.id)
+    }
+
+    /// Judges an answer that came on this connection, and remembers how far the cluster is.
+    /// `sent_at` is the floor of the [`Route`], for an answer that must not be older than that.
+    pub fn check(
+        &mut self,
+        connection: ConnectionId,
+        header: &Header,
+        sent_at: Option<Floor>,
+    ) -> Checked {
+        let witness = |cluster| {
+            let ready = self.slots.iter().filter(|slot| slot.listed != Listed::No);
+            let mut ready = ready.filter_map(Slot::ready);
+            ready.any(|other| other.id != connection && other.cluster == cluster)
+        };
+        let checked = self.lineage.judge(header, sent_at, witness);
+        if let Some(connection) = self.connection_mut(connection) {
+            connection.cluster = header.cluster_id;
+        }
+        checked
+    }
+
+    /// Whether one more retry may be sent now; if not, it is to wait long.
+    pub fn spend_retry(&mut self) -> bool {
+        self.budget.spend()
+    }
+
+    /// The cluster as far as it has been seen.
+    #[must_use]
+    pub const fn floor(&self) -> Floor {
+        self.lineage
+    }
+
+    /// Why there is no connection, once every endpoint has been tried and failed; the failure of
+    /// the last one in the list. `None` while one is connected or has yet to be tried.
+    #[must_use]
+    pub fn broken(&self) -> Option<&Broken> {
+        if self.slots.iter().all(Slot::is_down) { self.last_failure() } else { None }
+    }
+
+    /// The failure of the last endpoint in the list that has one.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<&Broken> {
+        self.slots.iter().rev().find_map(|slot| slot.last.as_ref())
+    }
+
+    /// Whether some endpoint is connected.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.slots.iter().any(|slot| slot.ready().is_some())
+    }
+
+    /// How many endpoints calls may go to.
+    #[must_use]
+    pub fn choices(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.listed != Listed::No).count()
+    }
+
+    /// How many inputs did not fit the state and were ignored.
+    #[must_use]
+    pub const fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
+    fn slot_of(&mut self, connection: ConnectionId) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.current() == Some(connection))
+    }
+
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let ready = self.slots.iter_mut().filter_map(Slot::ready_mut);
+        ready.chain(&mut self.draining).find(|connection| connection.id == id)
+    }
+
+    fn on_connected(&mut self, now: Instant, id: ConnectionId) {
+        match self.slot_of(id) {
+            Some(slot) if slot.state == State::Dialing(id) => {
+                slot.enter(now, State::Ready(Connection::new(id, now)));
+                slot.last = None;
+                self.changed = true;
+            }
+            _ => self.ignored += 1,
+        }
+    }
+
+    fn on_down(&mut self, now: Instant, id: ConnectionId, broken: Option<Broken>) {
+        if let Some(index) = self.draining.iter().position(|connection| connection.id == id) {
+            // Told again that it takes no new calls, it goes on draining.
+            if broken.is_some() {
+                self.draining.swap_remove(index);
+            } else {
+                self.ignored += 1;
+            }
+            return;
+        }
+        let is_retired = broken.is_none();
+        let random = (self.settings.backoff, &mut self.rng);
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
+            self.ignored += 1;
+            return;
+        };
+        if let State::Ready(connection) = slot.lose(now, broken, random)
+            && is_retired
+        {
+            self.drain(connection);
+        }
+        self.changed = true;
+    }
+
+    fn on_finished(&mut self, now: Instant, id: ConnectionId, impression: Impression) {
+        match self.connection_mut(id) {
+            Some(connection) if connection.calls > 0 => connection.finish(now, impression),
+            _ => {
+                self.ignored += 1;
+                return;
+            }
+        }
+        if let Some(index) = self.draining.iter().position(|it| it.id == id && it.calls == 0) {
+            self.draining.swap_remove(index);
+            self.closing.push_back(id);
+        }
+        let random = (self.settings.suspect, &mut self.rng);
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
+            return;
+        };
+        match impression {
+            Impression::None => {}
+            Impression::Good => self.changed |= slot.suspicion.take().is_some(),
+            Impression::Bad => self.changed |= slot.suspect(now, random),
+        }
+    }
+
+    fn on_probed(&mut self, now: Instant, id: ConnectionId, is_well: bool) {
+        let random = (self.settings.suspect, &mut self.rng);
+        let probed = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.suspicion.is_some_and(|suspicion| suspicion.probing == Some(id)));
+        match probed {
+            None => self.ignored += 1,
+            Some(slot) if is_well => {
+                slot.suspicion = None;
+                self.changed = true;
+            }
+            Some(slot) => {
+                slot.suspect(now, random);
+            }
+        }
+    }
+}
+
+impl Machine for Channel {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Wanted => self.wanted = true,
+            Input::Endpoints { primary, .. } if primary.is_empty() => self.ignored += 1,
+            Input::Endpoints { primary, fallback } => self.list(now, primary, fallback),
+            Input::Pinned(endpoint) => {
+                let slot = self.slot_for(now, endpoint);
+                slot.pins = slot.pins.saturating_add(1);
+            }
+            Input::Unpinned(endpoint) => self.on_unpinned(now, endpoint),
+            Input::Connected(connection) => self.on_connected(now, connection),
+            Input::Failed(connection, broken) | Input::Ended(connection, broken) => {
+                self.on_down(now, connection, Some(broken));
+            }
+            Input::Retired(connection) => self.on_down(now, connection, None),
+            Input::TooManyPings => self.settings.keepalive.slow_down(),
+            Input::Heard(connection, at) => match self.connection_mut(connection) {
+                Some(connection) => connection.liveness.hear(at.min(now)),
+                None => self.ignored += 1,
+            },
+            Input::Began(connection) => match self.connection_mut(connection) {
+                Some(connection) => {
+                    connection.begin(now);
+                    self.budget.earn();
+                }
+                None => self.ignored += 1,
+            },
+            Input::Finished(connection, impression) => {
+                self.on_finished(now, connection, impression);
+            }
+            Input::Probed(connection, is_well) => self.on_probed(now, connection, is_well),
+            Input::ForgetFloor => self.lineage.revision = 0,
+        }
+    }
+
+    fn poll(&mut self, now: Instant) -> Next<Output> {
+        if std::mem::take(&mut self.changed) {
+            return Next::Do(Output::Changed);
+        }
+        if let Some(connection) = self.closing.pop_front() {
+            return Next::Do(Output::Close(connection));
+        }
+        for index in 0..self.slots.len() {
+            if let Some(output) = self.poll_slot(now, index) {
+                return Next::Do(output);
+            }
+        }
+        let draining: Vec<_> = self.draining.iter().map(|connection| connection.id).collect();
+        for id in draining {
+            if let Some(output) = self.poll_liveness(now, id) {
+                return Next::Do(output);
+            }
+        }
+        Next::Wait(self.next_due())
+    }
+}

@@ -1,0 +1,166 @@
+//! Attempts that are given up, throttled, or whose answers come from the wrong place.
+
+use crate::rig::{Rig, body, head, lost, ms, ok, read, sent, trailers, write};
+use etcd3_core::call::{Input, Options};
+use etcd3_core::channel::{Checked, Impression};
+use etcd3_core::{Code, ErrorKind, Outcome};
+use std::error::Error as _;
+use std::time::Duration;
+
+/// An answer with nothing but a header: of cluster 1, at revision 9.
+const HEADER: &[u8] = b"\x0a\x04\x08\x01\x18\x09";
+
+fn patient(mut options: Options) -> Options {
+    options.attempt_timeout = Some(Duration::from_secs(3));
+    options.deadline = Some(ms(15_000));
+    options
+}
+
+fn checked(mut options: Options) -> Options {
+    options.is_checked = true;
+    options.deadline = Some(ms(15_000));
+    options
+}
+
+// I-C7, B15: a member that does not answer costs a read three seconds, and then another is asked.
+#[test]
+fn a_read_goes_elsewhere_when_it_is_not_answered() {
+    let mut rig = Rig::new(patient(read()));
+    rig.feed(sent(4)).until(2_999);
+    assert_eq!(rig.attempts().len(), 1);
+    rig.until(3_000);
+    assert_eq!(rig.attempts()[1..], [(3_000, 2, Some(4))]);
+    assert_eq!(rig.call.impression(), Impression::Bad);
+    rig.feed(sent(5)).feed_all(ok(b"late"));
+    assert_eq!((rig.reply().attempts, rig.call.impression()), (2, Impression::Good));
+}
+
+// A slow cluster is not asked for ever more than it can do: each attempt waits twice as long.
+#[test]
+fn patience_doubles() {
+    let mut rig = Rig::new(patient(read()));
+    rig.feed(sent(0)).until(3_000).feed(sent(1)).until(8_999);
+    assert_eq!(rig.attempts().len(), 2);
+    rig.until(10_000);
+    assert_eq!(rig.attempts().len(), 3, "3 s, then 6 s and the wait of a second failure");
+}
+
+// An answer that is on its way is not given up.
+#[test]
+fn an_answer_that_makes_progress_is_waited_for() {
+    let mut rig = Rig::new(patient(read()));
+    rig.feed(sent(0)).until(2_000).feed(head()).until(4_900);
+    rig.feed(body(b"first half")).until(7_800);
+    rig.feed(trailers(Code::Ok, ""));
+    assert_eq!(rig.reply().attempts, 1);
+}
+
+// I-R1: a write that may have been applied is never given up for another attempt.
+#[test]
+fn a_write_waits_for_its_deadline() {
+    let mut rig = Rig::new(patient(write()));
+    rig.feed(sent(0)).until(14_999);
+    assert!(rig.done().is_none());
+    rig.until(15_000);
+    let error = rig.error();
+    assert_eq!((error.outcome(), rig.attempts().len()), (Outcome::Unknown, 1));
+    assert_eq!(rig.call.impression(), Impression::Bad);
+    assert!(error.to_string().contains("sent 15s ago, and nothing has come back"), "{error}");
+}
+
+// E12: never a bare deadline: the last failure is told, or what was seen of the attempt.
+#[test]
+fn a_timeout_says_what_happened() {
+    let mut rig = Rig::new(patient(read()));
+    rig.feed(sent(0)).feed(lost(Outcome::Unknown)).until(14_000);
+    rig.feed(sent(1)).until(15_000);
+    let error = rig.error();
+    assert!(error.source().is_some_and(|cause| cause.to_string().contains("was lost")), "{error}");
+}
+
+// A call of ten milliseconds says nothing of the member that did not answer it in time.
+#[test]
+fn a_short_deadline_is_no_verdict_on_the_member() {
+    let mut options = read();
+    options.deadline = Some(ms(10));
+    let mut rig = Rig::new(options);
+    rig.feed(sent(0)).until(10);
+    assert!(matches!(rig.error().kind(), ErrorKind::Timeout(_)));
+    assert_eq!(rig.call.impression(), Impression::None);
+}
+
+// I-R5: when too many calls are repeated, a retry waits as long as the backoff knows.
+#[test]
+fn a_throttled_retry_waits_for_the_cap() {
+    let mut rig = Rig::new(read());
+    rig.feed(sent(0)).feed(lost(Outcome::Unknown));
+    assert_eq!(rig.attempts().len(), 2);
+    rig.feed(Input::Throttled).until(1_500);
+    assert_eq!(rig.attempts().len(), 2);
+    rig.until(2_500);
+    let attempts = rig.attempts();
+    assert_eq!((attempts.len(), attempts[2].1), (3, 2), "it is the second attempt still");
+    rig.feed(sent(1)).feed_all(ok(b""));
+    assert_eq!(rig.reply().attempts, 2);
+}
+
+#[test]
+fn only_what_a_server_may_have_seen_counts_as_a_retry() {
+    let mut rig = Rig::new(read());
+    rig.feed(lost(Outcome::NotSent));
+    assert!(!rig.last_attempt().is_retry);
+    rig.feed(sent(0)).feed(lost(Outcome::Unknown)).rest(2_500);
+    assert!(rig.last_attempt().is_retry);
+}
+
+// I-R8
+#[test]
+fn a_stale_answer_is_asked_for_again_until_the_deadline() {
+    let mut rig = Rig::new(checked(read()));
+    let mut attempts = 0;
+    while rig.done().is_none() {
+        attempts += 1;
+        rig.feed(sent(0)).feed_all(ok(HEADER));
+        assert_eq!(rig.outputs(), 2 * attempts, "an attempt and a check");
+        rig.feed(Input::Checked(Checked::Stale { floor: 10 })).rest(2_500);
+        assert!(attempts < 100);
+    }
+    assert!(attempts > 3);
+    let error = rig.error();
+    assert_eq!(error.kind(), ErrorKind::StaleRead { revision: 9, floor: 10 });
+    let text = error.to_string();
+    assert!(text.contains("forget_revision") && text.contains("revision 9"), "{text}");
+}
+
+#[test]
+fn a_fresh_answer_is_handed_out() {
+    let mut rig = Rig::new(checked(write()));
+    rig.feed(sent(3)).feed_all(ok(HEADER)).feed(Input::Checked(Checked::Fresh));
+    assert_eq!(rig.reply().endpoint.0, 3);
+    // What has no header cannot be checked.
+    let mut rig = Rig::new(checked(write()));
+    rig.feed(sent(3)).feed_all(ok(b""));
+    assert_eq!(rig.reply().attempts, 1);
+}
+
+// B26: it was applied, but where?
+#[test]
+fn a_write_that_another_cluster_answered_is_unknown() {
+    for checked_as in [Checked::Foreign { expected: 7 }, Checked::Changed { expected: 7 }] {
+        let mut rig = Rig::new(checked(write()));
+        rig.feed(sent(0)).feed_all(ok(HEADER)).feed(Input::Checked(checked_as));
+        let error = rig.error();
+        assert_eq!(error.kind(), ErrorKind::ClusterChanged { expected: 7, found: 1 });
+        assert_eq!(error.outcome(), Outcome::Unknown);
+    }
+}
+
+#[test]
+fn a_read_that_a_foreign_member_answered_goes_elsewhere() {
+    let mut rig = Rig::new(checked(read()));
+    rig.feed(sent(0)).feed_all(ok(HEADER)).feed(Input::Checked(Checked::Foreign { expected: 7 }));
+    rig.rest(3_000);
+    assert_eq!(rig.attempts().len(), 2);
+    rig.feed(sent(1)).feed_all(ok(HEADER)).feed(Input::Checked(Checked::Changed { expected: 7 }));
+    assert!(matches!(rig.error().kind(), ErrorKind::ClusterChanged { .. }), "said at once");
+}

@@ -1,0 +1,207 @@
+//! When a channel dials, how calls are spread, what it says is broken.
+
+use crate::rig::{Rig, broken, ended, failed};
+use etcd3_core::Machine;
+use etcd3_core::channel::{ConnectionId, EndpointId, Input, Want};
+use etcd3_core::error::ConnectFailure;
+use std::collections::BTreeSet;
+
+// I-C7: a client that is not used does not connect; one that is keeps every endpoint connected.
+#[test]
+fn dials_every_endpoint_once_it_is_wanted() {
+    let mut rig = Rig::new(3, 1);
+    rig.until(60_000);
+    assert_eq!(rig.dials, []);
+    assert_eq!(rig.route(Want::default()), None);
+    rig.feed(Input::Wanted).feed(Input::Wanted);
+    let endpoints: BTreeSet<_> = rig.dials.iter().map(|(_, endpoint, _)| *endpoint).collect();
+    assert_eq!((rig.dials.len(), endpoints), (3, BTreeSet::from([0, 1, 2])));
+    rig.until(3_600_000).feed(Input::Wanted);
+    assert_eq!(rig.dials.len(), 3, "a dial takes as long as its driver lets it");
+}
+
+// I-C11, I-R5
+#[test]
+fn the_waits_between_dials_grow_up_to_the_cap() {
+    let mut rig = Rig::new(1, 5);
+    rig.feed(Input::Wanted);
+    for base in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
+        let from = rig.now_ms();
+        rig.feed(failed(rig.last_dial()));
+        let wake = rig.wake.expect("a dial to come").as_nanos() / 1_000_000;
+        assert!((base * 4 / 5..=base * 6 / 5).contains(&(wake - from)), "{base}: {}", wake - from);
+        rig.until(wake + 1);
+    }
+    assert_eq!(rig.dials.len(), 9);
+}
+
+// I-C11: only a connection that held makes up for the failures before it.
+#[test]
+fn backoff_starts_anew_only_after_a_connection_that_held() {
+    for (held_ms, most_ms) in [(5_000, 0), (3_600_000, 0), (4_999, 2_000), (0, 2_000)] {
+        let mut rig = Rig::new(1, 5);
+        rig.feed(Input::Wanted);
+        for _ in 0..3 {
+            rig.feed(failed(rig.last_dial())).rest(10_000);
+        }
+        let connection = rig.last_dial();
+        rig.feed(Input::Connected(connection)).rest(held_ms);
+        let (from, dials) = (rig.now_ms(), rig.dials.len());
+        rig.feed(ended(connection)).until(from + 10_000);
+        let waited = rig.dials[dials].0 - from;
+        assert!(waited <= most_ms, "held {held_ms} ms, waited {waited} ms");
+        assert_eq!(waited == 0, most_ms == 0, "held {held_ms} ms, waited {waited} ms");
+    }
+}
+
+/// The most dials in any ten seconds of ten minutes, if every dial ends as `end` has it.
+fn most_dials(seed: u64, end: impl Fn(&mut Rig, ConnectionId)) -> usize {
+    let mut rig = Rig::new(1, seed);
+    rig.feed(Input::Wanted);
+    while rig.now_ms() < 600_000 {
+        let connection = rig.last_dial();
+        end(&mut rig, connection);
+        let wake = rig.wake.expect("a dial to come");
+        rig.until(wake.as_nanos().div_ceil(1_000_000));
+    }
+    let times: Vec<_> = rig.dials.iter().map(|(at, ..)| *at).collect();
+    let within =
+        |from: &u64| times.iter().filter(|at| (*from..from + 10_000).contains(*at)).count();
+    times.iter().map(within).max().unwrap_or(0)
+}
+
+// I-C11: a dead server is not hammered, nor is one that accepts and dies.
+#[test]
+fn at_most_ten_dials_in_any_ten_seconds() {
+    for seed in 0..50 {
+        let dials = most_dials(seed, |rig, connection| {
+            rig.feed(failed(connection));
+        });
+        assert!(dials <= 10, "always fails: {dials} dials");
+        let dials = most_dials(seed, |rig, connection| {
+            rig.feed(Input::Connected(connection)).feed(ended(connection));
+        });
+        assert!(dials <= 10, "accepts and dies: {dials} dials");
+        let dials = most_dials(seed, |rig, connection| {
+            rig.feed(Input::Connected(connection)).feed(Input::Retired(connection));
+        });
+        assert!(dials <= 10, "accepts and retires: {dials} dials");
+    }
+}
+
+// I-C7: calls are spread over what is connected.
+#[test]
+fn route_takes_turns() {
+    let mut rig = Rig::connected(3);
+    let first = rig.routes(3);
+    assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 3);
+    assert_eq!(rig.routes(3), first);
+    rig.feed(ended(ConnectionId(2)));
+    let left: BTreeSet<_> = rig.routes(4).into_iter().collect();
+    assert_eq!(left, BTreeSet::from([Some(0), Some(2)]));
+}
+
+// I-C7: two clients of one cluster do not all begin with the same member.
+#[test]
+fn the_first_turn_depends_on_the_seed() {
+    let first = |seed| {
+        let mut rig = Rig::new(3, seed);
+        rig.feed(Input::Wanted);
+        for n in 1..=3 {
+            rig.feed(Input::Connected(ConnectionId(n)));
+        }
+        rig.routes(1)[0]
+    };
+    let firsts: BTreeSet<_> = (0..20).map(first).collect();
+    assert_eq!(firsts.len(), 3);
+}
+
+fn avoiding(endpoint: EndpointId) -> Want {
+    Want { avoid: Some(endpoint), ..Want::default() }
+}
+
+// I-C7: the endpoint that failed last is avoided, unless there is no other.
+#[test]
+fn route_avoids_an_endpoint_if_it_can() {
+    let mut rig = Rig::connected(3);
+    for avoid in [0, 1, 2].map(EndpointId) {
+        let picked: BTreeSet<_> =
+            (0..6).filter_map(|_| rig.route(avoiding(avoid))).map(|route| route.endpoint).collect();
+        assert_eq!(picked.len(), 2);
+        assert!(!picked.contains(&avoid));
+    }
+    rig.feed(ended(ConnectionId(1))).feed(ended(ConnectionId(2)));
+    for avoid in [2, 99].map(EndpointId) {
+        let route = rig.route(avoiding(avoid)).unwrap();
+        assert_eq!((route.endpoint, route.connection), (EndpointId(2), ConnectionId(3)));
+    }
+    rig.feed(ended(ConnectionId(3)));
+    assert_eq!(rig.route(Want::default()), None);
+    assert!(!rig.channel.is_ready());
+}
+
+// I-C3: a connection that goes away takes no new calls; its successor is dialled meanwhile.
+#[test]
+fn a_retired_connection_takes_no_new_calls() {
+    let mut rig = Rig::connected(1);
+    rig.until(60_000).feed(Input::Retired(ConnectionId(1)));
+    assert_eq!(rig.route(Want::default()), None);
+    assert_eq!(rig.dials.last(), Some(&(60_000, 0, 2)));
+    assert_eq!(rig.channel.broken(), None, "a server that is going away politely is not broken");
+    rig.feed_stale(ended(ConnectionId(1)));
+    rig.feed(Input::Connected(ConnectionId(2)));
+    assert_eq!(rig.route(Want::default()).unwrap().connection, ConnectionId(2));
+}
+
+// Rule 4 of the machines: news about an old connection do not touch its successor.
+#[test]
+fn stale_connection_numbers_are_ignored() {
+    let mut rig = Rig::connected(1);
+    rig.feed(ended(ConnectionId(1))).until(10_000).feed(Input::Connected(ConnectionId(2)));
+    for stale in [0, 1, 3, u64::MAX].map(ConnectionId) {
+        rig.feed_stale(Input::Connected(stale));
+        rig.feed_stale(failed(stale));
+        rig.feed_stale(Input::Retired(stale));
+        rig.feed_stale(ended(stale));
+    }
+    rig.feed_stale(Input::Connected(ConnectionId(2)));
+    assert_eq!(rig.route(Want::default()).unwrap().connection, ConnectionId(2));
+}
+
+// C39, E20: there is a reason only once everything was tried and failed.
+#[test]
+fn broken_says_why_nothing_is_connected() {
+    let mut rig = Rig::new(2, 1);
+    assert_eq!(rig.channel.broken(), None, "nothing was tried");
+    rig.feed(Input::Wanted);
+    assert_eq!(rig.channel.broken(), None, "both are being tried");
+    rig.feed(Input::Failed(ConnectionId(1), broken(ConnectFailure::Resolve)));
+    assert_eq!(rig.channel.broken(), None, "one is being tried");
+    assert_eq!(rig.channel.last_failure().map(|b| b.failure), Some(ConnectFailure::Resolve));
+    rig.feed(Input::Failed(ConnectionId(2), broken(ConnectFailure::TimedOut)));
+    let reason = |rig: &Rig| rig.channel.broken().map(|b| b.failure);
+    assert_eq!(reason(&rig), Some(ConnectFailure::TimedOut));
+    rig.until(1_000);
+    assert_eq!(rig.dials.len(), 4);
+    assert_eq!(reason(&rig), Some(ConnectFailure::TimedOut), "tried again, not yet well");
+    let second = rig.last_dial();
+    rig.feed(Input::Connected(second));
+    assert_eq!(reason(&rig), None);
+    rig.feed(ended(second));
+    assert!(reason(&rig).is_some());
+}
+
+// A connection that held and ends is no failed try: calls wait for the dial that follows at once.
+#[test]
+fn the_end_of_a_proven_connection_is_not_broken() {
+    let mut rig = Rig::connected(2);
+    rig.feed(ended(ConnectionId(1)));
+    rig.until(60_000);
+    rig.feed(failed(rig.last_dial()));
+    rig.channel.handle(rig.now, ended(ConnectionId(2)));
+    assert_eq!(rig.channel.broken(), None, "before the dial is asked for");
+    rig.drain();
+    assert_eq!(rig.channel.broken(), None, "and after it");
+    rig.feed(failed(rig.last_dial()));
+    assert!(rig.channel.broken().is_some());
+}

@@ -1,0 +1,127 @@
+//! Members that are connected and do not serve (B27, I-C7).
+
+use crate::rig::Rig;
+use etcd3_core::channel::{
+    ConnectionId, EndpointId, EndpointState, Impression, Input, Output, Want,
+};
+
+fn probes(rig: &mut Rig) -> Vec<u64> {
+    let orders = rig.take_orders().into_iter();
+    orders.filter(|(_, order)| matches!(order, Output::Probe(..))).map(|(at, _)| at).collect()
+}
+
+/// Three endpoints, of which the first has left a call without an answer at 0 ms.
+fn suspected() -> Rig {
+    let mut rig = Rig::connected(3);
+    rig.begin(1).feed(Input::Finished(ConnectionId(1), Impression::Bad));
+    rig
+}
+
+#[test]
+fn a_suspect_gets_no_calls_while_there_is_another() {
+    let mut rig = suspected();
+    assert!(!rig.routes(9).contains(&Some(0)));
+    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    rig.until(600_000);
+    assert!(!rig.routes(9).contains(&Some(0)), "time alone does not clear it");
+}
+
+// I-C7: all grey means to try anyway.
+#[test]
+fn suspects_get_calls_when_there_is_nothing_else() {
+    let mut rig = suspected();
+    for n in [2, 3] {
+        rig.begin(n).feed(Input::Finished(ConnectionId(n), Impression::Bad));
+    }
+    let picked = rig.routes(3);
+    assert_eq!(picked.iter().flatten().count(), 3);
+    rig.begin(1).feed(Input::Finished(ConnectionId(1), Impression::Good));
+    assert_eq!(rig.routes(2), [Some(0), Some(0)], "one that answers is cleared");
+}
+
+#[test]
+fn a_suspect_is_probed_until_it_answers() {
+    let mut rig = suspected();
+    rig.until(2_000);
+    let first = probes(&mut rig);
+    assert_eq!(first.len(), 1, "one at a time");
+    assert!((800..=1_200).contains(&first[0]), "{first:?}");
+    rig.feed(Input::Probed(ConnectionId(1), false)).rest(5_000);
+    let second = probes(&mut rig);
+    assert_eq!(second.len(), 1);
+    rig.feed(Input::Probed(ConnectionId(1), true));
+    assert!(rig.routes(3).contains(&Some(0)));
+    rig.rest(600_000);
+    assert_eq!(rig.take_orders(), []);
+}
+
+// Grey-listing decays to a probe every ten seconds and no rarer: nobody is banned for good.
+#[test]
+fn probes_are_ten_seconds_apart_at_most() {
+    let mut rig = suspected();
+    let mut times = vec![];
+    while times.len() < 20 {
+        rig.rest(100);
+        for at in probes(&mut rig) {
+            times.push(at);
+            rig.feed(Input::Probed(ConnectionId(1), false));
+        }
+    }
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 12_200), "{times:?}");
+    assert!(times.windows(2).skip(8).all(|pair| pair[1] - pair[0] >= 7_800), "{times:?}");
+}
+
+// The calls that were under way together count as one failure.
+#[test]
+fn many_failures_at_once_are_one() {
+    let mut rig = Rig::connected(2);
+    for _ in 0..50 {
+        rig.begin(1);
+    }
+    for _ in 0..50 {
+        rig.feed(Input::Finished(ConnectionId(1), Impression::Bad));
+    }
+    rig.until(1_300);
+    assert_eq!(probes(&mut rig).len(), 1, "a second and not ten");
+}
+
+// A probe that is under way when its connection ends is made again on the next one.
+#[test]
+fn a_suspect_that_reconnects_is_probed_before_it_gets_calls() {
+    let mut rig = suspected();
+    rig.until(2_000);
+    assert_eq!(probes(&mut rig).len(), 1);
+    rig.feed(crate::rig::ended(ConnectionId(1))).rest(1_000);
+    let connection = rig.last_dial();
+    rig.feed(Input::Connected(connection));
+    assert_eq!(
+        rig.take_orders().last().map(|(_, order)| order.clone()),
+        Some(Output::Probe(EndpointId(0), connection))
+    );
+    assert!(!rig.routes(6).contains(&Some(0)));
+    rig.feed_stale(Input::Probed(ConnectionId(1), true));
+    rig.feed(Input::Probed(connection, true));
+    assert!(rig.routes(6).contains(&Some(0)));
+}
+
+// A member whose calls all wait is passed over before anybody gives up.
+#[test]
+fn the_slow_are_passed_over() {
+    let mut rig = Rig::connected(3);
+    rig.begin(1).rest(299);
+    assert!(rig.routes(3).contains(&Some(0)));
+    rig.rest(1);
+    assert!(!rig.routes(9).contains(&Some(0)));
+    rig.begin(1).feed(Input::Finished(ConnectionId(1), Impression::Good));
+    assert!(rig.routes(3).contains(&Some(0)), "it answers");
+    rig.rest(300).begin(2).begin(3).rest(300);
+    assert_eq!(rig.routes(6).iter().flatten().count(), 6, "all are slow");
+}
+
+#[test]
+fn an_endpoint_to_avoid_comes_after_suspects() {
+    let mut rig = suspected();
+    rig.feed(crate::rig::ended(ConnectionId(3)));
+    let want = Want { avoid: Some(EndpointId(1)), only: None };
+    assert_eq!(rig.route(want).unwrap().endpoint, EndpointId(0));
+}

@@ -6,7 +6,7 @@ use etcd3_core::error::{Error, ErrorKind};
 use event_listener::EventListener;
 use futures_core::Stream;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -118,6 +118,15 @@ pub struct HealthChanges {
 impl HealthChanges {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared, listener: None, told: None }
+    }
+
+    /// Waits for the next change; `None` once the client is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Health> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 

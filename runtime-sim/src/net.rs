@@ -154,17 +154,12 @@ impl Net {
         connections.len()
     }
 
-    /// Repairs the connections between a host and an address: cuts to come are forgotten, and those
-    /// on which nothing arrives any more are reset, as by whatever swallowed their bytes.
-    pub fn repair(&self, from: HostId, to: SocketAddr) {
+    /// Forgets the cuts to come of the connections between a host and an address. Those on which
+    /// nothing arrives any more stay as they are: whoever uses them has to find out.
+    pub fn forget_cuts(&self, from: HostId, to: SocketAddr) {
         for connection in self.between(from, to) {
             locked(&connection.up).cut_after = None;
             locked(&connection.down).cut_after = None;
-            let is_silent = |pipe: &Mutex<Pipe>| locked(pipe).fate == Fate::Vanish;
-            if is_silent(&connection.up) || is_silent(&connection.down) {
-                locked(&connection.up).cut(Cut::Reset);
-                locked(&connection.down).cut(Cut::Reset);
-            }
         }
     }
 

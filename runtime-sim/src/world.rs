@@ -457,7 +457,7 @@ impl Etcd {
             self.revive(member);
             for client in clients {
                 self.world.net.set_link(*client, self.address(member), Link::default());
-                self.world.net.repair(*client, self.address(member));
+                self.world.net.forget_cuts(*client, self.address(member));
             }
         }
     }

@@ -73,8 +73,7 @@ async fn converse(world: World, cut: Option<(Direction, u64, Cut)>) -> usize {
         let invoked = world.now();
         let verdict = act(&client, &action).await;
         if verdict.is_err() {
-            // What swallowed the bytes is repaired, or the rest would hang, too.
-            world.net().repair(way.0, way.1);
+            world.net().forget_cuts(way.0, way.1);
         }
         let verdict = verdict.unwrap_or_else(|error| Verdict::Failed(error.outcome()));
         history.push(Entry { invoked, returned: Some((world.now(), verdict)), action });

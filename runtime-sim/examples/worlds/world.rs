@@ -146,7 +146,7 @@ async fn calm(world: &World, workers: &Workers) -> Result<(), String> {
     }
 }
 
-/// Connections were reset by the repair, a leader may have to be elected: calls may fail for a
+/// Connections may be dead without a sign, a leader may have to be elected: calls may fail for a
 /// while, but not for long.
 async fn still_works(world: &World, client: &Client) -> Result<(), Error> {
     let end = world.now() + CALM;

@@ -146,13 +146,13 @@ async fn suffer(world: World, fault: Fault, member: usize, seed: u64) -> (Seen, 
         world.sleep(Duration::from_millis(100)).await;
         assert!(world.now() < stop + Duration::from_secs(20), "workers hang");
     }
-    let seen = std::mem::take(&mut *log.lock().unwrap());
+    let all = std::mem::take(&mut *log.lock().unwrap());
     let changes = etcd.changes();
-    for key in &seen.acknowledged {
+    for key in &all.acknowledged {
         let applied = changes.iter().filter(|change| change.key == *key).count();
         assert_eq!(applied, 1, "{key}: {fault:?} of {member}, seed {seed}");
     }
-    (seen, leads, again)
+    (all, leads, again)
 }
 
 fn limit(fault: Fault, leads: bool) -> Duration {

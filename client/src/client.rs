@@ -65,7 +65,7 @@ impl Client {
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is no endpoint, or one that
     /// cannot be read.
     pub fn lazy(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
-        let endpoints = Config::parse_endpoints(&config.endpoints)?;
+        let endpoints = config.parse_endpoints(&config.endpoints)?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
         shared.spawn(control::run(Arc::clone(&shared)));
         if let Some(interval) = shared.config.auto_sync {
@@ -142,7 +142,7 @@ impl Client {
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<(), Error> {
         let texts: Vec<String> = endpoints.into_iter().map(Into::into).collect();
-        self.shared().set_seeds(Config::parse_endpoints(&texts)?);
+        self.shared().set_seeds(self.shared().config.parse_endpoints(&texts)?);
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl Client {
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when the endpoint cannot be read.
     pub fn endpoint(&self, endpoint: impl Into<String>) -> Result<Self, Error> {
         let shared = self.shared();
-        let parsed = Config::parse_endpoints(&[endpoint.into()])?;
+        let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
         let pins = parsed.into_iter().map(|endpoint| shared.pin(&endpoint));
         let pin = pins.map(|id| Arc::new(Pin { shared: Arc::clone(shared), endpoint: id })).next();
         Ok(Self { handle: Arc::clone(&self.handle), pin })

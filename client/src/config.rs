@@ -1,9 +1,10 @@
 //! The configuration of a client.
 
+use crate::tls::{self, TlsConfig};
 use crate::{Error, ErrorKind};
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{Keepalive, Settings};
-use etcd3_core::endpoint::Endpoint;
+use etcd3_core::endpoint::{Endpoint, Security};
 use etcd3_core::error::Cause;
 use etcd3_core::request::Limits;
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub struct Config {
     pub(crate) stream_window: u32,
     pub(crate) connection_window: u32,
     pub(crate) require_leader: bool,
+    pub(crate) tls: Option<TlsConfig>,
 }
 
 /// The largest window that HTTP/2 knows.
@@ -51,8 +53,9 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 impl Config {
     /// Starts with these endpoints and the defaults.
     ///
-    /// An endpoint is `http://host:port`, `host:port`, `[v6]:port` or `unix:path`; without a port,
-    /// 2379 is taken. They are read when the client is made, not here.
+    /// An endpoint is `http://host:port`, `https://host:port`, `host:port`, `[v6]:port`,
+    /// `unix:path` or `unixs:path`; without a port, 2379 is taken. They are read when the client is
+    /// made, not here.
     pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
@@ -75,6 +78,7 @@ impl Config {
             stream_window: 1 << 20,
             connection_window: 16 << 20,
             require_leader: false,
+            tls: None,
         }
     }
 
@@ -186,6 +190,15 @@ impl Config {
         self
     }
 
+    /// Sets how the client speaks TLS: with `https` and `unixs` endpoints, and with those that do
+    /// not say (`host:port`, `unix:path`). Endpoints with `http` stay in plaintext.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Makes every request ask to be refused by a member without a leader, as a request's own
     /// `require_leader` does.
     #[must_use]
@@ -208,12 +221,19 @@ impl Config {
     }
 
     /// Reads the endpoints; the same one given twice counts once (B5).
-    pub(crate) fn parse_endpoints(texts: &[String]) -> Result<Vec<Endpoint>, Error> {
+    pub(crate) fn parse_endpoints(&self, texts: &[String]) -> Result<Vec<Endpoint>, Error> {
         let invalid = |cause| Error::new(ErrorKind::InvalidConfig).with_cause(cause);
+        if let Some(tls) = &self.tls {
+            tls.check().map_err(invalid)?;
+        }
         let mut parsed: Vec<Endpoint> = Vec::new();
         for text in texts {
             let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
-            if !parsed.iter().any(|other| other.place() == endpoint.place()) {
+            let endpoint = endpoint.secured_by_default(self.tls.is_some());
+            if endpoint.security() == Security::Tls {
+                tls::check(self.tls.as_ref(), &endpoint).map_err(invalid)?;
+            }
+            if !parsed.iter().any(|other| other.is_same(&endpoint)) {
                 parsed.push(endpoint);
             }
         }
@@ -228,17 +248,31 @@ impl Config {
 mod tests {
     use super::*;
 
+    // C34c, C34e
+    #[test]
+    fn an_endpoint_that_speaks_tls_needs_a_configuration_for_it() {
+        let missing = if cfg!(feature = "tls") { "no roots" } else { "enable the feature `tls`" };
+        for endpoint in ["https://a", "unixs:a"] {
+            let config = Config::new(["http://a", endpoint]);
+            let error = config.parse_endpoints(&config.endpoints).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            let text = error.to_string();
+            assert!(text.contains(missing) && text.contains(endpoint), "{text}");
+        }
+    }
+
     // B5, C1
     #[test]
     fn endpoints_are_read_once_each_and_there_must_be_one() {
         let config = Config::new(["http://a:2379", "a", "b:1"]);
-        let texts: Vec<_> = Config::parse_endpoints(&config.endpoints)
+        let texts: Vec<_> = config
+            .parse_endpoints(&config.endpoints)
             .unwrap()
             .iter()
             .map(ToString::to_string)
             .collect();
         assert_eq!(texts, ["http://a:2379", "b:1"]);
-        let none = Config::parse_endpoints(&[]).unwrap_err();
+        let none = config.parse_endpoints(&[]).unwrap_err();
         assert_eq!(none.kind(), ErrorKind::InvalidConfig);
         assert!(none.to_string().contains("no endpoints"));
     }

@@ -72,7 +72,7 @@ async fn connect(
 ) {
     let life = async {
         let Some(place) = shared.endpoint(endpoint) else { return };
-        match dial::dial(&shared, &place).await {
+        match dial::dial(&*shared.rt, &shared.config, &place).await {
             Ok(dialled) => {
                 tracing::info!(endpoint = %place, "connected");
                 let broken = serve(&shared, connection, &link, dialled).await;

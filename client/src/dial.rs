@@ -1,12 +1,13 @@
 //! From an endpoint to a connection that speaks HTTP/2, within one deadline.
 
 use crate::greeting::{Greeting, Verdict};
+use crate::race::{self, Lost};
 use crate::runtime::{Io, Runtime, Target};
-use crate::shared::Shared;
+use crate::{Config, tls};
 use bytes::Bytes;
 use etcd3_core::Instant;
 use etcd3_core::channel::Broken;
-use etcd3_core::endpoint::{Endpoint, Place};
+use etcd3_core::endpoint::{Endpoint, Place, Security};
 use etcd3_core::error::{Cause, ConnectFailure};
 use futures_lite::FutureExt;
 use h2::client::{Connection, SendRequest};
@@ -15,7 +16,6 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 
 /// h2's default is 16 MiB; etcd sends a few hundred bytes.
 const MAX_HEADER_LIST: u32 = 16 << 10;
@@ -33,14 +33,29 @@ pub(crate) struct Dialled {
 }
 
 /// Connects to an endpoint: resolve, connect, handshake, and wait until the server has spoken.
-pub(crate) async fn dial(shared: &Shared, endpoint: &Endpoint) -> Result<Dialled, Broken> {
-    let timeout = shared.config.connect_timeout;
-    let deadline = shared.rt.now() + timeout;
-    let all = async {
-        let io = connect(&*shared.rt, endpoint, deadline).await?;
-        handshake(shared, io).await
+pub(crate) async fn dial(
+    rt: &dyn Runtime,
+    config: &Config,
+    endpoint: &Endpoint,
+) -> Result<Dialled, Broken> {
+    let timeout = config.connect_timeout;
+    let deadline = rt.now() + timeout;
+    let late = |what: &str| {
+        let text = format!("{what} within {timeout:?}");
+        broken(ConnectFailure::TimedOut, io::Error::other(text))
     };
-    before(&*shared.rt, deadline, all).await.unwrap_or_else(|| Err(timed_out(timeout)))
+    let resolving = before(rt, deadline, resolve(rt, endpoint)).await;
+    let targets = resolving.unwrap_or_else(|| Err(late("the name was not resolved")))?;
+    let io = race::connect(rt, &targets, deadline).await.map_err(lost)?;
+    let greeting = async {
+        let io = match endpoint.security() {
+            Security::Tls => tls::handshake(config, endpoint, io).await?,
+            Security::Plaintext | Security::Unspecified => io,
+        };
+        greet(config, endpoint, io).await
+    };
+    let greeted = before(rt, deadline, greeting).await;
+    greeted.unwrap_or_else(|| Err(late("the server said nothing that was expected")))
 }
 
 /// Runs a future until the deadline; `None` if it was not ready by then.
@@ -60,33 +75,13 @@ fn broken(failure: ConnectFailure, error: io::Error) -> Broken {
     Broken { failure, cause: Some(Cause::new(error)) }
 }
 
-fn timed_out(timeout: Duration) -> Broken {
-    broken(ConnectFailure::TimedOut, io::Error::other(format!("nothing came within {timeout:?}")))
+/// No address let us in.
+fn lost(lost: Lost) -> Broken {
+    let failure = if lost.is_late { ConnectFailure::TimedOut } else { ConnectFailure::Refused };
+    broken(failure, lost.into())
 }
 
-/// Opens a byte stream: tries every address of the endpoint, each with a fair share of the time.
-async fn connect(
-    rt: &dyn Runtime,
-    endpoint: &Endpoint,
-    deadline: Instant,
-) -> Result<Box<dyn Io>, Broken> {
-    let targets = resolve(rt, endpoint).await?;
-    let mut last = None;
-    for (tried, target) in targets.iter().enumerate() {
-        let now = rt.now();
-        let left = u32::try_from(targets.len() - tried).unwrap_or(u32::MAX);
-        let share = deadline.saturating_since(now) / left;
-        match before(rt, now + share, rt.connect(target)).await {
-            Some(Ok(io)) => return Ok(io),
-            Some(Err(error)) => last = Some(broken(ConnectFailure::Refused, error)),
-            None => last = Some(timed_out(share)),
-        }
-    }
-    Err(last.unwrap_or_else(|| {
-        broken(ConnectFailure::Resolve, io::Error::other("the name has no address"))
-    }))
-}
-
+/// Finds the addresses of an endpoint, each time anew: they may have changed (I-C9).
 async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, Broken> {
     match endpoint.place() {
         Place::Unix(path) => Ok(vec![Target::Unix(path.clone())]),
@@ -96,7 +91,11 @@ async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, B
             }
             let resolved = rt.resolve(host, *port).await;
             let addresses = resolved.map_err(|e| broken(ConnectFailure::Resolve, e))?;
-            Ok(addresses.into_iter().map(Target::Tcp).collect())
+            if addresses.is_empty() {
+                let error = io::Error::other("the name has no address");
+                return Err(broken(ConnectFailure::Resolve, error));
+            }
+            Ok(race::interleave(addresses).into_iter().map(Target::Tcp).collect())
         }
         _ => Err(broken(
             ConnectFailure::Resolve,
@@ -106,8 +105,7 @@ async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, B
 }
 
 /// Greets the server and waits for its greeting.
-async fn handshake(shared: &Shared, io: Box<dyn Io>) -> Result<Dialled, Broken> {
-    let config = &shared.config;
+async fn greet(config: &Config, endpoint: &Endpoint, io: Box<dyn Io>) -> Result<Dialled, Broken> {
     let (stream, verdict) = Greeting::new(io);
     let mut builder = h2::client::Builder::new();
     builder
@@ -121,14 +119,20 @@ async fn handshake(shared: &Shared, io: Box<dyn Io>) -> Result<Dialled, Broken> 
         .max_concurrent_reset_streams(0)
         // Frames that come late for them must not end the connection.
         .max_local_error_reset_streams(None);
-    let failed = |error: h2::Error| broken(verdict.failure(), io::Error::other(error));
-    let (requests, mut connection) = builder.handshake::<_, Bytes>(stream).await.map_err(failed)?;
+    // h2 keeps of an error of the stream no more than its text; the verdict has the error itself.
+    let failed = |error: io::Error| {
+        let error = verdict.take_error().unwrap_or(error);
+        let is_secure = endpoint.security() == Security::Tls;
+        if is_secure && verdict.is_silent() {
+            return tls::failed(error);
+        }
+        broken(verdict.failure(), error)
+    };
+    let greeting = builder.handshake::<_, Bytes>(stream).await;
+    let (requests, mut connection) = greeting.map_err(|e| failed(io::Error::other(e)))?;
     poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-        Poll::Ready(Err(error)) => Poll::Ready(Err(failed(error))),
-        Poll::Ready(Ok(())) => Poll::Ready(Err(broken(
-            verdict.failure(),
-            io::Error::from(io::ErrorKind::UnexpectedEof),
-        ))),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(failed(io::Error::other(error)))),
+        Poll::Ready(Ok(())) => Poll::Ready(Err(failed(io::ErrorKind::UnexpectedEof.into()))),
         Poll::Pending if verdict.is_http2() => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })

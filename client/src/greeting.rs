@@ -6,13 +6,15 @@
 use etcd3_core::error::ConnectFailure;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The head of a frame: length, type, flags, stream.
 const FRAME_HEAD: usize = 9;
+/// As much of what a server says last is read at once.
+const LAST_WORDS: usize = 512;
 
 /// What is known of the server so far; shared with the stream inside of h2.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +25,8 @@ struct Known {
     verdict: AtomicU8,
     /// How often something was read.
     reads: AtomicU64,
+    /// What the stream failed with, as it was.
+    error: Mutex<Option<io::Error>>,
 }
 
 const SILENT: u8 = 0;
@@ -42,6 +46,11 @@ impl Verdict {
         self.0.reads.load(Ordering::Relaxed)
     }
 
+    /// Whether nothing has come that says what the server is.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.verdict.load(Ordering::Relaxed) == SILENT
+    }
+
     /// Why a connection that ended before the SETTINGS came did so.
     pub(crate) fn failure(&self) -> ConnectFailure {
         match self.0.verdict.load(Ordering::Relaxed) {
@@ -50,6 +59,22 @@ impl Verdict {
             OTHER => ConnectFailure::PeerNotHttp2,
             _ => ConnectFailure::ClosedByPeer,
         }
+    }
+
+    /// The first error of the stream before the SETTINGS came.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        self.error().take()
+    }
+
+    /// Keeps an error, unless there is one, and makes another that reads the same.
+    fn keep(&self, error: io::Error) -> io::Error {
+        let same = io::Error::new(error.kind(), error.to_string());
+        self.error().get_or_insert(error);
+        same
+    }
+
+    fn error(&self) -> MutexGuard<'_, Option<io::Error>> {
+        self.0.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, verdict: u8) {
@@ -64,12 +89,14 @@ pub(crate) struct Greeting<T> {
     verdict: Verdict,
     head: [u8; FRAME_HEAD],
     seen: usize,
+    /// The error of a write, until the server's last words are read.
+    doom: Option<io::Error>,
 }
 
 impl<T> Greeting<T> {
     pub(crate) fn new(io: T) -> (Self, Verdict) {
         let verdict = Verdict::default();
-        (Self { io, verdict: verdict.clone(), head: [0; FRAME_HEAD], seen: 0 }, verdict)
+        (Self { io, verdict: verdict.clone(), head: [0; FRAME_HEAD], seen: 0, doom: None }, verdict)
     }
 
     /// Looks at bytes that came; an error ends the connection.
@@ -124,22 +151,59 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         self.verdict.0.reads.fetch_add(1, Ordering::Relaxed);
         if self.seen < FRAME_HEAD {
-            self.look(&buf.filled()[before..])?;
+            read.map_err(|error| self.verdict.keep(error))?;
+            return Poll::Ready(self.look(&buf.filled()[before..]));
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl<T: AsyncRead + Unpin> Greeting<T> {
+    /// Writes, or learns why that cannot be. A server that refuses its client says why and hangs
+    /// up; what is written meanwhile fails, and that is told only when all that it said is read.
+    fn write<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if self.doom.is_none() {
+            match write(Pin::new(&mut self.io), cx) {
+                Poll::Ready(Err(error)) if self.seen < FRAME_HEAD => self.doom = Some(error),
+                written => return written,
+            }
+        }
+        let said = ready!(self.last_words(cx)).err();
+        let error = said.or_else(|| self.doom.take());
+        let error = error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+        Poll::Ready(Err(self.verdict.keep(error)))
+    }
+
+    /// Reads to the end, if the server is none of HTTP/2.
+    fn last_words(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; LAST_WORDS];
+        let mut buf = ReadBuf::new(&mut bytes);
+        while self.seen < FRAME_HEAD {
+            buf.clear();
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                break;
+            }
+            self.look(buf.filled())?;
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        self.write(cx, |io, cx| io.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -147,7 +211,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        self.write(cx, |io, cx| io.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -155,7 +219,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.write(cx, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -184,6 +248,68 @@ mod tests {
             assert_eq!(verdict(&[&settings[..cut], &settings[cut..]]), HTTP2, "{cut}");
         }
         assert_eq!(verdict(&[&settings[..8]]), SILENT);
+    }
+
+    /// Says something, late, and takes nothing.
+    struct Refusing {
+        said: &'static [u8],
+        pauses: usize,
+    }
+
+    impl AsyncRead for Refusing {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.pauses > 0 {
+                self.pauses -= 1;
+                return Poll::Pending;
+            }
+            let (now, later) = self.said.split_at(self.said.len().min(4));
+            buf.put_slice(now);
+            self.said = later;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Refusing {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn the_last_words_of_a_server_are_heard_though_writing_fails() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for (said, kind, expected) in [
+            (&b"HTTP/1.1 400"[..], io::ErrorKind::InvalidData, HTTP1),
+            (b"", io::ErrorKind::BrokenPipe, SILENT),
+        ] {
+            let (mut greeting, verdict) = Greeting::new(Refusing { said, pauses: 2 });
+            for _ in 0..2 {
+                assert!(Pin::new(&mut greeting).poll_write(&mut cx, b"PRI").is_pending());
+            }
+            let Poll::Ready(Err(error)) = Pin::new(&mut greeting).poll_write(&mut cx, b"PRI")
+            else {
+                panic!("the write ends in an error")
+            };
+            assert_eq!(error.kind(), kind);
+            assert_eq!(verdict.take_error().map(|error| error.kind()), Some(kind));
+            assert_eq!(verdict.0.verdict.load(Ordering::Relaxed), expected);
+        }
     }
 
     #[test]

@@ -12,6 +12,15 @@
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome).
 //! - [`Config`] has the limits and timeouts.
+//!
+//! | feature | what for |
+//! |---|---|
+//! | `tls` | TLS by rustls, configured by a `TlsConfig` |
+//! | `tls-native-roots` | `TlsConfig::native_roots`: the authorities that the machine trusts |
+//! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
+//! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
+//!
+//! None is on by default.
 #![forbid(unsafe_code)]
 
 mod call;
@@ -28,11 +37,14 @@ mod link;
 mod pages;
 mod place;
 mod probe;
+mod race;
 mod request;
 mod runtime;
 mod shared;
 mod sync;
 mod timers;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 
 pub use client::Client;
 pub use compat::Compat;
@@ -52,3 +64,5 @@ pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use pages::Pages;
 pub use request::Request;
 pub use runtime::{BoxFuture, Io, Runtime, Target};
+#[cfg(feature = "tls")]
+pub use tls::TlsConfig;

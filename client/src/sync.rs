@@ -1,7 +1,6 @@
 //! Takes over the members of the cluster as endpoints (B20–B22).
 
 use crate::call::{self, CallOptions};
-use crate::config::Config;
 use crate::shared::Shared;
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::Error;
@@ -18,7 +17,7 @@ pub(crate) async fn once(shared: &Shared) -> Result<(), Error> {
     // Members that are not started have no name; learners refuse most calls.
     let members = answer?.members.into_iter().filter(|it| !it.name.is_empty() && !it.is_learner);
     let urls: Vec<String> = members.flat_map(|member: Member| member.client_urls).collect();
-    let usable = |url: &String| Config::parse_endpoints(std::slice::from_ref(url)).ok();
+    let usable = |url: &String| shared.config.parse_endpoints(std::slice::from_ref(url)).ok();
     let primary: Vec<Endpoint> = urls.iter().filter_map(usable).flatten().collect();
     if primary.is_empty() {
         return Err(Error::protocol(format!(

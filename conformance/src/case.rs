@@ -40,6 +40,8 @@ pub struct Needs {
     pub is_versionless: bool,
     /// What it needs that only the machine has, if anything: the model then does without the case.
     pub real: Option<&'static str>,
+    /// Whether it runs a second time over TLS, on real servers.
+    pub and_tls: bool,
 }
 
 impl Case {
@@ -64,6 +66,15 @@ impl Case {
         self
     }
 
+    /// Makes the case run a second time, with servers and clients that speak TLS, where servers are
+    /// real. Its servers come from the [`Ctx`], and its clients from there or from configurations
+    /// that do ([`Ctx::config`]).
+    #[must_use]
+    pub const fn plain_and_tls(mut self) -> Self {
+        self.needs.and_tls = true;
+        self
+    }
+
     /// Marks the case as one that takes seconds.
     #[must_use]
     pub const fn heavy(mut self) -> Self {
@@ -84,6 +95,7 @@ macro_rules! case {
                 is_heavy: false,
                 is_versionless: false,
                 real: None,
+                and_tls: false,
             },
             file: file!(),
             line: line!(),

@@ -3,9 +3,10 @@
 use crate::servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
 use crate::task::Task;
 use crate::{Case, CaseResult};
-use etcd3_client::{Client, Config, Error, Runtime};
-use etcd3_lab::Status;
+use etcd3_client::{Client, Config, Error, Runtime, TlsConfig};
+use etcd3_lab::{Authority, Status, Tls};
 use futures_lite::FutureExt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,26 @@ pub struct Ctx {
     pub etcd: Etcd,
     /// The name of the runtime.
     pub runtime: &'static str,
+    /// Who issues the certificates, in a run over TLS ([`Case::plain_and_tls`]).
+    authority: Option<Arc<Authority>>,
 }
 
 impl Ctx {
+    /// Makes the world of one case in plaintext.
+    pub(crate) fn new(rt: Arc<dyn Runtime>, etcd: Etcd, runtime: &'static str) -> Self {
+        Self { rt, etcd, runtime, authority: None }
+    }
+
+    /// Makes servers and clients speak TLS with each other.
+    ///
+    /// # Errors
+    ///
+    /// When no certificates can be made.
+    pub(crate) fn over_tls(mut self) -> Result<Self, etcd3_lab::Error> {
+        self.authority = Some(Authority::new()?);
+        Ok(self)
+    }
+
     /// Runs a case to its end, unless that takes longer than any case may.
     pub(crate) async fn run(self, case: Case) -> CaseResult {
         match self.within(CASE_LIMIT, (case.run)(self.clone())).await {
@@ -50,7 +68,11 @@ impl Ctx {
         &self,
         build: impl FnOnce(ServerBuilder) -> ServerBuilder,
     ) -> Result<Server, etcd3_lab::Error> {
-        let (builder, etcd) = (build(ServerBuilder::new()), self.etcd.clone());
+        let mut builder = build(ServerBuilder::new());
+        if let Some(authority) = &self.authority {
+            builder = builder.tls_by_default(|| Tls::new(authority));
+        }
+        let etcd = self.etcd.clone();
         self.blocking(move || builder.start(&etcd)).await
     }
 
@@ -72,13 +94,35 @@ impl Ctx {
         &self,
         build: impl FnOnce(ClusterBuilder) -> ClusterBuilder,
     ) -> Result<Cluster, etcd3_lab::Error> {
-        let (builder, etcd) = (build(ClusterBuilder::new(3)), self.etcd.clone());
+        let mut builder = build(ClusterBuilder::new(3));
+        if let Some(authority) = &self.authority {
+            builder = builder.tls_by_default(|| Tls::new(authority));
+        }
+        let etcd = self.etcd.clone();
         self.blocking(move || {
             let cluster = builder.start(&etcd)?;
             cluster.wait_leader()?;
             Ok(cluster)
         })
         .await
+    }
+
+    /// Starts a configuration that fits the servers of this case.
+    pub fn config<E: Into<String>>(&self, endpoints: impl IntoIterator<Item = E>) -> Config {
+        self.secured(Config::new(endpoints))
+    }
+
+    /// Returns the endpoint at an address that leads to a server of this case, as a bridge does.
+    pub fn url(&self, address: SocketAddr) -> String {
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+
+    fn secured(&self, config: Config) -> Config {
+        match &self.authority {
+            Some(authority) => config.tls(TlsConfig::new().ca_pem(authority.pem())),
+            None => config,
+        }
     }
 
     /// Connects a client with the defaults.
@@ -93,13 +137,13 @@ impl Ctx {
         self.connect_with(Config::new(endpoints)).await
     }
 
-    /// Connects a client.
+    /// Connects a client; in a run over TLS it trusts the servers of this case.
     ///
     /// # Errors
     ///
     /// When no endpoint can be used.
     pub async fn connect_with(&self, config: Config) -> Result<Client, Error> {
-        Client::connect(Arc::clone(&self.rt), config).await
+        Client::connect(Arc::clone(&self.rt), self.secured(config)).await
     }
 
     /// Starts a server and connects a client to it, both with the defaults.

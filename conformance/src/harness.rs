@@ -54,9 +54,10 @@ pub fn main(host: Host) -> ExitCode {
                 eprintln!("there is no etcd to test against");
                 return ExitCode::FAILURE;
             }
-            machine(host, &fetched.binaries, move |case, etcd| {
+            machine(host, &fetched.binaries, move |case, etcd, transport| {
                 block_on(Box::pin(async move {
-                    let ctx = Ctx { rt: runtime(), etcd: etcd.into(), runtime: host.name };
+                    let ctx = Ctx::new(runtime(), etcd.into(), host.name);
+                    let ctx = if transport == Transport::Tls { ctx.over_tls()? } else { ctx };
                     ctx.run(case).await
                 }))
             })
@@ -69,13 +70,17 @@ pub fn main(host: Host) -> ExitCode {
 fn machine(
     host: Host,
     binaries: &[Binary],
-    run: impl Fn(Case, Binary) -> CaseResult + Copy + Send + 'static,
+    run: impl Fn(Case, Binary, Transport) -> CaseResult + Copy + Send + 'static,
 ) -> Vec<Trial> {
     let all = std::env::var_os("ETCD3_ALL").is_some();
     let of_case = |case: &'static Case| {
-        versions(case, binaries, host.name, all).map(move |etcd| {
-            let (version, etcd) = (etcd.version, etcd.clone());
-            trial(host, *case, version, move || caught(|| run(*case, etcd)))
+        versions(case, binaries, host.name, all).flat_map(move |etcd| {
+            let tls = case.needs.and_tls.then_some(Transport::Tls);
+            [Transport::Plain].into_iter().chain(tls).map(move |transport| {
+                let (name, etcd) = (name_of(case, transport), etcd.clone());
+                let subject = Subject { host, case: *case, name, version: etcd.version };
+                trial(subject, move || caught(|| run(*case, etcd, transport)))
+            })
         })
     };
     cases::all().flat_map(of_case).collect()
@@ -108,23 +113,39 @@ fn versions<'a>(
         .map(|(_, etcd)| etcd)
 }
 
-/// The name of a case as trials and results have it: its module and function.
+/// The module and function of a case.
 pub(crate) fn short_name(case: &Case) -> &'static str {
     case.name.rsplit("cases::").next().unwrap_or(case.name)
 }
 
+/// How the clients and servers of a trial speak with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Plain,
+    Tls,
+}
+
+/// The name of a case as trials and results have it, in one transport or the other.
+pub(crate) fn name_of(case: &Case, transport: Transport) -> String {
+    let suffix = if transport == Transport::Tls { "/tls" } else { "" };
+    format!("{}{suffix}", short_name(case))
+}
+
+/// What a trial is about.
+pub(crate) struct Subject {
+    pub(crate) host: Host,
+    pub(crate) case: Case,
+    /// The name of the case, transport included.
+    pub(crate) name: String,
+    pub(crate) version: Version,
+}
+
 /// One case against one version, with a line in the results.
-pub(crate) fn trial(
-    host: Host,
-    case: Case,
-    version: Version,
-    run: impl FnOnce() -> CaseResult + Send + 'static,
-) -> Trial {
-    Trial::test(format!("{}::etcd_{version}", short_name(&case)), move || {
+pub(crate) fn trial(subject: Subject, run: impl FnOnce() -> CaseResult + Send + 'static) -> Trial {
+    Trial::test(format!("{}::etcd_{}", subject.name, subject.version), move || {
         let started = std::time::Instant::now();
         let result = run();
-        let version = version.to_string();
-        results::record(&case, host.name, &version, result.is_ok(), started.elapsed());
+        results::record(&subject, result.is_ok(), started.elapsed());
         result.map_err(|error| Failed::from(error.to_string()))
     })
 }

@@ -1,7 +1,7 @@
 //! A line for each case that ran, for `cargo xtask coverage`.
 
 use crate::Case;
-use crate::harness::short_name;
+use crate::harness::Subject;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -12,13 +12,14 @@ const FOLDER: &str = "ETCD3_RESULTS";
 
 /// Appends one line to the file of the runtime: case, version, runtime, passed or failed, seconds,
 /// ids, file, line.
-pub(crate) fn record(case: &Case, runtime: &str, version: &str, passed: bool, took: Duration) {
+pub(crate) fn record(subject: &Subject, passed: bool, took: Duration) {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let Subject { host, case, name, version } = subject;
+    let runtime = host.name;
     let path = Path::new(&folder).join(format!("{runtime}.tsv"));
     let verdict = if passed { "passed" } else { "failed" };
-    let short = short_name(case);
     let line = format!(
-        "{short}\t{version}\t{runtime}\t{verdict}\t{:.3}\t{}\t{}\t{}\n",
+        "{name}\t{version}\t{runtime}\t{verdict}\t{:.3}\t{}\t{}\t{}\n",
         took.as_secs_f64(),
         case.ids.join(","),
         case.file,

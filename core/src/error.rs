@@ -92,6 +92,13 @@ pub enum ConnectFailure {
     ClosedByPeer,
     /// The connection was made, but a PING was not answered in time (`Config::keepalive`).
     Unresponsive,
+    /// The TLS handshake failed: the peer has no certificate that is valid, trusted and of its
+    /// name, or does not take the client's, or does not speak TLS. The cause says which.
+    Tls,
+    /// The client's own certificates or key cannot be read or used.
+    TlsConfig,
+    /// The peer speaks TLS, but did not agree to HTTP/2 over it (ALPN).
+    NotHttp2OverTls,
 }
 
 /// An underlying error, shared; two are equal when they read the same.
@@ -380,6 +387,9 @@ impl fmt::Display for ConnectFailure {
             Self::PeerNotHttp2 => "the peer does not speak HTTP/2",
             Self::ClosedByPeer => "the peer hung up before it spoke HTTP/2; does it expect TLS?",
             Self::Unresponsive => "the connection is dead",
+            Self::Tls => "the TLS handshake failed",
+            Self::TlsConfig => "the certificates for TLS cannot be used",
+            Self::NotHttp2OverTls => "the peer does not speak HTTP/2 over TLS",
         })
     }
 }

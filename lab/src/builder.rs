@@ -1,7 +1,7 @@
 //! How servers and clusters are described before they start.
 
 use crate::etcd::{self, Binary};
-use crate::{Cluster, Result, Server};
+use crate::{Cluster, Result, Server, Tls};
 
 /// Bounds how often other ports are tried after another program took one.
 const MAX_TRIES: u32 = 4;
@@ -14,7 +14,10 @@ pub struct ClusterBuilder {
     pub(crate) flags: Vec<(String, String)>,
     pub(crate) heartbeat_ms: Option<u32>,
     pub(crate) election_ms: Option<u32>,
+    pub(crate) env: Vec<(String, String)>,
     pub(crate) https: bool,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) unix_socket: bool,
     pub(crate) behind_proxy: bool,
 }
 
@@ -26,7 +29,10 @@ impl ClusterBuilder {
             flags: Vec::new(),
             heartbeat_ms: None,
             election_ms: None,
+            env: Vec::new(),
             https: false,
+            tls: None,
+            unix_socket: false,
             behind_proxy: false,
         }
     }
@@ -69,11 +75,32 @@ impl ClusterBuilder {
         self
     }
 
-    /// Makes clients speak TLS; the certificates come by flags. Health and metrics are asked for
-    /// on a plain port of their own then, and what needs the JSON gateway does not work.
+    /// Adds a variable to the environment of all members.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes clients speak TLS; the certificates come by flags, `--auto-tls` for example. The lab
+    /// itself asks on a plain port of its own then.
     #[must_use]
     pub fn https(mut self) -> Self {
         self.https = true;
+        self
+    }
+
+    /// Makes clients speak TLS, as [`ClusterBuilder::https`] does, with these certificates.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self.https()
+    }
+
+    /// Makes members listen on a unix socket, too: [`crate::Member::socket`].
+    #[must_use]
+    pub fn unix_socket(mut self) -> Self {
+        self.unix_socket = true;
         self
     }
 
@@ -136,10 +163,28 @@ impl ServerBuilder {
         Self(self.0.election(ms))
     }
 
+    /// Adds a variable to the environment, as [`ClusterBuilder::env`] does.
+    #[must_use]
+    pub fn env(self, name: &str, value: &str) -> Self {
+        Self(self.0.env(name, value))
+    }
+
     /// Makes clients speak TLS, as [`ClusterBuilder::https`] does.
     #[must_use]
     pub fn https(self) -> Self {
         Self(self.0.https())
+    }
+
+    /// Makes clients speak TLS, as [`ClusterBuilder::tls`] does.
+    #[must_use]
+    pub fn tls(self, tls: Tls) -> Self {
+        Self(self.0.tls(tls))
+    }
+
+    /// Makes the server listen on a unix socket, too: [`crate::Member::socket`].
+    #[must_use]
+    pub fn unix_socket(self) -> Self {
+        Self(self.0.unix_socket())
     }
 
     /// Starts the server and waits until it is healthy.

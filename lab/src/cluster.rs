@@ -177,6 +177,9 @@ impl Cluster {
             election_ms: builder.election_ms.unwrap_or(election),
             token: unique("cluster"),
             flags: builder.flags.clone(),
+            env: builder.env.clone(),
+            tls: builder.tls.clone(),
+            unix_socket: builder.unix_socket,
             initial: initial.join(","),
             initial_state: "new",
         };

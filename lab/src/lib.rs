@@ -6,6 +6,7 @@
 //! - [`etcd::fetch`] finds etcd binaries; [`etcd::any`] finds just one.
 //! - [`Server`] is one etcd; [`Cluster`] is several. Both end with the process that started them,
 //!   however it ends, and leave no file behind.
+//! - [`Authority`] issues certificates, and [`Tls`] makes servers show them.
 //! - [`Bridge`] is a TCP proxy that loses, holds or swallows connections between a client and a
 //!   server. [`Cluster::partition`] does the same between members.
 //!
@@ -25,6 +26,7 @@
 
 mod bridge;
 mod builder;
+mod certs;
 mod cluster;
 pub mod command;
 mod error;
@@ -42,6 +44,7 @@ mod wait;
 
 pub use bridge::{Bridge, Connections};
 pub use builder::{ClusterBuilder, ServerBuilder};
+pub use certs::{Authority, Identity, Leaf, Replace, Tls};
 pub use cluster::Cluster;
 pub use error::{Error, Result};
 pub use gateway::Status;

@@ -1,5 +1,6 @@
 //! One etcd process, which may be killed and started again.
 
+use crate::certs::{CERTIFICATE, Identity, KEY, Replace, Tls};
 use crate::etcd::Binary;
 use crate::gateway::{Gateway, Status};
 use crate::guard::{Guarded, Signal};
@@ -39,7 +40,7 @@ pub(crate) struct Place {
     pub(crate) index: usize,
     pub(crate) name: String,
     pub(crate) client: SocketAddr,
-    /// Serves metrics and health in plain text where the client's port does not.
+    /// Serves clients in plain text where the client's port does not: the lab itself.
     pub(crate) plain: Option<SocketAddr>,
     pub(crate) listen: SocketAddr,
     pub(crate) advertised: SocketAddr,
@@ -60,6 +61,9 @@ pub(crate) struct Options {
     pub(crate) election_ms: u32,
     pub(crate) token: String,
     pub(crate) flags: Vec<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) unix_socket: bool,
     /// Is `name=url` of all members, separated by commas.
     pub(crate) initial: String,
     /// Is `new` or `existing`.
@@ -86,6 +90,25 @@ impl Member {
     /// Returns the port for clients.
     pub fn port(&self) -> u16 {
         self.place.client.port()
+    }
+
+    /// Returns the path of the unix socket that the member listens on too, if it was built with
+    /// one. The path ends in `localhost` and the port, which clients take for its authority.
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.options.unix_socket.then(|| self.place.dir.join(self.socket_name()))
+    }
+
+    fn socket_name(&self) -> String {
+        format!("localhost:{}", self.port())
+    }
+
+    /// Replaces the certificate that the member shows from the next handshake on.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the files cannot be written.
+    pub fn replace_identity(&self, identity: &Identity, how: Replace) -> Result<()> {
+        identity.write(&self.place.dir.join(CERTIFICATE), &self.place.dir.join(KEY), how)
     }
 
     /// Returns the name that was given with `--name`.
@@ -190,7 +213,7 @@ impl Member {
             before.end_and_keep();
         }
         std::fs::create_dir_all(&self.place.dir).map_err(Error::doing(self.place.dir.display()))?;
-        let started = Guarded::spawn(&self.command(flags), &self.place.dir, &self.log_file())?;
+        let started = Guarded::spawn(&self.command(flags)?, &self.place.dir, &self.log_file())?;
         self.pid.store(started.pid(), Ordering::SeqCst);
         if let Some(network) = &self.network {
             network.set_pid(self.place.index, started.pid());
@@ -244,6 +267,15 @@ impl Member {
         http::get(self.plain_addr(), path, HTTP_LIMIT)?.ok()
     }
 
+    /// Posts a JSON text to a page of the JSON gateway, such as `/v3/auth/user/add`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member does not answer with status 200 within 5 seconds.
+    pub fn http_post(&self, path: &str, json: &str) -> Result<String> {
+        http::post(self.plain_addr(), path, json, HTTP_LIMIT)?.ok()
+    }
+
     /// Asks the member for its status by the JSON gateway.
     ///
     /// # Errors
@@ -273,7 +305,7 @@ impl Member {
     }
 
     pub(crate) fn gateway(&self, limit: Duration) -> Gateway {
-        Gateway { addr: self.place.client, limit }
+        Gateway { addr: self.plain_addr(), limit }
     }
 
     /// Tells whether the member ended because another program has its port.
@@ -315,12 +347,7 @@ impl Member {
     }
 
     fn knows_the_version(&self) -> bool {
-        // The plain port of a server that speaks TLS has no page for the version.
-        let (page, sign) = match self.place.plain {
-            None => ("/version", "\"etcdcluster\":\"3."),
-            Some(_) => ("/metrics", "etcd_cluster_version{cluster_version=\"3."),
-        };
-        self.quick_get(page).is_some_and(|said| said.contains(sign))
+        self.quick_get("/version").is_some_and(|said| said.contains("\"etcdcluster\":\"3."))
     }
 
     fn quick_get(&self, path: &str) -> Option<String> {
@@ -339,7 +366,18 @@ impl Member {
         self.place.dir.join("log")
     }
 
-    fn command(&self, more: &[(&str, &str)]) -> Command {
+    /// All addresses that the member serves clients at.
+    fn listen_urls(&self) -> String {
+        let mut urls = vec![self.client_url()];
+        urls.extend(self.place.plain.map(|plain| format!("http://{plain}")));
+        if self.options.unix_socket {
+            let scheme = if self.place.plain.is_some() { "unixs" } else { "unix" };
+            urls.push(format!("{scheme}://{}", self.socket_name()));
+        }
+        urls.join(",")
+    }
+
+    fn command(&self, more: &[(&str, &str)]) -> Result<Command> {
         let (place, options) = (&self.place, &self.options);
         let mut etcd = Command::new(&options.binary.path);
         for (name, _) in std::env::vars_os() {
@@ -351,13 +389,17 @@ impl Member {
         if let Some(name) = unsupported_architecture() {
             etcd.env("ETCD_UNSUPPORTED_ARCH", name);
         }
+        for (name, value) in &options.env {
+            etcd.env(name, value);
+        }
+        etcd.current_dir(&place.dir);
         let client_url = self.client_url();
         let mut flag = |name: &str, value: &str| {
             etcd.arg(format!("{name}={value}"));
         };
         flag("--name", &place.name);
         flag("--data-dir", &place.dir.join("data").to_string_lossy());
-        flag("--listen-client-urls", &client_url);
+        flag("--listen-client-urls", &self.listen_urls());
         flag("--advertise-client-urls", &client_url);
         flag("--listen-peer-urls", &format!("http://{}", place.listen));
         flag("--initial-advertise-peer-urls", &place.peer_url());
@@ -367,8 +409,10 @@ impl Member {
         flag("--heartbeat-interval", &options.heartbeat_ms.to_string());
         flag("--election-timeout", &options.election_ms.to_string());
         flag("--unsafe-no-fsync", "true");
-        if let Some(plain) = place.plain {
-            flag("--listen-metrics-urls", &format!("http://{plain}"));
+        if let Some(tls) = &options.tls {
+            for (name, value) in tls.flags(place.index, &place.dir)? {
+                flag(name, &value);
+            }
         }
         for (name, value) in &options.flags {
             flag(name, value);
@@ -376,7 +420,7 @@ impl Member {
         for (name, value) in more {
             flag(name, value);
         }
-        etcd
+        Ok(etcd)
     }
 }
 

@@ -2,7 +2,7 @@
 //! are tested; no etcd at all is a failure.
 
 use etcd3_lab::etcd::{self, Binary};
-use etcd3_lab::{Cluster, Server, until};
+use etcd3_lab::{Authority, Cluster, Server, Tls, until};
 use std::time::Duration;
 
 fn versions() -> Vec<Binary> {
@@ -77,8 +77,33 @@ fn a_server_that_speaks_tls_is_watched_on_a_plain_port() {
         let server = builder.start().expect("a server");
         assert!(server.client_url().starts_with("https://"));
         assert!(server.metrics().expect("metrics").contains("etcd_server_has_leader 1"));
-        assert!(server.put("a", "b").is_err(), "the gateway speaks TLS");
+        server.put("a", "b").expect("a put by the gateway");
     }
+}
+
+#[test]
+fn a_cluster_that_speaks_tls_has_a_leader_and_sockets() {
+    let authority = Authority::new().expect("an authority");
+    for binary in versions() {
+        let tls = Tls::new(&authority).client_auth();
+        let builder = Cluster::builder().version(&binary).tls(tls).unix_socket();
+        let cluster = builder.start().expect("a cluster");
+        let leader = cluster.member(cluster.wait_leader().expect("a leader"));
+        leader.put("a", "b").expect("a put");
+        for member in cluster.members() {
+            assert!(member.client_url().starts_with("https://"));
+            assert!(member.socket().expect("a path").exists());
+            assert!(!member.log().contains("bad certificate"), "{}", member.log());
+        }
+    }
+}
+
+#[test]
+fn a_variable_reaches_the_server() {
+    let builder = Server::builder().env("GODEBUG", "http2debug=2");
+    let server = builder.start().expect("a server");
+    server.put("a", "b").expect("a put");
+    assert!(server.log().contains(":authority"), "the gateway speaks HTTP/2 to its server");
 }
 
 #[test]

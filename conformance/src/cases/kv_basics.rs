@@ -3,7 +3,8 @@
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3_client::{Code, ErrorKind, Outcome, ServerError};
 
-pub(super) const CASES: &[Case] = &[case!(an_empty_key_is_refused, ["KV-001", "KV-136"])];
+pub(super) const CASES: &[Case] =
+    &[case!(an_empty_key_is_refused, ["KV-001", "KV-136"]).plain_and_tls()];
 
 /// KV-001, KV-136, E10.1
 async fn an_empty_key_is_refused(ctx: Ctx) -> CaseResult {

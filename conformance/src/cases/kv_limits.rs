@@ -8,9 +8,9 @@ use etcd3_client::{Client, Code, Config, ErrorKind, Outcome, ServerError, all};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_server_refuses_what_is_too_large, ["KV-002"]),
+    case!(a_server_refuses_what_is_too_large, ["KV-002"]).plain_and_tls(),
     case!(a_server_with_a_small_limit_refuses_more, ["KV-023"]),
-    case!(large_values_go_both_ways, ["KV-024"]),
+    case!(large_values_go_both_ways, ["KV-024"]).plain_and_tls(),
     case!(a_large_limit_is_that_of_the_whole_request, ["KV-025", "KV-027"]),
     case!(the_own_limit_keeps_a_request_here, ["KV-026", "KV-028"]).real("metrics"),
     case!(a_full_store_is_not_an_overload, ["KV-003"]).real("metrics"),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_closed_client_fails_at_once, ["KV-009"]),
+    case!(a_closed_client_fails_at_once, ["KV-009"]).plain_and_tls(),
     case!(a_request_outlives_its_client, ["KV-010"]),
     case!(a_dropped_call_leaves_the_connection_alone, ["KV-019"]).real("a bridge"),
     case!(a_read_from_a_stopped_server_times_out, ["KV-020"]),

@@ -5,7 +5,7 @@ use etcd3_client::{Client, Config, Error, GetResponse, Pages, prefix};
 use futures_lite::StreamExt;
 
 pub(super) const CASES: &[Case] = &[
-    case!(pages_hold_each_key_once_at_one_revision, ["KV-139"]),
+    case!(pages_hold_each_key_once_at_one_revision, ["KV-139"]).plain_and_tls(),
     case!(many_keys_come_in_several_pages, ["KV-115"]),
     case!(large_values_come_in_several_pages, ["KV-122"])
         .real("a restart with other flags")

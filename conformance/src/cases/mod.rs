@@ -20,6 +20,10 @@ mod kv_quorum;
 mod kv_range;
 mod kv_stale;
 mod streams;
+mod tls_authority;
+mod tls_certificates;
+mod tls_failover;
+mod tls_versions;
 mod transport;
 mod txn_basics;
 mod txn_compare;
@@ -51,6 +55,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_range::CASES,
         kv_stale::CASES,
         streams::CASES,
+        tls_authority::CASES,
+        tls_certificates::CASES,
+        tls_failover::CASES,
+        tls_versions::CASES,
         transport::CASES,
         txn_basics::CASES,
         txn_compare::CASES,

@@ -13,7 +13,7 @@ pub(super) const CASES: &[Case] = &[
         .any_version(),
     case!(a_unix_socket_will_do, []).real("sockets of the machine").any_version(),
     case!(any_usable_endpoint_is_enough, []).real("a bridge").any_version(),
-    case!(a_lost_connection_is_made_again, []).real("a bridge").any_version(),
+    case!(a_lost_connection_is_made_again, []).real("a bridge").any_version().plain_and_tls(),
     case!(close_ends_calls_and_connections, []).real("a scripted server").any_version(),
     case!(the_last_clone_ends_the_connections, []).real("a bridge").any_version(),
 ];
@@ -89,7 +89,7 @@ async fn any_usable_endpoint_is_enough(ctx: Ctx) -> CaseResult {
 async fn a_lost_connection_is_made_again(ctx: Ctx) -> CaseResult {
     let server = ctx.server().await?;
     let bridge = Bridge::new(server.addr())?;
-    let client = ctx.connect([bridge.url()]).await?;
+    let client = ctx.connect([ctx.url(bridge.addr())]).await?;
     for n in 1..=5 {
         bridge.drop_all();
         // A read is repeated however the loss shows; a write would be, if it did not leave.

@@ -8,7 +8,7 @@ use etcd3_client::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    case!(what_a_transaction_puts_is_read, ["TXN-005", "TXN-007"]),
+    case!(what_a_transaction_puts_is_read, ["TXN-005", "TXN-007"]).plain_and_tls(),
     case!(the_first_branch_runs_if_all_compares_hold, ["TXN-008", "TXN-009", "TXN-010"]),
     case!(the_second_branch_runs_if_one_does_not, ["TXN-011", "TXN-012"]),
     case!(only_a_change_moves_the_revision, ["TXN-027"]),

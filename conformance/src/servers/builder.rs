@@ -1,7 +1,7 @@
 //! How servers and clusters are described before they start.
 
 use super::{Cluster, Etcd, Server, only_real};
-use etcd3_lab::{Error, Result};
+use etcd3_lab::{Error, Result, Tls};
 use etcd3_sim::{ClusterConfig, Personality};
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,14 +11,26 @@ use std::time::Duration;
 pub struct ClusterBuilder {
     members: usize,
     flags: Vec<(String, String)>,
+    env: Vec<(String, String)>,
     election_ms: Option<u32>,
     https: bool,
+    tls: Option<Tls>,
+    unix_socket: bool,
     behind_proxy: bool,
 }
 
 impl ClusterBuilder {
     pub(crate) fn new(members: usize) -> Self {
-        Self { members, flags: Vec::new(), election_ms: None, https: false, behind_proxy: false }
+        Self {
+            members,
+            flags: Vec::new(),
+            env: Vec::new(),
+            election_ms: None,
+            https: false,
+            tls: None,
+            unix_socket: false,
+            behind_proxy: false,
+        }
     }
 
     /// Sets the number of members, 3 by default.
@@ -52,6 +64,32 @@ impl ClusterBuilder {
         self
     }
 
+    /// Makes clients speak TLS with these certificates, which a model does not.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self.https()
+    }
+
+    /// Makes clients speak TLS with these certificates, unless they do already.
+    pub(crate) fn tls_by_default(self, tls: impl FnOnce() -> Tls) -> Self {
+        if self.https { self } else { self.tls(tls()) }
+    }
+
+    /// Makes members listen on a unix socket, too, which a model does not.
+    #[must_use]
+    pub fn unix_socket(mut self) -> Self {
+        self.unix_socket = true;
+        self
+    }
+
+    /// Adds a variable to the environment of all members; a model has none.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Makes [`Cluster::partition`] work, which a model always can.
     #[must_use]
     pub fn behind_peer_proxy(mut self) -> Self {
@@ -74,10 +112,18 @@ impl ClusterBuilder {
         for (name, value) in &self.flags {
             lab = lab.flag(name, value);
         }
+        for (name, value) in &self.env {
+            lab = lab.env(name, value);
+        }
         if let Some(ms) = self.election_ms {
             lab = lab.election(ms);
         }
-        let lab = if self.https { lab.https() } else { lab };
+        let lab = match &self.tls {
+            Some(tls) => lab.tls(tls.clone()),
+            None if self.https => lab.https(),
+            None => lab,
+        };
+        let lab = if self.unix_socket { lab.unix_socket() } else { lab };
         if self.behind_proxy { lab.behind_peer_proxy() } else { lab }
     }
 
@@ -85,6 +131,12 @@ impl ClusterBuilder {
     pub(super) fn model(&self, personality: Personality, seed: u64) -> Result<ClusterConfig> {
         if self.https {
             return Err(only_real("TLS"));
+        }
+        if self.unix_socket {
+            return Err(only_real("unix socket"));
+        }
+        if !self.env.is_empty() {
+            return Err(only_real("environment"));
         }
         let mut config = ClusterConfig::new(self.members, personality, seed);
         // As the lab starts its processes.
@@ -131,6 +183,29 @@ impl ServerBuilder {
     #[must_use]
     pub fn https(self) -> Self {
         Self(self.0.https())
+    }
+
+    /// Makes clients speak TLS with these certificates, as [`ClusterBuilder::tls`] does.
+    #[must_use]
+    pub fn tls(self, tls: Tls) -> Self {
+        Self(self.0.tls(tls))
+    }
+
+    /// Makes clients speak TLS with these certificates, unless they do already.
+    pub(crate) fn tls_by_default(self, tls: impl FnOnce() -> Tls) -> Self {
+        Self(self.0.tls_by_default(tls))
+    }
+
+    /// Makes the server listen on a unix socket, as [`ClusterBuilder::unix_socket`] does.
+    #[must_use]
+    pub fn unix_socket(self) -> Self {
+        Self(self.0.unix_socket())
+    }
+
+    /// Adds a variable to the environment, as [`ClusterBuilder::env`] does.
+    #[must_use]
+    pub fn env(self, name: &str, value: &str) -> Self {
+        Self(self.0.env(name, value))
     }
 
     /// Starts the server and waits until it is healthy.

@@ -9,9 +9,10 @@ mod etcd;
 pub use builder::{ClusterBuilder, ServerBuilder};
 pub use etcd::Etcd;
 
-use etcd3_lab::{Error, Result, Status};
+use etcd3_lab::{Error, Identity, Replace, Result, Status};
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What only real servers do ends in this error.
@@ -166,6 +167,44 @@ impl Member {
         match &self.0 {
             OneMember::Real(member) => Ok(member.log()),
             OneMember::Model(..) => Err(only_real("log of its own")),
+        }
+    }
+
+    /// Returns the path of the unix socket that the member listens on.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member was built without one, and on models.
+    pub fn socket(&self) -> Result<PathBuf> {
+        match &self.0 {
+            OneMember::Real(member) => {
+                member.socket().ok_or_else(|| Error::new("the member was built without a socket"))
+            }
+            OneMember::Model(..) => Err(only_real("unix socket")),
+        }
+    }
+
+    /// Replaces the certificate that the member shows from the next handshake on.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the files cannot be written, and on models.
+    pub fn replace_identity(&self, identity: &Identity, how: Replace) -> Result<()> {
+        match &self.0 {
+            OneMember::Real(member) => member.replace_identity(identity, how),
+            OneMember::Model(..) => Err(only_real("certificate")),
+        }
+    }
+
+    /// Posts a JSON text to a page of the JSON gateway, such as `/v3/auth/user/add`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member does not answer with status 200, and on models.
+    pub fn http_post(&self, path: &str, json: &str) -> Result<String> {
+        match &self.0 {
+            OneMember::Real(member) => member.http_post(path, json),
+            OneMember::Model(..) => Err(only_real("gateway")),
         }
     }
 

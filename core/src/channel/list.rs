@@ -24,7 +24,7 @@ impl Channel {
     }
 
     pub(super) fn slot_for(&mut self, now: Instant, endpoint: Endpoint) -> &mut Slot {
-        let known = self.slots.iter().position(|slot| is_same(&slot.endpoint, &endpoint));
+        let known = self.slots.iter().position(|slot| slot.endpoint.is_same(&endpoint));
         let index = known.unwrap_or_else(|| {
             self.slots.push(Slot::new(EndpointId(self.endpoints), endpoint, now));
             self.endpoints += 1;
@@ -67,9 +67,4 @@ impl Channel {
             }
         }
     }
-}
-
-/// Whether two texts name the same server.
-pub(super) fn is_same(one: &Endpoint, other: &Endpoint) -> bool {
-    one.place() == other.place() && one.scheme() == other.scheme()
 }

@@ -210,7 +210,7 @@ impl Channel {
     /// The number of this endpoint, if it is known.
     #[must_use]
     pub fn find(&self, endpoint: &Endpoint) -> Option<EndpointId> {
-        self.slots.iter().find(|slot| list::is_same(&slot.endpoint, endpoint)).map(|slot| slot.id)
+        self.slots.iter().find(|slot| slot.endpoint.is_same(endpoint)).map(|slot| slot.id)
     }
 
     /// Judges an answer that came on this connection, and remembers how far the cluster is.

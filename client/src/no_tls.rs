@@ -1,0 +1,37 @@
+//! Stands in for TLS in a build without it: endpoints that speak it are refused.
+
+use crate::Config;
+use crate::runtime::Io;
+use etcd3_core::channel::Broken;
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::error::{Cause, ConnectFailure};
+use std::future::{Ready, ready};
+use std::io;
+
+/// What a configuration of TLS would be; there is none.
+#[derive(Debug, Clone)]
+pub(crate) enum TlsConfig {}
+
+impl TlsConfig {
+    pub(crate) fn check(&self) -> Result<(), Cause> {
+        match *self {}
+    }
+}
+
+pub(crate) fn check(_: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {
+    let why = "speaks TLS, which this build has not: enable the feature `tls`";
+    Err(Cause::new(format!("endpoint {endpoint} {why}")))
+}
+
+pub(crate) fn handshake(
+    config: &Config,
+    endpoint: &Endpoint,
+    _: Box<dyn Io>,
+) -> Ready<Result<Box<dyn Io>, Broken>> {
+    let cause = check(config.tls.as_ref(), endpoint).err();
+    ready(Err(Broken { failure: ConnectFailure::TlsConfig, cause }))
+}
+
+pub(crate) fn failed(error: io::Error) -> Broken {
+    Broken { failure: ConnectFailure::Tls, cause: Some(Cause::new(error)) }
+}

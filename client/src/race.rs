@@ -1,0 +1,219 @@
+//! Happy eyeballs: connects to the first of several addresses that answers (RFC 8305, I-C9).
+//!
+//! ```text
+//!   0 ms   ── address 1 ───────────────────────────── nobody answers
+//! 250 ms      └─ address 2 ── refused
+//! 260 ms                      └─ address 3 ── connected: the others are dropped
+//! ```
+
+use crate::runtime::{BoxFuture, Io, Runtime, Target};
+use etcd3_core::Instant;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long an attempt has the field to itself.
+const HEAD_START: Duration = Duration::from_millis(250);
+/// A name with more addresses than that is connected to by the first of them.
+const MAX_ADDRESSES: usize = 64;
+/// An error tells of so many addresses and counts the others.
+const MAX_TOLD: usize = 8;
+
+/// Connects to the first target that lets it in, before the deadline.
+pub(crate) async fn connect(
+    rt: &dyn Runtime,
+    targets: &[Target],
+    deadline: Instant,
+) -> Result<Box<dyn Io>, Lost> {
+    let mut race = Race {
+        rt,
+        waiting: targets.iter().take(MAX_ADDRESSES).collect(),
+        flying: Vec::new(),
+        next: None,
+        end: rt.sleep_until(deadline),
+        failed: Vec::new(),
+    };
+    poll_fn(|cx| race.poll(cx)).await
+}
+
+/// Puts addresses of both families in turns, beginning with the family of the first (RFC 8305,
+/// section 4); within a family the order stays.
+pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let v6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == v6_first);
+    let mut second = second.into_iter();
+    let mut turns = Vec::with_capacity(first.len() + second.len());
+    for address in first {
+        turns.push(address);
+        turns.extend(second.next());
+    }
+    turns.extend(second);
+    turns
+}
+
+struct Race<'a> {
+    rt: &'a dyn Runtime,
+    waiting: VecDeque<&'a Target>,
+    /// In the order of their starts.
+    flying: Vec<Attempt<'a>>,
+    /// When the next attempt is due though none has failed.
+    next: Option<BoxFuture<'static, ()>>,
+    end: BoxFuture<'static, ()>,
+    failed: Vec<(&'a Target, io::Error)>,
+}
+
+struct Attempt<'a> {
+    target: &'a Target,
+    connecting: BoxFuture<'a, io::Result<Box<dyn Io>>>,
+}
+
+impl Race<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<dyn Io>, Lost>> {
+        loop {
+            let failed_before = self.failed.len();
+            if let Some(io) = self.poll_flying(cx) {
+                return Poll::Ready(Ok(io));
+            }
+            if self.end.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(self.lost()));
+            }
+            let alone = self.flying.is_empty();
+            let is_due = alone || self.failed.len() > failed_before || self.is_next_due(cx);
+            if !is_due {
+                return Poll::Pending;
+            }
+            match self.waiting.pop_front() {
+                Some(target) => self.start(target),
+                None if alone => return Poll::Ready(Err(self.lost())),
+                None => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Looks at all attempts; if two are through at once, the earlier one wins.
+    fn poll_flying(&mut self, cx: &mut Context<'_>) -> Option<Box<dyn Io>> {
+        let mut index = 0;
+        while let Some(attempt) = self.flying.get_mut(index) {
+            match attempt.connecting.as_mut().poll(cx) {
+                Poll::Pending => index += 1,
+                Poll::Ready(Ok(io)) => return Some(io),
+                Poll::Ready(Err(error)) => {
+                    let attempt = self.flying.remove(index);
+                    self.failed.push((attempt.target, error));
+                }
+            }
+        }
+        None
+    }
+
+    fn is_next_due(&mut self, cx: &mut Context<'_>) -> bool {
+        self.next.as_mut().is_some_and(|next| next.as_mut().poll(cx).is_ready())
+    }
+}
+
+impl<'a> Race<'a> {
+    fn start(&mut self, target: &'a Target) {
+        let rt = self.rt;
+        self.flying.push(Attempt { target, connecting: rt.connect(target) });
+        let more = !self.waiting.is_empty();
+        self.next = more.then(|| rt.sleep_until(rt.now() + HEAD_START));
+    }
+
+    fn lost(&mut self) -> Lost {
+        let silent = self.flying.drain(..).map(|attempt| (attempt.target, None));
+        let failed = self.failed.drain(..).map(|(target, error)| (target, Some(error)));
+        let mut lost = Lost { causes: Vec::new(), is_late: false, untold: self.waiting.len() };
+        for (target, error) in failed.chain(silent) {
+            lost.is_late |= error.is_none();
+            if lost.causes.len() < MAX_TOLD {
+                lost.causes.push((target.clone(), error));
+            } else {
+                lost.untold += 1;
+            }
+        }
+        lost
+    }
+}
+
+/// Every address failed, or did not answer in time; says which of them did what.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    causes: Vec<(Target, Option<io::Error>)>,
+    /// Whether some address might yet have answered.
+    pub(crate) is_late: bool,
+    untold: usize,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (target, error)) in self.causes.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "; " })?;
+            match target {
+                Target::Tcp(address) => write!(f, "{address}")?,
+                Target::Unix(path) => write!(f, "{}", path.display())?,
+            }
+            match error {
+                Some(error) => write!(f, ": {error}")?,
+                None => f.write_str(": no answer")?,
+            }
+        }
+        match self.untold {
+            0 if self.causes.is_empty() => f.write_str("there is no address"),
+            0 => Ok(()),
+            untold => write!(f, "; and {untold} more"),
+        }
+    }
+}
+
+impl std::error::Error for Lost {}
+
+impl From<Lost> for io::Error {
+    /// An error of the kind that the first address failed with, for who matches on kinds.
+    fn from(lost: Lost) -> Self {
+        let first = lost.causes.iter().find_map(|(_, error)| error.as_ref());
+        let kind = match first {
+            _ if lost.is_late => io::ErrorKind::TimedOut,
+            Some(error) => error.kind(),
+            None => io::ErrorKind::NotFound,
+        };
+        Self::new(kind, lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    // RFC 8305, section 4
+    #[test]
+    fn families_take_turns_and_keep_their_order() {
+        let given = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "1.1.1.2:1"];
+        let turns = ["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "[::3]:1"];
+        assert_eq!(interleave(given.map(at).to_vec()), turns.map(at));
+        let given = ["1.1.1.1:1", "[::1]:1", "[::2]:1", "[::3]:1"];
+        let turns = ["1.1.1.1:1", "[::1]:1", "[::2]:1", "[::3]:1"];
+        assert_eq!(interleave(given.map(at).to_vec()), turns.map(at));
+        assert_eq!(interleave(Vec::new()), []);
+    }
+
+    #[test]
+    fn an_error_tells_of_some_addresses_and_counts_the_others() {
+        let target = |n: u16| Target::Tcp(([127, 0, 0, 1], n).into());
+        let refused = || Some(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let causes = vec![(target(1), refused()), (target(2), None)];
+        let lost = Lost { causes, is_late: true, untold: 3 };
+        let text = "127.0.0.1:1: connection refused; 127.0.0.1:2: no answer; and 3 more";
+        assert_eq!(lost.to_string(), text);
+        let nobody = Lost { causes: Vec::new(), is_late: false, untold: 0 };
+        assert_eq!(nobody.to_string(), "there is no address");
+    }
+}

@@ -29,12 +29,16 @@ mod case;
 pub mod cases;
 mod ctx;
 pub mod differential;
+pub mod failover;
 mod harness;
+pub mod load;
 pub mod peer;
 pub mod raw;
 mod results;
+pub mod rolling;
 mod servers;
 mod simulated;
+pub mod soak;
 mod task;
 
 pub use case::{Case, CaseFuture, CaseResult, Needs};

@@ -11,14 +11,13 @@
 //! | Ubuntu | that of its own release, and that of the release in development |
 //! | other | those named by `ETCD3_ETCD` |
 
-mod apt;
 mod cache;
-mod machine;
 mod version;
 
+pub(crate) use cache::target;
 pub use version::Version;
 
-use crate::{Error, Result, command};
+use crate::{Error, Result, command, machine};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -126,7 +125,7 @@ fn look() -> Fetched {
         fetched.note(&suite.what(), cache::unpacked(&suite));
     }
     if wanted == 0 {
-        fetched.note("etcd", Err(machine::no_packages()));
+        fetched.note("etcd", Err(no_packages()));
     }
     fetched.binaries.sort_by_key(|binary| binary.version);
     fetched.binaries.dedup_by_key(|binary| binary.version);
@@ -158,7 +157,7 @@ pub fn any() -> Result<Binary> {
         }
     }
     if reasons.is_empty() {
-        return Err(machine::no_packages());
+        return Err(no_packages());
     }
     Err(Error::new(format!("no etcd: {}", reasons.join("; "))))
 }
@@ -174,6 +173,14 @@ impl Fetched {
             }
         }
     }
+}
+
+/// Says what to do on a machine whose packages are of no use.
+fn no_packages() -> Error {
+    Error::new(format!(
+        "this machine has no packages of Debian or Ubuntu; install etcd and set {LIST_VARIABLE} \
+         to the paths of its binaries, separated by colons"
+    ))
 }
 
 fn listed() -> Vec<PathBuf> {

@@ -4,6 +4,7 @@
 //! interface with ports chosen at run time.
 //!
 //! - [`etcd::fetch`] finds etcd binaries; [`etcd::any`] finds just one.
+//! - [`protoc::find`] finds the compiler of protocols, for programs that need it to be built.
 //! - [`Server`] is one etcd; [`Cluster`] is several. Both end with the process that started them,
 //!   however it ends, and leave no file behind.
 //! - [`Authority`] issues certificates, and [`Tls`] makes servers show them.
@@ -24,6 +25,7 @@
 //! answer comes from the lab's own process is left out, and partitions are refused with an error.
 #![forbid(unsafe_code)]
 
+mod apt;
 mod bridge;
 mod builder;
 mod certs;
@@ -34,10 +36,12 @@ pub mod etcd;
 mod gateway;
 mod guard;
 pub mod http;
+mod machine;
 mod member;
 mod peers;
 mod ports;
 mod proc;
+pub mod protoc;
 mod relay;
 mod server;
 mod wait;

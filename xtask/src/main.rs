@@ -1,6 +1,7 @@
 //! Every command of a developer: `cargo xtask <command>`.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod coverage;
 mod demo;
 mod etcd;
@@ -9,6 +10,7 @@ mod model;
 mod mutants;
 mod options;
 mod proto;
+mod runs;
 mod shell;
 mod sim;
 mod tally;
@@ -44,6 +46,18 @@ cargo xtask <command>
             --ops N      operations for each version, 40000 by default
             --seed S     the list of one seed
             --version X  one of the versions
+  failover  kill, freeze and cut off members of a real cluster under load
+            --runtime tokio|smol|async-std|all   tokio by default
+            --version X  one of the versions
+            --short      three faults, about a minute
+  rolling   restart the members of a real cluster one by one under load
+            --runtime, --version   as above
+  soak      look for what only time brings out: pings, lost connections, busy loops
+            --minutes N  how long, 10 by default; 0.2 is a short form
+            --tls        encrypted, too
+            --runtime, --version   as above
+  compare   kill a member under this client and under another one, side by side
+            --version X  one of the versions, the newest by default
   mutants   break the code on purpose and see the tests fail
             --only NAME  one of the mutants
   etcd      fetch the etcd versions for the tests and tell where they are
@@ -95,6 +109,28 @@ const COMMANDS: &[Command] = &[
         word: false,
         run: model::run,
     },
+    Command {
+        name: "failover",
+        valued: &["--runtime", "--version"],
+        plain: &["--short"],
+        word: false,
+        run: runs::failover,
+    },
+    Command {
+        name: "rolling",
+        valued: &["--runtime", "--version"],
+        plain: &[],
+        word: false,
+        run: runs::rolling,
+    },
+    Command {
+        name: "soak",
+        valued: &["--runtime", "--version", "--minutes"],
+        plain: &["--tls"],
+        word: false,
+        run: runs::soak,
+    },
+    Command { name: "compare", valued: &["--version"], plain: &[], word: false, run: compare::run },
     Command { name: "mutants", valued: &["--only"], plain: &[], word: false, run: mutants::run },
     Command { name: "etcd", valued: &[], plain: &[], word: false, run: etcd::run },
     Command { name: "proto", valued: &[], plain: &["--check"], word: false, run: proto::run },

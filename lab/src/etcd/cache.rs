@@ -3,8 +3,9 @@
 //! A suite's folder appears whole, by one rename, so that processes that unpack the same suite at
 //! the same time cannot see or break each other's half.
 
-use super::machine::Suite;
-use super::{Binary, CACHE_VARIABLE, apt};
+use super::{Binary, CACHE_VARIABLE};
+use crate::apt::{self, Wanted};
+use crate::machine::Suite;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -25,13 +26,14 @@ pub(super) fn unpacked(suite: &Suite) -> Result<Binary> {
         .prefix(".unpack-")
         .tempdir_in(&root)
         .map_err(Error::doing(root.display()))?;
-    let (unpacked, source) = apt::unpack(suite, scratch.path())?;
+    let wanted = Wanted { packages: &["etcd-server"], needs: &[], pin: suite.pin };
+    let unpacked = apt::unpack(suite, wanted, scratch.path())?.join("usr/bin/etcd");
     let fresh = scratch.path().join("fresh");
     std::fs::create_dir(&fresh).map_err(Error::doing(fresh.display()))?;
     // Moved, not copied: a file that this process has open for writing cannot be run.
     let path = fresh.join("etcd");
     std::fs::rename(&unpacked, &path).map_err(Error::doing(unpacked.display()))?;
-    let binary = Binary::of(path, source)?;
+    let binary = Binary::of(path, format!("package of {}", suite.name))?;
     write(&fresh, &binary)?;
     publish(&fresh, &folder)
 }
@@ -41,9 +43,14 @@ fn root() -> PathBuf {
     if let Some(folder) = std::env::var_os(CACHE_VARIABLE) {
         return workspace().join(folder);
     }
+    target().join("etcd")
+}
+
+/// Returns cargo's target directory.
+pub(crate) fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     // An absolute path replaces what it is joined to.
-    workspace().join(target).join("etcd")
+    workspace().join(target)
 }
 
 fn workspace() -> &'static Path {

@@ -32,7 +32,7 @@ pub(super) fn check() -> Result<Passed> {
 
 fn problems_of(file: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    if file != "Cargo.lock" && file != "fuzz/Cargo.lock" {
+    if !file.ends_with("Cargo.lock") {
         let found = text.lines().enumerate().filter(|(_, line)| names_a_machine(line));
         problems.extend(found.map(|(i, _)| format!("{file}:{}: a path of one machine", i + 1)));
     }

@@ -1,29 +1,27 @@
-//! Which packages of etcd this machine's distribution has.
+//! Which packages this machine's distribution has.
 
-use super::LIST_VARIABLE;
-use crate::Error;
 use std::path::Path;
 use std::process::Command;
 
 /// Is a part of a distribution that has an etcd of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Suite {
-    pub(super) name: String,
-    pub(super) component: &'static str,
-    pub(super) keyrings: &'static [&'static str],
-    /// Names the package and its hash where they never change; only for amd64.
-    pub(super) pin: Option<Pin>,
+pub(crate) struct Suite {
+    pub(crate) name: String,
+    pub(crate) component: &'static str,
+    pub(crate) keyrings: &'static [&'static str],
+    /// Names the package of etcd and its hash where they never change; only for amd64.
+    pub(crate) pin: Option<Pin>,
 }
 
 /// Is a package that is known beforehand, so that no index has to be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pin {
-    pub(super) path: &'static str,
-    pub(super) sha256: &'static str,
+pub(crate) struct Pin {
+    pub(crate) path: &'static str,
+    pub(crate) sha256: &'static str,
 }
 
 impl Suite {
-    pub(super) fn what(&self) -> String {
+    pub(crate) fn what(&self) -> String {
         format!("the etcd-server package of {}", self.name)
     }
 }
@@ -44,28 +42,27 @@ const TRIXIE: Pin = Pin {
 };
 
 /// Returns the suites of this machine's distribution; none when it is neither Debian nor Ubuntu.
-pub(super) fn suites() -> Vec<Suite> {
+pub(crate) fn suites() -> Vec<Suite> {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     suites_of(&Release::parse(&release), &architecture())
 }
 
 /// Returns the same suites, the one that is the quickest to have first.
-pub(super) fn suites_by_preference() -> Vec<Suite> {
+pub(crate) fn suites_by_preference() -> Vec<Suite> {
     let mut suites = suites();
     suites.sort_by_key(|suite| suite.name != "trixie");
     suites
 }
 
-/// Says what to do on a machine whose packages are of no use.
-pub(super) fn no_packages() -> Error {
-    Error::new(format!(
-        "this machine has no packages of Debian or Ubuntu; install etcd and set {LIST_VARIABLE} \
-         to the paths of its binaries, separated by colons"
-    ))
+/// Returns the release that this machine runs, whose programs fit to it; none when it is neither
+/// Debian nor Ubuntu.
+pub(crate) fn own_suite() -> Option<Suite> {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    own_suite_of(Release::parse(&release))
 }
 
 /// Returns the names under which the machine's own configuration may list its main mirror.
-pub(super) fn mirror_suites() -> Vec<String> {
+pub(crate) fn mirror_suites() -> Vec<String> {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let own = Release::parse(&release).code_name;
     let rolling = ["sid", "unstable", "testing", "stable"].map(str::to_owned);
@@ -73,13 +70,13 @@ pub(super) fn mirror_suites() -> Vec<String> {
 }
 
 /// Returns the distribution's name of this machine's architecture, as in `amd64`.
-pub(super) fn architecture() -> String {
+pub(crate) fn architecture() -> String {
     let asked = Command::new("dpkg").arg("--print-architecture").output();
     asked.map(|dpkg| String::from_utf8_lossy(&dpkg.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// Returns the keyring to check a suite with, or `None` for the machine's own trusted keys.
-pub(super) fn keyring(suite: &Suite) -> Option<&'static str> {
+pub(crate) fn keyring(suite: &Suite) -> Option<&'static str> {
     suite.keyrings.iter().copied().find(|file| Path::new(file).exists())
 }
 
@@ -133,6 +130,16 @@ fn suites_of(release: &Release, architecture: &str) -> Vec<Suite> {
     Vec::new()
 }
 
+fn own_suite_of(release: Release) -> Option<Suite> {
+    let (component, keyrings) = match release {
+        Release { debian: true, .. } => ("main", DEBIAN_KEYRINGS),
+        Release { ubuntu: true, .. } => ("main universe", UBUNTU_KEYRINGS),
+        Release { .. } => return None,
+    };
+    let name = release.code_name;
+    (!name.is_empty()).then_some(Suite { name, component, keyrings, pin: None })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +167,16 @@ mod tests {
         let child = "ID=\"mint\"\nID_LIKE=\"ubuntu debian\"\nVERSION_CODENAME=wilma\n\
                      UBUNTU_CODENAME=noble\n";
         assert_eq!(names(child, "amd64")[0].0, "noble");
+    }
+
+    #[test]
+    fn the_own_release_is_that_of_the_machine() {
+        let own = |text: &str| own_suite_of(Release::parse(text));
+        let debian = own("ID=debian\nVERSION_CODENAME=trixie\n").expect("a release");
+        assert_eq!((debian.name.as_str(), debian.component), ("trixie", "main"));
+        let ubuntu = own("ID=ubuntu\nVERSION_CODENAME=noble\n").expect("a release");
+        assert_eq!((ubuntu.name.as_str(), ubuntu.component), ("noble", "main universe"));
+        assert_eq!(own("ID=fedora\nVERSION_CODENAME=x\n"), None);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Unpacking a Debian package without root, without installing it and without the machine's lists.
+//! Unpacking Debian packages without root, without installing them and without the machine's lists.
 //!
 //! A pinned package is fetched by its hash, without any index; else the suite's index is fetched
 //! into folders of our own. Both ask the mirror that the machine's configuration names.
 
-use super::machine::{self, Pin, Suite};
 use crate::command::{self, Finished};
+use crate::machine::{self, Pin, Suite};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,18 +16,29 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// Bounds the mirrors that are tried one after the other.
 const MAX_MIRRORS: usize = 4;
 
-/// Unpacks the etcd server of a suite below `scratch`, and returns the binary and its source.
-pub(super) fn unpack(suite: &Suite, scratch: &Path) -> Result<(PathBuf, String)> {
+/// Is a package, with those that it needs and that no machine is sure to have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Names the package first, and what else is to be unpacked with it.
+    pub(crate) packages: &'static [&'static str],
+    /// Begins the names of the dependencies that are unpacked too, in all depths.
+    pub(crate) needs: &'static [&'static str],
+    /// Is the first package where it is known beforehand; it is fetched alone then.
+    pub(crate) pin: Option<Pin>,
+}
+
+/// Unpacks packages of a suite below `scratch`, and returns the folder that has their tree.
+pub(crate) fn unpack(suite: &Suite, wanted: Wanted, scratch: &Path) -> Result<PathBuf> {
     let mut reasons = Vec::new();
     for (turn, mirror) in mirrors(scratch)?.iter().take(MAX_MIRRORS).enumerate() {
         let folder = scratch.join(format!("mirror-{turn}"));
-        let by_hash = suite.pin.map(|pin| pinned(mirror, pin, &folder));
-        let package = match by_hash {
-            Some(Ok(package)) => Ok(package),
-            Some(Err(_)) | None => indexed(mirror, suite, &folder),
+        let by_hash = wanted.pin.map(|pin| pinned(mirror, pin, &folder));
+        let tree = match by_hash {
+            Some(Ok(tree)) => Ok(tree),
+            Some(Err(_)) | None => indexed(mirror, suite, wanted, &folder),
         };
-        match package.and_then(|package| extract(&package, &folder)) {
-            Ok(binary) => return Ok((binary, format!("package of {}", suite.name))),
+        match tree {
+            Ok(tree) => return Ok(tree),
             Err(error) => reasons.push(error.to_string()),
         }
     }
@@ -65,7 +76,7 @@ fn mirrors_in(uris: &str, suites: &[String]) -> Vec<String> {
     mirrors
 }
 
-/// Fetches a package whose address and hash are known.
+/// Fetches and unpacks a package whose address and hash are known.
 fn pinned(mirror: &str, pin: Pin, folder: &Path) -> Result<PathBuf> {
     folders(&[folder])?;
     let helper = ["/usr/lib/apt/apt-helper", "/usr/libexec/apt/apt-helper"];
@@ -75,11 +86,11 @@ fn pinned(mirror: &str, pin: Pin, folder: &Path) -> Result<PathBuf> {
     let mut fetch = Command::new(helper);
     fetch.args(["-o", "APT::Sandbox::User=", "download-file"]).arg(format!("{mirror}{}", pin.path));
     run(fetch.arg(&package).arg(format!("SHA256:{}", pin.sha256)))?;
-    Ok(package)
+    extract(&package, folder)
 }
 
-/// Fetches a suite's index into folders below `folder`, and the package that it names.
-fn indexed(mirror: &str, suite: &Suite, folder: &Path) -> Result<PathBuf> {
+/// Fetches a suite's index into folders below `folder`, and unpacks the packages that it names.
+fn indexed(mirror: &str, suite: &Suite, wanted: Wanted, folder: &Path) -> Result<PathBuf> {
     let [etc, state, cache, out] = ["etc", "state", "cache", "out"].map(|name| folder.join(name));
     let lists = folder.join("lists");
     folders(&[&etc, &state, &lists.join("partial"), &cache.join("archives/partial"), &out])?;
@@ -100,13 +111,42 @@ fn indexed(mirror: &str, suite: &Suite, folder: &Path) -> Result<PathBuf> {
         apt
     };
     run(apt().arg("update"))?;
-    run(apt().args(["download", "etcd-server"]))?;
-    let package = std::fs::read_dir(&out)
-        .map_err(Error::doing(out.display()))?
-        .flatten()
-        .map(|file| file.path())
-        .find(|file| file.extension().is_some_and(|extension| extension == "deb"));
-    package.ok_or_else(|| Error::new(format!("{} was not downloaded", suite.what())))
+    let mut names: Vec<String> = wanted.packages.iter().map(|&name| name.to_owned()).collect();
+    let mut next = 0;
+    while let Some(name) = names.get(next).cloned() {
+        next += 1;
+        run(apt().args(["download", &name]))?;
+        let package = downloaded(&out, &name)?;
+        extract(&package, folder)?;
+        let asked = run(Command::new("dpkg-deb").arg("-f").arg(&package).arg("Depends"))?;
+        for needed in needs_in(&asked.stdout, wanted.needs) {
+            if !names.contains(&needed) {
+                names.push(needed);
+            }
+        }
+    }
+    Ok(folder.join("tree"))
+}
+
+/// Finds the file of a package that was downloaded: its name is followed by its version.
+fn downloaded(out: &Path, name: &str) -> Result<PathBuf> {
+    let begin = format!("{name}_");
+    let files = std::fs::read_dir(out).map_err(Error::doing(out.display()))?;
+    let mut files = files.flatten().map(|file| file.path());
+    let found = files.find(|file| {
+        let file = file.file_name().unwrap_or_default().to_string_lossy();
+        file.starts_with(&begin)
+    });
+    found.ok_or_else(|| Error::new(format!("{name} was not downloaded")))
+}
+
+/// Finds the dependencies whose names begin in one of these ways; of alternatives the first.
+fn needs_in(depends: &str, beginnings: &[&str]) -> Vec<String> {
+    let names = depends.split(',').filter_map(|one| {
+        let name = one.trim().split([' ', '(', '|', ':']).next()?;
+        beginnings.iter().any(|it| name.starts_with(it)).then(|| name.to_owned())
+    });
+    names.collect()
 }
 
 fn source_entry(mirror: &str, suite: &Suite) -> String {
@@ -124,14 +164,11 @@ fn source_entry(mirror: &str, suite: &Suite) -> String {
     entry
 }
 
+/// Adds the files of a package to the tree below `folder`.
 fn extract(package: &Path, folder: &Path) -> Result<PathBuf> {
     let tree = folder.join("tree");
     run(Command::new("dpkg").arg("-x").arg(package).arg(&tree))?;
-    let binary = tree.join("usr/bin/etcd");
-    if binary.is_file() {
-        return Ok(binary);
-    }
-    Err(Error::new(format!("no usr/bin/etcd in {}", package.display())))
+    Ok(tree)
 }
 
 /// Starts a command line that works for everybody and asks nobody.
@@ -171,6 +208,14 @@ fn save(file: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dependencies_are_taken_by_the_begin_of_their_names() {
+        let depends =
+            "libc6 (>= 2.34), libprotobuf32 (= 3.21.12-3), libprotoc32:any, a | libprotox";
+        assert_eq!(needs_in(depends, &["libproto"]), ["libprotobuf32", "libprotoc32"]);
+        assert!(needs_in("", &["libproto"]).is_empty());
+    }
 
     #[test]
     fn the_mirror_is_the_one_of_the_exact_suite() {

@@ -1,0 +1,38 @@
+//! Faults on a real cluster under load: `cargo xtask failover`.
+#![forbid(unsafe_code)]
+
+use etcd3_conformance::failover;
+use etcd3_conformance::load::{Args, Error, Host, versions};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs everything that was asked for; tells whether all limits held.
+fn run() -> Result<bool, Error> {
+    let args = Args::from_env(&["--runtime", "--version"], &["--short"])?;
+    let short = args.has("--short");
+    let mut binaries = versions(args.value("--version"))?;
+    let mut runtimes = args.runtimes()?;
+    if short {
+        binaries.drain(..binaries.len() - 1);
+        runtimes.truncate(1);
+    }
+    let mut is_good = true;
+    for name in runtimes {
+        let host = Host::named(name)?;
+        for etcd in &binaries {
+            is_good &= failover::run(&host, etcd, short)?;
+        }
+    }
+    println!("{}", if is_good { "all limits held" } else { "limits are BROKEN, see above" });
+    Ok(is_good)
+}

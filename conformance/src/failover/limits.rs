@@ -1,0 +1,31 @@
+//! What a caller may notice of a fault.
+
+use super::{Fault, Role};
+use std::time::Duration;
+
+/// The limits for one fault. In all of them no read fails, and a write fails only with the outcome
+/// *unknown*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest time between two answers that one reader may see.
+    pub gap: Duration,
+    /// Until when after the fault a write may be sent that fails, where that is later than the
+    /// answer of the surviving majority. Only for writes to the member that was hit.
+    pub unnoticed: Duration,
+}
+
+impl Limits {
+    /// The limits for a fault that hits a member with that role.
+    pub fn of(fault: Fault, role: Role) -> Self {
+        let seconds = Duration::from_secs;
+        match (fault, role) {
+            // The kernel resets the connections of a dead process: everybody knows at once.
+            (Fault::Kill, Role::Follower) => Self { gap: seconds(2), unnoticed: Duration::ZERO },
+            (Fault::Kill, Role::Leader) => Self { gap: seconds(5), unnoticed: Duration::ZERO },
+            // A silent member looks like a slow one until a call has waited there for a while, as
+            // the others may answer as ever: what is sent to it meanwhile may be lost. No client
+            // can do without such a margin.
+            (Fault::Stop | Fault::Partition, _) => Self { gap: seconds(12), unnoticed: seconds(1) },
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What became of calls.
+
+use etcd3_client::Outcome;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// One call of a worker.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Which worker made it; readers come first.
+    pub worker: usize,
+    /// What it asked for.
+    pub kind: Kind,
+    /// When it was made; it was sent at this moment or later.
+    pub begun: Instant,
+    /// When its result was there.
+    pub ended: Instant,
+    /// The revision of the answer, or why there was none.
+    pub result: Result<i64, Failure>,
+}
+
+/// What a call asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A linearizable read of a key that had been written before it began.
+    Read {
+        /// Names the key if the answer did not have it.
+        stale: Option<String>,
+    },
+    /// A write of a key that nobody else writes, and this worker only once.
+    Write {
+        /// The key.
+        key: String,
+        /// The value, different from all others.
+        value: String,
+    },
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What may have become of it.
+    pub outcome: Outcome,
+    /// How often the client tried.
+    pub attempts: u32,
+    /// Where the last attempt went.
+    pub endpoint: Option<String>,
+    /// The whole error.
+    pub text: String,
+}
+
+impl Call {
+    /// Whether it is a write.
+    pub fn is_write(&self) -> bool {
+        matches!(self.kind, Kind::Write { .. })
+    }
+
+    /// Whether it failed.
+    pub fn failed(&self) -> bool {
+        self.result.is_err()
+    }
+
+    /// Whether it failed with that outcome.
+    pub fn failed_as(&self, outcome: Outcome) -> bool {
+        self.result.as_ref().is_err_and(|failure| failure.outcome == outcome)
+    }
+
+    /// How long it took.
+    pub fn took(&self) -> Duration {
+        self.ended - self.begun
+    }
+}
+
+/// Counts the reads, or the writes, that failed with that outcome.
+pub fn count_failed<'a>(
+    calls: impl IntoIterator<Item = &'a Call>,
+    writes: bool,
+    outcome: Outcome,
+) -> usize {
+    let calls = calls.into_iter().filter(|call| call.is_write() == writes);
+    calls.filter(|call| call.failed_as(outcome)).count()
+}
+
+/// The longest time between two consecutive successes of one reader that ended after `from`; the
+/// first of the two may be earlier.
+pub fn longest_gap(calls: &[Call], from: Instant) -> Duration {
+    let mut last: BTreeMap<usize, Instant> = BTreeMap::new();
+    let mut longest = Duration::ZERO;
+    for call in calls.iter().filter(|call| !call.is_write() && !call.failed()) {
+        let before = last.insert(call.worker, call.ended);
+        if let Some(before) = before.filter(|_| call.ended >= from) {
+            longest = longest.max(call.ended.saturating_duration_since(before));
+        }
+    }
+    longest
+}
+
+/// The time within which so many percent of the successful calls were answered.
+pub fn percentile(calls: &[Call], percent: usize) -> Duration {
+    let mut times: Vec<Duration> =
+        calls.iter().filter(|call| !call.failed()).map(Call::took).collect();
+    times.sort_unstable();
+    let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
+    times.get(index).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(worker: usize, begun: Instant, took: u64, good: bool) -> Call {
+        let failure = || Failure {
+            outcome: Outcome::Unknown,
+            attempts: 1,
+            endpoint: None,
+            text: String::new(),
+        };
+        Call {
+            worker,
+            kind: Kind::Read { stale: None },
+            begun,
+            ended: begun + Duration::from_millis(took),
+            result: if good { Ok(1) } else { Err(failure()) },
+        }
+    }
+
+    #[test]
+    fn a_gap_is_between_successes_of_one_reader() {
+        let at = |ms| Duration::from_millis(ms);
+        let zero = Instant::now();
+        let calls = [
+            read(0, zero, 0, true),
+            read(1, zero + at(90), 0, true),
+            read(0, zero + at(200), 0, false),
+            read(1, zero + at(250), 0, true),
+            read(0, zero + at(300), 0, true),
+        ];
+        assert_eq!(longest_gap(&calls, zero + at(100)), at(300));
+        assert_eq!(longest_gap(&calls, zero + at(400)), Duration::ZERO);
+        assert_eq!(count_failed(&calls, false, Outcome::Unknown), 1);
+        assert_eq!(count_failed(&calls, true, Outcome::Unknown), 0);
+    }
+
+    #[test]
+    fn a_percentile_is_a_time_that_was_seen() {
+        let zero = Instant::now();
+        let calls: Vec<_> = (1..=200).map(|ms| read(0, zero, ms, true)).collect();
+        assert_eq!(percentile(&calls, 99), Duration::from_millis(198));
+        assert_eq!(percentile(&calls[..1], 99), Duration::from_millis(1));
+        assert_eq!(percentile(&[], 99), Duration::ZERO);
+    }
+}

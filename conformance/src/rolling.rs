@@ -1,0 +1,178 @@
+//! All members are restarted one by one under 500 calls a second: `cargo xtask rolling`.
+//!
+//! No read may fail, and no write with another outcome than *unknown*, which only those may have
+//! that were in flight while a member ended.
+
+use crate::load::{self, Call, Error, Host, Load, Plan, Table, count_failed, millis};
+use etcd3_client::Outcome;
+use etcd3_lab::Cluster;
+use etcd3_lab::etcd::Binary;
+use std::time::{Duration, Instant};
+
+/// 500 calls a second in all.
+const PLAN: Plan = Plan { readers: 10, writers: 10, rate: 25 };
+
+/// How often every member is restarted.
+const ROUNDS: usize = 3;
+
+/// The time within which 99 of 100 calls have to be answered.
+const SLOWEST: Duration = Duration::from_millis(1500);
+
+/// How long the client may take to be calm.
+const CALM_LIMIT: Duration = Duration::from_secs(30);
+
+/// Failures that are told one by one.
+const MAX_TOLD: usize = 5;
+
+/// One restart of one member.
+#[derive(Debug)]
+struct Restart {
+    member: usize,
+    leads: bool,
+    /// Whether the client read from it right before.
+    used: bool,
+    /// When the member was asked to end, when it had, and when all was well again.
+    asked: Instant,
+    gone: Instant,
+    healthy: Instant,
+}
+
+/// Runs it on one runtime against one version and prints the table; tells whether all limits held.
+///
+/// # Errors
+///
+/// When the servers fail, so that nothing can be said about the client.
+pub fn run(host: &Host, etcd: &Binary) -> Result<bool, Error> {
+    println!("rolling restart on {} against etcd {}", host.name, etcd.version);
+    let cluster = load::three_members(etcd)?;
+    let client = host.connect(cluster.client_urls())?;
+    let load = Load::start(host, &client, PLAN);
+    let begin = Instant::now();
+    load.wait_calm(begin, CALM_LIMIT)?;
+    let mut restarts = Vec::new();
+    let mut broken = Vec::new();
+    for _ in 0..ROUNDS {
+        for member in load::leader_last(&cluster, cluster.wait_leader()?) {
+            let restart = restart(&cluster, member)?;
+            let calm = load.wait_calm(restart.healthy, CALM_LIMIT);
+            broken.extend(calm.err().map(|it| it.to_string()));
+            restarts.push(restart);
+        }
+    }
+    let calls = load.finish();
+    let seconds = begin.elapsed().as_secs_f64();
+    print!("{}", table(&restarts, &calls));
+    broken.extend(failures(&restarts, &calls));
+    let slow = load::percentile(&calls, 99);
+    if slow > SLOWEST {
+        broken.push(format!("99 % within {}, {} allowed", millis(slow), millis(SLOWEST)));
+    }
+    let fresh = host.connect(cluster.client_urls())?;
+    let checked = load::check(&calls, &load::read_all(host, &fresh)?);
+    let unknown = checked.applied + checked.lost;
+    println!(
+        "{} calls in {seconds:.1} s; half within {}, 99 % within {}, all within {}; {} writes \
+         acknowledged and there, {unknown} of unknown outcome ({} there once); {} stale reads",
+        calls.len(),
+        millis(load::percentile(&calls, 50)),
+        millis(slow),
+        millis(load::percentile(&calls, 100)),
+        checked.acknowledged,
+        checked.applied,
+        checked.stale,
+    );
+    broken.extend(checked.problems);
+    for limit in &broken {
+        println!("BROKEN {limit}");
+    }
+    println!();
+    Ok(broken.is_empty())
+}
+
+fn restart(cluster: &Cluster, member: usize) -> Result<Restart, Error> {
+    let leads = load::wait_healthy(cluster)? == member;
+    let it = cluster.member(member);
+    let used = load::is_used(&it);
+    let asked = Instant::now();
+    it.terminate()?;
+    let gone = Instant::now();
+    it.restart()?;
+    load::wait_healthy(cluster)?;
+    Ok(Restart { member, leads, used, asked, gone, healthy: Instant::now() })
+}
+
+impl Restart {
+    /// Whether a call was in flight while the member ended.
+    fn met(&self, call: &Call) -> bool {
+        call.begun <= self.gone && call.ended >= self.asked
+    }
+}
+
+fn table(restarts: &[Restart], calls: &[Call]) -> Table {
+    let mut table = Table::new([
+        "restart",
+        "used",
+        "calls",
+        "reads failed",
+        "unknown",
+        "rejected",
+        "not sent",
+        "99 % within",
+        "slowest",
+        "down after",
+        "healthy after",
+    ]);
+    for (index, restart) in restarts.iter().enumerate() {
+        let next = restarts.get(index + 1).map(|next| next.asked);
+        let within: Vec<Call> = calls
+            .iter()
+            .filter(|call| call.ended >= restart.asked)
+            .filter(|call| next.is_none_or(|next| call.ended < next))
+            .cloned()
+            .collect();
+        let failed = |outcome| count_failed(&within, true, outcome).to_string();
+        let role = if restart.leads { "leader" } else { "follower" };
+        let reads = within.iter().filter(|call| !call.is_write() && call.failed()).count();
+        table.row([
+            format!("member {} ({role})", restart.member),
+            if restart.used { "yes" } else { "no" }.to_owned(),
+            within.len().to_string(),
+            reads.to_string(),
+            failed(Outcome::Unknown),
+            failed(Outcome::Rejected),
+            failed(Outcome::NotSent),
+            millis(load::percentile(&within, 99)),
+            millis(load::percentile(&within, 100)),
+            millis(restart.gone - restart.asked),
+            millis(restart.healthy - restart.asked),
+        ]);
+    }
+    table
+}
+
+/// The failures that no caller may see, in words.
+fn failures(restarts: &[Restart], calls: &[Call]) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut more = 0;
+    for call in calls {
+        let Err(failure) = &call.result else { continue };
+        let in_flight = restarts.iter().any(|restart| restart.met(call));
+        let what = match (call.is_write(), failure.outcome) {
+            (true, Outcome::Unknown) if in_flight => continue,
+            (true, Outcome::Unknown) => "a write that met no stop",
+            (true, _) => "a write, and not as unknown",
+            (false, _) => "a read",
+        };
+        let asked = restarts.iter().rev().find(|restart| restart.asked <= call.begun);
+        let since = asked.map_or(Duration::ZERO, |restart| call.begun - restart.asked);
+        if told.len() == MAX_TOLD {
+            more += 1;
+            continue;
+        }
+        let (since, took) = (millis(since), millis(call.took()));
+        let text = &failure.text;
+        told.push(format!("{what} failed, made {since} after a stop, within {took}: {text}"));
+    }
+    told.extend((more > 0).then(|| format!("and {more} more failures")));
+    told
+}

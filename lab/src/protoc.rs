@@ -1,0 +1,99 @@
+//! Where `protoc`, the compiler of protocols, comes from.
+//!
+//! Nothing of this workspace needs it, but the client of others that it is compared with does. The
+//! variable `PROTOC` is asked first, then `PATH`; else the distribution's package is unpacked below
+//! the workspace's target directory, and nothing is installed.
+
+use crate::apt::{self, Wanted};
+use crate::{Error, Result, etcd, machine};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Names the variable that build scripts read, too.
+const VARIABLE: &str = "PROTOC";
+
+/// Is a `protoc`, with what it needs from beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protoc {
+    /// Tells where the program is.
+    pub program: PathBuf,
+    /// Is the folder with the protocols that come with it, where that is not the machine's own.
+    pub include: Option<PathBuf>,
+    /// Is the folder with its libraries, where that is not the machine's own.
+    pub libraries: Option<PathBuf>,
+}
+
+impl Protoc {
+    /// Tells a program and its children where it is, in the variables that they read.
+    pub fn offer(&self, command: &mut Command) {
+        command.env(VARIABLE, &self.program);
+        if let Some(folder) = &self.include {
+            command.env("PROTOC_INCLUDE", folder);
+        }
+        if let Some(folder) = &self.libraries {
+            command.env("LD_LIBRARY_PATH", folder);
+        }
+    }
+}
+
+/// Finds `protoc`, or fetches it: some 12 MB from the mirror, once.
+///
+/// # Errors
+///
+/// Fails when it is not there and the machine has no packages of Debian or Ubuntu.
+pub fn find() -> Result<Protoc> {
+    if let Some(program) = named().or_else(in_path) {
+        return Ok(Protoc { program, include: None, libraries: None });
+    }
+    let folder = etcd::target().join("tools").join("protoc");
+    if let Some(unpacked) = unpacked(&folder) {
+        return Ok(unpacked);
+    }
+    let suite = machine::own_suite().ok_or_else(|| {
+        let packages = "this machine has no packages of Debian or Ubuntu";
+        Error::new(format!("{packages}; install protoc, or set {VARIABLE} to its path"))
+    })?;
+    let tools = etcd::target().join("tools");
+    std::fs::create_dir_all(&tools).map_err(Error::doing(tools.display()))?;
+    let scratch = tempfile::Builder::new()
+        .prefix(".unpack-")
+        .tempdir_in(&tools)
+        .map_err(Error::doing(tools.display()))?;
+    let wanted = Wanted {
+        packages: &["protobuf-compiler", "libprotobuf-dev"],
+        needs: &["libproto", "libabsl", "libutf8-"],
+        pin: None,
+    };
+    let tree = apt::unpack(&suite, wanted, scratch.path())?;
+    // One rename: other processes see all of it or nothing. Who is later uses what is there.
+    let renamed = std::fs::rename(&tree, &folder);
+    unpacked(&folder).ok_or_else(|| {
+        let cause = renamed.err().map_or_else(|| "not there".to_owned(), |error| error.to_string());
+        Error::new(format!("{}: {cause}", folder.display()))
+    })
+}
+
+fn named() -> Option<PathBuf> {
+    std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn in_path() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join("protoc")).find(|it| it.is_file())
+}
+
+/// Finds the program and its libraries in an unpacked tree.
+fn unpacked(tree: &Path) -> Option<Protoc> {
+    let program = tree.join("usr/bin/protoc");
+    if !program.is_file() {
+        return None;
+    }
+    // The folder below it is named after the architecture.
+    let folders = std::fs::read_dir(tree.join("usr/lib")).ok()?.flatten().map(|it| it.path());
+    let has_library = |folder: &PathBuf| {
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        files.into_iter().any(|file| file.file_name().to_string_lossy().starts_with("libprotoc.so"))
+    };
+    let libraries = folders.into_iter().find(has_library);
+    Some(Protoc { program, include: Some(tree.join("usr/include")), libraries })
+}

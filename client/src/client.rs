@@ -6,7 +6,7 @@ use crate::pages::Pages;
 use crate::request::Request;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
-use crate::{Config, control, sync};
+use crate::{Config, control, sync, version};
 use etcd3_core::channel::{self, EndpointId, Listed};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind};
@@ -15,6 +15,7 @@ use etcd3_core::request::{
 };
 use etcd3_core::{IntoBytes, KeyRange, UnaryRequest};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A client of one etcd cluster.
 ///
@@ -82,7 +83,8 @@ impl Client {
     /// # Errors
     ///
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) as in [`lazy`](Self::lazy), or
-    /// [`Connect`](ErrorKind::Connect) with the cause of the last endpoint.
+    /// [`Connect`](ErrorKind::Connect) with the cause of the last endpoint, or
+    /// [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
     ///
     /// # Cancel safety
     ///
@@ -94,7 +96,7 @@ impl Client {
         loop {
             let changed = shared.changed();
             if shared.channel(|channel| channel.is_ready()) {
-                return Ok(client);
+                break;
             }
             if let Some(broken) = shared.channel(|channel| channel.broken().cloned()) {
                 let endpoint = shared.seeds().last().map(Endpoint::text);
@@ -104,6 +106,10 @@ impl Client {
             }
             changed.await;
         }
+        if let Some(least) = shared.config.min_server_version {
+            version::check(&client, least).await?;
+        }
+        Ok(client)
     }
 
     /// Closes the client and all its clones, and waits until its tasks have ended.
@@ -251,6 +257,10 @@ impl Client {
 
     fn request<T>(&self, operation: T) -> Request<T> {
         Request::new(self.clone(), operation)
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.shared().config.connect_timeout
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -20,6 +20,7 @@ use std::time::Duration;
 /// | [`connect_timeout`](Self::connect_timeout) | 5 s |
 /// | [`keepalive`](Self::keepalive) | after 10 s, 5 s for the answer |
 /// | [`auto_sync`](Self::auto_sync) | off |
+/// | [`min_server_version`](Self::min_server_version) | any |
 /// | [`max_attempts`](Self::max_attempts) | 100, within the timeout |
 /// | [`retry_backoff`](Self::retry_backoff) | 25 ms to 2 s |
 /// | [`reconnect_backoff`](Self::reconnect_backoff) | 100 ms to 5 s |
@@ -39,6 +40,7 @@ pub struct Config {
     pub(crate) reconnect_backoff: Backoff,
     pub(crate) keepalive: Keepalive,
     pub(crate) auto_sync: Option<Duration>,
+    pub(crate) min_server_version: Option<(u16, u16)>,
     pub(crate) limits: Limits,
     pub(crate) max_response_bytes: usize,
     pub(crate) stream_window: u32,
@@ -73,6 +75,7 @@ impl Config {
             },
             keepalive: Keepalive::default(),
             auto_sync: None,
+            min_server_version: None,
             limits: Limits::default(),
             max_response_bytes: 64 << 20,
             stream_window: 1 << 20,
@@ -116,6 +119,14 @@ impl Config {
     #[must_use]
     pub fn auto_sync(mut self, interval: Duration) -> Self {
         self.auto_sync = (!interval.is_zero()).then_some(interval);
+        self
+    }
+
+    /// Makes [`Client::connect`](crate::Client::connect) fail when a member that can be reached is of
+    /// an older version than this, such as `(3, 5)` (B25). A lazy client does not look.
+    #[must_use]
+    pub fn min_server_version(mut self, major: u16, minor: u16) -> Self {
+        self.min_server_version = Some((major, minor));
         self
     }
 

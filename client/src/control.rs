@@ -97,7 +97,6 @@ async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled)
     link.hear(shared.rt.now());
     shared.open_connection(id, requests);
     shared.tell(Input::Connected(id));
-    let mut places = connection.max_concurrent_send_streams();
     let mut reads = verdict.reads();
     let mut news = link.news();
     let result = poll_fn(|cx| {
@@ -118,8 +117,8 @@ async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled)
         if std::mem::replace(&mut reads, verdict.reads()) != verdict.reads() {
             link.hear(shared.rt.now());
         }
-        let now = connection.max_concurrent_send_streams();
-        if std::mem::replace(&mut places, now) < now {
+        // Not what this poll changed: a call may have looked in the midst of it.
+        if link.has_room_again(connection.max_concurrent_send_streams()) {
             shared.notify_changed();
         }
         ended.map(Some)

@@ -5,8 +5,10 @@
 //! | no stream to be had, or the head refused | `Lost(NotSent)` |
 //! | head and body handed over | `Sent`; no await lies between |
 //! | head, data, trailers of the response | `Head`, `Data` (then its window is given back), `End` |
-//! | the peer's `REFUSED_STREAM`, or its GOAWAY below our stream | `Lost(NotSent)` |
+//! | no head yet, and the peer's `REFUSED_STREAM`, or its GOAWAY below our stream | `Lost(NotSent)` |
 //! | anything else | `Lost(Unknown)` |
+//!
+//! Who has begun to answer has begun to process, whatever is said of it later.
 //!
 //! A GOAWAY that our own h2 makes ends all streams, processed or not, and is *unknown*.
 
@@ -60,10 +62,10 @@ impl Exchange {
                     let _ = body.flow_control().release_capacity(chunk.len());
                     Input::Data(chunk)
                 }
-                Some(Err(error)) => Input::Lost(judge(error)),
+                Some(Err(error)) => Input::Lost(lost(Outcome::Unknown, error)),
                 None => match poll_fn(|cx| body.poll_trailers(cx)).await {
                     Ok(trailers) => Input::End(trailers),
-                    Err(error) => Input::Lost(judge(error)),
+                    Err(error) => Input::Lost(lost(Outcome::Unknown, error)),
                 },
             },
         }
@@ -76,7 +78,8 @@ fn lost(outcome: Outcome, error: h2::Error) -> Lost {
     Lost { outcome, reset, cause: Some(Cause::new(error)) }
 }
 
-/// Says whether the server can have acted on a request whose stream ended in this error.
+/// Says whether the server can have acted on a request whose stream ended in this error before an
+/// answer began.
 fn judge(error: h2::Error) -> Lost {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     // h2 fails only the streams above the last one that the peer's GOAWAY names.

@@ -45,6 +45,7 @@ mod sync;
 mod timers;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
+mod version;
 
 pub use client::Client;
 pub use compat::Compat;

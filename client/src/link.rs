@@ -4,19 +4,50 @@ use etcd3_core::Instant;
 use etcd3_core::channel::Broken;
 use event_listener::{Event, EventListener};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// One connection, as those see it who do not drive it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Link {
     /// When the last byte came, in nanoseconds.
     heard: AtomicU64,
     ping: AtomicBool,
+    /// The fewest streams that the server took when a call found no place, and was not told since.
+    crowded: AtomicUsize,
     end: OnceLock<Option<Broken>>,
     news: Event,
 }
 
+const NOBODY: usize = usize::MAX;
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            heard: AtomicU64::default(),
+            ping: AtomicBool::default(),
+            crowded: AtomicUsize::new(NOBODY),
+            end: OnceLock::default(),
+            news: Event::default(),
+        }
+    }
+}
+
 impl Link {
+    /// Notes that a call found no place among so many.
+    pub(crate) fn turn_away(&self, places: usize) {
+        self.crowded.fetch_min(places, Ordering::Relaxed);
+    }
+
+    /// Whether calls that found no place may find one among so many; said once.
+    pub(crate) fn has_room_again(&self, places: usize) -> bool {
+        let crowded = self.crowded.swap(NOBODY, Ordering::Relaxed);
+        let has_room = crowded < places;
+        if !has_room {
+            self.crowded.fetch_min(crowded, Ordering::Relaxed);
+        }
+        has_room
+    }
+
     pub(crate) fn hear(&self, now: Instant) {
         self.heard.store(now.as_nanos(), Ordering::Relaxed);
     }

@@ -159,11 +159,14 @@ impl Shared {
         }
         let State { channel, connections, .. } = &mut *state;
         let has_place = |id: ConnectionId| {
-            let connection = connections.get(&id);
-            connection.is_some_and(|c| {
-                let most = c.requests.as_ref().map(SendRequest::current_max_send_streams);
-                most.is_some_and(|most| c.calls < most)
-            })
+            let Some(connection) = connections.get(&id) else { return false };
+            let Some(requests) = &connection.requests else { return false };
+            let places = requests.current_max_send_streams();
+            let has_place = connection.calls < places;
+            if !has_place {
+                connection.link.turn_away(places);
+            }
+            has_place
         };
         let route = channel.route(now, want, has_place).ok_or(NoPlace::NotYet)?;
         let endpoint = channel.endpoint(route.endpoint).cloned().ok_or(NoPlace::NotYet)?;

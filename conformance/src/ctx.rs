@@ -184,6 +184,20 @@ impl Ctx {
         task
     }
 
+    /// Has a member started, stopped or the like, on a thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of the order.
+    pub async fn order(
+        &self,
+        member: &Arc<Member>,
+        order: fn(&Member) -> etcd3_lab::Result<()>,
+    ) -> etcd3_lab::Result<()> {
+        let member = Arc::clone(member);
+        self.blocking(move || order(&member)).await
+    }
+
     /// Waits for a future; `None` if it takes longer than `limit`.
     pub async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
         let deadline = self.rt.now() + limit;

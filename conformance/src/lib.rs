@@ -25,6 +25,7 @@
 // Cases are tests: they panic where something is not as it should be.
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used)]
 
+pub mod cancel;
 mod case;
 pub mod cases;
 mod ctx;

@@ -58,6 +58,13 @@ pub enum ErrorKind {
         /// The id in the answer.
         found: u64,
     },
+    /// A member is of an older version than `Config::min_server_version` allows.
+    OldServer {
+        /// The major version of that member.
+        major: u16,
+        /// Its minor version.
+        minor: u16,
+    },
     /// The client is closed.
     Closed,
 }
@@ -280,7 +287,9 @@ impl Error {
                 Code::ResourceExhausted
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
-            ErrorKind::ClusterChanged { .. } => Code::FailedPrecondition,
+            ErrorKind::ClusterChanged { .. } | ErrorKind::OldServer { .. } => {
+                Code::FailedPrecondition
+            }
             ErrorKind::Closed => Code::Canceled,
         }
     }
@@ -317,14 +326,16 @@ impl Error {
                     | ServerError::AuthOldRevision
             ),
             ErrorKind::Timeout(_) | ErrorKind::Connect(_) | ErrorKind::ConnectionLost => true,
-            ErrorKind::Status(_)
-            | ErrorKind::Protocol
+            // A stream that was refused unprocessed.
+            ErrorKind::Status(_) => self.0.outcome == Outcome::NotSent,
+            ErrorKind::Protocol
             | ErrorKind::RequestTooLarge { .. }
             | ErrorKind::ResponseTooLarge { .. }
             | ErrorKind::InvalidRequest
             | ErrorKind::InvalidConfig
             | ErrorKind::StaleRead { .. }
             | ErrorKind::ClusterChanged { .. }
+            | ErrorKind::OldServer { .. }
             | ErrorKind::Closed => false,
         };
         passes && self.0.outcome != Outcome::Unknown
@@ -370,6 +381,9 @@ impl fmt::Display for ErrorKind {
             ),
             Self::ClusterChanged { expected, found } => {
                 write!(f, "the answer is of cluster {found:x}, not of {expected:x} as before")
+            }
+            Self::OldServer { major, minor } => {
+                write!(f, "the member is of version {major}.{minor}, older than min_server_version")
             }
             Self::Closed => f.write_str("the client is closed"),
         }
@@ -461,6 +475,9 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_is_never_retryable() {
+        let refused = Error::reset(7);
+        assert!(refused.is_retryable(), "H4: not sent");
+        assert!(!refused.with_outcome(Outcome::Rejected).is_retryable());
         let lost = Error::new(ErrorKind::ConnectionLost);
         assert!(lost.is_retryable());
         assert!(!lost.with_outcome(Outcome::Unknown).is_retryable());

@@ -6,14 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod endpoint_url;
 mod frame;
+mod h2_hostile;
 mod key_range;
 mod model;
 mod status;
 mod txn_shape;
 
 pub use call::call;
+pub use endpoint_url::endpoint_url;
 pub use frame::frame;
+pub use h2_hostile::h2_hostile;
 pub use key_range::key_range;
 pub use model::model;
 pub use status::status;

@@ -9,7 +9,8 @@
 //!   however it ends, and leave no file behind.
 //! - [`Authority`] issues certificates, and [`Tls`] makes servers show them.
 //! - [`Bridge`] is a TCP proxy that loses, holds or swallows connections between a client and a
-//!   server. [`Cluster::partition`] does the same between members.
+//!   server, or what a [`Fault`] says of their bytes. [`Cluster::partition`] does the same between
+//!   members. [`BlackHole`] is a port that does not even answer.
 //!
 //! ```no_run
 //! let fetched = etcd3_lab::etcd::fetch();
@@ -33,8 +34,10 @@ mod cluster;
 pub mod command;
 mod error;
 pub mod etcd;
+mod fault;
 mod gateway;
 mod guard;
+mod hole;
 pub mod http;
 mod machine;
 mod member;
@@ -51,8 +54,10 @@ pub use builder::{ClusterBuilder, ServerBuilder};
 pub use certs::{Authority, Identity, Leaf, Replace, Tls};
 pub use cluster::Cluster;
 pub use error::{Error, Result};
+pub use fault::{Direction, End, Fault, Links};
 pub use gateway::Status;
 pub use guard::{Guarded, Signal};
+pub use hole::BlackHole;
 pub use member::Member;
 pub use ports::Ports;
 pub use server::Server;

@@ -172,12 +172,25 @@ impl Executor {
         Sleep { executor: self.clone(), at, set: None }
     }
 
-    /// Runs until the future is ready, or the run is stuck.
+    /// Runs until the future is ready, or the run is stuck; then all other tasks end, too.
     pub(crate) fn run<T>(
         &self,
         main: impl Future<Output = T>,
         time_limit: Instant,
     ) -> Result<T, Stuck> {
+        let result = self.drive(main, time_limit);
+        // They hold this executor, and it holds them: nobody else would let go of them.
+        loop {
+            let tasks = std::mem::take(&mut self.lock().tasks);
+            if tasks.is_empty() {
+                return result;
+            }
+            // Their destructors may spawn more.
+            drop(tasks);
+        }
+    }
+
+    fn drive<T>(&self, main: impl Future<Output = T>, time_limit: Instant) -> Result<T, Stuck> {
         let mut main = std::pin::pin!(main);
         let waker = Waker::from(Arc::new(Wakeup { task: 0, ready: Arc::clone(&self.0.ready) }));
         self.wake(0);

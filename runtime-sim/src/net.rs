@@ -247,13 +247,28 @@ fn set_stall(pipe: &Mutex<Pipe>, stall: bool) {
 }
 
 /// Accepts connections; dropping it closes the address.
-pub(crate) struct Listener {
+pub struct Listener {
     net: Net,
     at: SocketAddr,
 }
 
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
 impl Listener {
-    pub(crate) async fn accept(&self) -> Stream {
+    /// Waits for the next connection and returns the end of it that belongs here.
+    ///
+    /// # Cancel safety
+    ///
+    /// A connection that was not returned stays in the queue.
+    pub async fn accept(&self) -> Box<dyn Io> {
+        self.next().await.boxed()
+    }
+
+    pub(crate) async fn next(&self) -> Stream {
         poll_fn(|cx| {
             let mut inner = locked(&self.net.inner);
             let Some(listening) = inner.listeners.get_mut(&self.at) else { return Poll::Pending };

@@ -134,7 +134,7 @@ impl Service {
         let service = self.clone();
         self.spawn(host, async move {
             loop {
-                let stream = listener.accept().await;
+                let stream = listener.next().await;
                 let connection = service.clone().connection(host, member, stream.boxed());
                 service.spawn(host, connection);
             }

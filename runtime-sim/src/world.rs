@@ -4,7 +4,7 @@ use crate::executor::{Executor, Stuck};
 use crate::faults::{Fault, Planned};
 use crate::history::Change;
 use crate::model::{Cluster, ClusterConfig, Replica};
-use crate::net::{Direction, Door, HostId, Link, Net};
+use crate::net::{Direction, Door, HostId, Link, Listener, Net};
 use crate::pipe::{Cut, Travel};
 use crate::runtime::SimRuntime;
 use crate::server::Service;
@@ -156,6 +156,12 @@ impl World {
         let mut hosts = locked(&self.hosts);
         *hosts += 1;
         Host { world: self.clone(), id: HostId(*hosts) }
+    }
+
+    /// Listens at an address, for a server of one's own; clusters have those in `10.0.0.0/16`.
+    #[must_use]
+    pub fn listen(&self, at: SocketAddr) -> Listener {
+        self.net.listen(at)
     }
 
     /// Starts a cluster: member `i` listens at `etcd-i:2379`, that of the next cluster of this

@@ -5,6 +5,7 @@ use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3_client::{
     Client, Code, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase, ServerError, from_key,
 };
+use etcd3_lab::BlackHole;
 use std::error::Error as _;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -97,33 +98,10 @@ async fn a_closed_port_is_a_refused_connection(ctx: Ctx) -> CaseResult {
 /// N11: a listener whose queue is full answers no further SYN.
 async fn a_black_holed_port_times_out(ctx: Ctx) -> CaseResult {
     let hole = BlackHole::new()?;
-    let url = format!("http://{}", hole.address);
-    let error = connect_error(&ctx, config(url)).await?;
+    let error = connect_error(&ctx, config(hole.url())).await?;
     assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::TimedOut), "{error}");
     assert_eq!(error.outcome(), Outcome::NotSent);
     Ok(())
-}
-
-/// A listener that never accepts, with connections enough to fill its queue.
-struct BlackHole {
-    address: SocketAddr,
-    _listener: TcpListener,
-    _queued: Vec<TcpStream>,
-}
-
-impl BlackHole {
-    fn new() -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let mut queued = Vec::new();
-        for _ in 0..5000 {
-            match TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-                Ok(stream) => queued.push(stream),
-                Err(_) => return Ok(Self { address, _listener: listener, _queued: queued }),
-            }
-        }
-        Err(io::Error::other("the queue of the listener does not fill up"))
-    }
 }
 
 /// N10: accepted, then silence. The handshake has the same deadline.
@@ -239,7 +217,7 @@ async fn answers_over_the_limit_are_not_taken(ctx: Ctx) -> CaseResult {
 async fn a_deadline_without_a_connection(ctx: Ctx) -> CaseResult {
     let (_listener, _stream, closed) = closed_port()?;
     let hole = BlackHole::new()?;
-    for address in [closed, hole.address] {
+    for address in [closed, hole.addr()] {
         let client = Client::lazy(Arc::clone(&ctx.rt), config(format!("http://{address}")))?;
         let timeout = ErrorKind::Timeout(Phase::Connection);
         let error = put_error(&ctx, &client, timeout, Outcome::NotSent).await?;

@@ -5,7 +5,6 @@ use super::kv_metrics::sum;
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
 use etcd3_client::{Code, Config, ErrorKind, Outcome, Phase, ServerError};
 use std::future::IntoFuture;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -24,20 +23,10 @@ const NO_LEADER: Refusal = Refusal {
 const SECOND: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Has a member stopped or started, on a thread.
-async fn order(
-    ctx: &Ctx,
-    member: &Arc<Member>,
-    order: fn(&Member) -> etcd3_lab::Result<()>,
-) -> etcd3_lab::Result<()> {
-    let member = Arc::clone(member);
-    ctx.blocking(move || order(&member)).await
-}
-
 /// Stops two members, and waits until the third knows that there is no leader any more.
 async fn leave_alone(ctx: &Ctx, cluster: &Cluster, index: usize) -> CaseResult {
     for other in (0..3).filter(|other| *other != index) {
-        order(ctx, &cluster.member(other), Member::kill).await?;
+        ctx.order(&cluster.member(other), Member::kill).await?;
     }
     let member = cluster.member(index);
     ctx.until_member(&member, "the leader to be gone", LIMIT, |status| status.leader == 0).await
@@ -76,11 +65,11 @@ async fn a_read_waits_for_its_member(ctx: Ctx) -> CaseResult {
     let follower = cluster.member((leader + 1) % 3);
     let client = ctx.connect([follower.client_url()]).await?;
     assert_eq!(client.put("foo", "bar").await?.header.revision, 2);
-    order(&ctx, &follower, Member::terminate).await?;
+    ctx.order(&follower, Member::terminate).await?;
     let read = ctx.spawn(client.get("foo").timeout(LIMIT).into_future());
     ctx.pause(Duration::from_millis(100)).await;
     assert!(!read.is_done(), "nobody could have answered");
-    order(&ctx, &follower, Member::restart).await?;
+    ctx.order(&follower, Member::restart).await?;
     let answer = read.await?;
     let found = only(&answer);
     assert_eq!((&found.key[..], &found.value[..]), (&b"foo"[..], &b"bar"[..]));
@@ -93,7 +82,7 @@ async fn a_put_that_timed_out_does_not_happen_later(ctx: Ctx) -> CaseResult {
     let cluster = ctx.cluster().await?;
     let member = cluster.member(0);
     let client = ctx.connect([member.client_url()]).await?;
-    order(&ctx, &member, Member::terminate).await?;
+    ctx.order(&member, Member::terminate).await?;
     let error = client.put("foo", "bar").timeout(SECOND).await.unwrap_err();
     match error.outcome() {
         Outcome::NotSent => {
@@ -107,7 +96,7 @@ async fn a_put_that_timed_out_does_not_happen_later(ctx: Ctx) -> CaseResult {
     let read = ctx.spawn(client.get("foo").timeout(LIMIT).into_future());
     ctx.pause(Duration::from_millis(100)).await;
     assert!(!read.is_done(), "nobody could have answered");
-    order(&ctx, &member, Member::restart).await?;
+    ctx.order(&member, Member::restart).await?;
     let answer = read.await?;
     assert_eq!((answer.kvs, answer.count), (Vec::new(), 0));
     Ok(())
@@ -136,8 +125,8 @@ async fn a_put_survives_the_restart_of_another_member(ctx: Ctx) -> CaseResult {
         let used = (stopped + 1) % 3;
         let client = ctx.connect([cluster.member(used).client_url()]).await?;
         let member = cluster.member(stopped);
-        order(&ctx, &member, Member::terminate).await?;
-        order(&ctx, &member, Member::restart).await?;
+        ctx.order(&member, Member::terminate).await?;
+        ctx.order(&member, Member::restart).await?;
         match client.put("foo", "bar").timeout(10 * SECOND).await {
             Ok(put) => assert!(put.header.revision > 1),
             Err(error) => assert!(error.status().is_some(), "no server said so: {error}"),

@@ -1,6 +1,17 @@
 //! The cases, by area.
 
 mod bad_input;
+mod cancelled;
+mod conn_black_hole;
+mod conn_endpoints;
+mod conn_partition;
+mod conn_shutdown;
+mod hostile;
+mod hostile_data;
+mod hostile_goaway;
+mod hostile_headers;
+mod hostile_reset;
+mod hostile_window;
 mod kv_basics;
 mod kv_compact;
 mod kv_data;
@@ -19,6 +30,8 @@ mod kv_query;
 mod kv_quorum;
 mod kv_range;
 mod kv_stale;
+mod net_faults;
+mod net_sweep;
 mod streams;
 mod tls_authority;
 mod tls_certificates;
@@ -39,6 +52,16 @@ use crate::Case;
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         bad_input::CASES,
+        cancelled::CASES,
+        conn_black_hole::CASES,
+        conn_endpoints::CASES,
+        conn_partition::CASES,
+        conn_shutdown::CASES,
+        hostile_data::CASES,
+        hostile_goaway::CASES,
+        hostile_headers::CASES,
+        hostile_reset::CASES,
+        hostile_window::CASES,
         kv_basics::CASES,
         kv_compact::CASES,
         kv_delete::CASES,
@@ -54,6 +77,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_quorum::CASES,
         kv_range::CASES,
         kv_stale::CASES,
+        net_faults::CASES,
+        net_sweep::CASES,
         streams::CASES,
         tls_authority::CASES,
         tls_certificates::CASES,

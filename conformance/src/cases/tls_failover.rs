@@ -1,7 +1,7 @@
 //! Several members, each with a certificate of its own.
 
 use super::tls_certificates::{lazy, refused, trusting};
-use crate::{Case, CaseResult, Cluster, Ctx, case};
+use crate::{Case, CaseResult, Ctx, Member, case};
 use etcd3_client::{Client, Config, Error, ErrorKind};
 use etcd3_lab::{Authority, Tls};
 use std::time::Duration;
@@ -42,18 +42,13 @@ fn is_passing(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Timeout(_) | ErrorKind::ConnectionLost)
 }
 
-async fn kill(ctx: &Ctx, cluster: &Cluster, member: usize) -> CaseResult {
-    let member = cluster.member(member);
-    Ok(ctx.blocking(move || member.kill()).await?)
-}
-
 async fn fails_over(ctx: Ctx, made_before: bool) -> CaseResult {
     let authority = Authority::new()?;
     let tls = Tls::new(&authority);
     let cluster = ctx.cluster_with(|cluster| cluster.tls(tls)).await?;
     let config = Config::new(cluster.client_urls()).tls(trusting(&authority));
     let early = if made_before { Some(ctx.connect_with(config.clone()).await?) } else { None };
-    kill(&ctx, &cluster, 0).await?;
+    ctx.order(&cluster.member(0), Member::kill).await?;
     let client = match early {
         Some(client) => client,
         None => ctx.connect_with(config).await?,
@@ -97,12 +92,12 @@ async fn each_member_is_known_by_its_own_name(ctx: Ctx) -> CaseResult {
 
     let client = ctx.connect_with(config(&[&by_name, &by_address, &by_override])).await?;
     for (member, value) in ["a", "b", "c"].into_iter().enumerate() {
-        kill(&ctx, &cluster, member).await?;
+        ctx.order(&cluster.member(member), Member::kill).await?;
         put_and_get(&client, value).await?;
         let member = cluster.member(member);
         ctx.blocking(move || member.restart()).await?;
     }
     let second = lazy(&ctx, config(&[&by_name, &by_address]))?;
-    kill(&ctx, &cluster, 0).await?;
+    ctx.order(&cluster.member(0), Member::kill).await?;
     put_and_get(&second, "d").await
 }

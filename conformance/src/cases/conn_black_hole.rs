@@ -1,0 +1,124 @@
+//! Members that are reached and say nothing.
+
+use crate::{Case, CaseResult, Ctx, case};
+use etcd3_client::{Client, ErrorKind, Outcome};
+use etcd3_lab::Bridge;
+use std::net::TcpListener;
+use std::time::Duration;
+
+const BRIDGE: &str = "a bridge";
+
+pub(super) const CASES: &[Case] = &[
+    case!(a_put_gets_past_a_black_hole, ["CONN-002"]).real(BRIDGE).plain_and_tls().heavy(),
+    case!(a_delete_gets_past_a_black_hole, ["CONN-003"]).real(BRIDGE).plain_and_tls().heavy(),
+    case!(a_txn_gets_past_a_black_hole, ["CONN-004"]).real(BRIDGE).plain_and_tls().heavy(),
+    case!(a_get_gets_past_a_black_hole, ["CONN-005"]).real(BRIDGE).plain_and_tls().heavy(),
+    case!(an_idle_connection_that_died_costs_five_seconds, []).real(BRIDGE).plain_and_tls().heavy(),
+    case!(closing_ends_a_dial_into_nowhere, ["CONN-065"]).real("sockets of the machine"),
+];
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+const TRIES: usize = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    Put,
+    Delete,
+    Txn,
+    Get,
+}
+
+async fn make(client: &Client, op: Op) -> Result<(), etcd3_client::Error> {
+    match op {
+        Op::Put => client.put("foo", "bar").timeout(TIMEOUT).await.map(drop),
+        Op::Delete => client.delete("foo").timeout(TIMEOUT).await.map(drop),
+        Op::Txn => {
+            let put = etcd3_client::put("foo", "bar");
+            client.txn().then([put]).timeout(TIMEOUT).await.map(drop)
+        }
+        Op::Get => client.get("foo").timeout(TIMEOUT).await.map(drop),
+    }
+}
+
+/// Makes calls through a member that swallows everything, and one that does not.
+async fn pass(ctx: &Ctx, op: Op) -> CaseResult {
+    let cluster = ctx.cluster_with(|cluster| cluster.members(2)).await?;
+    let [first, second] = [0, 1].map(|member| cluster.member(member));
+    let bridge = Bridge::new(first.addr())?;
+    let client = ctx.connect([ctx.url(bridge.addr())]).await?;
+    client.get("foo").await?;
+    client.set_endpoints([ctx.url(bridge.addr()), second.client_url()])?;
+    bridge.blackhole();
+
+    // B15: of a write, the one that went into the hole is unknown, and no other goes there.
+    let mut lost = 0;
+    for _ in 0..TRIES {
+        match make(&client, op).await {
+            Ok(()) => {}
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Timeout(_)), "{error}");
+                assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+                lost += 1;
+            }
+        }
+    }
+    assert!(lost <= u32::from(op != Op::Get), "{lost} of {TRIES} were lost");
+    Ok(())
+}
+
+/// CONN-002
+async fn a_put_gets_past_a_black_hole(ctx: Ctx) -> CaseResult {
+    pass(&ctx, Op::Put).await
+}
+
+/// CONN-003
+async fn a_delete_gets_past_a_black_hole(ctx: Ctx) -> CaseResult {
+    pass(&ctx, Op::Delete).await
+}
+
+/// CONN-004
+async fn a_txn_gets_past_a_black_hole(ctx: Ctx) -> CaseResult {
+    pass(&ctx, Op::Txn).await
+}
+
+/// CONN-005
+async fn a_get_gets_past_a_black_hole(ctx: Ctx) -> CaseResult {
+    pass(&ctx, Op::Get).await
+}
+
+/// I-C1, I-C2, N12: the first call on a connection that was silent for ten seconds brings a PING.
+async fn an_idle_connection_that_died_costs_five_seconds(ctx: Ctx) -> CaseResult {
+    let server = ctx.server().await?;
+    let bridge = Bridge::new(server.addr())?;
+    let client = ctx.connect([ctx.url(bridge.addr())]).await?;
+    client.put("foo", "bar").await?;
+    bridge.blackhole();
+    ctx.pause(Duration::from_millis(10_200)).await;
+    let begin = ctx.rt.now();
+    let error = client.put("foo", "baz").await.unwrap_err();
+    let took = ctx.rt.now().saturating_since(begin);
+    assert!(took < Duration::from_secs(9), "it took {took:?}: {error}");
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+    assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
+    assert!(error.to_string().contains("PING"), "{error}");
+    bridge.unblackhole();
+    client.put("foo", "qux").await?;
+    Ok(())
+}
+
+/// CONN-065, I-C10: closing does not wait for a dial, nor does a call outlive the client.
+async fn closing_ends_a_dial_into_nowhere(ctx: Ctx) -> CaseResult {
+    let (_server, client) = ctx.server_and_client().await?;
+    // It accepts in the kernel, and nobody ever speaks.
+    let silent = TcpListener::bind(("127.0.0.1", 0))?;
+    client.set_endpoints([format!("http://{}", silent.local_addr()?)])?;
+    let waiting = client.clone();
+    let call =
+        ctx.spawn(async move { waiting.get("foo").timeout(Duration::from_secs(3600)).await });
+    silent.accept()?;
+    let limit = Duration::from_secs(5);
+    ctx.within(limit, client.close()).await.ok_or("close hangs")?;
+    let error = ctx.within(limit, call).await.ok_or("the call hangs")?.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    Ok(())
+}

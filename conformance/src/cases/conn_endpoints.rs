@@ -1,0 +1,139 @@
+//! Endpoints that are changed, checked, and asked one by one.
+
+use crate::{Case, CaseResult, ClusterBuilder, Ctx, Member, case};
+use etcd3_client::{Config, EndpointState, ErrorKind, Outcome};
+use std::time::Duration;
+
+pub(super) const CASES: &[Case] = &[
+    case!(endpoints_set_before_a_failure_are_used, ["CONN-009"]).plain_and_tls(),
+    case!(endpoints_set_after_a_failure_are_used, ["CONN-010"]).plain_and_tls(),
+    case!(a_client_leaves_a_member_that_is_cut_off, ["CONN-011"]).plain_and_tls(),
+    case!(old_servers_are_refused, ["CONN-012"]).plain_and_tls(),
+    case!(a_member_outside_of_the_list_can_be_asked, ["CONN-013"]).plain_and_tls(),
+    case!(a_put_right_after_a_change_of_endpoints, ["CONN-014"]).plain_and_tls(),
+    case!(the_members_are_taken_over_as_endpoints, []),
+    case!(health_tells_who_is_connected, []),
+];
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A client of a member that stops, and of another one from before or after that.
+async fn switch(ctx: &Ctx, before: bool) -> CaseResult {
+    let cluster = ctx.cluster().await?;
+    let [first, second] = [0, 1].map(|member| cluster.member(member));
+    let client = ctx.connect([first.client_url()]).await?;
+    client.put("foo", "bar").await?;
+    let change = || client.set_endpoints([first.client_url(), second.client_url()]);
+    if before {
+        change()?;
+    }
+    ctx.order(&first, Member::kill).await?;
+    if !before {
+        change()?;
+    }
+    let get = client.get("foo").serializable().timeout(Duration::from_secs(5));
+    assert_eq!(get.await?.kvs.len(), 1);
+    Ok(())
+}
+
+/// CONN-009
+async fn endpoints_set_before_a_failure_are_used(ctx: Ctx) -> CaseResult {
+    switch(&ctx, true).await
+}
+
+/// CONN-010
+async fn endpoints_set_after_a_failure_are_used(ctx: Ctx) -> CaseResult {
+    switch(&ctx, false).await
+}
+
+/// CONN-011
+async fn a_client_leaves_a_member_that_is_cut_off(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster_with(ClusterBuilder::behind_peer_proxy).await?;
+    let urls = cluster.client_urls();
+    let client = ctx.connect([urls[0].as_str()]).await?;
+    client.put("foo", "bar").await?;
+    cluster.partition(0)?;
+    client.set_endpoints(&urls[1..])?;
+    let answer = client.get("foo").timeout(Duration::from_secs(10)).await?;
+    assert_eq!(answer.kvs.len(), 1);
+    assert_eq!(client.endpoints(), urls[1..]);
+    Ok(())
+}
+
+/// CONN-012, B25
+async fn old_servers_are_refused(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster_with(|cluster| cluster.members(2)).await?;
+    let (major, minor) = (ctx.etcd.version.major, ctx.etcd.version.minor);
+    let [major, minor] = [major, minor].map(|part| u16::try_from(part).unwrap());
+    let config = ctx.config(cluster.client_urls());
+    let client = ctx.connect_with(config.clone().min_server_version(major, minor)).await?;
+    client.put("foo", "bar").await?;
+    let error = ctx.connect_with(config.min_server_version(major, minor + 1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OldServer { major, minor }, "{error}");
+    Ok(())
+}
+
+/// CONN-013, M1
+async fn a_member_outside_of_the_list_can_be_asked(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster_with(|cluster| cluster.members(2)).await?;
+    let urls = cluster.client_urls();
+    let client = ctx.connect([urls[0].as_str()]).await?;
+    client.put("foo", "bar").await?;
+    let other = client.endpoint(urls[1].as_str())?;
+    assert_eq!(other.get("foo").await?.kvs[0].value, "bar");
+    assert_eq!(client.endpoints(), urls[..1]);
+    Ok(())
+}
+
+/// CONN-014: nothing is lost with the connection that goes, not even a call that was early.
+async fn a_put_right_after_a_change_of_endpoints(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster_with(|cluster| cluster.members(2)).await?;
+    let urls = cluster.client_urls();
+    let client = ctx.connect([urls[1].as_str()]).await?;
+    for round in 0..20_usize {
+        let early = client.put("early", "bar");
+        client.set_endpoints([urls[round % 2].as_str()])?;
+        client.put("foo", "bar").await?;
+        early.await?;
+    }
+    Ok(())
+}
+
+/// B20, B21, I-C7
+async fn the_members_are_taken_over_as_endpoints(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster().await?;
+    let mut urls = cluster.client_urls();
+    let client = ctx.connect([urls[0].as_str()]).await?;
+    if ctx.etcd.is_model() {
+        return Ok(());
+    }
+    client.sync().await?;
+    let mut known = client.endpoints();
+    known.sort();
+    urls.sort();
+    assert_eq!(known, urls);
+    ctx.order(&cluster.member(0), Member::kill).await?;
+    client.get("foo").await?;
+    Ok(())
+}
+
+/// B11, B26
+async fn health_tells_who_is_connected(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster().await?;
+    let client = ctx.connect_with(Config::new(cluster.client_urls())).await?;
+    let ready = || {
+        let health = client.health();
+        health.endpoints.iter().filter(|it| it.state == EndpointState::Ready).count()
+    };
+    ctx.until("three connections", LIMIT, || async { ready() == 3 }).await?;
+    ctx.order(&cluster.member(0), Member::kill).await?;
+    ctx.until("one to be missed", LIMIT, || async { ready() == 2 }).await?;
+    let health = client.health();
+    assert!(health.is_connected());
+    assert!(health.endpoints[0].last_error.is_some(), "{health:?}");
+    // I-R1: what is not sent anywhere is said to be so.
+    let error = client.endpoint(cluster.client_urls()[0].as_str())?;
+    let error = error.put("foo", "bar").timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Members that are cut off from the others, or have no leader, and still answer.
+
+use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, Member, case};
+use etcd3_client::{Client, Code, Error, ErrorKind, Outcome, ServerError};
+use std::time::Duration;
+
+pub(super) const CASES: &[Case] = &[
+    case!(a_put_gets_past_a_partition, ["CONN-015"]).plain_and_tls().heavy(),
+    case!(a_delete_gets_past_a_partition, ["CONN-016"]).plain_and_tls().heavy(),
+    case!(a_txn_gets_past_a_partition, ["CONN-017"]).plain_and_tls().heavy(),
+    case!(a_get_gets_past_a_partition, ["CONN-018"]).plain_and_tls().heavy(),
+    case!(a_serializable_get_needs_no_majority, ["CONN-020"]).plain_and_tls(),
+    case!(a_read_survives_a_change_of_leaders, ["CONN-024"]).plain_and_tls().heavy(),
+    case!(a_member_without_a_leader_says_so, ["CONN-047"]).plain_and_tls().heavy(),
+];
+
+const SHORT: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(7);
+const LIMIT: Duration = Duration::from_secs(20);
+const TRIES: usize = 5;
+
+/// A client of all members, of which the first is cut off, and connected to it.
+async fn cut_off(ctx: &Ctx) -> Result<(Cluster, Client), Box<dyn std::error::Error + Send + Sync>> {
+    let cluster = ctx.cluster_with(ClusterBuilder::behind_peer_proxy).await?;
+    let client = ctx.connect([cluster.member(0).client_url()]).await?;
+    client.put("foo", "bar").await?;
+    client.set_endpoints(cluster.client_urls())?;
+    let all = || client.health().endpoints.iter().all(|it| it.last_error.is_none());
+    ctx.until("all to be connected", LIMIT, || async { all() }).await?;
+    cluster.partition(0)?;
+    Ok((cluster, client))
+}
+
+/// Tries until one try is answered; those before may only have timed out.
+async fn pass<T>(calls: impl IntoIterator<Item = impl Future<Output = Result<T, Error>>>) {
+    let mut tries = 0;
+    for call in calls {
+        tries += 1;
+        match call.await {
+            Ok(_) => return,
+            Err(error) => {
+                let server = error.server_error();
+                let is_timeout = matches!(error.kind(), ErrorKind::Timeout(_));
+                let is_told = matches!(
+                    server,
+                    Some(ServerError::Timeout | ServerError::TimeoutDueToLeaderFail)
+                );
+                assert!(is_timeout || is_told, "{error}");
+                assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+            }
+        }
+    }
+    panic!("{tries} tries in vain");
+}
+
+/// CONN-015, B14
+async fn a_put_gets_past_a_partition(ctx: Ctx) -> CaseResult {
+    let (_cluster, client) = cut_off(&ctx).await?;
+    let put = || async { client.put("foo", "baz").timeout(SHORT).await };
+    pass((0..TRIES).map(|_| put())).await;
+    Ok(())
+}
+
+/// CONN-016
+async fn a_delete_gets_past_a_partition(ctx: Ctx) -> CaseResult {
+    let (_cluster, client) = cut_off(&ctx).await?;
+    let delete = || async { client.delete("foo").timeout(SHORT).await };
+    pass((0..TRIES).map(|_| delete())).await;
+    Ok(())
+}
+
+/// CONN-017
+async fn a_txn_gets_past_a_partition(ctx: Ctx) -> CaseResult {
+    let (_cluster, client) = cut_off(&ctx).await?;
+    let txn = || async {
+        let put = etcd3_client::put("foo", "baz");
+        client.txn().then([put]).timeout(SHORT).await
+    };
+    pass((0..TRIES).map(|_| txn())).await;
+    Ok(())
+}
+
+/// CONN-018: within seven seconds a read finds a member that answers, at the first call.
+async fn a_get_gets_past_a_partition(ctx: Ctx) -> CaseResult {
+    let (_cluster, client) = cut_off(&ctx).await?;
+    for _ in 0..6 {
+        assert_eq!(client.get("foo").timeout(LONG).await?.kvs.len(), 1);
+    }
+    Ok(())
+}
+
+/// CONN-020
+async fn a_serializable_get_needs_no_majority(ctx: Ctx) -> CaseResult {
+    let (_cluster, client) = cut_off(&ctx).await?;
+    for _ in 0..6 {
+        let get = client.get("foo").serializable().timeout(SHORT);
+        assert_eq!(get.await?.kvs.len(), 1);
+    }
+    Ok(())
+}
+
+/// CONN-024, R43: the same read fails without retries and succeeds with them.
+async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster_with(|cluster| cluster.behind_peer_proxy().election(1000)).await?;
+    let leader = cluster.leader().ok_or("there is a leader")?;
+    let follower = cluster.member((leader + 1) % 3).client_url();
+    let once = ctx.connect_with(ctx.config([follower.as_str()]).max_attempts(1)).await?;
+    let often = ctx.connect([follower]).await?;
+    often.put("foo", "bar").await?;
+    cluster.partition(leader)?;
+    match once.get("foo").timeout(LONG).await {
+        Ok(_) => {}
+        Err(error) => {
+            let known = [ServerError::LeaderChanged, ServerError::Timeout];
+            let told = error.server_error();
+            let is_timeout = matches!(error.kind(), ErrorKind::Timeout(_));
+            assert!(is_timeout || told.is_some_and(|it| known.contains(&it)), "{error}");
+            assert!(told.is_none() || error.code() == Code::Unavailable, "{error}");
+        }
+    }
+    assert_eq!(often.get("foo").await?.kvs.len(), 1);
+    Ok(())
+}
+
+/// CONN-047, W18: asked for, it is said at once; a retry elsewhere does not help here.
+async fn a_member_without_a_leader_says_so(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster().await?;
+    let member = cluster.member(0);
+    for other in [1, 2] {
+        ctx.order(&cluster.member(other), Member::kill).await?;
+    }
+    ctx.until_member(&member, "the leader to be gone", LIMIT, |it| it.leader == 0).await?;
+    let config = ctx.config([member.client_url()]).max_attempts(1);
+    let client = ctx.connect_with(config).await?;
+    let error = client.put("foo", "bar").require_leader().await.unwrap_err();
+    assert_eq!(error.server_error(), Some(ServerError::NoLeader), "{error}");
+    assert_eq!(error.status().map(|it| it.message.as_str()), Some("etcdserver: no leader"));
+    assert_eq!(error.outcome(), Outcome::Rejected);
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Members that are shut down under a client of the whole cluster.
+
+use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
+use etcd3_client::{Client, Error};
+use std::time::Duration;
+
+pub(super) const CASES: &[Case] = &[
+    case!(a_put_after_a_shutdown_succeeds_at_once, ["CONN-026"]).plain_and_tls().heavy(),
+    case!(a_delete_after_a_shutdown_succeeds_at_once, ["CONN-027"]).plain_and_tls().heavy(),
+    case!(a_txn_after_a_shutdown_succeeds_at_once, ["CONN-028"]).plain_and_tls().heavy(),
+    case!(a_get_during_a_shutdown_succeeds, ["CONN-029"]).plain_and_tls().heavy(),
+    case!(a_serializable_get_during_a_shutdown_succeeds, ["CONN-030"]).plain_and_tls(),
+    case!(a_get_waits_for_a_restart, ["CONN-031", "CONN-033", "CONN-034"]).plain_and_tls().heavy(),
+    case!(a_serializable_get_waits_for_a_restart, ["CONN-036", "CONN-037", "CONN-038"])
+        .plain_and_tls()
+        .heavy(),
+];
+
+const SECOND: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(20);
+
+type Made<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A client that was connected to one member, and then to all.
+async fn pinned(ctx: &Ctx, cluster: &Cluster, member: usize) -> Made<Client> {
+    let client = ctx.connect([cluster.member(member).client_url()]).await?;
+    client.put("foo", "bar").await?;
+    client.set_endpoints(cluster.client_urls())?;
+    Ok(client)
+}
+
+/// The first member is shut down, and the others know what to do without it.
+async fn shut_down(ctx: &Ctx) -> Made<(Cluster, Client)> {
+    let cluster = ctx.cluster().await?;
+    let client = pinned(ctx, &cluster, 0).await?;
+    ctx.order(&cluster.member(0), Member::terminate).await?;
+    for other in [1, 2] {
+        let member = cluster.member(other);
+        let gone = cluster.member(0);
+        let old = gone.client_url();
+        assert!(!old.is_empty());
+        ctx.until_member(&member, "a leader that lives", LIMIT, |it| it.leader != 0).await?;
+    }
+    ctx.pause(SECOND).await;
+    Ok((cluster, client))
+}
+
+/// CONN-026
+async fn a_put_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
+    let (_cluster, client) = shut_down(&ctx).await?;
+    client.put("foo", "baz").timeout(SECOND).await?;
+    Ok(())
+}
+
+/// CONN-027
+async fn a_delete_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
+    let (_cluster, client) = shut_down(&ctx).await?;
+    assert_eq!(client.delete("foo").timeout(SECOND).await?.deleted, 1);
+    Ok(())
+}
+
+/// CONN-028
+async fn a_txn_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
+    let (_cluster, client) = shut_down(&ctx).await?;
+    let txn = client.txn().when([etcd3_client::key_exists("foo")]);
+    let done = txn.then([etcd3_client::put("foo", "baz")]).timeout(SECOND).await?;
+    assert!(done.succeeded);
+    Ok(())
+}
+
+/// CONN-029: while the member goes, and the leader with it if it led.
+async fn a_get_during_a_shutdown_succeeds(ctx: Ctx) -> CaseResult {
+    for leads in [true, false] {
+        let cluster = ctx.cluster().await?;
+        let leader = cluster.leader().ok_or("there is a leader")?;
+        let member = if leads { leader } else { (leader + 1) % 3 };
+        let client = pinned(&ctx, &cluster, member).await?;
+        ctx.order(&cluster.member(member), Member::terminate).await?;
+        assert_eq!(client.get("foo").timeout(7 * SECOND).await?.kvs.len(), 1);
+    }
+    Ok(())
+}
+
+/// CONN-030
+async fn a_serializable_get_during_a_shutdown_succeeds(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster().await?;
+    let client = pinned(&ctx, &cluster, 0).await?;
+    // Every member has the key, or a stale answer would be a right one.
+    for member in cluster.members() {
+        let revision = cluster.member(0).status()?.revision;
+        ctx.until_member(&member, "the key", LIMIT, |it| it.revision >= revision).await?;
+    }
+    ctx.order(&cluster.member(0), Member::terminate).await?;
+    let get = client.get("foo").serializable().timeout(2 * SECOND);
+    assert_eq!(get.await?.kvs.len(), 1);
+    Ok(())
+}
+
+/// Two members stop, one after the other; a read that is begun then is answered by the one that
+/// was used before, when that is back.
+async fn wait_for_restart(
+    ctx: &Ctx,
+    members: usize,
+    (leads, first): (bool, bool),
+    read: impl AsyncFn(&Client) -> Result<usize, Error>,
+) -> CaseResult {
+    let cluster = ctx.cluster_with(|cluster| cluster.members(members)).await?;
+    let leader = cluster.leader().ok_or("there is a leader")?;
+    let used = if leads { leader } else { (leader + 1) % members };
+    let client = pinned(ctx, &cluster, used).await?;
+    let other = (0..members).find(|it| *it != used && (*it == leader || leads)).unwrap_or(leader);
+    let order = if first { [used, other] } else { [other, used] };
+    for member in order {
+        ctx.order(&cluster.member(member), Member::kill).await?;
+    }
+    let member = cluster.member(used);
+    let restart = ctx.spawn({
+        let ctx = ctx.clone();
+        async move { ctx.order(&member, Member::restart).await }
+    });
+    let read = async {
+        match read(&client).await {
+            Ok(found) => Ok(found),
+            Err(_) => read(&client).await,
+        }
+    };
+    let found = ctx.within(14 * SECOND, read).await.ok_or("the read hangs")??;
+    assert_eq!(found, 1);
+    // With two members a majority is both, and the one alone never gets ready.
+    if members > 2 {
+        restart.await?;
+    }
+    Ok(())
+}
+
+/// CONN-031, CONN-033, CONN-034
+async fn a_get_waits_for_a_restart(ctx: Ctx) -> CaseResult {
+    for pinned in [(true, true), (false, true), (false, false)] {
+        let read = async |client: &Client| {
+            client.get("foo").timeout(7 * SECOND).await.map(|answer| answer.kvs.len())
+        };
+        wait_for_restart(&ctx, 3, pinned, read).await?;
+    }
+    Ok(())
+}
+
+/// CONN-036, CONN-037, CONN-038
+async fn a_serializable_get_waits_for_a_restart(ctx: Ctx) -> CaseResult {
+    for pinned in [(true, false), (false, true), (false, false)] {
+        let read = async |client: &Client| {
+            let get = client.get("foo").serializable().timeout(7 * SECOND);
+            get.await.map(|answer| answer.kvs.len())
+        };
+        wait_for_restart(&ctx, 2, pinned, read).await?;
+    }
+    Ok(())
+}

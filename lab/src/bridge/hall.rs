@@ -1,0 +1,311 @@
+//! The threads of a bridge: one that accepts, and two for each connection.
+
+use crate::fault::{Direction, End, Fault, Links};
+use crate::hole::BlackHole;
+use crate::relay::Link;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Bounds the proxy's own connects, which all go to this machine.
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// Is the pause before the proxy tries again what the machine has just refused.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Decides about each incoming connection by the source it comes from.
+pub(crate) trait Admission: Send + Sync {
+    /// Attributes a connection that came from `near`; `None` turns it away.
+    fn source(&self, near: SocketAddr) -> Option<usize>;
+    /// Tells whether connections from that source may exist.
+    fn allows(&self, source: usize) -> bool;
+}
+
+/// Lets everybody in.
+pub(super) struct Everybody;
+
+impl Admission for Everybody {
+    fn source(&self, _near: SocketAddr) -> Option<usize> {
+        Some(0)
+    }
+
+    fn allows(&self, _source: usize) -> bool {
+        true
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Door {
+    #[default]
+    Open,
+    Paused,
+    Refusing,
+    Ignoring,
+    Closed,
+}
+
+/// Is what a bridge has at its port, as others see it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Duty {
+    #[default]
+    Listens,
+    Ignores,
+    Refuses,
+}
+
+/// Is what the accepting thread has at its port.
+enum Port {
+    Listening(TcpListener),
+    Full(BlackHole),
+    Closed,
+}
+
+impl Port {
+    /// Makes what the door asks for; the port may not be free yet.
+    fn open(door: Door, addr: SocketAddr) -> Self {
+        let port = match door {
+            Door::Refusing | Door::Closed => return Self::Closed,
+            Door::Open | Door::Paused => TcpListener::bind(addr).ok().map(Self::Listening),
+            Door::Ignoring => BlackHole::on(addr).ok().map(Self::Full),
+        };
+        port.unwrap_or_else(|| {
+            std::thread::sleep(RETRY);
+            Self::Closed
+        })
+    }
+
+    fn duty(&self) -> Duty {
+        match self {
+            Self::Listening(_) => Duty::Listens,
+            Self::Full(_) => Duty::Ignores,
+            Self::Closed => Duty::Refuses,
+        }
+    }
+}
+
+/// Is what the threads of a bridge share.
+pub(super) struct Hall {
+    target: SocketAddr,
+    admission: Box<dyn Admission>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    door: Door,
+    pub(super) duty: Duty,
+    /// Is what happens to connections to come, by direction.
+    faults: [Fault; 2],
+    pub(super) links: BTreeMap<u64, Entry>,
+    pub(super) accepted: u64,
+    pub(super) rejected: u64,
+    /// Counts the bytes that passed on connections that are gone, by direction.
+    passed: [u64; 2],
+    /// Counts the calls that ended all connections, and tells how the last one did.
+    endings: (u64, Option<End>),
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    source: usize,
+    link: Arc<Link>,
+    pumps: [JoinHandle<()>; 2],
+}
+
+impl fmt::Debug for Hall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hall").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Hall {
+    pub(super) fn new(target: SocketAddr, admission: Box<dyn Admission>) -> Self {
+        Self { target, admission, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_door(&self, door: Door) {
+        self.lock().door = door;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let state = self.lock();
+        self.changed
+            .wait_while(state, |state| condition(state))
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts connections until the bridge closes.
+    pub(super) fn accept_all(self: Arc<Self>, listener: TcpListener, addr: SocketAddr) {
+        let mut port = Port::Listening(listener);
+        loop {
+            let door = self.lock().door;
+            port = match (door, port) {
+                (Door::Closed, _) => return,
+                (Door::Open | Door::Paused, Port::Listening(listener)) => {
+                    match listener.accept() {
+                        Ok((stream, near)) => self.receive(stream, near),
+                        // No file numbers left, or a connection that was gone at once.
+                        Err(_) => std::thread::sleep(RETRY),
+                    }
+                    Port::Listening(listener)
+                }
+                (Door::Ignoring, Port::Full(hole)) => Port::Full(hole),
+                (_, before) => {
+                    drop(before);
+                    Port::open(door, addr)
+                }
+            };
+            let duty = port.duty();
+            self.lock().duty = duty;
+            self.changed.notify_all();
+            let idle_at = match port {
+                Port::Listening(_) => continue,
+                Port::Full(_) => Door::Ignoring,
+                Port::Closed => Door::Refusing,
+            };
+            drop(self.wait_while(|state| state.door == idle_at));
+        }
+    }
+
+    /// Holds a connection while the door is paused, and relays it if it is open then.
+    fn receive(self: &Arc<Self>, near: TcpStream, from: SocketAddr) {
+        let state = self.wait_while(|state| state.door == Door::Paused);
+        let (door, endings) = (state.door, state.endings.0);
+        drop(state);
+        if door != Door::Open {
+            return;
+        }
+        let Some(source) = self.admission.source(from).filter(|&from| self.admission.allows(from))
+        else {
+            return self.reject(&near);
+        };
+        let Ok(far) = TcpStream::connect_timeout(&self.target, CONNECT_LIMIT) else {
+            return self.reject(&near);
+        };
+        let link = Arc::new(Link::new(near, far));
+        let mut state = self.lock();
+        // Asked again under the lock: whoever cuts a source off ends its links under it too.
+        if !self.admission.allows(source) {
+            state.rejected += 1;
+            return link.end(End::Reset);
+        }
+        let id = state.accepted;
+        state.accepted += 1;
+        if let (count, Some(end)) = state.endings
+            && count != endings
+        {
+            return link.end(end);
+        }
+        for way in Direction::BOTH {
+            link.set(way, id, state.faults[way.index()]);
+        }
+        let pumps = Direction::BOTH.map(|way| {
+            let (hall, link) = (Arc::clone(self), Arc::clone(&link));
+            std::thread::spawn(move || {
+                link.pump(way);
+                drop(link);
+                hall.forget(id);
+            })
+        });
+        state.links.insert(id, Entry { source, link, pumps });
+    }
+
+    fn reject(&self, near: &TcpStream) {
+        self.lock().rejected += 1;
+        // With no time to linger the drop of the socket is a reset.
+        let _ = socket2::SockRef::from(near).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Lets go of a link when the last of its threads ends.
+    fn forget(&self, id: u64) {
+        let mut state = self.lock();
+        if let Some(entry) = state.links.get(&id)
+            && Arc::strong_count(&entry.link) == 1
+            && let Some(entry) = state.links.remove(&id)
+        {
+            state.bury(&entry.link);
+        }
+    }
+
+    /// Sets what happens to the bytes of a direction of these links.
+    pub(super) fn set_fault(&self, links: Links, direction: Direction, fault: Fault) {
+        let mut state = self.lock();
+        if !matches!(links, Links::One(_)) {
+            state.faults[direction.index()] = fault;
+        }
+        let chosen: Vec<_> = state
+            .links
+            .iter()
+            .filter(|(id, _)| links == Links::All || links == Links::One(**id))
+            .map(|(id, entry)| (*id, Arc::clone(&entry.link)))
+            .collect();
+        // Under the lock, so that no link is made in between that knows nothing of it.
+        for (id, link) in &chosen {
+            link.set(direction, *id, fault);
+        }
+        drop(state);
+        for (id, link) in chosen {
+            drop(link);
+            self.forget(id);
+        }
+    }
+
+    /// Counts the bytes that passed in a direction, on all connections.
+    pub(super) fn passed(&self, direction: Direction) -> u64 {
+        let state = self.lock();
+        let live = state.links.values().map(|entry| entry.link.total(direction));
+        state.passed[direction.index()] + live.sum::<u64>()
+    }
+
+    /// Is the links that lose bytes, or would.
+    pub(super) fn silent(&self) -> Vec<u64> {
+        let state = self.lock();
+        let silent = state.links.iter().filter(|(_, entry)| entry.link.is_silent());
+        silent.map(|(id, _)| *id).collect()
+    }
+
+    /// Ends all links, those that are only being made included.
+    pub(super) fn end_all(&self, end: End) {
+        let mut state = self.lock();
+        state.endings = (state.endings.0 + 1, Some(end));
+        drop(state);
+        self.end_links(end, |_, _| true);
+    }
+
+    /// Ends certain links, by number and source, and waits for their threads.
+    pub(super) fn end_links(&self, end: End, wanted: impl Fn(u64, usize) -> bool) {
+        let mut state = self.lock();
+        let links = std::mem::take(&mut state.links);
+        let (ending, staying) = links.into_iter().partition(|(id, e)| wanted(*id, e.source));
+        state.links = staying;
+        drop(state);
+        let ending: BTreeMap<u64, Entry> = ending;
+        for entry in ending.values() {
+            entry.link.end(end);
+        }
+        for entry in ending.into_values() {
+            for pump in entry.pumps {
+                let _ = pump.join();
+            }
+            self.lock().bury(&entry.link);
+        }
+    }
+}
+
+impl State {
+    /// Keeps the count of a link that is gone.
+    fn bury(&mut self, link: &Link) {
+        for way in Direction::BOTH {
+            self.passed[way.index()] += link.total(way);
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! Members that are cut off from the others, or have no leader, and still answer.
 
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, Member, case};
-use etcd3_client::{Client, Code, Error, ErrorKind, Outcome, ServerError};
+use etcd3_client::{
+    Client, Code, EndpointHealth, EndpointState, Error, ErrorKind, Outcome, ServerError,
+};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -25,7 +27,8 @@ async fn cut_off(ctx: &Ctx) -> Result<(Cluster, Client), Box<dyn std::error::Err
     let client = ctx.connect([cluster.member(0).client_url()]).await?;
     client.put("foo", "bar").await?;
     client.set_endpoints(cluster.client_urls())?;
-    let all = || client.health().endpoints.iter().all(|it| it.last_error.is_none());
+    let is_ready = |it: &EndpointHealth| it.state == EndpointState::Ready;
+    let all = || client.health().endpoints.iter().all(is_ready);
     ctx.until("all to be connected", LIMIT, || async { all() }).await?;
     cluster.partition(0)?;
     Ok((cluster, client))

@@ -35,6 +35,7 @@ pub(crate) async fn run<T: Operation>(
         require_leader: options.require_leader || shared.config.require_leader,
         is_linearizable: operation.is_linearizable(),
         only: options.only,
+        is_secret: method.carries_secret() && !shared.config.plaintext_passwords,
     };
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let options = Options {
@@ -54,6 +55,7 @@ pub(crate) async fn run<T: Operation>(
     let (reply, last) = Driver { shared, call: &mut call, body, terms }.run().await;
     let at = |error: Error| error.with_endpoint(last.as_ref().map(Endpoint::text));
     let answer = match reply {
+        Err(error) if error.endpoint().is_some() => Err(error),
         Err(error) => Err(at(explain(shared, error))),
         Ok(reply) => operation
             .decode(reply.message)

@@ -41,6 +41,7 @@ pub struct Config {
     pub(crate) keepalive: Keepalive,
     pub(crate) auto_sync: Option<Duration>,
     pub(crate) min_server_version: Option<(u16, u16)>,
+    pub(crate) plaintext_passwords: bool,
     pub(crate) limits: Limits,
     pub(crate) max_response_bytes: usize,
     pub(crate) stream_window: u32,
@@ -76,6 +77,7 @@ impl Config {
             keepalive: Keepalive::default(),
             auto_sync: None,
             min_server_version: None,
+            plaintext_passwords: false,
             limits: Limits::default(),
             max_response_bytes: 64 << 20,
             stream_window: 1 << 20,
@@ -127,6 +129,15 @@ impl Config {
     #[must_use]
     pub fn min_server_version(mut self, major: u16, minor: u16) -> Self {
         self.min_server_version = Some((major, minor));
+        self
+    }
+
+    /// Lets requests that carry a password go to endpoints where others on the network can read it.
+    /// Without this they go only over TLS, to unix sockets, and to loopback addresses; elsewhere
+    /// they end in [`PlaintextPassword`](ErrorKind::PlaintextPassword).
+    #[must_use]
+    pub fn allow_plaintext_passwords(mut self) -> Self {
+        self.plaintext_passwords = true;
         self
     }
 

@@ -5,13 +5,13 @@ use crate::place::Place;
 use crate::shared::{NoPlace, Shared};
 use crate::timers::Key;
 use bytes::Bytes;
-use etcd3_core::Error;
 use etcd3_core::call::{Attempt, Call, Input, Output, Reply};
 use etcd3_core::channel::{self, Channel, Checked, EndpointId, Impression, Want};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::Cause;
 use etcd3_core::header::Header;
 use etcd3_core::metadata::{Metadata, request_head};
+use etcd3_core::{Error, ErrorKind};
 use etcd3_core::{Instant, Machine, Next};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -33,6 +33,8 @@ pub(crate) struct Terms {
     pub(crate) is_linearizable: bool,
     /// The only endpoint that will do.
     pub(crate) only: Option<EndpointId>,
+    /// Whether nobody on the way may read it.
+    pub(crate) is_secret: bool,
 }
 
 /// What the call waits for.
@@ -107,7 +109,7 @@ impl<'a> Driver<'a> {
             }
             Step::Input(input) => input,
         };
-        if !matches!(input, Input::Lost(_) | Input::End(_) | Input::Closed) {
+        if matches!(input, Input::Head { .. } | Input::Data(_)) {
             return input;
         }
         flight.land();
@@ -143,6 +145,11 @@ impl<'a> Driver<'a> {
     /// Finds a connection and hands the request over.
     async fn launch(&self, attempt: Attempt) -> Step<'a> {
         let Some(mut place) = self.place(attempt).await else { return Step::Input(Input::Closed) };
+        if self.terms.is_secret && !place.endpoint.is_confidential() {
+            let error = Error::new(ErrorKind::PlaintextPassword);
+            let error = error.with_endpoint(Some(place.endpoint.text()));
+            return Step::Input(Input::Refused(error));
+        }
         let metadata = Metadata {
             require_leader: self.terms.require_leader,
             timeout: attempt.deadline.map(|at| at.saturating_since(self.shared.rt.now())),

@@ -58,6 +58,9 @@ pub enum ErrorKind {
         /// The id in the answer.
         found: u64,
     },
+    /// The request carries a password, and the endpoint is neither encrypted nor on this machine
+    /// (`Config::allow_plaintext_passwords`).
+    PlaintextPassword,
     /// A member is of an older version than `Config::min_server_version` allows.
     OldServer {
         /// The major version of that member.
@@ -287,9 +290,9 @@ impl Error {
                 Code::ResourceExhausted
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
-            ErrorKind::ClusterChanged { .. } | ErrorKind::OldServer { .. } => {
-                Code::FailedPrecondition
-            }
+            ErrorKind::ClusterChanged { .. }
+            | ErrorKind::OldServer { .. }
+            | ErrorKind::PlaintextPassword => Code::FailedPrecondition,
             ErrorKind::Closed => Code::Canceled,
         }
     }
@@ -336,6 +339,7 @@ impl Error {
             | ErrorKind::StaleRead { .. }
             | ErrorKind::ClusterChanged { .. }
             | ErrorKind::OldServer { .. }
+            | ErrorKind::PlaintextPassword
             | ErrorKind::Closed => false,
         };
         passes && self.0.outcome != Outcome::Unknown
@@ -382,6 +386,9 @@ impl fmt::Display for ErrorKind {
             Self::ClusterChanged { expected, found } => {
                 write!(f, "the answer is of cluster {found:x}, not of {expected:x} as before")
             }
+            Self::PlaintextPassword => f.write_str(
+                "a password does not go to an endpoint that is neither encrypted nor on this machine",
+            ),
             Self::OldServer { major, minor } => {
                 write!(f, "the member is of version {major}.{minor}, older than min_server_version")
             }

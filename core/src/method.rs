@@ -47,6 +47,16 @@ pub struct Method {
     pub shape: Shape,
 }
 
+impl Method {
+    /// Whether its requests carry a password.
+    #[must_use]
+    pub fn carries_secret(&self) -> bool {
+        [&AUTHENTICATE, &USER_ADD, &USER_CHANGE_PASSWORD]
+            .into_iter()
+            .any(|secret| std::ptr::eq(secret, self))
+    }
+}
+
 macro_rules! methods {
     ($($name:ident = $path:literal, $effect:ident, $shape:ident;)*) => {
         $(

@@ -227,7 +227,7 @@ impl Watched {
                 self.status = status;
             }
             Input::Data(chunk) => self.body.extend(chunk),
-            Input::Closed | Input::Throttled | Input::Checked(_) => {}
+            Input::Closed | Input::Throttled | Input::Refused(_) | Input::Checked(_) => {}
         }
     }
 

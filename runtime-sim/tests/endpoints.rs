@@ -1,6 +1,7 @@
 //! Endpoints that change under a client, and what it knows of them.
 #![allow(clippy::unwrap_used)]
 
+use etcd3_client::proto::etcdserverpb::AuthenticateRequest;
 use etcd3_client::{Config, EndpointState, ErrorKind, Outcome};
 use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
 use std::time::Duration;
@@ -199,6 +200,26 @@ fn endpoints_of_two_clusters_are_told_apart() {
             assert_eq!(answer.kvs[0].value, "ours");
         }
         assert!(theirs.changes().is_empty());
+    })
+    .unwrap();
+}
+
+// A5: a password is not sent where others can read it, unless that is asked for.
+#[test]
+fn a_password_does_not_go_over_plaintext() {
+    run(9, |world| async move {
+        let etcd = cluster(&world, 1);
+        let request = || AuthenticateRequest { name: "root".into(), password: "secret".into() };
+        let config = Config::new(etcd.endpoints());
+        let client = world.host().client(config.clone()).unwrap();
+        let error = client.unary(request()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PlaintextPassword, "{error}");
+        assert_eq!(error.outcome(), Outcome::NotSent);
+        assert_eq!(error.endpoint(), Some("http://etcd-0:2379"));
+        assert!(!format!("{error:?}").contains("secret"));
+        let client = world.host().client(config.allow_plaintext_passwords()).unwrap();
+        let error = client.unary(request()).await.unwrap_err();
+        assert!(error.server_error().is_some(), "it got there: {error}");
     })
     .unwrap();
 }

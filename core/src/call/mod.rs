@@ -64,6 +64,8 @@ pub enum Input {
     Lost(Lost),
     /// The attempt must not be made now, since too many calls are being repeated.
     Throttled,
+    /// The attempt must not be made at all, for this reason; ends the call.
+    Refused(Error),
     /// The answer that was to be checked is worth this.
     Checked(Checked),
     /// The client was closed, so that no attempt can follow.
@@ -400,6 +402,9 @@ impl Machine for Call {
                 self.is_retry = false;
                 let wait = self.options.backoff.after(u32::MAX, &mut self.rng);
                 self.state = State::Waiting(Some(now + wait));
+            }
+            (State::Routing, Input::Refused(error)) => {
+                self.finish(Err(error.with_outcome(self.outcome)));
             }
             (State::Checking { is_asked: true, .. }, Input::Checked(checked)) => {
                 self.on_checked(now, checked);

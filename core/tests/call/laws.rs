@@ -107,6 +107,7 @@ impl Judge {
                 self.attempts -= 1;
                 return;
             }
+            Input::Refused(_) => Outcome::NotSent,
             Input::Checked(_) => unreachable!("before the end of the answer"),
         };
         flight.ended = true;
@@ -203,6 +204,7 @@ fn random_input(rng: &mut Rng) -> Input {
         13 => lost(Outcome::NotSent),
         14 => lost(Outcome::Unknown),
         15 => body(HEADER),
+        16 if rng.below(8) == 0 => Input::Refused(Error::new(ErrorKind::PlaintextPassword)),
         16 => Input::Throttled,
         17 => Input::Checked(Checked::Fresh),
         18 => Input::Checked(Checked::Stale { floor: 10 }),

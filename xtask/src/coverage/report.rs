@@ -199,6 +199,7 @@ mod tests {
     use super::*;
 
     const BOTH: &[(&str, &str, &str)] = &[
+        ("CONN-001", "connectivity", "yes"),
         ("KV-001", "kv", "yes"),
         ("KV-002", "kv", "no"),
         ("TXN-001", "txn", "yes"),
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn full_gated_areas_are_no_problem_and_others_may_have_gaps() {
         let scenarios = scenarios(BOTH, "");
-        let results = results(&[("a", "tokio", "passed", "KV-001,TXN-001")]);
+        let results = results(&[("a", "tokio", "passed", "CONN-001,KV-001,TXN-001")]);
         let report = Report::of(&scenarios, &results);
         assert_eq!(report.problems, Vec::<String>::new());
         let kv = Counts { covered: 1, skipped: 0, missing: 0 };
@@ -226,6 +227,7 @@ mod tests {
         assert_eq!(
             report.problems,
             [
+                "connectivity: 0.0 % covered, 90 % demanded",
                 "kv: 0.0 % covered, 95 % demanded",
                 "txn: 0.0 % covered, 95 % demanded",
                 "txn: 100.0 % skipped, 5 % allowed",
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn an_area_without_scenarios_cannot_pass_its_gate() {
         let report = Report::of(&scenarios(&[], ""), &results(&[("a", "tokio", "passed", "")]));
-        assert_eq!(report.problems.len(), 2);
+        assert_eq!(report.problems.len(), GATED.len());
     }
 
     #[test]
@@ -245,11 +247,12 @@ mod tests {
         let mut rows: Vec<(&str, &str, &str)> =
             rows.iter().map(|(id, area)| (id.as_str(), *area, "yes")).collect();
         rows.push(("TXN-1", "txn", "yes"));
+        rows.push(("CONN-1", "connectivity", "yes"));
         let scenarios = scenarios(&rows, "KV-1\twhy\nKV-9\twhy\nKV-9\t \n");
         let ids = "KV-1,KV-2,KV-3,KV-4,KV-5,KV-6,KV-6";
         let results = results(&[
             ("greedy", "tokio", "passed", ids),
-            ("other", "tokio", "passed", "TXN-1,TXN-2"),
+            ("other", "tokio", "passed", "TXN-1,TXN-2,CONN-1"),
         ]);
         assert_eq!(
             Report::of(&scenarios, &results).problems,

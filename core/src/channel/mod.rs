@@ -88,6 +88,9 @@ pub struct Settings {
     pub slow_after: Duration,
 }
 
+/// While no endpoint is ready, none waits longer than this since its last failure.
+const RUSH: Duration = Duration::from_secs(2);
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -311,12 +314,27 @@ impl Channel {
             self.ignored += 1;
             return;
         };
-        if let State::Ready(connection) = slot.lose(now, broken, random)
-            && is_retired
-        {
-            self.drain(connection);
+        let lost = slot.lose(now, broken, random);
+        if let State::Ready(connection) = lost {
+            if is_retired {
+                self.drain(connection);
+            }
+            self.rush(now, id);
         }
         self.changed = true;
+    }
+
+    /// Looks for another endpoint sooner when the last one that was ready is gone: those that have
+    /// failed before may be back.
+    fn rush(&mut self, now: Instant, lost: ConnectionId) {
+        if self.is_ready() {
+            return;
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.lost != Some(lost)) {
+            if let State::Backoff { until } = &mut slot.state {
+                *until = (*until).min(slot.since + RUSH).max(now);
+            }
+        }
     }
 
     fn on_finished(&mut self, now: Instant, id: ConnectionId, impression: Impression) {

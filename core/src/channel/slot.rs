@@ -91,6 +91,8 @@ pub(super) struct Slot {
     /// Failures in a row; a connection that held for [`PROVEN`] starts anew.
     pub(super) failures: u32,
     pub(super) last: Option<Broken>,
+    /// The connection that it had last.
+    pub(super) lost: Option<ConnectionId>,
     pub(super) suspicion: Option<Suspicion>,
 }
 
@@ -108,6 +110,7 @@ impl Slot {
             since: now,
             failures: 0,
             last: None,
+            lost: None,
             suspicion: None,
         }
     }
@@ -151,6 +154,7 @@ impl Slot {
             self.ready().is_some_and(|ready| now.saturating_since(ready.since) >= PROVEN);
         self.failures = if is_proven { 0 } else { self.failures.saturating_add(1) };
         self.last = broken.or(self.last.take());
+        self.lost = self.current();
         if let Some(suspicion) = &mut self.suspicion {
             suspicion.probing = None;
         }

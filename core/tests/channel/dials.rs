@@ -205,3 +205,21 @@ fn the_end_of_a_proven_connection_is_not_broken() {
     rig.feed(failed(rig.last_dial()));
     assert!(rig.channel.broken().is_some());
 }
+
+// B27: when the last endpoint that was ready goes, those that were down before are tried soon.
+#[test]
+fn the_others_are_dialled_sooner_when_none_is_left() {
+    let mut rig = Rig::new(2, 1);
+    rig.feed(Input::Wanted).feed(Input::Connected(ConnectionId(1)));
+    while rig.now_ms() < 60_000 {
+        rig.feed(failed(rig.last_dial()));
+        let wake = rig.wake.expect("a dial to come").as_nanos().div_ceil(1_000_000);
+        rig.until(wake);
+    }
+    let last = rig.last_dial();
+    rig.feed(failed(last)).rest(500);
+    let (dials, at) = (rig.dials.len(), rig.now_ms());
+    rig.feed(ended(ConnectionId(1))).rest(1_500);
+    let soon = rig.dials[dials..].iter().any(|(_, endpoint, _)| *endpoint == 1);
+    assert!(soon, "within two seconds of its last failure, at {at}: {:?}", &rig.dials[dials..]);
+}

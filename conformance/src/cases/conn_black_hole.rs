@@ -1,8 +1,8 @@
 //! Members that are reached and say nothing.
 
-use crate::{Case, CaseResult, Ctx, case};
+use crate::{Case, CaseResult, Ctx, Member, case};
 use etcd3_client::{Client, ErrorKind, Outcome};
-use etcd3_lab::Bridge;
+use etcd3_lab::{Bridge, Direction};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ pub(super) const CASES: &[Case] = &[
     case!(a_txn_gets_past_a_black_hole, ["CONN-004"]).real(BRIDGE).plain_and_tls().heavy(),
     case!(a_get_gets_past_a_black_hole, ["CONN-005"]).real(BRIDGE).plain_and_tls().heavy(),
     case!(an_idle_connection_that_died_costs_five_seconds, []).real(BRIDGE).plain_and_tls().heavy(),
+    case!(a_frozen_member_is_noticed_by_a_ping, []).real("frozen processes").heavy(),
+    case!(a_read_leaves_a_frozen_member, []).plain_and_tls().heavy(),
+    case!(a_connection_without_calls_is_not_pinged, []).real(BRIDGE).plain_and_tls().heavy(),
     case!(closing_ends_a_dial_into_nowhere, ["CONN-065"]).real("sockets of the machine"),
 ];
 
@@ -103,6 +106,61 @@ async fn an_idle_connection_that_died_costs_five_seconds(ctx: Ctx) -> CaseResult
     assert!(error.to_string().contains("PING"), "{error}");
     bridge.unblackhole();
     client.put("foo", "qux").await?;
+    Ok(())
+}
+
+/// I-C1, F3: an open call that is silent is noticed after 10 s, and 5 s more.
+async fn a_frozen_member_is_noticed_by_a_ping(ctx: Ctx) -> CaseResult {
+    let (server, client) = ctx.server_and_client().await?;
+    client.put("foo", "bar").await?;
+    server.stop()?;
+    let begin = ctx.rt.now();
+    let put = client.put("foo", "baz").timeout(Duration::from_secs(60));
+    let error = put.await.unwrap_err();
+    let took = ctx.rt.now().saturating_since(begin);
+    server.cont()?;
+    assert!((14..25).contains(&took.as_secs()), "it took {took:?}: {error}");
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+    assert!(error.to_string().contains("PING"), "{error}");
+    client.get("foo").await?;
+    Ok(())
+}
+
+/// I-C7, F3: a read waits three seconds for a member, and later ones do not wait at all.
+async fn a_read_leaves_a_frozen_member(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster().await?;
+    let leader = cluster.leader().ok_or("there is a leader")?;
+    let frozen = cluster.member((leader + 1) % 3);
+    let client = ctx.connect([frozen.client_url()]).await?;
+    client.put("foo", "bar").await?;
+    client.set_endpoints(cluster.client_urls())?;
+    ctx.order(&frozen, Member::stop).await?;
+    let mut slow = 0;
+    for _ in 0..30 {
+        let begin = ctx.rt.now();
+        client.get("foo").await?;
+        let took = ctx.rt.now().saturating_since(begin);
+        assert!(took < Duration::from_secs(9), "it took {took:?}");
+        slow += u32::from(took > Duration::from_millis(2_500));
+    }
+    ctx.order(&frozen, Member::cont).await?;
+    assert!(slow <= 1, "{slow} reads waited");
+    Ok(())
+}
+
+/// I-C2, H7: a server ends connections that are pinged without a call.
+async fn a_connection_without_calls_is_not_pinged(ctx: Ctx) -> CaseResult {
+    let server = ctx.server().await?;
+    let bridge = Bridge::new(server.addr())?;
+    let client = ctx.connect([ctx.url(bridge.addr())]).await?;
+    client.get("foo").await?;
+    // What belongs to the call is acknowledged within that.
+    ctx.pause(Duration::from_secs(1)).await;
+    let before = bridge.passed(Direction::Up);
+    ctx.pause(Duration::from_secs(13)).await;
+    assert_eq!(bridge.passed(Direction::Up), before);
+    client.get("foo").await?;
+    assert_eq!(bridge.connections().accepted, 1);
     Ok(())
 }
 

@@ -71,6 +71,7 @@ impl Channel {
                 connection.liveness.pinged(now);
                 Some(Output::Ping(id))
             }
+            Due::Dead if connection.liveness.extend(at, now) => None,
             Due::Dead => {
                 let cause = format!("a PING was not answered within {:?}", settings.timeout);
                 let cause = Some(Cause::new(cause));

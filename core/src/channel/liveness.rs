@@ -10,6 +10,9 @@ use std::time::Duration;
 /// PINGs of one connection are never closer than this, whatever is asked for.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(6);
 
+/// Who looks this much later than asked for was stopped, or starved.
+const OVERSLEPT: Duration = Duration::from_secs(1);
+
 /// When connections are probed by PINGs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
@@ -39,6 +42,8 @@ pub(crate) struct Liveness {
     heard: Instant,
     /// The PING that has not been answered.
     pending: Option<Instant>,
+    /// Whether its time was extended, since the answer may have come while nobody looked.
+    is_extended: bool,
     last_ping: Option<Instant>,
 }
 
@@ -51,7 +56,7 @@ pub(crate) enum Due {
 
 impl Liveness {
     pub(crate) const fn new(now: Instant) -> Self {
-        Self { heard: now, pending: None, last_ping: None }
+        Self { heard: now, pending: None, is_extended: false, last_ping: None }
     }
 
     pub(crate) fn hear(&mut self, at: Instant) {
@@ -63,7 +68,19 @@ impl Liveness {
 
     pub(crate) const fn pinged(&mut self, now: Instant) {
         self.pending = Some(now);
+        self.is_extended = false;
         self.last_ping = Some(now);
+    }
+
+    /// Gives the answer its time again, once, if nobody looked when it was over at `due`: a process
+    /// that was stopped finds the answer only when it reads again.
+    pub(crate) fn extend(&mut self, due: Instant, now: Instant) -> bool {
+        let may = !self.is_extended && now.saturating_since(due) >= OVERSLEPT;
+        if may {
+            self.pending = Some(now);
+            self.is_extended = true;
+        }
+        may
     }
 
     /// What comes next, and when; nothing for a connection without calls.

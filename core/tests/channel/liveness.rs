@@ -142,3 +142,15 @@ fn a_draining_connection_is_closed_after_its_last_call() {
     rig.feed(Input::Finished(ONE, Impression::Good));
     assert_eq!(rig.take_orders(), [(0, Output::Close(ONE))]);
 }
+
+// a process that was stopped has not read what came meanwhile.
+#[test]
+fn who_overslept_gives_the_answer_its_time_again_once() {
+    let mut rig = Rig::connected(1);
+    rig.begin(1).until(10_000);
+    assert_eq!(pings(&mut rig), [10_000]);
+    rig.oversleep(60_000);
+    assert_eq!(rig.take_orders(), [], "the answer may be there to be read");
+    rig.oversleep(120_000);
+    assert!(matches!(rig.orders[..], [(120_000, Output::Kill(ONE, _))]), "but not for ever");
+}

@@ -113,6 +113,12 @@ impl Rig {
         self
     }
 
+    /// Lets time pass without a look at the channel, and then looks.
+    pub(crate) fn oversleep(&mut self, at_ms: u64) {
+        self.now = Instant::from_origin(Duration::from_millis(at_ms));
+        self.drain();
+    }
+
     pub(crate) fn rest(&mut self, for_ms: u64) -> &mut Self {
         let end = self.now_ms() + for_ms;
         self.until(end)

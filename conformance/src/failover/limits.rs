@@ -3,6 +3,9 @@
 use super::{Fault, Role};
 use std::time::Duration;
 
+/// How long a process that was killed may seem to live, on a machine with other work to do.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// The limits for one fault. In all of them no read fails, and a write fails only with the outcome
 /// *unknown*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +22,10 @@ impl Limits {
     pub fn of(fault: Fault, role: Role) -> Self {
         let seconds = Duration::from_secs;
         match (fault, role) {
-            // The kernel resets the connections of a dead process: everybody knows at once.
-            (Fault::Kill, Role::Follower) => Self { gap: seconds(2), unnoticed: Duration::ZERO },
-            (Fault::Kill, Role::Leader) => Self { gap: seconds(5), unnoticed: Duration::ZERO },
+            // The kernel resets the connections of a dead process. The fault counts from the order to
+            // end it, so there is a moment until it is dead and the client has read so.
+            (Fault::Kill, Role::Follower) => Self { gap: seconds(2), unnoticed: MOMENT },
+            (Fault::Kill, Role::Leader) => Self { gap: seconds(5), unnoticed: MOMENT },
             // A silent member looks like a slow one until a call has waited there for a while, as
             // the others may answer as ever: what is sent to it meanwhile may be lost. No client
             // can do without such a margin.

@@ -123,6 +123,8 @@ pub struct Call {
     method: &'static Method,
     options: Options,
     attempts: u32,
+    /// How many of them were given up for want of an answer.
+    unanswered: u32,
     /// The worst that can be said of any attempt so far.
     outcome: Outcome,
     last_endpoint: Option<EndpointId>,
@@ -147,6 +149,7 @@ impl Call {
             method,
             options,
             attempts: 0,
+            unanswered: 0,
             outcome: Outcome::NotSent,
             last_endpoint: None,
             last_error: None,
@@ -271,13 +274,14 @@ impl Call {
     fn patience(&self) -> Option<Instant> {
         let State::Flying(flight) = &self.state else { return None };
         let first = self.options.attempt_timeout.filter(|_| self.options.effect.is_repeatable())?;
-        let doubled = 1u32.checked_shl(self.attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        let doubled = 1u32.checked_shl(self.unanswered).unwrap_or(u32::MAX);
         Some(flight.progress + first.saturating_mul(doubled))
     }
 
     fn give_up_attempt(&mut self, now: Instant) {
         let State::Flying(flight) = &self.state else { return };
         let error = Error::new(ErrorKind::Timeout(Phase::Answer)).with_cause(flight.silence(now));
+        self.unanswered = self.unanswered.saturating_add(1);
         self.fail(now, Failure::Unanswered, error);
     }
 

@@ -11,7 +11,7 @@ pub struct Options {
     /// When the call must be over, everything included; `None` leaves it to the attempts.
     pub deadline: Option<Instant>,
     /// How long an attempt that may be repeated waits for the server to say something, the first
-    /// time; twice as long each time after. `None` leaves it to the deadline.
+    /// time; twice as long after each that was given up. `None` leaves it to the deadline.
     pub attempt_timeout: Option<Duration>,
     /// Whether answers are to be checked for their origin: see [`Output::Check`].
     pub is_checked: bool,

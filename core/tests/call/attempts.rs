@@ -1,6 +1,6 @@
 //! Attempts that are given up, throttled, or whose answers come from the wrong place.
 
-use crate::rig::{Rig, body, head, lost, ms, ok, read, sent, trailers, write};
+use crate::rig::{Rig, body, ends, head, lost, ms, ok, read, sent, trailers, write};
 use etcd3_core::call::{Input, Options};
 use etcd3_core::channel::{Checked, Impression};
 use etcd3_core::{Code, ErrorKind, Outcome};
@@ -43,6 +43,22 @@ fn patience_doubles() {
     assert_eq!(rig.attempts().len(), 2);
     rig.until(10_000);
     assert_eq!(rig.attempts().len(), 3, "3 s, then 6 s and the wait of a second failure");
+}
+
+// Only what was not answered makes the next attempt wait longer: a member that refuses at once, or
+// does not take the request, says nothing of how long an answer takes.
+#[test]
+fn patience_is_that_of_unanswered_attempts() {
+    let mut rig = Rig::new(patient(read()));
+    for _ in 0..2 {
+        rig.feed(lost(Outcome::NotSent)).rest(300);
+        rig.feed(sent(0)).feed_all(ends(Code::Unavailable, "refused")).rest(600);
+    }
+    let began = rig.now_ms();
+    rig.feed(sent(1)).until(began + 2_999);
+    assert_eq!(rig.attempts().len(), 5);
+    rig.until(began + 3_000 + 2_400);
+    assert_eq!(rig.attempts().len(), 6, "a frozen member costs three seconds all the same");
 }
 
 // An answer that is on its way is not given up.

@@ -138,7 +138,7 @@ pub struct Call {
     ignored: u64,
 }
 
-/// A call that was sent for less than this tells nothing of the server when its time is up.
+/// A server that was silent for less than this is not to blame when the time of a call is up.
 const FAIR: Duration = Duration::from_secs(1);
 
 impl Call {
@@ -257,7 +257,7 @@ impl Call {
             // Members answer, and what they say is what the caller must know.
             (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
             (State::Flying(flight), last) => {
-                let waited = now.saturating_since(flight.sent);
+                let waited = now.saturating_since(flight.progress);
                 self.impression = if waited >= FAIR { Impression::Bad } else { Impression::None };
                 let cause = last.map_or_else(|| flight.silence(now), Cause::new);
                 timeout(Phase::Answer, Outcome::Unknown, Some(cause))

@@ -61,6 +61,19 @@ fn patience_is_that_of_unanswered_attempts() {
     assert_eq!(rig.attempts().len(), 6, "a frozen member costs three seconds all the same");
 }
 
+// A member that is in the midst of its answer is no suspect when the time is up.
+#[test]
+fn a_deadline_in_the_midst_of_an_answer_tells_nothing_of_the_member() {
+    for (fed, expected) in [(1_900, Impression::None), (500, Impression::Bad)] {
+        let mut options = read();
+        options.deadline = Some(ms(2_000));
+        let mut rig = Rig::new(options);
+        rig.feed(sent(0)).feed(head()).until(fed).feed(body(b"half")).until(2_000);
+        assert!(rig.done().is_some());
+        assert_eq!(rig.call.impression(), expected, "the last byte came at {fed} ms");
+    }
+}
+
 // An answer that is on its way is not given up.
 #[test]
 fn an_answer_that_makes_progress_is_waited_for() {

@@ -170,8 +170,8 @@ impl Flight<'_> {
     /// Drops the stream, and keeps the place.
     fn land(&mut self) {
         *self = match std::mem::replace(self, Self::Nothing) {
-            Self::Flying { place, .. } => Self::Landed(place),
-            Self::Nothing | Self::Launching(_) | Self::Landed(_) => Self::Nothing,
+            Self::Flying { place, .. } | Self::Landed(place) => Self::Landed(place),
+            Self::Nothing | Self::Launching(_) => Self::Nothing,
         };
     }
 

@@ -1,7 +1,7 @@
 //! Connections on which nothing arrives any more: when that is noticed, and what it costs.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::{Config, EndpointState, Error, Outcome};
+use etcd3_client::{Config, EndpointState, Error, Outcome, ServerError};
 use etcd3_sim::{ClusterConfig, Cut, Door, Etcd, Host, Link, Personality, World, run};
 use std::error::Error as _;
 use std::time::Duration;
@@ -152,6 +152,31 @@ fn a_healthy_connection_is_kept() {
             world.sleep(seconds(1)).await;
         }
         assert_eq!(world.stats().connections, 3);
+    })
+    .unwrap();
+}
+
+/// Cuts a member that does not lead off from the others.
+fn isolate_a_follower(etcd: &Etcd) -> usize {
+    let leads = |member: usize| etcd.model(|c, _| c.leader()) == Some(etcd.member_id(member));
+    let member = (0..3).find(|member| !leads(*member)).unwrap();
+    etcd.isolate(member);
+    member
+}
+
+// B27: a member that answers that it cannot serve is a suspect, as one that does not answer.
+#[test]
+fn a_member_that_says_that_it_cannot_serve_is_a_suspect() {
+    run(6, |world| async move {
+        let (etcd, host, endpoints) = scene(&world, 3);
+        let client = host.client(Config::new(&endpoints)).unwrap();
+        client.put("key", "1").await.unwrap();
+        world.sleep(seconds(2)).await;
+        let member = isolate_a_follower(&etcd);
+        let one = client.endpoint(endpoints[member].as_str()).unwrap();
+        let error = one.put("key", "2").await.unwrap_err();
+        assert_eq!(error.server_error(), Some(ServerError::Timeout));
+        assert_eq!(client.health().endpoints[member].state, EndpointState::Suspect);
     })
     .unwrap();
 }

@@ -6,6 +6,7 @@ use etcd3_core::call::{Call, Options};
 use etcd3_core::channel::{EndpointId, Impression};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
+use etcd3_core::method::Effect;
 use etcd3_core::request::Operation;
 use std::error::Error as _;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub(crate) async fn run<T: Operation>(
     let terms = Terms {
         require_leader: options.require_leader || shared.config.require_leader,
         is_linearizable: operation.is_linearizable(),
+        takes_cluster: operation.is_linearizable() || operation.effect() != Effect::Read,
         only: options.only,
         is_secret: method.carries_secret() && !shared.config.plaintext_passwords,
     };

@@ -31,6 +31,8 @@ pub(crate) struct Terms {
     pub(crate) require_leader: bool,
     /// Whether its answer must not be older than what was seen before.
     pub(crate) is_linearizable: bool,
+    /// Whether only a member of a working cluster can answer: a write, or a linearizable read.
+    pub(crate) takes_cluster: bool,
     /// The only endpoint that will do.
     pub(crate) only: Option<EndpointId>,
     /// Whether nobody on the way may read it.
@@ -59,7 +61,7 @@ impl<'a> Driver<'a> {
         loop {
             match self.call.poll(rt.now()) {
                 Next::Do(Output::Attempt(attempt)) => {
-                    flight.leave(self.call.impression());
+                    flight.leave(self.impression());
                     if attempt.is_retry && !self.shared.channel(Channel::spend_retry) {
                         self.call.handle(rt.now(), Input::Throttled);
                     } else {
@@ -71,7 +73,7 @@ impl<'a> Driver<'a> {
                     self.call.handle(rt.now(), Input::Checked(checked));
                 }
                 Next::Do(Output::Done(result)) => {
-                    flight.leave(self.call.impression());
+                    flight.leave(self.impression());
                     return (result, last);
                 }
                 Next::Wait(deadline) => {
@@ -84,6 +86,14 @@ impl<'a> Driver<'a> {
                     self.call.handle(rt.now(), input);
                 }
             }
+        }
+    }
+
+    /// What the last attempt told of its endpoint.
+    fn impression(&self) -> Impression {
+        match self.call.impression() {
+            Impression::Good if !self.terms.takes_cluster => Impression::Answered,
+            other => other,
         }
     }
 

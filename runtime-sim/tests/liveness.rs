@@ -1,6 +1,7 @@
 //! Connections on which nothing arrives any more: when that is noticed, and what it costs.
 #![allow(clippy::unwrap_used)]
 
+use etcd3_client::proto::etcdserverpb::StatusRequest;
 use etcd3_client::{Config, EndpointState, Error, Outcome, ServerError};
 use etcd3_sim::{ClusterConfig, Cut, Door, Etcd, Host, Link, Personality, World, run};
 use std::error::Error as _;
@@ -177,6 +178,35 @@ fn a_member_that_says_that_it_cannot_serve_is_a_suspect() {
         let error = one.put("key", "2").await.unwrap_err();
         assert_eq!(error.server_error(), Some(ServerError::Timeout));
         assert_eq!(client.health().endpoints[member].state, EndpointState::Suspect);
+    })
+    .unwrap();
+}
+
+// B27: what a member without a quorum can answer by itself does not clear it of suspicion.
+#[test]
+fn a_partitioned_member_that_tells_its_status_stays_a_suspect() {
+    run(7, |world| async move {
+        let (etcd, host, endpoints) = scene(&world, 3);
+        let client = host.client(Config::new(&endpoints)).unwrap();
+        client.put("key", "1").await.unwrap();
+        world.sleep(seconds(2)).await;
+        let member = isolate_a_follower(&etcd);
+        let one = client.endpoint(endpoints[member].as_str()).unwrap();
+        let clock = world.clone();
+        host.spawn(async move {
+            while one.unary(StatusRequest {}).await.is_ok() {
+                clock.sleep(seconds(1)).await;
+            }
+        });
+        let (mut slow, end) = (0, world.now() + seconds(60));
+        while world.now() < end {
+            let began = world.now();
+            client.get("key").await.unwrap();
+            slow += u32::from(world.now().saturating_since(began) >= seconds(1));
+            world.sleep(Duration::from_millis(100)).await;
+        }
+        assert!(slow <= 1, "{slow} reads waited for the member without a quorum");
+        client.close().await;
     })
     .unwrap();
 }

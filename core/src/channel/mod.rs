@@ -69,6 +69,8 @@ pub struct Broken {
 pub enum Impression {
     /// Nothing: it was dropped, or its fate says nothing of the endpoint.
     None,
+    /// It was answered, though not with what takes a cluster: the member may be alone.
+    Answered,
     /// It was answered.
     Good,
     /// It was left without an answer, or the answer was that the member cannot serve it.
@@ -354,7 +356,7 @@ impl Channel {
             return;
         };
         match impression {
-            Impression::None => {}
+            Impression::None | Impression::Answered => {}
             Impression::Good => self.changed |= slot.suspicion.take().is_some(),
             Impression::Bad => self.changed |= slot.suspect(now, random),
         }

@@ -56,7 +56,7 @@ impl Connection {
         self.calls = self.calls.saturating_sub(1);
         if self.calls == 0 {
             self.waiting = None;
-        } else if impression == Impression::Good {
+        } else if matches!(impression, Impression::Answered | Impression::Good) {
             self.waiting = Some(now);
         }
     }

@@ -16,7 +16,7 @@ fn random_input(rng: &mut Rng) -> Input {
         let count = usize::try_from(rng.below(4)).expect("a small number");
         all[from..(from + count).min(6)].to_vec()
     };
-    match rng.below(24) {
+    match rng.below(25) {
         0 => Input::Wanted,
         1..=5 => Input::Connected(connection),
         6 => failed(connection),
@@ -31,7 +31,8 @@ fn random_input(rng: &mut Rng) -> Input {
         19 => Input::Finished(connection, Impression::Good),
         20 => Input::Finished(connection, Impression::Bad),
         21 => Input::Finished(connection, Impression::None),
-        22 => Input::Probed(connection, rng.below(2) == 0),
+        22 => Input::Finished(connection, Impression::Answered),
+        23 => Input::Probed(connection, rng.below(2) == 0),
         _ => Input::ForgetFloor,
     }
 }

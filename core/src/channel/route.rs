@@ -70,7 +70,7 @@ impl Channel {
             }
         }
         let (doubt, index, connection) = best?;
-        if doubt != Doubt::Avoided {
+        if doubt != Doubt::Avoided && want.only.is_none() {
             self.cursor = (index + 1) % count;
         }
         let slot = &self.slots[index];

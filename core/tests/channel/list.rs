@@ -87,6 +87,21 @@ fn a_pinned_endpoint_is_kept_for_those_who_name_it() {
     rig.feed_stale(Input::Unpinned(EndpointId(0)));
 }
 
+// B3: who asks one member again and again does not take the turns of the others.
+#[test]
+fn calls_that_name_an_endpoint_do_not_move_the_turn() {
+    let mut rig = Rig::connected(3);
+    let first = rig.routes(1)[0].unwrap();
+    rig.feed(Input::Pinned(endpoint(&format!("e{first}"))));
+    let want = Want { only: Some(EndpointId(first)), avoid: None };
+    let mut picked = vec![];
+    for _ in 0..6 {
+        rig.route(want).unwrap();
+        picked.extend(rig.routes(1));
+    }
+    assert!(picked.contains(&Some(first)), "{picked:?}");
+}
+
 #[test]
 fn the_same_endpoint_twice_is_one() {
     let mut rig = Rig::connected(1);

@@ -147,6 +147,8 @@ impl Stream for HealthChanges {
             // Made before the look, so that no change is missed.
             self.listener = Some(self.shared.health_changed());
             if self.shared.is_closed() {
+                // Nothing changes any more.
+                self.listener = None;
                 return Poll::Ready(None);
             }
             let health = Health::of(&self.shared);

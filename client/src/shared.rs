@@ -41,7 +41,7 @@ struct State {
     channel: Channel,
     connections: BTreeMap<ConnectionId, Connection>,
     /// The endpoints that the user gave.
-    seeds: Vec<Endpoint>,
+    seeds: Arc<[Endpoint]>,
     closed: bool,
     tasks: usize,
 }
@@ -65,7 +65,7 @@ pub(crate) enum NoPlace {
 impl Shared {
     pub(crate) fn new(rt: Arc<dyn Runtime>, config: Config, endpoints: Vec<Endpoint>) -> Self {
         let seed = rt.seed();
-        let seeds = endpoints.clone();
+        let seeds = Arc::from(&endpoints[..]);
         let has_choice = endpoints.len() > 1;
         let channel = Channel::new(endpoints, config.channel_settings(), seed);
         let connections = BTreeMap::new();
@@ -95,20 +95,37 @@ impl Shared {
     }
 
     /// The endpoints that the user gave.
-    pub(crate) fn seeds(&self) -> Vec<Endpoint> {
-        self.lock().seeds.clone()
+    pub(crate) fn seeds(&self) -> Arc<[Endpoint]> {
+        Arc::clone(&self.lock().seeds)
     }
 
     /// Replaces the endpoints that the user gave.
     pub(crate) fn set_seeds(&self, seeds: Vec<Endpoint>) {
-        self.lock().seeds.clone_from(&seeds);
-        self.set_endpoints(seeds, Vec::new());
+        let mut state = self.lock();
+        state.seeds = Arc::from(&seeds[..]);
+        self.set_endpoints(state, seeds, Vec::new());
     }
 
-    pub(crate) fn set_endpoints(&self, primary: Vec<Endpoint>, fallback: Vec<Endpoint>) {
-        self.tell(Input::Endpoints { primary, fallback });
-        let choices = self.channel(|channel| channel.choices());
-        self.has_choice.store(choices > 1, Ordering::Relaxed);
+    /// Takes over the members of the cluster, unless the user has given other endpoints since they
+    /// were asked for.
+    pub(crate) fn set_members(&self, members: Vec<Endpoint>, seeds: &Arc<[Endpoint]>) {
+        let state = self.lock();
+        if Arc::ptr_eq(&state.seeds, seeds) {
+            self.set_endpoints(state, members, seeds.to_vec());
+        }
+    }
+
+    fn set_endpoints(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        primary: Vec<Endpoint>,
+        fallback: Vec<Endpoint>,
+    ) {
+        let now = self.rt.now();
+        state.channel.handle(now, Input::Endpoints { primary, fallback });
+        self.has_choice.store(state.channel.choices() > 1, Ordering::Relaxed);
+        drop(state);
+        self.kick();
     }
 
     /// Whether there is another endpoint to go to.

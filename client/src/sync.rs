@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// Asks for the members once.
 pub(crate) async fn once(shared: &Shared) -> Result<(), Error> {
+    let seeds = shared.seeds();
     let request = Raw(MemberListRequest { linearizable: true });
     let (answer, _) = call::run(shared, request, CallOptions::default()).await;
     // Members that are not started have no name; learners refuse most calls.
@@ -25,7 +26,7 @@ pub(crate) async fn once(shared: &Shared) -> Result<(), Error> {
             urls.join(", ")
         )));
     }
-    shared.set_endpoints(primary, shared.seeds());
+    shared.set_members(primary, &seeds);
     Ok(())
 }
 

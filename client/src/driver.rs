@@ -141,7 +141,7 @@ impl<'a> Driver<'a> {
                 Err(NoPlace::Closed) => return None,
                 Err(NoPlace::NotYet) => {}
             }
-            let changed = self.shared.changed();
+            let changed = self.shared.changed_for(want);
             // Look once more: it may have changed before the listener was there.
             match self.shared.place(want) {
                 Ok(place) => return Some(place),

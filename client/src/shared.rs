@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// A connection came or went, or has a place again. Only calls listen: some news is for one.
     changed: Event,
+    /// The same for calls that name their endpoint. All are told, since each may wait for another.
+    changed_for_named: Event,
     /// The state of an endpoint changed.
     health: Event,
     /// Whether there is another endpoint to go to.
@@ -76,6 +78,7 @@ impl Shared {
             timers: Timers::default(),
             state: Mutex::new(state),
             changed: Event::new(),
+            changed_for_named: Event::new(),
             health: Event::new(),
             has_choice: AtomicBool::new(has_choice),
             kick: Event::new(),
@@ -214,6 +217,7 @@ impl Shared {
         drop(state);
         // One more call may go now; whoever is told and does not need it tells the next.
         self.changed.notify_additional(1);
+        self.changed_for_named.notify(usize::MAX);
     }
 
     /// Lets the control task look at this moment, if it would not.
@@ -258,6 +262,11 @@ impl Shared {
         self.changed.listen()
     }
 
+    /// The same for a call that wants this.
+    pub(crate) fn changed_for(&self, want: Want) -> EventListener {
+        if want.only.is_some() { self.changed_for_named.listen() } else { self.changed() }
+    }
+
     /// Notified when the state of an endpoint may have changed.
     pub(crate) fn health_changed(&self) -> EventListener {
         self.health.listen()
@@ -265,6 +274,7 @@ impl Shared {
 
     pub(crate) fn notify_changed(&self) {
         self.changed.notify(usize::MAX);
+        self.changed_for_named.notify(usize::MAX);
         self.health.notify(usize::MAX);
     }
 

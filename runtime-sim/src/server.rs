@@ -149,6 +149,10 @@ impl Service {
         let mut builder = h2::server::Builder::new();
         // Their expiry would read the clock of the machine.
         builder.max_concurrent_reset_streams(0).max_local_error_reset_streams(None);
+        let most = self.cluster(|cluster, _| cluster.config().max_concurrent_streams);
+        if let Some(most) = most {
+            builder.max_concurrent_streams(most);
+        }
         let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else { return };
         while let Some(Ok((request, respond))) = connection.accept().await {
             let service = self.clone();

@@ -2,9 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 use etcd3_client::proto::etcdserverpb::AuthenticateRequest;
-use etcd3_client::{Config, EndpointState, ErrorKind, Outcome};
+use etcd3_client::{Client, Config, EndpointState, ErrorKind, Outcome};
 use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
 
 fn cluster(world: &World, members: usize) -> Etcd {
     let mut config = ClusterConfig::new(members, Personality::of(3, 5, 16), world.seed());
@@ -220,6 +227,70 @@ fn a_password_does_not_go_over_plaintext() {
         let client = world.host().client(config.allow_plaintext_passwords()).unwrap();
         let error = client.unary(request()).await.unwrap_err();
         assert!(error.server_error().is_some(), "it got there: {error}");
+    })
+    .unwrap();
+}
+
+// C44, I-C4: a place that is free again is for a call that can use it, not for one that waits for
+// another endpoint.
+#[test]
+fn a_place_is_not_lost_on_a_call_that_waits_for_another_member() {
+    run(9, |world| async move {
+        let mut config = ClusterConfig::new(1, Personality::of(3, 5, 16), world.seed());
+        config.max_concurrent_streams = Some(1);
+        let etcd = world.etcd(config);
+        let host = world.host();
+        let client = host.client(Config::new(etcd.endpoints())).unwrap();
+        client.put("key", "value").await.unwrap();
+        let nobody = client.endpoint("http://nobody:2379").unwrap();
+        let put =
+            |client: &Client, key| client.put(key, "value").timeout(seconds(60)).into_future();
+        let (first, other) = (put(&client, "first"), put(&nobody, "other"));
+        let second = put(&client, "second");
+        host.spawn(async move { drop(first.await) });
+        host.spawn(async move { drop(other.await) });
+        world.sleep(Duration::from_micros(1)).await;
+        let began = world.now();
+        second.await.unwrap();
+        let took = world.now().saturating_since(began);
+        assert!(took < Duration::from_millis(50), "{took:?}");
+    })
+    .unwrap();
+}
+
+// B23: a sync that was begun before does not bring the old members back.
+#[test]
+fn set_endpoints_outweighs_a_sync_under_way() {
+    run(10, |world| async move {
+        let old = cluster(&world, 1);
+        let host = world.host();
+        let client = host.client(Config::new(old.endpoints())).unwrap();
+        client.put("key", "value").await.unwrap();
+        let syncing = client.clone();
+        host.spawn(async move { syncing.sync().await.unwrap() });
+        world.sleep(Duration::from_micros(1)).await;
+        client.set_endpoints(["http://new:2379"]).unwrap();
+        world.sleep(seconds(5)).await;
+        assert_eq!(client.endpoints(), ["http://new:2379"]);
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_changes_of_a_closed_client_have_ended_for_good() {
+    run(11, |world| async move {
+        let etcd = cluster(&world, 1);
+        let host = world.host();
+        let client = host.client(Config::new(etcd.endpoints())).unwrap();
+        let mut changes = client.health_changes();
+        changes.next().await.unwrap();
+        client.close().await;
+        assert!(changes.next().await.is_none());
+        let ended = Arc::<AtomicBool>::default();
+        let again = Arc::clone(&ended);
+        host.spawn(async move { again.store(changes.next().await.is_none(), Ordering::Relaxed) });
+        world.sleep(seconds(1)).await;
+        assert!(ended.load(Ordering::Relaxed), "it hangs");
     })
     .unwrap();
 }

@@ -71,6 +71,8 @@ pub struct ClusterConfig {
     pub max_request_bytes: usize,
     /// `--max-txn-ops`, 128 (K31).
     pub max_txn_ops: usize,
+    /// `--max-concurrent-streams`, unlimited (C44).
+    pub max_concurrent_streams: Option<u32>,
     /// `--quota-backend-bytes`; `None` for no limit. The size of the store is only estimated.
     pub quota_bytes: Option<u64>,
     /// `--auth-token-ttl`, 300 seconds (A8).
@@ -103,6 +105,7 @@ impl ClusterConfig {
             election_timeout: Duration::from_secs(1),
             max_request_bytes: 1536 * 1024,
             max_txn_ops: 128,
+            max_concurrent_streams: None,
             quota_bytes: None,
             token_ttl: Duration::from_secs(300),
             lease_tick: Duration::from_millis(500),

@@ -173,7 +173,10 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let error = |reason| EndpointError { endpoint: text.to_owned(), reason };
+        // What stands before an `@` may be a password.
+        let told = || text.rsplit_once('@').map(|(_, rest)| format!("***@{rest}"));
+        let told = || told().unwrap_or_else(|| text.to_owned());
+        let error = |reason| EndpointError { endpoint: told(), reason };
         let (security, place, authority) = parse::parse(text).map_err(error)?;
         let authority = Authority::try_from(authority)
             .map_err(|_| error("the host is not a valid authority"))?;

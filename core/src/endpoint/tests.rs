@@ -91,6 +91,19 @@ fn the_server_name_is_the_host_alone() {
     }
 }
 
+// I-A5: what must not be there may be a password all the same.
+#[test]
+fn an_error_does_not_tell_credentials() {
+    for text in
+        ["http://root:secret@a:1", "root:secret@a", "https://u:sec@ret@a:1/", "x://secret@a"]
+    {
+        let error = text.parse::<Endpoint>().unwrap_err();
+        let texts = format!("{error} {error:?}");
+        assert!(!texts.contains("secret") && !texts.contains("ret@"), "{texts}");
+        assert!(texts.contains("@a"), "{texts}");
+    }
+}
+
 #[test]
 fn only_tls_and_the_machine_itself_are_confidential() {
     for text in [

@@ -9,6 +9,9 @@ use std::task::Waker;
 pub(crate) type Key = (Instant, u64);
 
 /// The deadlines that calls wait for.
+///
+/// A waker that goes may take a task with it, and the calls of that task come back here: none is
+/// dropped under the lock.
 #[derive(Debug, Default)]
 pub(crate) struct Timers(Mutex<Inner>);
 
@@ -51,14 +54,17 @@ impl Timers {
 
     /// Replaces the waker of a registration; false if it has fired already.
     pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
-        let mut inner = self.lock();
-        let known = inner.waiting.get_mut(&key);
-        known.map(|known| known.clone_from(waker)).is_some()
+        let old = {
+            let mut inner = self.lock();
+            let known = inner.waiting.get_mut(&key);
+            known.map(|known| std::mem::replace(known, waker.clone()))
+        };
+        old.is_some()
     }
 
     /// Forgets a registration.
     pub(crate) fn remove(&self, key: Key) {
-        self.lock().waiting.remove(&key);
+        let _gone = self.lock().waiting.remove(&key);
     }
 
     /// Wakes all whose moment has come, and says when to look next: at the first registration, or
@@ -95,6 +101,30 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Looks whether the timers can be used when it is dropped, as the call of a dropped task does.
+    struct Dropped(Arc<Timers>, Arc<AtomicU32>);
+
+    impl Wake for Dropped {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.1.fetch_add(u32::from(self.0.0.try_lock().is_ok()), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn wakers_are_dropped_outside_of_the_lock() {
+        let timers = Arc::new(Timers::default());
+        let free = Arc::<AtomicU32>::default();
+        let waker = || Waker::from(Arc::new(Dropped(Arc::clone(&timers), Arc::clone(&free))));
+        let (key, _) = timers.register(Instant::from_nanos(1), &waker());
+        timers.update(key, &waker());
+        timers.remove(key);
+        assert_eq!(free.load(Ordering::Relaxed), 2);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) async fn run<T: Operation>(
     let at = |error: Error| error.with_endpoint(last.as_ref().map(Endpoint::text));
     let answer = match reply {
         Err(error) if error.endpoint().is_some() => Err(error),
-        Err(error) => Err(at(explain(shared, error))),
+        Err(error) => Err(at(explain(shared, terms.only, error))),
         Ok(reply) => operation
             .decode(reply.message)
             .map_err(|error| at(error.with_method(method.path).with_attempts(reply.attempts))),
@@ -67,11 +67,13 @@ pub(crate) async fn run<T: Operation>(
 }
 
 /// Gives the cause of a wait for a connection that was in vain: why there was none.
-fn explain(shared: &Shared, error: Error) -> Error {
+fn explain(shared: &Shared, only: Option<EndpointId>, error: Error) -> Error {
     if error.kind() != ErrorKind::Timeout(Phase::Connection) || error.source().is_some() {
         return error;
     }
-    let broken = shared.channel(|channel| channel.last_failure().cloned());
+    let broken = shared.channel(|channel| {
+        only.map_or_else(|| channel.last_failure(), |id| channel.failure_of(id)).cloned()
+    });
     error.with_cause(broken.map(|broken| {
         Cause::new(Error::new(ErrorKind::Connect(broken.failure)).with_cause(broken.cause))
     }))

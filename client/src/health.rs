@@ -32,6 +32,8 @@ pub struct EndpointHealth {
     pub lasts: Duration,
     /// Whether it is only used when no other works.
     pub is_fallback: bool,
+    /// Whether it is there only for those who named it (`Client::endpoint`).
+    pub is_only_named: bool,
     /// How many calls are under way there.
     pub calls: u32,
     /// Why it is, or last was, not connected.
@@ -59,10 +61,12 @@ pub enum EndpointState {
 }
 
 impl Health {
-    /// Whether calls can be made now: some endpoint is connected.
+    /// Whether calls can be made now: some endpoint is connected, not counting those that are only
+    /// there for who named them.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        let mut states = self.endpoints.iter().map(|endpoint| endpoint.state);
+        let listed = self.endpoints.iter().filter(|endpoint| !endpoint.is_only_named);
+        let mut states = listed.map(|endpoint| endpoint.state);
         states.any(|state| matches!(state, EndpointState::Ready | EndpointState::Suspect))
     }
 
@@ -81,6 +85,7 @@ impl Health {
             },
             lasts: now.saturating_since(it.since),
             is_fallback: it.listed == Listed::Fallback,
+            is_only_named: it.listed == Listed::No,
             calls: it.calls,
             last_error: it.last.map(|broken| error(broken).with_endpoint(it.endpoint.text())),
             endpoint: it.endpoint.text(),

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use etcd3_client::proto::etcdserverpb::AuthenticateRequest;
-use etcd3_client::{Client, Config, EndpointState, ErrorKind, Outcome};
+use etcd3_client::{Client, Config, EndpointState, Error, ErrorKind, Outcome};
 use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
+use std::error::Error as _;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -254,6 +255,25 @@ fn a_place_is_not_lost_on_a_call_that_waits_for_another_member() {
         second.await.unwrap();
         let took = world.now().saturating_since(began);
         assert!(took < Duration::from_millis(50), "{took:?}");
+    })
+    .unwrap();
+}
+
+// What one member is named for says nothing of the others, nor they of it.
+#[test]
+fn a_named_member_and_the_endpoints_are_told_apart() {
+    run(12, |world| async move {
+        let etcd = cluster(&world, 1);
+        let client = world.host().client(Config::new(["http://etcd-0:1"])).unwrap();
+        let member = client.endpoint(etcd.endpoints()[0].as_str()).unwrap();
+        member.get("key").await.unwrap();
+        assert!(!client.health().is_connected(), "only what is named is");
+        let nobody = client.endpoint("http://nobody:2379").unwrap();
+        let cause = |error: Error| error.source().map(ToString::to_string).unwrap_or_default();
+        let named = cause(nobody.get("key").timeout(seconds(2)).await.unwrap_err());
+        assert!(named.contains("nobody is called nobody"), "{named}");
+        let other = cause(client.get("key").timeout(seconds(2)).await.unwrap_err());
+        assert!(other.contains("refused"), "{other}");
     })
     .unwrap();
 }

@@ -259,7 +259,14 @@ impl Channel {
     /// The failure of the last endpoint in the list that has one.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Broken> {
-        self.slots.iter().rev().find_map(|slot| slot.last.as_ref())
+        let mut listed = self.slots.iter().rev().filter(|slot| slot.listed != Listed::No);
+        listed.find_map(|slot| slot.last.as_ref())
+    }
+
+    /// The last failure of this endpoint.
+    #[must_use]
+    pub fn failure_of(&self, id: EndpointId) -> Option<&Broken> {
+        self.slots.iter().find(|slot| slot.id == id).and_then(|slot| slot.last.as_ref())
     }
 
     /// Whether some endpoint is connected.

@@ -37,7 +37,6 @@ pub(crate) async fn run<T: Operation>(
         is_linearizable: operation.is_linearizable(),
         takes_cluster: operation.is_linearizable() || operation.effect() != Effect::Read,
         only: options.only,
-        is_secret: method.carries_secret() && !shared.config.plaintext_passwords,
     };
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let options = Options {

@@ -154,7 +154,7 @@ impl Client {
 
     /// Asks the cluster for its members, and takes over the endpoints of those that are started and
     /// no learners. The endpoints that were given by hand are kept for when none of the members can
-    /// be reached (I-C7).
+    /// be reached (I-C7). A client that was given nothing but encrypted endpoints takes no others.
     ///
     /// # Errors
     ///
@@ -172,7 +172,8 @@ impl Client {
     /// one of the others, over the same pool of connections.
     ///
     /// The endpoint stays connected as long as this client, one of its clones or a request lives.
-    /// Its answers are not checked for the cluster that they come from. Closing one closes all.
+    /// Answers of one that is not among the others are not checked for the cluster that they come
+    /// from. Endpoints are set for all clients at once, and closing one closes all.
     ///
     /// # Errors
     ///

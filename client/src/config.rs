@@ -109,7 +109,8 @@ impl Config {
     /// while a call is open, or with the first call after that; and how long the answer may take
     /// before the connection counts as dead. PINGs are never closer than six seconds, since servers
     /// end connections that are pinged more often than every five, and a connection without calls is
-    /// never pinged (I-C2).
+    /// never pinged (I-C2). A timeout below one second counts as one. PINGs cannot be switched off: a
+    /// long interval comes near to that.
     #[must_use]
     pub fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.keepalive = Keepalive { interval, timeout };

@@ -131,7 +131,8 @@ async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled)
             "the server closed the connection",
         )),
         Err(error) => {
-            if error.is_go_away() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            let is_calm = error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+            if error.is_go_away() && error.is_remote() && is_calm {
                 shared.tell(Input::TooManyPings);
             }
             Cause::new(error)

@@ -35,8 +35,6 @@ pub(crate) struct Terms {
     pub(crate) takes_cluster: bool,
     /// The only endpoint that will do.
     pub(crate) only: Option<EndpointId>,
-    /// Whether nobody on the way may read it.
-    pub(crate) is_secret: bool,
 }
 
 /// What the call waits for.
@@ -155,7 +153,9 @@ impl<'a> Driver<'a> {
     /// Finds a connection and hands the request over.
     async fn launch(&self, attempt: Attempt) -> Step<'a> {
         let Some(mut place) = self.place(attempt).await else { return Step::Input(Input::Closed) };
-        if self.terms.is_secret && !place.endpoint.is_confidential() {
+        let config = &self.shared.config;
+        let is_open = !place.endpoint.is_confidential();
+        if is_open && self.call.method().carries_secret() && !config.plaintext_passwords {
             let error = Error::new(ErrorKind::PlaintextPassword);
             let error = error.with_endpoint(Some(place.endpoint.text()));
             return Step::Input(Input::Refused(error));

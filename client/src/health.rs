@@ -16,7 +16,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// Each endpoint, in the order of the list.
+    /// Each endpoint, those that have been known the longest first.
     pub endpoints: Vec<EndpointHealth>,
 }
 

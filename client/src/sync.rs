@@ -2,13 +2,16 @@
 
 use crate::call::{self, CallOptions};
 use crate::shared::Shared;
-use etcd3_core::endpoint::Endpoint;
+use etcd3_core::endpoint::{Endpoint, Security};
 use etcd3_core::error::Error;
 use etcd3_core::proto::etcdserverpb::{Member, MemberListRequest};
 use etcd3_core::request::Raw;
 use futures_lite::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// No cluster has more members, nor a member many endpoints.
+const MAX_MEMBERS: usize = 100;
 
 /// Asks for the members once.
 pub(crate) async fn once(shared: &Shared) -> Result<(), Error> {
@@ -19,7 +22,12 @@ pub(crate) async fn once(shared: &Shared) -> Result<(), Error> {
     let members = answer?.members.into_iter().filter(|it| !it.name.is_empty() && !it.is_learner);
     let urls: Vec<String> = members.flat_map(|member: Member| member.client_urls).collect();
     let usable = |url: &String| shared.config.parse_endpoints(std::slice::from_ref(url)).ok();
-    let primary: Vec<Endpoint> = urls.iter().filter_map(usable).flatten().collect();
+    let mut primary: Vec<Endpoint> = urls.iter().filter_map(usable).flatten().collect();
+    // Who gave nothing but encrypted endpoints does not want to be led elsewhere.
+    if seeds.iter().all(|seed| seed.security() == Security::Tls) {
+        primary.retain(|endpoint| endpoint.security() == Security::Tls);
+    }
+    primary.truncate(MAX_MEMBERS);
     if primary.is_empty() {
         return Err(Error::protocol(format!(
             "no member has an endpoint that can be used: {}",

@@ -7,8 +7,9 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// So many retries may be made at once, after a long time without any.
-    const MAX: u32 = 100;
+    /// So many retries may be made at once, after a long time without any: the calls that were under
+    /// way on a member that is killed.
+    const MAX: u32 = 1000;
 
     pub(crate) const fn full() -> Self {
         Self { tenths: Self::MAX * 10 }

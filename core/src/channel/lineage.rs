@@ -38,17 +38,17 @@ pub enum Checked {
 }
 
 impl Floor {
-    /// Judges an answer and remembers it; `has_witness` tells whether another connection still
-    /// shows the cluster that is known.
+    /// Judges an answer and remembers it; `is_foreign` tells whether the others still belong to the
+    /// cluster that is known.
     pub(crate) fn judge(
         &mut self,
         header: &Header,
         sent_at: Option<Self>,
-        has_witness: impl FnOnce(u64) -> bool,
+        is_foreign: impl FnOnce(u64) -> bool,
     ) -> Checked {
         let expected = self.cluster_id;
         if header.cluster_id != expected && expected != 0 {
-            if has_witness(expected) {
+            if is_foreign(expected) {
                 return Checked::Foreign { expected };
             }
             *self = Self { cluster_id: header.cluster_id, revision: header.revision };

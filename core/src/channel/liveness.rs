@@ -10,6 +10,10 @@ use std::time::Duration;
 /// PINGs of one connection are never closer than this, whatever is asked for.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(6);
 
+/// No server can want them to be further apart.
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+/// An answer is given this long at least, whatever is asked for.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Who looks this much later than asked for was stopped, or starved.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 
@@ -31,7 +35,7 @@ impl Default for Keepalive {
 impl Keepalive {
     /// Doubles the interval, as gRPC wants it after `too_many_pings` (C56).
     pub(crate) fn slow_down(&mut self) {
-        self.interval = self.interval.max(MIN_INTERVAL).saturating_mul(2);
+        self.interval = self.interval.max(MIN_INTERVAL).saturating_mul(2).min(MAX_INTERVAL);
     }
 }
 
@@ -86,7 +90,7 @@ impl Liveness {
     /// What comes next, and when; nothing for a connection without calls.
     pub(crate) fn next(&self, is_used: bool, settings: Keepalive) -> Option<(Instant, Due)> {
         if let Some(pinged) = self.pending {
-            return Some((pinged + settings.timeout, Due::Dead));
+            return Some((pinged + settings.timeout.max(MIN_TIMEOUT), Due::Dead));
         }
         let silent = self.heard + settings.interval.max(MIN_INTERVAL);
         let allowed = self.last_ping.map(|last| last + MIN_INTERVAL);

@@ -226,14 +226,24 @@ impl Channel {
         header: &Header,
         sent_at: Option<Floor>,
     ) -> Checked {
-        let witness = |cluster| {
-            let ready = self.slots.iter().filter(|slot| slot.listed != Listed::No);
-            let mut ready = ready.filter_map(Slot::ready);
-            ready.any(|other| other.id != connection && other.cluster == cluster)
+        let others = || {
+            let listed = self.slots.iter().filter(|slot| slot.listed != Listed::No);
+            listed.filter(|slot| slot.current() != Some(connection))
         };
-        let checked = self.lineage.judge(header, sent_at, witness);
+        let was_foreign =
+            self.slots.iter().any(|it| it.current() == Some(connection) && it.foreign);
+        // One that was foreign before does not speak for those that were not, unless they are down.
+        let is_foreign = |cluster| {
+            let mut witnesses = others().filter_map(Slot::ready);
+            witnesses.any(|other| other.cluster == cluster)
+                || (was_foreign && others().any(|slot| !slot.foreign && !slot.is_down()))
+        };
+        let checked = self.lineage.judge(header, sent_at, is_foreign);
         if let Some(connection) = self.connection_mut(connection) {
             connection.cluster = header.cluster_id;
+        }
+        if let Some(slot) = self.slot_of(connection) {
+            slot.foreign = matches!(checked, Checked::Foreign { .. });
         }
         checked
     }

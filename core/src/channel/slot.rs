@@ -94,6 +94,8 @@ pub(super) struct Slot {
     /// The connection that it had last.
     pub(super) lost: Option<ConnectionId>,
     pub(super) suspicion: Option<Suspicion>,
+    /// Whether it answered for another cluster last.
+    pub(super) foreign: bool,
 }
 
 /// How long a connection must hold to be called a good one.
@@ -112,6 +114,7 @@ impl Slot {
             last: None,
             lost: None,
             suspicion: None,
+            foreign: false,
         }
     }
 

@@ -56,6 +56,9 @@ cargo xtask <command>
             --minutes N  how long, 10 by default; 0.2 is a short form
             --tls        encrypted, too
             --runtime, --version   as above
+  cancel    drop calls at every stage of their lives, and look at what is left of them
+            --calls N    how many, 1000000 by default
+            --runtime tokio|smol|async-std   tokio by default
   compare   kill a member under this client and under another one, side by side
             --version X  one of the versions, the newest by default
   mutants   break the code on purpose and see the tests fail
@@ -129,6 +132,13 @@ const COMMANDS: &[Command] = &[
         plain: &["--tls"],
         word: false,
         run: runs::soak,
+    },
+    Command {
+        name: "cancel",
+        valued: &["--calls", "--runtime"],
+        plain: &[],
+        word: false,
+        run: runs::cancel,
     },
     Command { name: "compare", valued: &["--version"], plain: &[], word: false, run: compare::run },
     Command { name: "mutants", valued: &["--only"], plain: &[], word: false, run: mutants::run },

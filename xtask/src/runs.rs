@@ -1,4 +1,4 @@
-//! The long runs against real clusters: `cargo xtask failover`, `soak` and `rolling`.
+//! The long runs: `cargo xtask failover`, `soak`, `rolling` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -19,17 +19,29 @@ pub(crate) fn rolling(options: &Options) -> Outcome {
     shell::show(run("rolling", options, &["--runtime", "--version"], &[]))
 }
 
-/// Makes the command lines of the short forms, with what each is called.
-///
-/// To have them in `cargo xtask test`, add a step for each to `run_tests` in `test.rs`, after
-/// "model against etcd", that captures the command and shows its output, as `worlds` does there.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the steps of `cargo xtask test`"))]
-pub(crate) fn short() -> [(&'static str, Command); 2] {
-    let mut failover = program("failover");
-    failover.arg("--short");
-    let mut soak = program("soak");
-    soak.args(["--minutes", "0.2"]);
-    [("failover", failover), ("soak", soak)]
+pub(crate) fn cancel(options: &Options) -> Outcome {
+    shell::show(run("cancel", options, &["--calls", "--runtime"], &[]))
+}
+
+/// Makes the command line of a short failover.
+pub(crate) fn short_failover() -> Command {
+    short("failover", &["--short"])
+}
+
+/// Makes the command line of a short soak, in plain and over TLS.
+pub(crate) fn short_soak() -> Command {
+    short("soak", &["--minutes", "0.2", "--tls"])
+}
+
+/// Makes the command line of a short run of cancelled calls.
+pub(crate) fn short_cancel() -> Command {
+    short("cancel", &["--calls", "50000"])
+}
+
+fn short(name: &str, words: &[&str]) -> Command {
+    let mut cargo = program(name);
+    cargo.args(words);
+    cargo
 }
 
 fn run(name: &str, options: &Options, valued: &[&str], plain: &[&str]) -> Command {
@@ -45,17 +57,4 @@ fn program(name: &str) -> Command {
     let mut cargo = workspace::cargo(["run", "--locked", "--release", "--quiet"]);
     cargo.args(["--package", "etcd3-conformance", "--bin", name, "--"]);
     cargo
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_short_forms_are_programs_of_the_conformance_crate() {
-        for (name, command) in short() {
-            let words: Vec<_> = command.get_args().map(|it| it.to_string_lossy()).collect();
-            assert!(words.windows(2).any(|pair| pair == ["--bin", name]), "{words:?}");
-        }
-    }
 }

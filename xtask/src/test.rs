@@ -13,15 +13,18 @@ mod tree;
 use crate::coverage;
 use crate::options::Options;
 use crate::tally::Tally;
-use crate::{Outcome, model, shell, sim, workspace};
+use crate::{Outcome, model, runs, shell, sim, workspace};
 use deny::Deny;
-use etcd3_lab::{Error, Result, etcd};
+use etcd3_lab::{Error, Result, command, etcd};
 use report::{Passed, Report};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 /// Bounds a step that runs cargo.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Is how many lines of a long run are shown when all is well.
+const FIGURES: usize = 24;
 
 /// Is what makes rustdoc and rustc strict.
 const STRICT: &str = "-D warnings";
@@ -80,6 +83,10 @@ fn run_tests(report: &mut Report, extent: &mut Option<String>) {
     report.step("README example", examples::readme_is_the_same);
     report.step("conformance", || conformance(extent));
     report.step("model against etcd", model_against_etcd);
+    // Programs of the same crate, which is built for a release only once.
+    report.step("failover", || figures(&runs::short_failover()));
+    report.step("soak", || figures(&runs::short_soak()));
+    report.step("cancelled calls", || figures(&runs::short_cancel()));
     report.step("worlds", worlds);
     report.step("fuzz corpus", || tests(&fuzz_cargo("test")));
 }
@@ -127,6 +134,15 @@ fn conformance(extent: &mut Option<String>) -> Result<Passed> {
 fn worlds() -> Result<Passed> {
     let ended = shell::capture(&sim::worlds(&["--seeds", sim::SEEDS]), LIMIT)?;
     if ended.ok() { Ok(Passed::saying(ended.output)) } else { Err(Error::new(ended.output)) }
+}
+
+/// Runs a program that fails when a limit did not hold, and shows the end of its figures.
+fn figures(command: &Command) -> Result<Passed> {
+    let ended = shell::capture(command, LIMIT)?;
+    if !ended.ok() {
+        return Err(Error::new(ended.output));
+    }
+    Ok(Passed::saying(command::tail(&ended.output, FIGURES)))
 }
 
 /// Compares the model etcd with real ones, and shows how much they agreed on.

@@ -74,8 +74,16 @@ impl Host {
         &self,
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<Client, Error> {
-        let (rt, config) = (Arc::clone(&self.rt), Config::new(endpoints));
-        Ok(self.run(Client::connect(rt, config))?)
+        self.connect_with(Config::new(endpoints))
+    }
+
+    /// Connects a client.
+    ///
+    /// # Errors
+    ///
+    /// When no endpoint can be used.
+    pub fn connect_with(&self, config: Config) -> Result<Client, Error> {
+        Ok(self.run(Client::connect(Arc::clone(&self.rt), config))?)
     }
 }
 

@@ -1,10 +1,11 @@
-//! An idle client and a busy one on each version, through bridges that count connections.
+//! Three clients on each version, through bridges that count connections and bytes.
 
+use super::silence;
 use crate::Task;
 use crate::load::{Error, Host, Table, pause, spawn};
-use etcd3_client::{Client, Runtime};
+use etcd3_client::{Client, Config, Runtime, TlsConfig};
 use etcd3_lab::etcd::Binary;
-use etcd3_lab::{Bridge, Server};
+use etcd3_lab::{Authority, Bridge, Server, Tls};
 use futures_lite::future::block_on;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,63 +16,74 @@ const STEP: Duration = Duration::from_millis(20);
 /// What a server writes when a client has sent it too many pings.
 const ENRAGED: [&str; 2] = ["too_many_pings", "ENHANCE_YOUR_CALM"];
 
-/// One client on one server.
+/// What a client does all the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Habit {
+    Idle,
+    Busy,
+    /// Its server falls silent again and again while it waits for an answer.
+    Silenced,
+}
+
+/// A server, and whom its clients trust if it speaks TLS.
 struct Watched {
+    server: Server,
+    authority: Option<Arc<Authority>>,
+    clients: Vec<Watch>,
+}
+
+/// One client.
+struct Watch {
     client: Client,
-    bridge: Bridge,
-    busy: bool,
+    bridge: Arc<Bridge>,
+    habit: Habit,
     calls: Task<Calls>,
 }
 
+/// What became of the calls of a client.
 #[derive(Debug, Default)]
-struct Calls {
-    made: usize,
-    failures: Vec<String>,
+pub(super) struct Calls {
+    pub(super) made: usize,
+    pub(super) pings: usize,
+    pub(super) failures: Vec<String>,
 }
 
-/// Watches all clients for `time`; tells whether all limits held.
-pub(super) fn run(host: &Host, binaries: &[Binary], time: Duration) -> Result<bool, Error> {
+impl Calls {
+    pub(super) fn note(&mut self, error: Option<etcd3_client::Error>) {
+        self.made += 1;
+        self.failures.extend(error.map(|error| error.to_string()));
+    }
+}
+
+/// Watches all clients for `time`, in plain and if wanted over TLS; tells whether all limits held.
+pub(super) fn run(
+    host: &Host,
+    binaries: &[Binary],
+    time: Duration,
+    tls: bool,
+) -> Result<bool, Error> {
     let end = Instant::now() + time;
     let mut all = Vec::new();
     for etcd in binaries {
-        let server = Server::builder().version(etcd).start()?;
-        let mut clients = Vec::new();
-        for busy in [false, true] {
-            clients.push(watch(host, &server, busy, end)?);
+        all.push(watch(host, etcd, None, end)?);
+        if tls {
+            all.push(watch(host, etcd, Some(Authority::new()?), end)?);
         }
-        all.push((server, clients));
     }
     let mut table = Table::new([
         "client",
         "calls",
         "failed",
         "connections",
-        "open at the end",
+        "open",
+        "PINGs",
         "angry lines",
         "",
     ]);
     let mut broken = Vec::new();
-    for (server, clients) in all {
-        for watched in clients {
-            let calls = block_on(watched.calls);
-            let seen = watched.bridge.connections();
-            let angry = angry_lines(&server.log());
-            let what = if watched.busy { "busy" } else { "idle" };
-            let name = format!("{what}, etcd {}", server.binary().version);
-            let good = calls.failures.is_empty() && (seen.accepted, seen.live) == (1, 1);
-            let good = good && angry == 0 && seen.rejected == 0;
-            broken.extend(calls.failures.iter().take(3).map(|it| format!("{name}: {it}")));
-            table.row([
-                name,
-                calls.made.to_string(),
-                calls.failures.len().to_string(),
-                seen.accepted.to_string(),
-                seen.live.to_string(),
-                angry.to_string(),
-                if good { "ok" } else { "BROKEN" }.to_owned(),
-            ]);
-            broken.extend((!good).then(|| format!("{what} client: see the table")));
-            drop(watched.client);
+    for watched in all {
+        for watch in watched.clients {
+            judge(&watched.server, watched.authority.is_some(), watch, (&mut table, &mut broken));
         }
     }
     print!("{table}");
@@ -81,12 +93,78 @@ pub(super) fn run(host: &Host, binaries: &[Binary], time: Duration) -> Result<bo
     Ok(broken.is_empty())
 }
 
-fn watch(host: &Host, server: &Server, busy: bool, end: Instant) -> Result<Watched, Error> {
-    let bridge = Bridge::new(server.addr())?;
-    let client = host.connect([bridge.url()])?;
-    let step = if busy { STEP } else { end.saturating_duration_since(Instant::now()) };
-    let calls = spawn(&host.rt, calls(Arc::clone(&host.rt), client.clone(), step, end));
-    Ok(Watched { client, bridge, busy, calls })
+/// Waits for a client to end, and says what is to be said of it.
+fn judge(
+    server: &Server,
+    is_tls: bool,
+    watch: Watch,
+    (table, broken): (&mut Table, &mut Vec<String>),
+) {
+    let calls = block_on(watch.calls);
+    let seen = watch.bridge.connections();
+    let angry = angry_lines(&server.log());
+    let scheme = if is_tls { "https" } else { "http" };
+    let name = format!("{:?}, {scheme}, etcd {}", watch.habit, server.binary().version);
+    let is_pinged = calls.pings > 0 || watch.habit != Habit::Silenced;
+    let good = calls.failures.is_empty() && (seen.accepted, seen.live) == (1, 1);
+    let good = good && is_pinged && angry == 0 && seen.rejected == 0;
+    broken.extend(calls.failures.iter().take(3).map(|it| format!("{name}: {it}")));
+    broken.extend((!good).then(|| format!("{name}: see the table")));
+    let pings = if watch.habit == Habit::Silenced { calls.pings.to_string() } else { "-".into() };
+    table.row([
+        name,
+        calls.made.to_string(),
+        calls.failures.len().to_string(),
+        seen.accepted.to_string(),
+        seen.live.to_string(),
+        pings,
+        angry.to_string(),
+        if good { "ok" } else { "BROKEN" }.to_owned(),
+    ]);
+    drop(watch.client);
+}
+
+fn watch(
+    host: &Host,
+    etcd: &Binary,
+    authority: Option<Arc<Authority>>,
+    end: Instant,
+) -> Result<Watched, Error> {
+    let mut builder = Server::builder().version(etcd);
+    if let Some(authority) = &authority {
+        builder = builder.tls(Tls::new(authority));
+    }
+    let server = builder.start()?;
+    let habits = [Habit::Idle, Habit::Busy, Habit::Silenced];
+    let clients = habits.map(|habit| client(host, &server, authority.as_deref(), (habit, end)));
+    let clients = clients.into_iter().collect::<Result<_, _>>()?;
+    Ok(Watched { server, authority, clients })
+}
+
+fn client(
+    host: &Host,
+    server: &Server,
+    authority: Option<&Authority>,
+    (habit, end): (Habit, Instant),
+) -> Result<Watch, Error> {
+    let bridge = Arc::new(Bridge::new(server.addr())?);
+    let config = match authority {
+        None => Config::new([bridge.url()]),
+        Some(authority) => Config::new([format!("https://{}", bridge.addr())])
+            .tls(TlsConfig::new().ca_pem(authority.pem())),
+    };
+    let client = host.connect_with(config)?;
+    let (rt, caller) = (Arc::clone(&host.rt), client.clone());
+    let all = end.saturating_duration_since(Instant::now());
+    let calls = match habit {
+        Habit::Idle => spawn(&host.rt, calls(rt, caller, all, end)),
+        Habit::Busy => spawn(&host.rt, calls(rt, caller, STEP, end)),
+        Habit::Silenced => {
+            let (bridge, is_tls) = (Arc::clone(&bridge), authority.is_some());
+            spawn(&host.rt, silence::calls(rt, caller, bridge, is_tls, end))
+        }
+    };
+    Ok(Watch { client, bridge, habit, calls })
 }
 
 /// Calls at a steady rate until the end, and once more after it.
@@ -99,8 +177,7 @@ async fn calls(rt: Arc<dyn Runtime>, client: Client, step: Duration, end: Instan
         } else {
             client.get("soak").await.err()
         };
-        calls.made += 1;
-        calls.failures.extend(error.map(|error| error.to_string()));
+        calls.note(error);
         if is_last {
             return calls;
         }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod channel;
 mod endpoint_url;
 mod frame;
 mod h2_hostile;
@@ -15,6 +16,7 @@ mod status;
 mod txn_shape;
 
 pub use call::call;
+pub use channel::channel;
 pub use endpoint_url::endpoint_url;
 pub use frame::frame;
 pub use h2_hostile::h2_hostile;

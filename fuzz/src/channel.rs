@@ -1,0 +1,180 @@
+//! The `Channel` machine under any sequence of events, watched from outside.
+
+mod watched;
+
+use arbitrary::Arbitrary;
+use etcd3_core::backoff::Backoff;
+use etcd3_core::channel::{
+    Broken, Channel, ConnectionId, EndpointId, Impression, Input, Keepalive, Settings, Want,
+};
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::error::ConnectFailure;
+use etcd3_core::header::Header;
+use etcd3_core::{Instant, laws};
+use std::time::Duration;
+use watched::Watched;
+
+/// More steps than this show nothing new and take long.
+const MAX_STEPS: usize = 300;
+
+/// The endpoints that there can be: `e0`, `e1`, ….
+const ENDPOINTS: u8 = 8;
+
+#[derive(Debug, Arbitrary)]
+struct Run {
+    endpoints: u8,
+    backoff_ms: (u8, u16),
+    suspect_ms: (u8, u16),
+    keepalive_ms: (u16, u16),
+    slow_ms: u16,
+    seed: u64,
+    steps: Vec<(u8, Step)>,
+}
+
+/// What happens next, some milliseconds after the step before. A connection is named by how many
+/// were dialled after it.
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Wanted,
+    /// Both lists, as sets of endpoints.
+    Endpoints(u8, u8),
+    Pinned(u8),
+    Unpinned(u8),
+    Connected(u8),
+    Failed(u8),
+    Retired(u8),
+    Ended(u8),
+    TooManyPings,
+    /// A byte came so many times ten milliseconds ago.
+    Heard(u8, u8),
+    Began(u8),
+    Finished(u8, Mood),
+    Probed(u8, bool),
+    ForgetFloor,
+    /// A call asks for a connection; only those in the set have a place.
+    Route {
+        avoid: Option<u8>,
+        only: Option<u8>,
+        places: u16,
+    },
+    /// An answer of this cluster with this revision.
+    Answered {
+        connection: u8,
+        cluster: bool,
+        revision: u8,
+        is_checked: bool,
+    },
+    Retry,
+    /// Nothing but time, in hundredths of a second.
+    Pass(u16),
+}
+
+#[derive(Debug, Arbitrary)]
+enum Mood {
+    None,
+    Good,
+    Bad,
+}
+
+/// No sequence of events makes a channel break its promises.
+pub fn channel(data: &[u8]) {
+    let Some(run) = crate::input::<Run>(data) else { return };
+
+    let settings = settings(&run);
+    let endpoints: Vec<Endpoint> = (0..run.endpoints % 5).map(endpoint).collect();
+    let channel = Channel::new(endpoints.clone(), settings, run.seed);
+    let mut watched = Watched::new(channel.clone(), endpoints, settings);
+    let (mut script, mut now) = (Vec::new(), Instant::ORIGIN);
+    for (after_ms, step) in run.steps.iter().take(MAX_STEPS) {
+        let pause =
+            if let Step::Pass(it) = step { u64::from(*it) * 10 } else { (*after_ms).into() };
+        now = now + Duration::from_millis(pause);
+        watched.advance(now);
+        if let Some(input) = input(&watched, now, step) {
+            watched.feed(&input);
+            script.push((now, input));
+        } else {
+            ask(&mut watched, step);
+        }
+        watched.ask(Want::default(), |_| true);
+    }
+    laws::check(&channel, &script);
+}
+
+fn settings(run: &Run) -> Settings {
+    let ms = |ms: u16| Duration::from_millis(ms.into());
+    let backoff = |(first, cap): (u8, u16)| Backoff {
+        first: Duration::from_millis(u64::from(first) + 1),
+        cap: Duration::from_millis(u64::from(cap) + 1),
+    };
+    let (interval, timeout) = run.keepalive_ms;
+    Settings {
+        backoff: backoff(run.backoff_ms),
+        keepalive: Keepalive { interval: ms(interval), timeout: ms(timeout.max(1)) },
+        suspect: backoff(run.suspect_ms),
+        slow_after: ms(run.slow_ms),
+    }
+}
+
+fn endpoint(number: u8) -> Endpoint {
+    format!("e{}", number % ENDPOINTS).parse().expect("a valid endpoint")
+}
+
+/// The endpoints of a set.
+fn set(bits: u8) -> Vec<Endpoint> {
+    (0..ENDPOINTS).filter(|n| bits & (1 << n) != 0).map(endpoint).collect()
+}
+
+fn input(watched: &Watched, now: Instant, step: &Step) -> Option<Input> {
+    let id = |ago: &u8| ConnectionId(watched.dialled().saturating_sub((ago % 16).into()));
+    let broken = || Broken { failure: ConnectFailure::ClosedByPeer, cause: None };
+    Some(match step {
+        Step::Wanted => Input::Wanted,
+        Step::Endpoints(primary, fallback) => {
+            Input::Endpoints { primary: set(*primary), fallback: set(*fallback) }
+        }
+        Step::Pinned(number) => Input::Pinned(endpoint(*number)),
+        Step::Unpinned(number) => Input::Unpinned(number_of(watched, *number)),
+        Step::Connected(ago) => Input::Connected(id(ago)),
+        Step::Failed(ago) => Input::Failed(id(ago), broken()),
+        Step::Retired(ago) => Input::Retired(id(ago)),
+        Step::Ended(ago) => Input::Ended(id(ago), broken()),
+        Step::TooManyPings => Input::TooManyPings,
+        Step::Heard(ago, late) => {
+            let late = Duration::from_millis(u64::from(*late) * 10);
+            let nanos = now.saturating_since(Instant::ORIGIN).saturating_sub(late);
+            Input::Heard(id(ago), Instant::from_origin(nanos))
+        }
+        Step::Began(ago) => Input::Began(id(ago)),
+        Step::Finished(ago, Mood::None) => Input::Finished(id(ago), Impression::None),
+        Step::Finished(ago, Mood::Good) => Input::Finished(id(ago), Impression::Good),
+        Step::Finished(ago, Mood::Bad) => Input::Finished(id(ago), Impression::Bad),
+        Step::Probed(ago, is_well) => Input::Probed(id(ago), *is_well),
+        Step::ForgetFloor => Input::ForgetFloor,
+        Step::Route { .. } | Step::Answered { .. } | Step::Retry | Step::Pass(_) => return None,
+    })
+}
+
+/// The number of an endpoint; one that nothing has, if it is not known.
+fn number_of(watched: &Watched, number: u8) -> EndpointId {
+    watched.find(&endpoint(number)).unwrap_or(EndpointId(u32::MAX))
+}
+
+/// What is no input but a question.
+fn ask(watched: &mut Watched, step: &Step) {
+    match step {
+        Step::Route { avoid, only, places } => {
+            let number = |it: &Option<u8>| it.map(|it| number_of(watched, it));
+            let want = Want { avoid: number(avoid), only: number(only) };
+            watched.ask(want, |id| places & (1 << (id.0 % 16)) != 0);
+        }
+        Step::Answered { connection, cluster, revision, is_checked } => {
+            let id = watched.dialled().saturating_sub((connection % 16).into());
+            let cluster_id = if *cluster { 1 } else { 2 };
+            let header = Header { cluster_id, member_id: 1, revision: (*revision).into() };
+            watched.answer(ConnectionId(id), &header, *is_checked);
+        }
+        Step::Retry => watched.retry(),
+        _ => {}
+    }
+}

@@ -1,0 +1,378 @@
+//! A channel, and what one who sees only its inputs and outputs knows about it.
+
+use etcd3_core::channel::{
+    Channel, Checked, ConnectionId, EndpointId, EndpointState, Impression, Input, MIN_INTERVAL,
+    Output, Settings, Want,
+};
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::header::Header;
+use etcd3_core::{Instant, Machine, Next};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Dialing,
+    Ready,
+    /// It takes no new calls, and is to be closed after the last one.
+    Draining,
+    /// It is to be closed at once.
+    Doomed,
+}
+
+/// A connection that was dialled and has not gone.
+#[derive(Debug)]
+struct Connection {
+    endpoint: EndpointId,
+    name: Endpoint,
+    state: State,
+    calls: u32,
+    /// Since when calls wait and none was answered.
+    waiting: Option<Instant>,
+    heard: Instant,
+    /// The PING that was not answered, and the last one.
+    pending: Option<Instant>,
+    pinged: Option<Instant>,
+    is_probed: bool,
+}
+
+impl Connection {
+    fn is_made(&self) -> bool {
+        matches!(self.state, State::Ready | State::Draining)
+    }
+}
+
+pub(super) struct Watched {
+    channel: Channel,
+    settings: Settings,
+    now: Instant,
+    wake: Option<Instant>,
+    is_wanted: bool,
+    primary: Vec<Endpoint>,
+    fallback: Vec<Endpoint>,
+    pins: Vec<Endpoint>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    dialled: u64,
+    /// Calls and retries since the beginning.
+    began: usize,
+    retries: usize,
+}
+
+impl Watched {
+    pub(super) fn new(channel: Channel, primary: Vec<Endpoint>, settings: Settings) -> Self {
+        let mut watched = Self {
+            channel,
+            settings,
+            now: Instant::ORIGIN,
+            wake: None,
+            is_wanted: false,
+            primary,
+            fallback: vec![],
+            pins: vec![],
+            connections: BTreeMap::new(),
+            dialled: 0,
+            began: 0,
+            retries: 0,
+        };
+        watched.drain();
+        watched
+    }
+
+    /// The number of the last connection.
+    pub(super) fn dialled(&self) -> u64 {
+        self.dialled
+    }
+
+    pub(super) fn find(&self, endpoint: &Endpoint) -> Option<EndpointId> {
+        self.channel.find(endpoint)
+    }
+
+    pub(super) fn advance(&mut self, at: Instant) {
+        while let Some(wake) = self.wake.filter(|wake| *wake <= at) {
+            self.now = wake;
+            self.drain();
+        }
+        self.now = at;
+    }
+
+    pub(super) fn feed(&mut self, input: &Input) {
+        let ignored = self.channel.ignored();
+        let was_pinned = match input {
+            Input::Unpinned(id) => Some(self.note_unpinned(*id)),
+            _ => None,
+        };
+        self.channel.handle(self.now, input.clone());
+        let is_taken = self.channel.ignored() == ignored;
+        let fits = was_pinned.or_else(|| self.note(input));
+        assert!(fits.is_none_or(|fits| fits == is_taken), "{input:?}: taken {is_taken}");
+        self.drain();
+    }
+
+    /// Notes an input, and tells whether it fits; `None` if that cannot be told from outside.
+    fn note(&mut self, input: &Input) -> Option<bool> {
+        match input {
+            Input::Wanted => self.is_wanted = true,
+            Input::ForgetFloor => assert_eq!(self.channel.floor().revision, 0),
+            Input::TooManyPings => {
+                let interval = &mut self.settings.keepalive.interval;
+                *interval = (*interval).max(MIN_INTERVAL).saturating_mul(2);
+            }
+            Input::Endpoints { primary, .. } if primary.is_empty() => return Some(false),
+            Input::Endpoints { primary, fallback } => {
+                (self.primary, self.fallback) = (primary.clone(), fallback.clone());
+                self.leave();
+            }
+            Input::Pinned(endpoint) => self.pins.push(endpoint.clone()),
+            // Noted before it was handled.
+            Input::Unpinned(_) => return None,
+            Input::Failed(id, _) | Input::Ended(id, _) => {
+                return Some(self.connections.remove(id).is_some());
+            }
+            Input::Retired(id) => return Some(self.note_retired(*id)),
+            Input::Probed(id, _) => {
+                let connection = self.connections.get_mut(id);
+                connection.into_iter().for_each(|it| it.is_probed = false);
+                return None;
+            }
+            Input::Connected(_) | Input::Heard(..) | Input::Began(_) | Input::Finished(..) => {
+                return Some(self.note_used(input));
+            }
+        }
+        Some(true)
+    }
+
+    /// Before the input is handled, which may make the endpoint unknown.
+    fn note_unpinned(&mut self, id: EndpointId) -> bool {
+        let name = self.channel.endpoint(id);
+        let pin = name.and_then(|name| self.pins.iter().position(|it| it.is_same(name)));
+        if let Some(index) = pin {
+            self.pins.swap_remove(index);
+            self.leave();
+        }
+        pin.is_some()
+    }
+
+    fn note_retired(&mut self, id: ConnectionId) -> bool {
+        match self.connections.get_mut(&id).map(|it| (it.state, it)) {
+            Some((State::Dialing, _)) => self.connections.remove(&id).is_some(),
+            Some((State::Ready, connection)) => {
+                (connection.state, connection.is_probed) = (State::Draining, false);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What happens to one connection.
+    fn note_used(&mut self, input: &Input) -> bool {
+        let now = self.now;
+        let (Input::Connected(id)
+        | Input::Heard(id, _)
+        | Input::Began(id)
+        | Input::Finished(id, _)) = input
+        else {
+            return false;
+        };
+        let Some(it) = self.connections.get_mut(id) else { return false };
+        match input {
+            Input::Connected(_) if it.state == State::Dialing => {
+                (it.state, it.heard) = (State::Ready, now);
+            }
+            Input::Heard(_, at) if it.is_made() => {
+                it.heard = it.heard.max(*at);
+                it.pending = it.pending.filter(|pinged| pinged > at);
+            }
+            Input::Began(_) if it.is_made() => {
+                it.calls += 1;
+                it.waiting = it.waiting.or(Some(now));
+                self.began += 1;
+            }
+            Input::Finished(_, impression) if it.calls > 0 => {
+                it.calls -= 1;
+                if *impression == Impression::Good {
+                    it.waiting = Some(now);
+                }
+                it.waiting = it.waiting.filter(|_| it.calls > 0);
+                // Whatever comes of a probe now, the endpoint was judged without it.
+                it.is_probed &= *impression == Impression::None;
+                if it.state == State::Ready && *impression != Impression::None {
+                    let is_bad = *impression == Impression::Bad;
+                    let endpoint = it.endpoint;
+                    assert_eq!(self.is_suspect(endpoint), is_bad, "{input:?}");
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Lets go of the connections of endpoints that nobody names.
+    fn leave(&mut self) {
+        let all = [&self.primary, &self.fallback, &self.pins];
+        for connection in self.connections.values_mut() {
+            let name = &connection.name;
+            if all.iter().any(|list| list.iter().any(|it| it.is_same(name))) {
+                continue;
+            }
+            connection.state = match connection.state {
+                State::Dialing | State::Doomed => State::Doomed,
+                State::Ready | State::Draining => State::Draining,
+            };
+        }
+    }
+
+    fn is_suspect(&self, id: EndpointId) -> bool {
+        let health = self.channel.health();
+        health.iter().any(|it| it.id == id && it.state == EndpointState::Suspect)
+    }
+
+    fn drain(&mut self) {
+        let (mut outputs, mut changes, mut kills) = (Vec::new(), 0, 0);
+        loop {
+            match self.channel.poll(self.now) {
+                Next::Do(Output::Changed) => changes += 1,
+                Next::Do(output) => {
+                    assert!(!outputs.contains(&output), "{output:?} twice at one instant");
+                    kills += usize::from(matches!(output, Output::Kill(..)));
+                    self.judge(&output);
+                    outputs.push(output);
+                }
+                Next::Wait(wake) => {
+                    assert!(wake.is_none_or(|wake| wake > self.now), "would spin");
+                    self.wake = wake;
+                    break;
+                }
+            }
+            assert!(changes <= 1 + kills, "Changed without a change");
+        }
+        for (id, it) in &self.connections {
+            assert!(it.state != State::Doomed, "{id:?} is not closed");
+            assert!(it.state != State::Draining || it.calls > 0, "{id:?} is not closed");
+        }
+        let idle = |state| self.is_wanted && state == EndpointState::Idle;
+        assert!(self.channel.health().iter().all(|it| !idle(it.state)), "not dialled");
+    }
+
+    fn judge(&mut self, output: &Output) {
+        let now = self.now;
+        match output {
+            Output::Changed => {}
+            Output::Dial(endpoint, id) => self.judge_dial(*endpoint, *id),
+            Output::Close(id) => {
+                let gone = self.connections.remove(id).expect("closes what is there");
+                assert_eq!(gone.calls, 0, "closes a connection in use");
+                assert!(matches!(gone.state, State::Draining | State::Doomed), "{gone:?}");
+            }
+            Output::Ping(id) => {
+                let keepalive = self.settings.keepalive;
+                let it = self.connections.get_mut(id).expect("pings what is there");
+                assert!(it.is_made() && it.calls > 0, "H7: a PING without a call");
+                assert_eq!(it.pending, None, "a second PING before the answer");
+                assert!(now >= it.heard + keepalive.interval.max(MIN_INTERVAL), "not silent yet");
+                let since = it.pinged.map(|last| now.saturating_since(last));
+                assert!(since.is_none_or(|since| since >= MIN_INTERVAL), "H7: {since:?}");
+                (it.pending, it.pinged) = (Some(now), Some(now));
+            }
+            Output::Kill(id, _) => {
+                let gone = self.connections.remove(id).expect("kills what is there");
+                let pinged = gone.pending.expect("kills only after a PING without an answer");
+                assert_eq!(now, pinged + self.settings.keepalive.timeout);
+            }
+            Output::Probe(endpoint, id) => {
+                let others = self.connections.values().filter(|it| it.endpoint == *endpoint);
+                assert!(others.filter(|it| it.is_probed).count() == 0, "two probes");
+                let it = self.connections.get_mut(id).expect("probes what is there");
+                assert_eq!((it.endpoint, it.state), (*endpoint, State::Ready));
+                it.is_probed = true;
+                assert!(self.is_suspect(*endpoint));
+            }
+        }
+    }
+
+    fn judge_dial(&mut self, endpoint: EndpointId, id: ConnectionId) {
+        assert!(self.is_wanted, "dials though nobody wanted it");
+        assert!(id.0 > self.dialled, "a number is used twice");
+        self.dialled = id.0;
+        let current = |it: &&Connection| {
+            it.endpoint == endpoint && matches!(it.state, State::Dialing | State::Ready)
+        };
+        assert_eq!(self.connections.values().filter(current).count(), 0, "I-C11");
+        let name = self.channel.endpoint(endpoint).expect("an endpoint that is known").clone();
+        let connection = Connection {
+            endpoint,
+            name,
+            state: State::Dialing,
+            calls: 0,
+            waiting: None,
+            heard: self.now,
+            pending: None,
+            pinged: None,
+            is_probed: false,
+        };
+        self.connections.insert(id, connection);
+    }
+
+    /// Asks for a connection, and checks that there is no better one.
+    pub(super) fn ask(&mut self, want: Want, has_place: impl Fn(ConnectionId) -> bool) {
+        let ready = self.connections.iter().filter(|(_, it)| it.state == State::Ready);
+        let ready = ready.filter(|(id, it)| has_place(**id) && self.is_meant(it, want));
+        let best = ready.map(|(_, it)| self.doubt(it, want)).min();
+        let route = self.channel.route(self.now, want, &has_place);
+        assert_eq!(route.is_some(), best.is_some(), "routes if it can, and only then");
+        let Some(route) = route else { return };
+        let it = self.connections.get(&route.connection).expect("routes to what is there");
+        assert_eq!((it.endpoint, it.state), (route.endpoint, State::Ready));
+        assert!(has_place(route.connection) && self.is_meant(it, want), "{route:?}");
+        assert_eq!(Some(self.doubt(it, want)), best, "there is a better one");
+        assert_eq!(route.floor, self.is_listed(&it.name).then(|| self.channel.floor()));
+        assert_eq!(self.channel.next_due(), self.wake, "route changed more than the turn");
+    }
+
+    fn is_listed(&self, name: &Endpoint) -> bool {
+        self.primary.iter().chain(&self.fallback).any(|it| it.is_same(name))
+    }
+
+    fn is_meant(&self, it: &Connection, want: Want) -> bool {
+        want.only.map_or_else(|| self.is_listed(&it.name), |only| only == it.endpoint)
+    }
+
+    /// How little is to be expected of a connection.
+    fn doubt(&self, it: &Connection, want: Want) -> u8 {
+        let is_slow = |since| self.now.saturating_since(since) >= self.settings.slow_after;
+        let is_primary = self.primary.iter().any(|name| name.is_same(&it.name));
+        match () {
+            () if want.avoid == Some(it.endpoint) => 4,
+            () if self.is_suspect(it.endpoint) => 3,
+            () if self.is_listed(&it.name) && !is_primary => 2,
+            () if it.waiting.is_some_and(is_slow) => 1,
+            () => 0,
+        }
+    }
+
+    /// I-R8, B26: what an answer does to the floor.
+    pub(super) fn answer(&mut self, id: ConnectionId, header: &Header, is_checked: bool) {
+        let before = self.channel.floor();
+        let checked = self.channel.check(id, header, is_checked.then_some(before));
+        let after = self.channel.floor();
+        let is_same = before.cluster_id == header.cluster_id;
+        let is_stale = is_same && is_checked && header.revision < before.revision;
+        match checked {
+            Checked::Fresh | Checked::Stale { .. } => {
+                assert!(is_same || before.cluster_id == 0);
+                assert_eq!(after.revision, before.revision.max(header.revision));
+                assert_eq!(matches!(checked, Checked::Stale { .. }), is_stale);
+            }
+            Checked::Foreign { .. } => assert_eq!(after, before),
+            Checked::Changed { .. } => {
+                assert!(!is_same);
+                let now = (after.cluster_id, after.revision);
+                assert_eq!(now, (header.cluster_id, header.revision));
+            }
+        }
+    }
+
+    /// I-R5: a tenth of the calls, and a hundred at once.
+    pub(super) fn retry(&mut self) {
+        self.retries += usize::from(self.channel.spend_retry());
+        assert!(self.retries <= 100 + self.began / 10);
+    }
+}

@@ -79,7 +79,6 @@ enum Mood {
 /// No sequence of events makes a channel break its promises.
 pub fn channel(data: &[u8]) {
     let Some(run) = crate::input::<Run>(data) else { return };
-
     let settings = settings(&run);
     let endpoints: Vec<Endpoint> = (0..run.endpoints % 5).map(endpoint).collect();
     let channel = Channel::new(endpoints.clone(), settings, run.seed);

@@ -62,7 +62,7 @@ cargo xtask <command>
   compare   kill a member under this client and under another one, side by side
             --version X  one of the versions, the newest by default
   mutants   break the code on purpose and see the tests fail
-            --only NAME  one of the mutants
+            --only NAME,NAME   some of the mutants
   etcd      fetch the etcd versions for the tests and tell where they are
   proto     generate the protocol's code
             --check      only tell whether it is up to date

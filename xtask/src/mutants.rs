@@ -34,7 +34,7 @@ enum Fate {
 
 pub(crate) fn run(options: &Options) -> Outcome {
     let only = options.value("--only");
-    try_all(|name| only.is_none_or(|only| name == only))
+    try_all(|name| only.is_none_or(|only| only.split(',').any(|only| name == only)))
 }
 
 /// Tries the mutants with these names.

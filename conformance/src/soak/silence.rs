@@ -1,4 +1,4 @@
-//! A server that is silent for a while, so that the client asks by a PING whether it is still there.
+//! A server that is silent for a while, so that the client asks whether it is still there (PING).
 
 use super::steady::Calls;
 use crate::load::{pause, spawn};

@@ -129,8 +129,9 @@ impl Watched {
             }
             Input::Retired(id) => return Some(self.note_retired(*id)),
             Input::Probed(id, _) => {
-                let connection = self.connections.get_mut(id);
-                connection.into_iter().for_each(|it| it.is_probed = false);
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.is_probed = false;
+                }
                 return None;
             }
             Input::Connected(_) | Input::Heard(..) | Input::Began(_) | Input::Finished(..) => {

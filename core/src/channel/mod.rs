@@ -392,6 +392,9 @@ impl Channel {
                 self.changed = true;
             }
             Some(slot) => {
+                if let Some(suspicion) = &mut slot.suspicion {
+                    suspicion.probing = None;
+                }
                 slot.suspect(now, random);
             }
         }

@@ -175,8 +175,8 @@ impl Slot {
 
     /// Notes that it did not do what it should; says whether that is news.
     pub(super) fn suspect(&mut self, now: Instant, (backoff, rng): (Backoff, &mut Rng)) -> bool {
-        // The calls that fail together with the first one tell nothing new.
-        if self.suspicion.is_some_and(|known| known.probing.is_none() && now < known.until) {
+        // The calls that fail together with the first one, or with the probe, tell nothing new.
+        if self.suspicion.is_some_and(|known| known.probing.is_some() || now < known.until) {
             return false;
         }
         let strikes = self.suspicion.map_or(0, |known| known.strikes).saturating_add(1);

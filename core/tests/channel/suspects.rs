@@ -126,3 +126,15 @@ fn an_endpoint_to_avoid_comes_after_suspects() {
     let want = Want { avoid: Some(EndpointId(1)), only: None };
     assert_eq!(rig.route(want).unwrap().endpoint, EndpointId(0));
 }
+
+// A call that is lost while the member is being probed does not make a second probe go out.
+#[test]
+fn one_probe_at_a_time() {
+    let mut rig = suspected();
+    rig.until(2_000);
+    assert_eq!(probes(&mut rig).len(), 1);
+    rig.begin(1).feed(Input::Finished(ConnectionId(1), Impression::Bad)).rest(600_000);
+    assert_eq!(probes(&mut rig), []);
+    rig.feed(Input::Probed(ConnectionId(1), false)).rest(20_000);
+    assert_eq!(probes(&mut rig).len(), 1);
+}

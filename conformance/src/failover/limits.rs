@@ -3,8 +3,8 @@
 use super::{Fault, Role};
 use std::time::Duration;
 
-/// How long a process that was killed may seem to live, on a machine with other work to do.
-const MOMENT: Duration = Duration::from_millis(100);
+/// How long it may take a client to read what has come, on a machine with other work to do.
+pub(super) const MOMENT: Duration = Duration::from_millis(100);
 
 /// The limits for one fault. In all of them no read fails, and a write fails only with the outcome
 /// *unknown*.

@@ -1,7 +1,7 @@
 //! What one fault did to the calls, and which limits it broke.
 
 use super::fault::Hit;
-use super::limits::Limits;
+use super::limits::{Limits, MOMENT};
 use crate::load::{Call, Table, count_failed, longest_gap, millis, offset};
 use etcd3_client::Outcome;
 use std::time::{Duration, Instant};
@@ -52,10 +52,13 @@ impl Row {
         self.failed_writes().filter(|call| answered.is_some_and(|at| call.begun > at)).collect()
     }
 
-    /// Whether a late write went to the member that was hit, before that could be noticed.
+    /// Whether a late write went to the member that was hit, before that could be noticed: soon after
+    /// the fault, or when the others had only just begun to answer.
     fn is_excused(&self, call: &Call) -> bool {
         let went = call.result.as_ref().err().and_then(|failure| failure.endpoint.as_deref());
-        went == Some(&self.hit.url) && call.begun <= self.begin + self.limits.unnoticed
+        let others_answer = self.majority.map(|at| at + MOMENT);
+        let known = others_answer.into_iter().chain([self.begin + self.limits.unnoticed]).max();
+        went == Some(&self.hit.url) && known.is_some_and(|known| call.begun <= known)
     }
 
     fn gap(&self) -> Duration {

@@ -126,3 +126,21 @@ impl Laboratory<'_> {
         cargo
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A mutant that no longer fits its file would be found out only when somebody runs it.
+    #[test]
+    fn every_mutant_fits_its_file_once() {
+        let read = |path: &str| std::fs::read_to_string(workspace::root().join(path));
+        let mutants = list::parse(&read(LIST).expect("the list")).expect("a list of mutants");
+        assert!(mutants.len() > 40);
+        for mutant in mutants {
+            let text = read(&mutant.file).expect("the file of a mutant");
+            let found = text.matches(&mutant.search).count();
+            assert_eq!(found, 1, "{} in {}", mutant.name, mutant.file);
+        }
+    }
+}

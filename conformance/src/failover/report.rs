@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_write_may_fail_as_unknown_until_the_survivors_answer() {
         assert_eq!(write(Fault::Kill, 900, Outcome::Unknown, HIT), 0);
-        assert_eq!(write(Fault::Kill, 1100, Outcome::Unknown, HIT), 1);
+        assert_eq!(write(Fault::Kill, 1101, Outcome::Unknown, HIT), 1);
         assert_eq!(write(Fault::Kill, 900, Outcome::NotSent, HIT), 1);
         assert_eq!(write(Fault::Kill, 900, Outcome::Rejected, HIT), 1);
     }
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn what_went_to_a_silent_member_may_be_lost_until_that_can_be_noticed() {
         assert_eq!(write(Fault::Stop, 1100, Outcome::Unknown, HIT), 0);
-        assert_eq!(write(Fault::Stop, 1100, Outcome::Unknown, "http://other"), 1);
+        assert_eq!(write(Fault::Stop, 1001, Outcome::Unknown, "http://other"), 1);
         assert_eq!(write(Fault::Partition, 12_100, Outcome::Unknown, HIT), 1);
     }
 

@@ -13,7 +13,8 @@ pub struct Options {
     /// How long an attempt that may be repeated waits for the server to say something, the first
     /// time; twice as long after each that was given up. `None` leaves it to the deadline.
     pub attempt_timeout: Option<Duration>,
-    /// Whether answers are to be checked for their origin: see [`Output::Check`].
+    /// Whether answers are to be checked for their origin: see
+    /// [`Output::Check`](super::Output::Check).
     pub is_checked: bool,
     /// How many attempts are made at most, the first included; 0 counts as 1 (C16).
     pub max_attempts: u32,

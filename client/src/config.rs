@@ -96,21 +96,21 @@ impl Config {
     }
 
     /// How long a read waits for one member to say something before it asks another one; twice as
-    /// long after each such attempt. The member counts as suspect then, and calls go elsewhere until
-    /// it answers a read that is made to see whether it does. Neither writes nor clients of a single
-    /// endpoint are affected.
+    /// long after each such attempt. The member counts as suspect then, and calls go elsewhere
+    /// until it answers a read that is made to see whether it does. Neither writes nor clients of a
+    /// single endpoint are affected.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
         self
     }
 
-    /// When a connection is probed by an HTTP/2 PING: after `interval` without a byte from the server
-    /// while a call is open, or with the first call after that; and how long the answer may take
-    /// before the connection counts as dead. PINGs are never closer than six seconds, since servers
-    /// end connections that are pinged more often than every five, and a connection without calls is
-    /// never pinged (I-C2). A timeout below one second counts as one. PINGs cannot be switched off: a
-    /// long interval comes near to that.
+    /// When a connection is probed by an HTTP/2 PING: after `interval` without a byte from the
+    /// server while a call is open, or with the first call after that; and how long the answer may
+    /// take before the connection counts as dead. PINGs are never closer than six seconds, since
+    /// servers end connections that are pinged more often than every five, and a connection without
+    /// calls is never pinged (I-C2). A timeout below one second counts as one. PINGs cannot be
+    /// switched off: a long interval comes near to that.
     #[must_use]
     pub fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.keepalive = Keepalive { interval, timeout };
@@ -125,8 +125,8 @@ impl Config {
         self
     }
 
-    /// Makes [`Client::connect`](crate::Client::connect) fail when a member that can be reached is of
-    /// an older version than this, such as `(3, 5)` (B25). A lazy client does not look.
+    /// Makes [`Client::connect`](crate::Client::connect) fail when a member that can be reached is
+    /// of an older version than this, such as `(3, 5)` (B25). A lazy client does not look.
     #[must_use]
     pub fn min_server_version(mut self, major: u16, minor: u16) -> Self {
         self.min_server_version = Some((major, minor));

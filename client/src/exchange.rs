@@ -5,7 +5,7 @@
 //! | no stream to be had, or the head refused | `Lost(NotSent)` |
 //! | head and body handed over | `Sent`; no await lies between |
 //! | head, data, trailers of the response | `Head`, `Data` (then its window is given back), `End` |
-//! | no head yet, and the peer's `REFUSED_STREAM`, or its GOAWAY below our stream | `Lost(NotSent)` |
+//! | no head yet, and `REFUSED_STREAM`, or the peer's GOAWAY below our stream | `Lost(NotSent)` |
 //! | anything else | `Lost(Unknown)` |
 //!
 //! Who has begun to answer has begun to process, whatever is said of it later.

@@ -111,8 +111,8 @@ fn error(broken: Broken) -> Error {
 
 /// How the endpoints of a client do, after each change; a stream of [`Health`].
 ///
-/// A change is that an endpoint is connected or is not any more, comes under suspicion or is cleared
-/// of it, or that the list changes.
+/// A change is that an endpoint is connected or is not any more, comes under suspicion or is
+/// cleared of it, or that the list changes.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct HealthChanges {
     shared: Arc<Shared>,

@@ -387,7 +387,7 @@ impl fmt::Display for ErrorKind {
                 write!(f, "the answer is of cluster {found:x}, not of {expected:x} as before")
             }
             Self::PlaintextPassword => f.write_str(
-                "a password does not go to an endpoint that is neither encrypted nor on this machine",
+                "a password goes to no endpoint that is neither encrypted nor on this machine",
             ),
             Self::OldServer { major, minor } => {
                 write!(f, "the member is of version {major}.{minor}, older than min_server_version")

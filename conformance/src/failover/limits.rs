@@ -22,8 +22,8 @@ impl Limits {
     pub fn of(fault: Fault, role: Role) -> Self {
         let seconds = Duration::from_secs;
         match (fault, role) {
-            // The kernel resets the connections of a dead process. The fault counts from the order to
-            // end it, so there is a moment until it is dead and the client has read so.
+            // The kernel resets the connections of a dead process. The fault counts from the order
+            // to end it, so there is a moment until it is dead and the client has read so.
             (Fault::Kill, Role::Follower) => Self { gap: seconds(2), unnoticed: MOMENT },
             (Fault::Kill, Role::Leader) => Self { gap: seconds(5), unnoticed: MOMENT },
             // A silent member looks like a slow one until a call has waited there for a while, as

@@ -52,8 +52,8 @@ impl Row {
         self.failed_writes().filter(|call| answered.is_some_and(|at| call.begun > at)).collect()
     }
 
-    /// Whether a late write went to the member that was hit, before that could be noticed: soon after
-    /// the fault, or when the others had only just begun to answer.
+    /// Whether a late write went to the member that was hit, before that could be noticed: soon
+    /// after the fault, or when the others had only just begun to answer.
     fn is_excused(&self, call: &Call) -> bool {
         let went = call.result.as_ref().err().and_then(|failure| failure.endpoint.as_deref());
         let others_answer = self.majority.map(|at| at + MOMENT);

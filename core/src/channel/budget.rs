@@ -7,8 +7,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// So many retries may be made at once, after a long time without any: the calls that were under
-    /// way on a member that is killed.
+    /// So many retries may be made at once, after a long time without any: the calls that were
+    /// under way on a member that is killed.
     const MAX: u32 = 1000;
 
     pub(crate) const fn full() -> Self {

@@ -123,7 +123,19 @@ fn impression(failure: Failure<'_>) -> Impression {
             // All members say so at the same time, and none is to blame.
             Some(ServerError::LeaderChanged | ServerError::TooManyRequests) => Impression::None,
             Some(_) => Impression::Good,
-            None if matches!(status.code, Code::Unavailable | Code::Internal) => Impression::Bad,
+            // Also what a server says that gave up waiting for the others: 3.4 ends writes with
+            // "context deadline exceeded" under the code Unknown (E5, E14).
+            None if matches!(
+                status.code,
+                Code::Unavailable
+                    | Code::Internal
+                    | Code::Unknown
+                    | Code::DeadlineExceeded
+                    | Code::Canceled
+            ) =>
+            {
+                Impression::Bad
+            }
             None => Impression::None,
         },
     }
@@ -325,6 +337,9 @@ mod tests {
         for error in [E::Compacted, E::PermissionDenied, E::KeyNotFound] {
             assert_eq!(of(error), Impression::Good, "{error:?}");
         }
+        let status = Status::new(Code::Unknown, "context deadline exceeded");
+        let gave_up = Failure::Status { status: &status, require_leader: false };
+        assert_eq!(decide(Effect::Write, gave_up).impression, Impression::Bad);
         let not_sent = decide(Effect::Read, Failure::NotSent);
         assert_eq!(not_sent.impression, Impression::None);
         assert_eq!(decide(Effect::Write, Failure::Unanswered).impression, Impression::Bad);

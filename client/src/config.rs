@@ -234,6 +234,7 @@ impl Config {
         Settings {
             backoff: self.reconnect_backoff,
             keepalive: self.keepalive,
+            mute_after: self.attempt_timeout,
             ..Settings::default()
         }
     }

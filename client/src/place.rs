@@ -3,6 +3,7 @@
 use crate::link::Link;
 use crate::shared::Shared;
 use bytes::Bytes;
+use etcd3_core::Instant;
 use etcd3_core::channel::{Checked, ConnectionId, Impression, Route};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::Cause;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 /// A place on a connection; gives it back when dropped.
 pub(crate) struct Place<'a> {
     shared: &'a Shared,
+    since: Instant,
     pub(crate) route: Route,
     pub(crate) endpoint: Endpoint,
     link: Arc<Link>,
@@ -21,14 +23,13 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         shared: &'a Shared,
+        since: Instant,
         route: Route,
-        endpoint: Endpoint,
-        link: Arc<Link>,
-        requests: SendRequest<Bytes>,
+        (endpoint, link, requests): (Endpoint, Arc<Link>, SendRequest<Bytes>),
     ) -> Self {
-        Self { shared, route, endpoint, link, requests, impression: Impression::None }
+        Self { shared, since, route, endpoint, link, requests, impression: Impression::None }
     }
 
     pub(crate) const fn connection(&self) -> ConnectionId {
@@ -60,6 +61,6 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.shared.leave(self.route.connection, self.impression);
+        self.shared.leave(self.route.connection, self.since, self.impression);
     }
 }

@@ -197,7 +197,7 @@ impl Shared {
         channel.handle(now, Input::Began(route.connection));
         self.hurry(channel.next_due());
         drop(state);
-        Ok(Place::new(self, route, endpoint, link, requests))
+        Ok(Place::new(self, now, route, (endpoint, link, requests)))
     }
 
     /// Judges an answer that came on a connection; one that is good gives its place back.
@@ -205,14 +205,14 @@ impl Shared {
         self.channel(|channel| channel.check(id, header, floor))
     }
 
-    /// Gives a place back.
-    pub(crate) fn leave(&self, id: ConnectionId, impression: Impression) {
+    /// Gives a place back that was taken at `since`.
+    pub(crate) fn leave(&self, id: ConnectionId, since: Instant, impression: Impression) {
         let now = self.rt.now();
         let mut state = self.lock();
         if let Some(connection) = state.connections.get_mut(&id) {
             connection.calls -= 1;
         }
-        state.channel.handle(now, Input::Finished(id, impression));
+        state.channel.handle(now, Input::Finished(id, since, impression));
         self.hurry(state.channel.next_due());
         drop(state);
         // One more call may go now; whoever is told and does not need it tells the next.

@@ -1,7 +1,9 @@
 //! A verifier that takes every certificate.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
@@ -14,6 +16,19 @@ const UNKNOWN_TO_RING: SignatureScheme = SignatureScheme::ECDSA_NISTP521_SHA512;
 /// ring knows nothing of, and whoever is taken for anybody need not prove it.
 #[derive(Debug)]
 pub(super) struct Unverified(pub(super) Arc<CryptoProvider>);
+
+impl Unverified {
+    fn verify(
+        &self,
+        scheme: SignatureScheme,
+        verify: impl FnOnce(&WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if scheme == UNKNOWN_TO_RING {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify(&self.0.signature_verification_algorithms)
+    }
+}
 
 impl ServerCertVerifier for Unverified {
     fn verify_server_cert(
@@ -33,11 +48,8 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.0.signature_verification_algorithms;
-        if signed.scheme == UNKNOWN_TO_RING {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        verify_tls12_signature(message, certificate, signed, known)
+        let verify = |known: &_| verify_tls12_signature(message, certificate, signed, known);
+        self.verify(signed.scheme, verify)
     }
 
     fn verify_tls13_signature(
@@ -46,11 +58,8 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.0.signature_verification_algorithms;
-        if signed.scheme == UNKNOWN_TO_RING {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        verify_tls13_signature(message, certificate, signed, known)
+        let verify = |known: &_| verify_tls13_signature(message, certificate, signed, known);
+        self.verify(signed.scheme, verify)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

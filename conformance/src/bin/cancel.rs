@@ -5,11 +5,9 @@
 
 use etcd3_client::Runtime;
 use etcd3_conformance::cancel::{Figures, run};
-use std::error::Error;
+use etcd3_conformance::load::{self, Error};
 use std::process::ExitCode;
 use std::sync::Arc;
-
-type Problem = Box<dyn Error + Send + Sync>;
 
 /// Calls, unless told otherwise.
 const CALLS: u64 = 1_000_000;
@@ -17,17 +15,11 @@ const CALLS: u64 = 1_000_000;
 const GROWTH: i64 = 12 << 20;
 
 fn main() -> ExitCode {
-    match parse(std::env::args().skip(1)).and_then(|(calls, runtime)| show(calls, &runtime)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let asked = parse(std::env::args().skip(1));
+    load::verdict(asked.and_then(|(calls, runtime)| show(calls, &runtime)))
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<(u64, String), Problem> {
+fn parse(mut words: impl Iterator<Item = String>) -> Result<(u64, String), Error> {
     let (mut calls, mut runtime) = (CALLS, "tokio".to_owned());
     while let Some(name) = words.next() {
         let value = words.next().ok_or_else(|| format!("{name} needs a value."))?;
@@ -41,7 +33,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<(u64, String), Probl
 }
 
 /// Prints the figures of a run; tells whether all is well.
-fn show(calls: u64, runtime: &str) -> Result<bool, Problem> {
+fn show(calls: u64, runtime: &str) -> Result<bool, Error> {
     let figures = on(runtime, calls)?;
     println!("{runtime}: {figures:?}");
     let problems = problems(&figures);
@@ -59,7 +51,7 @@ fn problems(figures: &Figures) -> Vec<String> {
     problems
 }
 
-fn on(runtime: &str, calls: u64) -> Result<Figures, Problem> {
+fn on(runtime: &str, calls: u64) -> Result<Figures, Error> {
     let all = move |rt: Arc<dyn Runtime>| run(rt, calls);
     match runtime {
         "tokio" => tokio::runtime::Builder::new_multi_thread()

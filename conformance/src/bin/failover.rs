@@ -2,18 +2,11 @@
 #![forbid(unsafe_code)]
 
 use etcd3_conformance::failover;
-use etcd3_conformance::load::{Args, Error, Host, versions};
+use etcd3_conformance::load::{self, Args, Error, Host, versions};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    load::verdict(run())
 }
 
 /// Runs everything that was asked for; tells whether all limits held.
@@ -33,6 +26,5 @@ fn run() -> Result<bool, Error> {
             is_good &= failover::run(&host, etcd, short)?;
         }
     }
-    println!("{}", if is_good { "all limits held" } else { "limits are BROKEN, see above" });
     Ok(is_good)
 }

@@ -1,19 +1,12 @@
 //! A rolling restart of a real cluster under load: `cargo xtask rolling`.
 #![forbid(unsafe_code)]
 
-use etcd3_conformance::load::{Args, Error, Host, versions};
+use etcd3_conformance::load::{self, Args, Error, Host, versions};
 use etcd3_conformance::rolling;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    load::verdict(run())
 }
 
 /// Runs everything that was asked for; tells whether all limits held.
@@ -27,6 +20,5 @@ fn run() -> Result<bool, Error> {
             is_good &= rolling::run(&host, etcd)?;
         }
     }
-    println!("{}", if is_good { "all limits held" } else { "limits are BROKEN, see above" });
     Ok(is_good)
 }

@@ -1,7 +1,7 @@
 //! Idle and busy clients for minutes, and a server that always fails: `cargo xtask soak`.
 #![forbid(unsafe_code)]
 
-use etcd3_conformance::load::{Args, Error, Host, versions};
+use etcd3_conformance::load::{self, Args, Error, Host, versions};
 use etcd3_conformance::soak::{self, Soak};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,14 +10,7 @@ use std::time::Duration;
 const MINUTES: f64 = 10.0;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    load::verdict(run())
 }
 
 /// Runs everything that was asked for; tells whether all limits held.
@@ -34,6 +27,5 @@ fn run() -> Result<bool, Error> {
     for name in args.runtimes()? {
         is_good &= soak::run(&Host::named(name)?, &binaries, soak)?;
     }
-    println!("{}", if is_good { "all limits held" } else { "limits are BROKEN, see above" });
     Ok(is_good)
 }

@@ -20,6 +20,7 @@ pub use workers::{Load, PREFIX, Plan};
 
 use etcd3_lab::etcd::{self, Binary};
 use etcd3_lab::{Cluster, Member, until};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// What ends a long run early: a sentence.
@@ -50,6 +51,24 @@ pub fn versions(wanted: Option<&str>) -> Result<Vec<Binary>, Error> {
         return Err("There is no etcd to run against.".into());
     }
     Ok(binaries)
+}
+
+/// Prints whether all limits held, or why that is not known, and makes it the exit code.
+pub fn verdict(result: Result<bool, Error>) -> ExitCode {
+    let is_good = match result {
+        Ok(is_good) => {
+            println!(
+                "{}",
+                if is_good { "all limits held" } else { "limits are BROKEN, see above" }
+            );
+            is_good
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            false
+        }
+    };
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Starts three members with the timing that etcd has by default, behind proxies between them.

@@ -26,7 +26,9 @@ impl Channel {
             State::Ready(connection) => {
                 let probe = slot.suspicion.filter(|suspicion| suspicion.probing.is_none());
                 let probe = probe.map(|suspicion| suspicion.until);
-                self.ping_due(connection).into_iter().chain(probe).min()
+                let mute = connection.mute_at(self.settings.mute_after);
+                let mute = mute.filter(|_| slot.suspicion.is_none());
+                self.ping_due(connection).into_iter().chain(probe).chain(mute).min()
             }
         }
     }
@@ -51,6 +53,12 @@ impl Channel {
             return Some(Output::Dial(endpoint, connection));
         }
         let id = slot.ready()?.id;
+        let mute_at = slot.ready()?.mute_at(self.settings.mute_after);
+        if slot.suspicion.is_none() && mute_at.is_some_and(|mute_at| mute_at <= now) {
+            // Writes are not given up as reads are: by them alone nobody would be suspected.
+            slot.suspect(now, (self.settings.suspect, &mut self.rng));
+            return Some(Output::Changed);
+        }
         if let Some(suspicion) = &mut slot.suspicion
             && suspicion.probing.is_none()
             && suspicion.until <= now

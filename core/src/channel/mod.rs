@@ -16,10 +16,10 @@
 //! takes no new calls *drains*: it is kept until its last call is over. Once a call wanted a
 //! connection, every endpoint is kept connected.
 //!
-//! An endpoint that leaves calls unanswered, or says that it cannot serve them, is a *suspect*:
-//! calls go elsewhere as long as there is another, and it is probed with a read now and then until
-//! it answers. A connection with open calls that is silent is pinged, and given up when that is not
-//! answered either.
+//! An endpoint that leaves a call unanswered until that is given up, or all its calls for a while,
+//! or says that it cannot serve them, is a *suspect*: calls go elsewhere as long as there is
+//! another, and it is probed with a read now and then until it answers. A connection with open
+//! calls that is silent is pinged, and given up when that is not answered either.
 
 mod budget;
 mod due;
@@ -88,6 +88,8 @@ pub struct Settings {
     pub suspect: Backoff,
     /// How long the calls of a connection may all wait before others are preferred.
     pub slow_after: Duration,
+    /// How long they may all wait before the endpoint is a suspect.
+    pub mute_after: Duration,
 }
 
 /// While no endpoint is ready, none waits longer than this since its last failure.
@@ -100,6 +102,7 @@ impl Default for Settings {
             keepalive: Keepalive::default(),
             suspect: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(10) },
             slow_after: Duration::from_millis(300),
+            mute_after: Duration::from_secs(3),
         }
     }
 }
@@ -135,8 +138,8 @@ pub enum Input {
     Heard(ConnectionId, Instant),
     /// A call was opened on the connection.
     Began(ConnectionId),
-    /// That call is over.
-    Finished(ConnectionId, Impression),
+    /// A call that began at this moment is over.
+    Finished(ConnectionId, Instant, Impression),
     /// The probe is over; says whether it was answered well.
     Probed(ConnectionId, bool),
     /// The revision that was seen is not to be expected any more.
@@ -356,14 +359,19 @@ impl Channel {
         }
     }
 
-    fn on_finished(&mut self, now: Instant, id: ConnectionId, impression: Impression) {
-        match self.connection_mut(id) {
-            Some(connection) if connection.calls > 0 => connection.finish(now, impression),
+    fn on_finished(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        (since, impression): (Instant, Impression),
+    ) {
+        let impression = match self.connection_mut(id) {
+            Some(connection) if connection.calls > 0 => connection.finish(now, since, impression),
             _ => {
                 self.ignored += 1;
                 return;
             }
-        }
+        };
         if let Some(index) = self.draining.iter().position(|it| it.id == id && it.calls == 0) {
             self.draining.swap_remove(index);
             self.closing.push_back(id);
@@ -389,6 +397,9 @@ impl Channel {
             None => self.ignored += 1,
             Some(slot) if is_well => {
                 slot.suspicion = None;
+                if let Some(connection) = slot.ready_mut() {
+                    connection.good(now);
+                }
                 self.changed = true;
             }
             Some(slot) => {
@@ -432,8 +443,8 @@ impl Machine for Channel {
                 }
                 None => self.ignored += 1,
             },
-            Input::Finished(connection, impression) => {
-                self.on_finished(now, connection, impression);
+            Input::Finished(connection, since, impression) => {
+                self.on_finished(now, connection, (since, impression));
             }
             Input::Probed(connection, is_well) => self.on_probed(now, connection, is_well),
             Input::ForgetFloor => self.lineage.revision = 0,

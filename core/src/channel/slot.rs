@@ -36,6 +36,8 @@ pub(super) struct Connection {
     pub(super) calls: u32,
     /// Since when a call waits and no other was answered.
     waiting: Option<Instant>,
+    /// When it answered well last.
+    good: Option<Instant>,
     pub(super) liveness: Liveness,
     /// The cluster that answered on it, 0 before.
     pub(super) cluster: u64,
@@ -44,7 +46,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) const fn new(id: ConnectionId, now: Instant) -> Self {
         let liveness = Liveness::new(now);
-        Self { id, since: now, calls: 0, waiting: None, liveness, cluster: 0 }
+        Self { id, since: now, calls: 0, waiting: None, good: None, liveness, cluster: 0 }
     }
 
     pub(super) fn begin(&mut self, now: Instant) {
@@ -52,13 +54,41 @@ impl Connection {
         self.waiting = self.waiting.or(Some(now));
     }
 
-    pub(super) fn finish(&mut self, now: Instant, impression: Impression) {
+    /// Ends a call that began at `since`; says what it tells of the endpoint.
+    pub(super) fn finish(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        impression: Impression,
+    ) -> Impression {
+        // Whatever was wrong then, it has done well since.
+        let is_old = impression == Impression::Bad && self.good.is_some_and(|good| good > since);
+        match impression {
+            Impression::Good => self.good(now),
+            Impression::Answered => self.answer(now),
+            Impression::Bad | Impression::None => {}
+        }
         self.calls = self.calls.saturating_sub(1);
         if self.calls == 0 {
             self.waiting = None;
-        } else if matches!(impression, Impression::Answered | Impression::Good) {
-            self.waiting = Some(now);
         }
+        if is_old { Impression::None } else { impression }
+    }
+
+    /// It answered something: the calls that wait do so anew.
+    fn answer(&mut self, now: Instant) {
+        self.waiting = self.waiting.map(|_| now);
+    }
+
+    /// It answered something as it should.
+    pub(super) fn good(&mut self, now: Instant) {
+        self.answer(now);
+        self.good = Some(now);
+    }
+
+    /// When its calls will all have waited for so long.
+    pub(super) fn mute_at(&self, limit: Duration) -> Option<Instant> {
+        self.waiting.map(|since| since + limit)
     }
 
     /// Whether its calls wait longer than those of others should.

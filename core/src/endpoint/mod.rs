@@ -4,9 +4,9 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+use core::net::IpAddr;
 use http::uri::{Authority, Scheme};
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;

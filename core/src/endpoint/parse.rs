@@ -1,7 +1,7 @@
 //! Reads the string of an endpoint.
 
 use super::{DEFAULT_PORT, Place, Security};
-use std::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// No interface of any system has a longer name.

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, ended, endpoint, endpoints, failed, settings};
 use etcd3_core::Instant;
-use etcd3_core::channel::{Channel, ConnectionId, EndpointId, Impression, Input, Want};
+use etcd3_core::channel::{Channel, ConnectionId, EndpointId, Impression, Input, Settings, Want};
 use etcd3_core::laws;
 use etcd3_core::rng::Rng;
 use std::time::Duration;
@@ -16,6 +16,7 @@ fn random_input(rng: &mut Rng) -> Input {
         let count = usize::try_from(rng.below(4)).expect("a small number");
         all[from..(from + count).min(6)].to_vec()
     };
+    let at = Instant::from_nanos(rng.below(1 << 36));
     match rng.below(25) {
         0 => Input::Wanted,
         1..=5 => Input::Connected(connection),
@@ -26,12 +27,12 @@ fn random_input(rng: &mut Rng) -> Input {
         11 => Input::Pinned(endpoint(&format!("e{}", rng.below(8)))),
         12 => Input::Unpinned(id),
         13 => Input::TooManyPings,
-        14 | 15 => Input::Heard(connection, Instant::from_nanos(rng.below(1 << 36))),
+        14 | 15 => Input::Heard(connection, at),
         16..=18 => Input::Began(connection),
-        19 => Input::Finished(connection, Impression::Good),
-        20 => Input::Finished(connection, Impression::Bad),
-        21 => Input::Finished(connection, Impression::None),
-        22 => Input::Finished(connection, Impression::Answered),
+        19 => Input::Finished(connection, at, Impression::Good),
+        20 => Input::Finished(connection, at, Impression::Bad),
+        21 => Input::Finished(connection, at, Impression::None),
+        22 => Input::Finished(connection, at, Impression::Answered),
         23 => Input::Probed(connection, rng.below(2) == 0),
         _ => Input::ForgetFloor,
     }
@@ -42,7 +43,8 @@ fn random_input(rng: &mut Rng) -> Input {
 fn a_channel_obeys_the_laws() {
     for seed in 0..5_000 {
         let count = u32::try_from(seed % 5).expect("a small number");
-        let channel = Channel::new(endpoints(count), settings(), seed);
+        let mute_after = Duration::from_secs(3);
+        let channel = Channel::new(endpoints(count), Settings { mute_after, ..settings() }, seed);
         let spread = Duration::from_millis(1 << (seed % 14));
         let script = laws::script(seed, 60, spread, random_input);
         laws::check(&channel, &script);

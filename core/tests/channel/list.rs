@@ -33,7 +33,7 @@ fn calls_on_an_endpoint_that_goes_may_end() {
     rig.begin(1).feed(list(&["e1"], &[]));
     assert_eq!(rig.take_orders(), []);
     assert_eq!(rig.routes(2), [Some(1), Some(1)]);
-    rig.feed(Input::Finished(ConnectionId(1), Impression::Good));
+    rig.finish(1, Impression::Good);
     assert_eq!(rig.take_orders(), [(0, Output::Close(ConnectionId(1)))]);
 }
 

@@ -22,7 +22,7 @@ fn pings(rig: &mut Rig) -> Vec<u64> {
 fn a_connection_without_calls_is_never_pinged() {
     let mut rig = Rig::connected(1);
     rig.until(3_600_000);
-    rig.begin(1).feed(Input::Finished(ONE, Impression::None));
+    rig.begin(1).finish(1, Impression::None);
     rig.take_orders();
     rig.rest(4_000);
     heard(&mut rig);
@@ -41,7 +41,7 @@ fn an_open_call_that_is_silent_is_pinged_after_ten_seconds_and_given_up_after_fi
     };
     assert_eq!(broken.failure, ConnectFailure::Unresponsive);
     assert!(rig.dials.len() > 1, "dialled again");
-    rig.feed_stale(Input::Finished(ONE, Impression::Bad));
+    rig.feed_stale(Input::Finished(ONE, Instant::ORIGIN, Impression::Bad));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn the_first_call_after_a_silence_brings_a_ping() {
     let mut rig = Rig::connected(1);
     rig.until(60_000).begin(1);
     assert_eq!(pings(&mut rig), [60_000]);
-    rig.feed(Input::Finished(ONE, Impression::None)).until(64_999);
+    rig.finish(1, Impression::None).until(64_999);
     assert_eq!(rig.take_orders(), []);
     rig.until(65_000);
     assert!(
@@ -101,7 +101,7 @@ fn pings_are_never_closer_than_six_seconds() {
         rig.rest(100);
         heard(&mut rig);
         all.extend(pings(&mut rig));
-        rig.feed(Input::Finished(ONE, Impression::Good)).begin(1);
+        rig.finish(1, Impression::Good).begin(1);
         all.extend(pings(&mut rig));
         rig.rest(6_000);
         all.extend(pings(&mut rig));
@@ -137,9 +137,9 @@ fn a_draining_connection_is_given_up_when_it_is_silent() {
 fn a_draining_connection_is_closed_after_its_last_call() {
     let mut rig = Rig::connected(1);
     rig.begin(1).begin(1).feed(Input::Retired(ONE));
-    rig.feed(Input::Finished(ONE, Impression::Good));
+    rig.finish(1, Impression::Good);
     assert_eq!(rig.take_orders(), []);
-    rig.feed(Input::Finished(ONE, Impression::Good));
+    rig.finish(1, Impression::Good);
     assert_eq!(rig.take_orders(), [(0, Output::Close(ONE))]);
 }
 

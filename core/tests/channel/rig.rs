@@ -2,7 +2,7 @@
 
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{
-    Broken, Channel, ConnectionId, EndpointId, Input, Output, Route, Settings, Want,
+    Broken, Channel, ConnectionId, EndpointId, Impression, Input, Output, Route, Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::ConnectFailure;
@@ -26,7 +26,9 @@ pub(crate) struct Rig {
 
 pub(crate) fn settings() -> Settings {
     let backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(5) };
-    Settings { backoff, ..Settings::default() }
+    // The rest of the tests is not about connections on which all calls wait.
+    let mute_after = Duration::from_secs(1_000_000);
+    Settings { backoff, mute_after, ..Settings::default() }
 }
 
 /// Endpoints `e0`, `e1`, ….
@@ -173,6 +175,11 @@ impl Rig {
     /// Opens a call on a connection.
     pub(crate) fn begin(&mut self, connection: u64) -> &mut Self {
         self.feed(Input::Began(ConnectionId(connection)))
+    }
+
+    /// Ends a call that began just now.
+    pub(crate) fn finish(&mut self, connection: u64, impression: Impression) -> &mut Self {
+        self.feed(Input::Finished(ConnectionId(connection), self.now, impression))
     }
 
     /// What was asked for since the last look, without the dials.

@@ -2,7 +2,7 @@
 
 use crate::rig::Rig;
 use etcd3_core::channel::{
-    ConnectionId, EndpointId, EndpointState, Impression, Input, Output, Want,
+    ConnectionId, EndpointId, EndpointState, Impression, Input, Output, Settings, Want,
 };
 
 fn probes(rig: &mut Rig) -> Vec<u64> {
@@ -13,7 +13,7 @@ fn probes(rig: &mut Rig) -> Vec<u64> {
 /// Three endpoints, of which the first has left a call without an answer at 0 ms.
 fn suspected() -> Rig {
     let mut rig = Rig::connected(3);
-    rig.begin(1).feed(Input::Finished(ConnectionId(1), Impression::Bad));
+    rig.begin(1).finish(1, Impression::Bad);
     rig
 }
 
@@ -31,12 +31,12 @@ fn a_suspect_gets_no_calls_while_there_is_another() {
 fn suspects_get_calls_when_there_is_nothing_else() {
     let mut rig = suspected();
     for n in [2, 3] {
-        rig.begin(n).feed(Input::Finished(ConnectionId(n), Impression::Bad));
+        rig.begin(n).finish(n, Impression::Bad);
     }
     let picked = rig.routes(3);
     assert_eq!(picked.iter().flatten().count(), 3);
-    rig.begin(1).feed(Input::Finished(ConnectionId(1), Impression::Good));
-    rig.begin(2).feed(Input::Finished(ConnectionId(2), Impression::Answered));
+    rig.begin(1).finish(1, Impression::Good);
+    rig.begin(2).finish(2, Impression::Answered);
     assert_eq!(rig.routes(2), [Some(0), Some(0)], "only one that serves is cleared");
 }
 
@@ -80,7 +80,7 @@ fn many_failures_at_once_are_one() {
         rig.begin(1);
     }
     for _ in 0..50 {
-        rig.feed(Input::Finished(ConnectionId(1), Impression::Bad));
+        rig.finish(1, Impression::Bad);
     }
     rig.until(1_300);
     assert_eq!(probes(&mut rig).len(), 1, "a second and not ten");
@@ -113,7 +113,7 @@ fn the_slow_are_passed_over() {
     assert!(rig.routes(3).contains(&Some(0)));
     rig.rest(1);
     assert!(!rig.routes(9).contains(&Some(0)));
-    rig.begin(1).feed(Input::Finished(ConnectionId(1), Impression::Answered));
+    rig.begin(1).finish(1, Impression::Answered);
     assert!(rig.routes(3).contains(&Some(0)), "it answers");
     rig.rest(300).begin(2).begin(3).rest(300);
     assert_eq!(rig.routes(6).iter().flatten().count(), 6, "all are slow");
@@ -133,8 +133,45 @@ fn one_probe_at_a_time() {
     let mut rig = suspected();
     rig.until(2_000);
     assert_eq!(probes(&mut rig).len(), 1);
-    rig.begin(1).feed(Input::Finished(ConnectionId(1), Impression::Bad)).rest(600_000);
+    rig.begin(1).finish(1, Impression::Bad).rest(600_000);
     assert_eq!(probes(&mut rig), []);
     rig.feed(Input::Probed(ConnectionId(1), false)).rest(20_000);
     assert_eq!(probes(&mut rig).len(), 1);
+}
+
+// B14: on a member that is cut off only writes may hang, which nobody gives up.
+#[test]
+fn a_member_that_leaves_all_its_calls_waiting_is_a_suspect() {
+    let mut rig = Rig::with(3, Settings::default());
+    rig.feed(Input::Wanted);
+    for n in 1..=3 {
+        rig.feed(Input::Connected(ConnectionId(n)));
+    }
+    rig.begin(1).begin(1).rest(2_000);
+    rig.finish(1, Impression::Answered).rest(2_999);
+    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready, "it answered another one");
+    rig.rest(1);
+    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    for n in [2, 3] {
+        rig.begin(n).finish(n, Impression::Bad);
+    }
+    assert_eq!(rig.routes(3).iter().flatten().count(), 3, "no better than other suspects");
+    rig.rest(1_300);
+    assert_eq!(probes(&mut rig).len(), 3);
+    rig.feed(Input::Probed(ConnectionId(1), true)).rest(2_999);
+    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready, "it answered the probe");
+    rig.rest(1);
+    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+}
+
+// An election, or a pause, that is over: etcd ends the writes that it made hang after seven seconds.
+#[test]
+fn what_went_wrong_before_it_did_well_does_not_count() {
+    let mut rig = Rig::connected(2);
+    let before = rig.begin(1).begin(1).now;
+    rig.rest(7_000).begin(1).rest(1).finish(1, Impression::Good);
+    rig.feed(Input::Finished(ConnectionId(1), before, Impression::Bad));
+    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready);
+    rig.finish(1, Impression::Bad);
+    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
 }

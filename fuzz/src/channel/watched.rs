@@ -29,6 +29,8 @@ struct Connection {
     calls: u32,
     /// Since when calls wait and none was answered.
     waiting: Option<Instant>,
+    /// When it did well last.
+    good: Option<Instant>,
     heard: Instant,
     /// The PING that was not answered, and the last one.
     pending: Option<Instant>,
@@ -129,8 +131,12 @@ impl Watched {
                 return Some(self.connections.remove(id).is_some());
             }
             Input::Retired(id) => return Some(self.note_retired(*id)),
-            Input::Probed(id, _) => {
+            Input::Probed(id, is_well) => {
                 if let Some(connection) = self.connections.get_mut(id) {
+                    if connection.is_probed && *is_well {
+                        connection.waiting = connection.waiting.map(|_| self.now);
+                        connection.good = Some(self.now);
+                    }
                     connection.is_probed = false;
                 }
                 return None;
@@ -170,7 +176,7 @@ impl Watched {
         let (Input::Connected(id)
         | Input::Heard(id, _)
         | Input::Began(id)
-        | Input::Finished(id, _)) = input
+        | Input::Finished(id, ..)) = input
         else {
             return false;
         };
@@ -188,15 +194,23 @@ impl Watched {
                 it.waiting = it.waiting.or(Some(now));
                 self.began += 1;
             }
-            Input::Finished(_, impression) if it.calls > 0 => {
+            Input::Finished(_, since, impression) if it.calls > 0 => {
                 it.calls -= 1;
+                let is_old = it.good.is_some_and(|good| good > *since);
+                if *impression == Impression::Good {
+                    it.good = Some(now);
+                }
                 if matches!(impression, Impression::Good | Impression::Answered) {
                     it.waiting = Some(now);
                 }
                 it.waiting = it.waiting.filter(|_| it.calls > 0);
                 // Whatever comes of a probe now, the endpoint was cleared without it.
                 it.is_probed &= *impression != Impression::Good;
-                let is_judged = matches!(impression, Impression::Good | Impression::Bad);
+                let is_judged = match impression {
+                    Impression::Bad => !is_old,
+                    Impression::Good => true,
+                    Impression::None | Impression::Answered => false,
+                };
                 if it.state == State::Ready && is_judged {
                     let is_bad = *impression == Impression::Bad;
                     let endpoint = it.endpoint;
@@ -228,8 +242,17 @@ impl Watched {
         health.iter().any(|it| it.id == id && it.state == EndpointState::Suspect)
     }
 
+    /// The connections that left all their calls waiting for too long.
+    fn mute(&self) -> impl Iterator<Item = &Connection> {
+        let limit = self.settings.mute_after;
+        let is_mute = move |since| self.now.saturating_since(since) >= limit;
+        let ready = self.connections.values().filter(|it| it.state == State::Ready);
+        ready.filter(move |it| it.waiting.is_some_and(is_mute))
+    }
+
     fn drain(&mut self) {
         let (mut outputs, mut changes, mut kills) = (Vec::new(), 0, 0);
+        let news = self.mute().filter(|it| !self.is_suspect(it.endpoint)).count();
         loop {
             match self.channel.poll(self.now) {
                 Next::Do(Output::Changed) => changes += 1,
@@ -245,8 +268,9 @@ impl Watched {
                     break;
                 }
             }
-            assert!(changes <= 1 + kills, "Changed without a change");
+            assert!(changes <= 1 + kills + news, "Changed without a change");
         }
+        assert!(self.mute().all(|it| self.is_suspect(it.endpoint)), "mute, and trusted");
         for (id, it) in &self.connections {
             assert!(it.state != State::Doomed, "{id:?} is not closed");
             assert!(it.state != State::Draining || it.calls > 0, "{id:?} is not closed");
@@ -307,6 +331,7 @@ impl Watched {
             state: State::Dialing,
             calls: 0,
             waiting: None,
+            good: None,
             heard: self.now,
             pending: None,
             pinged: None,

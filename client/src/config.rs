@@ -96,9 +96,10 @@ impl Config {
     }
 
     /// How long a read waits for one member to say something before it asks another one; twice as
-    /// long after each such attempt. The member counts as suspect then, and calls go elsewhere
-    /// until it answers a read that is made to see whether it does. Neither writes nor clients of a
-    /// single endpoint are affected.
+    /// long after each such attempt. The member counts as suspect then, as it does when it answers
+    /// none of its calls for that long, and calls go elsewhere until it answers a read that is made
+    /// to see whether it does. Writes that are under way and clients of a single endpoint are not
+    /// affected.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;

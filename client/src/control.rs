@@ -93,12 +93,13 @@ async fn connect(
 /// Drives a connection until it ends, and says why it did; `None` if this side wanted it so.
 async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled) -> Option<Broken> {
     let Dialled { requests, mut connection, verdict } = dialled;
-    let mut pings = connection.ping_pong();
+    let mut pings = connection.http2.ping_pong();
     link.hear(shared.rt.now());
     shared.open_connection(id, requests);
     shared.tell(Input::Connected(id));
     let mut reads = verdict.reads();
     let mut news = link.news();
+    let mut has_yielded = false;
     let result = poll_fn(|cx| {
         while Pin::new(&mut news).poll(cx).is_ready() {
             news = link.news();
@@ -106,6 +107,12 @@ async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled)
         if link.is_ended() {
             return Poll::Ready(None);
         }
+        // The calls that can go on do so first: then what they send leaves together.
+        if link.calls() > 1 && !std::mem::replace(&mut has_yielded, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        has_yielded = false;
         if let Some(pings) = &mut pings {
             // The answer is a sign of life like any other byte.
             let _ = pings.poll_pong(cx);
@@ -118,7 +125,7 @@ async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled)
             link.hear(shared.rt.now());
         }
         // Not what this poll changed: a call may have looked in the midst of it.
-        if link.has_room_again(connection.max_concurrent_send_streams()) {
+        if link.has_room_again(connection.http2.max_concurrent_send_streams()) {
             shared.notify_changed();
         }
         ended.map(Some)

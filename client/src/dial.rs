@@ -1,5 +1,6 @@
 //! From an endpoint to a connection that speaks HTTP/2, within one deadline.
 
+use crate::gather::{self, Gathered};
 use crate::greeting::{Greeting, Verdict};
 use crate::race::{self, Lost};
 use crate::runtime::{Io, Runtime, Target};
@@ -10,7 +11,7 @@ use etcd3_core::channel::Broken;
 use etcd3_core::endpoint::{Endpoint, Place, Security};
 use etcd3_core::error::{Cause, ConnectFailure};
 use futures_lite::FutureExt;
-use h2::client::{Connection, SendRequest};
+use h2::client::SendRequest;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ type Stream = Greeting<Box<dyn Io>>;
 /// A connection that has been greeted by the server.
 pub(crate) struct Dialled {
     pub(crate) requests: SendRequest<Bytes>,
-    pub(crate) connection: Connection<Stream, Bytes>,
+    pub(crate) connection: Gathered<Stream>,
     /// Counts what comes from the server.
     pub(crate) verdict: Verdict,
 }
@@ -128,7 +129,7 @@ async fn greet(config: &Config, endpoint: &Endpoint, io: Box<dyn Io>) -> Result<
         }
         broken(verdict.failure(), error)
     };
-    let greeting = builder.handshake::<_, Bytes>(stream).await;
+    let greeting = gather::handshake(&builder, stream).await;
     let (requests, mut connection) = greeting.map_err(|e| failed(io::Error::other(e)))?;
     poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
         Poll::Ready(Err(error)) => Poll::Ready(Err(failed(io::Error::other(error)))),

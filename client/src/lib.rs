@@ -31,6 +31,7 @@ mod control;
 mod dial;
 mod driver;
 mod exchange;
+mod gather;
 mod greeting;
 mod health;
 mod link;

@@ -12,6 +12,8 @@ pub(crate) struct Link {
     /// When the last byte came, in nanoseconds.
     heard: AtomicU64,
     ping: AtomicBool,
+    /// The calls that it carries.
+    calls: AtomicUsize,
     /// The fewest streams that the server took when a call found no place, and was not told since.
     crowded: AtomicUsize,
     end: OnceLock<Option<Broken>>,
@@ -25,6 +27,7 @@ impl Default for Link {
         Self {
             heard: AtomicU64::default(),
             ping: AtomicBool::default(),
+            calls: AtomicUsize::default(),
             crowded: AtomicUsize::new(NOBODY),
             end: OnceLock::default(),
             news: Event::default(),
@@ -33,6 +36,18 @@ impl Default for Link {
 }
 
 impl Link {
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Notes that a call found no place among so many.
     pub(crate) fn turn_away(&self, places: usize) {
         self.crowded.fetch_min(places, Ordering::Relaxed);

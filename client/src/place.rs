@@ -61,6 +61,7 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        self.link.finish();
         self.shared.leave(self.route.connection, self.since, self.impression);
     }
 }

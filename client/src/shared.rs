@@ -52,8 +52,6 @@ struct Connection {
     link: Arc<Link>,
     /// What the channel was told of it last.
     told: Instant,
-    /// The calls that it carries.
-    calls: usize,
     /// `None` until it is made.
     requests: Option<SendRequest<Bytes>>,
 }
@@ -182,7 +180,7 @@ impl Shared {
             let Some(connection) = connections.get(&id) else { return false };
             let Some(requests) = &connection.requests else { return false };
             let places = requests.current_max_send_streams();
-            let has_place = connection.calls < places;
+            let has_place = connection.link.calls() < places;
             if !has_place {
                 connection.link.turn_away(places);
             }
@@ -192,8 +190,8 @@ impl Shared {
         let endpoint = channel.endpoint(route.endpoint).cloned().ok_or(NoPlace::NotYet)?;
         let connection = connections.get_mut(&route.connection).ok_or(NoPlace::NotYet)?;
         let requests = connection.requests.clone().ok_or(NoPlace::NotYet)?;
-        connection.calls += 1;
         let link = Arc::clone(&connection.link);
+        link.begin();
         channel.handle(now, Input::Began(route.connection));
         self.hurry(channel.next_due());
         drop(state);
@@ -209,9 +207,6 @@ impl Shared {
     pub(crate) fn leave(&self, id: ConnectionId, since: Instant, impression: Impression) {
         let now = self.rt.now();
         let mut state = self.lock();
-        if let Some(connection) = state.connections.get_mut(&id) {
-            connection.calls -= 1;
-        }
         state.channel.handle(now, Input::Finished(id, since, impression));
         self.hurry(state.channel.next_due());
         drop(state);
@@ -231,7 +226,7 @@ impl Shared {
     pub(crate) fn add_connection(&self, id: ConnectionId) -> Arc<Link> {
         let link = Arc::new(Link::default());
         let connection =
-            Connection { link: Arc::clone(&link), told: Instant::ORIGIN, calls: 0, requests: None };
+            Connection { link: Arc::clone(&link), told: Instant::ORIGIN, requests: None };
         self.lock().connections.insert(id, connection);
         link
     }

@@ -48,17 +48,7 @@ pub(crate) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
     builder: &Builder,
     io: T,
 ) -> Result<(SendRequest<Bytes>, Gathered<T>), h2::Error> {
-    let input = vec![0; SIZE].into_boxed_slice();
-    let stream = Stream {
-        io,
-        output: Vec::new(),
-        written: 0,
-        is_dirty: false,
-        input,
-        unread: 0..0,
-        error: None,
-    };
-    let stream = Arc::new(Mutex::new(stream));
+    let stream = Arc::new(Mutex::new(Stream::new(io)));
     let (requests, http2) = builder.handshake(Half(Arc::clone(&stream))).await?;
     Ok((requests, Gathered { http2, stream: Half(stream) }))
 }
@@ -81,6 +71,14 @@ impl<T> Half<T> {
     }
 }
 
+impl<T> Stream<T> {
+    fn new(io: T) -> Self {
+        let input = vec![0; SIZE].into_boxed_slice();
+        let output = Vec::new();
+        Self { io, output, written: 0, is_dirty: false, input, unread: 0..0, error: None }
+    }
+}
+
 impl<T: AsyncWrite + Unpin> Stream<T> {
     /// Writes all that was gathered.
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -93,6 +91,12 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
         }
         self.output.clear();
         self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all that was gathered, and flushes the stream.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_out(cx))?;
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.is_dirty = false;
         Poll::Ready(Ok(()))
@@ -103,7 +107,7 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
         if self.error.is_some() || !self.is_dirty {
             return false;
         }
-        if let Poll::Ready(Err(error)) = self.write_out(cx) {
+        if let Poll::Ready(Err(error)) = self.flush(cx) {
             self.error = Some(error);
         }
         self.error.is_some()
@@ -155,7 +159,144 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Half<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = &mut *self.lock();
-        ready!(stream.write_out(cx))?;
+        ready!(stream.flush(cx))?;
         Pin::new(&mut stream.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd3_core::rng::Rng;
+    use std::task::Waker;
+
+    /// Takes at most so many bytes at once, and sometimes none; fails after so many.
+    struct Narrow {
+        rng: Rng,
+        taken: Vec<u8>,
+        fails_at: usize,
+        flushes: usize,
+    }
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.taken.len() >= self.fails_at {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let take = usize::try_from(self.rng.below(1 << 15)).unwrap().min(buf.len());
+            if take == 0 {
+                return Poll::Pending;
+            }
+            self.taken.extend_from_slice(&buf[..take]);
+            Poll::Ready(Ok(take))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.flushes.is_multiple_of(2) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for Narrow {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let take = usize::try_from(self.rng.below(1 << 17)).unwrap();
+            let take = take.min(buf.remaining()).min(self.taken.len());
+            buf.put_slice(&self.taken[..take]);
+            self.taken.drain(..take);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn narrow(seed: u64, fails_at: usize) -> Half<Narrow> {
+        let io = Narrow { rng: Rng::new(seed), taken: Vec::new(), fails_at, flushes: 0 };
+        Half(Arc::new(Mutex::new(Stream::new(io))))
+    }
+
+    fn no_waker() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    fn text(rng: &mut Rng, most: u64) -> Vec<u8> {
+        let length = rng.below(most);
+        (0..length).map(|n| u8::try_from((n + length) % 251).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_written_arrives_whole_and_in_order() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut half = narrow(seed, usize::MAX);
+            let mut sent = Vec::new();
+            for _ in 0..rng.below(20) {
+                let text = text(&mut rng, 50_000);
+                let mut rest = &text[..];
+                while !rest.is_empty() {
+                    match Pin::new(&mut half).poll_write(&mut no_waker(), rest) {
+                        Poll::Ready(taken) => rest = &rest[taken.unwrap()..],
+                        Poll::Pending => assert!(half.lock().output.len() >= SIZE, "room is left"),
+                    }
+                    assert!(half.lock().output.len() <= 2 * SIZE, "the memory is bounded");
+                }
+                sent.extend_from_slice(&text);
+            }
+            while half.lock().is_dirty {
+                assert!(!half.lock().finish(&mut no_waker()));
+            }
+            let stream = half.lock();
+            assert!(stream.io.taken == sent, "seed {seed}");
+            assert!(sent.is_empty() || stream.io.flushes.is_multiple_of(2), "flushed to the end");
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_before_the_poll_is_over() {
+        let mut half = narrow(1, usize::MAX);
+        for _ in 0..100 {
+            let written = Pin::new(&mut half).poll_write(&mut no_waker(), &[7; 500]);
+            assert!(matches!(written, Poll::Ready(Ok(500))));
+            assert!(Pin::new(&mut half).poll_flush(&mut no_waker()).is_ready());
+        }
+        assert_eq!(half.lock().io.taken.len(), 0);
+    }
+
+    #[test]
+    fn h2_hears_of_an_error_when_it_flushes_next() {
+        let mut half = narrow(1, 0);
+        assert!(Pin::new(&mut half).poll_write(&mut no_waker(), b"text").is_ready());
+        assert!(half.lock().finish(&mut no_waker()), "asks for another poll");
+        let flushed = Pin::new(&mut half).poll_flush(&mut no_waker());
+        assert!(
+            matches!(flushed, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+        );
+    }
+
+    #[test]
+    fn what_is_read_arrives_whole_and_in_order() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut half = narrow(seed, usize::MAX);
+            let sent = text(&mut rng, 300_000);
+            half.lock().io.taken.clone_from(&sent);
+            let mut came = Vec::new();
+            while came.len() < sent.len() {
+                let mut bytes = vec![0; 1 + usize::try_from(rng.below(9_000)).unwrap()];
+                let mut buf = ReadBuf::new(&mut bytes);
+                assert!(Pin::new(&mut half).poll_read(&mut no_waker(), &mut buf).is_ready());
+                came.extend_from_slice(buf.filled());
+            }
+            assert!(came == sent, "seed {seed}");
+        }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run<T: Operation>(
         seed: shared.next_seed(),
     };
     let mut call = Call::new(method, options);
-    let (reply, last) = Driver { shared, call: &mut call, body, terms }.run().await;
+    let (reply, last) = Driver::new(shared, &mut call, body, terms).await;
     let at = |error: Error| error.with_endpoint(last.as_ref().map(Endpoint::text));
     let answer = match reply {
         Err(error) if error.endpoint().is_some() => Err(error),

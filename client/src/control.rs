@@ -6,12 +6,13 @@ use crate::probe;
 use crate::shared::Shared;
 use etcd3_core::Next;
 use etcd3_core::channel::{Broken, ConnectionId, EndpointId, Input, Output};
+use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Cause, ConnectFailure};
 use futures_lite::FutureExt;
 use h2::{Ping, Reason};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -70,41 +71,46 @@ async fn connect(
     connection: ConnectionId,
     link: Arc<Link>,
 ) {
-    let life = async {
-        let Some(place) = shared.endpoint(endpoint) else { return };
-        match dial::dial(&*shared.rt, &shared.config, &place).await {
-            Ok(dialled) => {
-                tracing::info!(endpoint = %place, "connected");
-                let broken = serve(&shared, connection, &link, dialled).await;
-                let Some(broken) = broken else { return };
-                tracing::info!(endpoint = %place, cause = ?broken.cause, "disconnected");
-                shared.tell(Input::Ended(connection, broken));
-            }
-            Err(broken) => {
-                tracing::info!(endpoint = %place, failure = %broken.failure, "cannot connect");
-                shared.tell(Input::Failed(connection, broken));
-            }
-        }
-    };
-    life.or(link.ended()).or(shared.closed()).await;
+    if let Some(place) = shared.endpoint(endpoint) {
+        live(&shared, &place, connection, &link).await;
+    }
     shared.remove_connection(connection);
+}
+
+async fn live(shared: &Shared, place: &Endpoint, id: ConnectionId, link: &Link) {
+    let mut dial = pin!(dial::dial(&*shared.rt, &shared.config, place));
+    let dialled = poll_fn(|cx| {
+        if link.poll_ended(cx.waker()) {
+            return Poll::Ready(None);
+        }
+        dial.as_mut().poll(cx).map(Some)
+    });
+    match dialled.await {
+        None => {}
+        Some(Ok(dialled)) => {
+            tracing::info!(endpoint = %place, "connected");
+            let Some(broken) = serve(shared, id, link, dialled).await else { return };
+            tracing::info!(endpoint = %place, cause = ?broken.cause, "disconnected");
+            shared.tell(Input::Ended(id, broken));
+        }
+        Some(Err(broken)) => {
+            tracing::info!(endpoint = %place, failure = %broken.failure, "cannot connect");
+            shared.tell(Input::Failed(id, broken));
+        }
+    }
 }
 
 /// Drives a connection until it ends, and says why it did; `None` if this side wanted it so.
 async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled) -> Option<Broken> {
     let Dialled { requests, mut connection, verdict } = dialled;
     let mut pings = connection.http2.ping_pong();
-    link.hear(shared.rt.now());
-    shared.open_connection(id, requests);
+    link.open(requests, connection.http2.max_concurrent_send_streams());
     shared.tell(Input::Connected(id));
+    link.hear(shared.rt.now());
     let mut reads = verdict.reads();
-    let mut news = link.news();
     let mut has_yielded = false;
     let result = poll_fn(|cx| {
-        while Pin::new(&mut news).poll(cx).is_ready() {
-            news = link.news();
-        }
-        if link.is_ended() {
+        if link.poll_ended(cx.waker()) {
             return Poll::Ready(None);
         }
         // The calls that can go on do so first: then what they send leaves together.
@@ -125,7 +131,7 @@ async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled)
             link.hear(shared.rt.now());
         }
         // Not what this poll changed: a call may have looked in the midst of it.
-        if link.has_room_again(connection.http2.max_concurrent_send_streams()) {
+        if link.set_places(connection.http2.max_concurrent_send_streams()) {
             shared.notify_changed();
         }
         ended.map(Some)

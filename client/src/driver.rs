@@ -1,28 +1,32 @@
 //! Drives one call in the future of its caller: no task, no channel, no timer of its own.
+//!
+//! Polled by hand: nested futures would hold everything several times over.
 
-use crate::exchange::{self, Exchange};
+use crate::exchange::Exchange;
 use crate::place::Place;
 use crate::shared::{NoPlace, Shared};
-use crate::timers::Key;
+use crate::timers::Alarm;
 use bytes::Bytes;
 use etcd3_core::call::{Attempt, Call, Input, Output, Reply};
-use etcd3_core::channel::{self, Channel, Checked, EndpointId, Impression, Want};
+use etcd3_core::channel::{self, Channel, EndpointId, Impression, Want};
 use etcd3_core::endpoint::Endpoint;
-use etcd3_core::error::Cause;
-use etcd3_core::header::Header;
 use etcd3_core::metadata::{Metadata, request_head};
 use etcd3_core::{Error, ErrorKind};
 use etcd3_core::{Instant, Machine, Next};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Poll, Waker};
+use event_listener::EventListener;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-/// Drives one call in the future of its caller.
+/// Drives one call to its end; the answer says also where it was sent last.
 pub(crate) struct Driver<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) call: &'a mut Call,
-    pub(crate) body: Bytes,
-    pub(crate) terms: Terms,
+    shared: &'a Shared,
+    call: &'a mut Call,
+    body: Bytes,
+    terms: Terms,
+    flight: Flight<'a>,
+    alarm: Alarm<'a>,
+    last: Option<Endpoint>,
 }
 
 /// What a call asks for beyond its message.
@@ -39,8 +43,10 @@ pub(crate) struct Terms {
 
 /// What the call waits for.
 enum Flight<'a> {
-    Nothing,
-    Launching(Attempt),
+    /// Its backoff, and the end of the client.
+    Nothing(Option<EventListener>),
+    /// A place on a connection.
+    Launching(Attempt, Option<EventListener>),
     Flying {
         exchange: Exchange,
         place: Place<'a>,
@@ -49,41 +55,152 @@ enum Flight<'a> {
     Landed(Place<'a>),
 }
 
-impl<'a> Driver<'a> {
-    /// Runs the call to its end; says also where it was sent last.
-    pub(crate) async fn run(self) -> (Result<Reply, Error>, Option<Endpoint>) {
-        let rt = &*self.shared.rt;
-        let mut flight = Flight::Nothing;
-        let mut last = None;
-        let mut alarm = Alarm { shared: self.shared, set: None };
+impl Future for Driver<'_> {
+    type Output = (Result<Reply, Error>, Option<Endpoint>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut now = this.shared.rt.now();
         loop {
-            match self.call.poll(rt.now()) {
-                Next::Do(Output::Attempt(attempt)) => {
-                    flight.leave(self.impression());
-                    if attempt.is_retry && !self.shared.channel(Channel::spend_retry) {
-                        self.call.handle(rt.now(), Input::Throttled);
-                    } else {
-                        flight = Flight::Launching(attempt);
-                    }
-                }
+            match this.call.poll(now) {
+                Next::Do(Output::Attempt(attempt)) => this.begin(now, attempt),
                 Next::Do(Output::Check(header)) => {
-                    let checked = flight.check(&header, self.terms.is_linearizable);
-                    self.call.handle(rt.now(), Input::Checked(checked));
+                    let checked = match &this.flight {
+                        Flight::Landed(place) => place.check(&header, this.terms.is_linearizable),
+                        _ => channel::Checked::Fresh,
+                    };
+                    this.call.handle(now, Input::Checked(checked));
                 }
                 Next::Do(Output::Done(result)) => {
-                    flight.leave(self.impression());
-                    return (result, last);
+                    this.leave(now);
+                    return Poll::Ready((result, this.last.take()));
                 }
                 Next::Wait(deadline) => {
-                    let step = self.step(&mut flight);
-                    let Some(step) = until(&mut alarm, deadline, step).await else { continue };
-                    if let Step::Launched(_, place) = &step {
-                        last = Some(place.endpoint.clone());
+                    if let Poll::Ready(input) = this.step(now, cx) {
+                        this.call.handle(now, input);
+                        continue;
                     }
-                    let input = self.take(step, &mut flight);
-                    self.call.handle(rt.now(), input);
+                    let Some(deadline) = deadline else { return Poll::Pending };
+                    now = this.shared.rt.now();
+                    if now < deadline {
+                        this.alarm.set(deadline, cx.waker());
+                        return Poll::Pending;
+                    }
                 }
             }
+        }
+    }
+}
+
+impl<'a> Driver<'a> {
+    pub(crate) fn new(shared: &'a Shared, call: &'a mut Call, body: Bytes, terms: Terms) -> Self {
+        let alarm = Alarm::new(shared);
+        Self { shared, call, body, terms, flight: Flight::Nothing(None), alarm, last: None }
+    }
+
+    /// Begins an attempt, unless too many calls are being repeated.
+    fn begin(&mut self, now: Instant, attempt: Attempt) {
+        self.leave(now);
+        if attempt.is_retry && !self.shared.channel(Channel::spend_retry) {
+            self.call.handle(now, Input::Throttled);
+        } else {
+            self.flight = Flight::Launching(attempt, None);
+        }
+    }
+
+    /// Looks for what the call waits for.
+    fn step(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Input> {
+        match &mut self.flight {
+            Flight::Launching(attempt, listener) => {
+                let want = Want { avoid: attempt.avoid, only: self.terms.only };
+                match poll_place(self.shared, (now, want), listener, cx) {
+                    Poll::Ready(Some(place)) => Poll::Ready(self.launch(now, place)),
+                    Poll::Ready(None) => Poll::Ready(Input::Closed),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+            Flight::Flying { exchange, .. } => exchange.poll_next(cx).map(|input| self.take(input)),
+            Flight::Nothing(listener) => {
+                poll_closed(self.shared, listener, cx).map(|()| Input::Closed)
+            }
+            // Nothing more is said of it: the attempt is over.
+            Flight::Landed(_) => {
+                self.leave(now);
+                self.step(now, cx)
+            }
+        }
+    }
+
+    /// Hands the request over.
+    fn launch(&mut self, now: Instant, place: Place<'a>) -> Input {
+        let Flight::Launching(attempt, _) = &self.flight else { return Input::Closed };
+        let endpoint = &place.endpoint;
+        let may_tell = self.shared.config.plaintext_passwords || endpoint.is_confidential();
+        if self.call.method().carries_secret() && !may_tell {
+            let error = Error::new(ErrorKind::PlaintextPassword);
+            return Input::Refused(error.with_endpoint(Some(endpoint.text())));
+        }
+        let metadata = Metadata {
+            require_leader: self.terms.require_leader,
+            timeout: attempt.deadline.map(|at| at.saturating_since(now)),
+        };
+        let (scheme, authority) = (endpoint.scheme(), endpoint.authority());
+        let head = request_head(scheme, authority, self.call.method(), metadata);
+        match place.link.start(head, self.body.clone()) {
+            Ok(exchange) => {
+                let id = place.route.endpoint;
+                self.last = Some(endpoint.clone());
+                self.flight = Flight::Flying { exchange, place };
+                Input::Sent(id)
+            }
+            Err(lost) => {
+                self.shared.tell(channel::Input::Retired(place.connection()));
+                self.flight = Flight::Nothing(None);
+                self.judge(&place, Input::Lost(lost))
+            }
+        }
+    }
+
+    /// Completes what came; the stream is dropped before the machine hears of its end.
+    fn take(&mut self, input: Input) -> Input {
+        if matches!(input, Input::Head { .. } | Input::Data(_)) {
+            return input;
+        }
+        match std::mem::replace(&mut self.flight, Flight::Nothing(None)) {
+            Flight::Flying { exchange, place } => {
+                drop(exchange);
+                let input = self.judge(&place, input);
+                self.flight = Flight::Landed(place);
+                input
+            }
+            other => {
+                self.flight = other;
+                input
+            }
+        }
+    }
+
+    /// Says why an attempt was lost, if it was this side that ended the connection.
+    fn judge(&self, place: &Place<'_>, input: Input) -> Input {
+        match input {
+            Input::Lost(_) if self.shared.is_closed() => Input::Closed,
+            Input::Lost(mut lost) => {
+                lost.cause = place.reason().or(lost.cause);
+                Input::Lost(lost)
+            }
+            input => input,
+        }
+    }
+
+    /// Drops the stream if there is one, and gives the place back.
+    fn leave(&mut self, now: Instant) {
+        match std::mem::replace(&mut self.flight, Flight::Nothing(None)) {
+            Flight::Flying { exchange, place } => {
+                drop(exchange);
+                place.leave(now, self.impression());
+            }
+            Flight::Landed(place) => place.leave(now, self.impression()),
+            Flight::Nothing(_) | Flight::Launching(..) => {}
         }
     }
 
@@ -94,178 +211,46 @@ impl<'a> Driver<'a> {
             other => other,
         }
     }
+}
 
-    /// Waits for what the call waits for.
-    async fn step(&self, flight: &mut Flight<'a>) -> Step<'a> {
-        match flight {
-            Flight::Nothing | Flight::Landed(_) => {
-                self.shared.closed().await;
-                Step::Input(Input::Closed)
-            }
-            Flight::Launching(attempt) => self.launch(*attempt).await,
-            Flight::Flying { exchange, .. } => Step::Input(exchange.next().await),
+/// Waits for a place on a connection; `None` when the client is closed.
+fn poll_place<'a>(
+    shared: &'a Shared,
+    (now, want): (Instant, Want),
+    listener: &mut Option<EventListener>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Place<'a>>> {
+    loop {
+        if let Some(changed) = listener {
+            ready!(Pin::new(changed).poll(cx));
         }
-    }
-
-    /// Turns what came into an input; the stream is dropped before the machine hears of its end.
-    fn take(&self, step: Step<'a>, flight: &mut Flight<'a>) -> Input {
-        let input = match step {
-            Step::Launched(exchange, place) => {
-                let endpoint = place.route.endpoint;
-                *flight = Flight::Flying { exchange, place };
-                return Input::Sent(endpoint);
-            }
-            Step::Input(input) => input,
-        };
-        if matches!(input, Input::Head { .. } | Input::Data(_)) {
-            return input;
-        }
-        flight.land();
-        match input {
-            Input::Lost(_) if self.shared.is_closed() => Input::Closed,
-            Input::Lost(mut lost) => {
-                lost.cause = flight.reason().or(lost.cause);
-                Input::Lost(lost)
-            }
-            input => input,
-        }
-    }
-
-    async fn place(&self, attempt: Attempt) -> Option<Place<'a>> {
-        let want = Want { avoid: attempt.avoid, only: self.terms.only };
-        loop {
-            match self.shared.place(want) {
-                Ok(place) => return Some(place),
-                Err(NoPlace::Closed) => return None,
+        // Looks once more when the listener is there: it may have changed before that.
+        for next in [None, Some(())] {
+            *listener = next.map(|()| shared.changed_for(want));
+            match shared.place(now, want) {
+                Ok(place) => return Poll::Ready(Some(place)),
+                Err(NoPlace::Closed) => return Poll::Ready(None),
                 Err(NoPlace::NotYet) => {}
             }
-            let changed = self.shared.changed_for(want);
-            // Look once more: it may have changed before the listener was there.
-            match self.shared.place(want) {
-                Ok(place) => return Some(place),
-                Err(NoPlace::Closed) => return None,
-                Err(NoPlace::NotYet) => self.shared.tell(channel::Input::Wanted),
-            }
-            changed.await;
         }
+        shared.tell(channel::Input::Wanted);
     }
+}
 
-    /// Finds a connection and hands the request over.
-    async fn launch(&self, attempt: Attempt) -> Step<'a> {
-        let Some(mut place) = self.place(attempt).await else { return Step::Input(Input::Closed) };
-        let config = &self.shared.config;
-        let is_open = !place.endpoint.is_confidential();
-        if is_open && self.call.method().carries_secret() && !config.plaintext_passwords {
-            let error = Error::new(ErrorKind::PlaintextPassword);
-            let error = error.with_endpoint(Some(place.endpoint.text()));
-            return Step::Input(Input::Refused(error));
-        }
-        let metadata = Metadata {
-            require_leader: self.terms.require_leader,
-            timeout: attempt.deadline.map(|at| at.saturating_since(self.shared.rt.now())),
-        };
-        let (scheme, authority) = (place.endpoint.scheme(), place.endpoint.authority());
-        let head = request_head(scheme, authority, self.call.method(), metadata);
-        match exchange::start(&mut place.requests, head, self.body.clone()).await {
-            Ok(exchange) => Step::Launched(exchange, place),
-            Err(lost) => {
-                self.shared.tell(channel::Input::Retired(place.connection()));
-                Step::Input(Input::Lost(lost))
+/// Waits for the end of the client.
+fn poll_closed(
+    shared: &Shared,
+    listener: &mut Option<EventListener>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    while !shared.is_closed() {
+        match listener {
+            None => *listener = Some(shared.closing()),
+            Some(closing) => {
+                ready!(Pin::new(closing).poll(cx));
+                *listener = None;
             }
         }
     }
-}
-
-impl Flight<'_> {
-    /// Drops the stream, and keeps the place.
-    fn land(&mut self) {
-        *self = match std::mem::replace(self, Self::Nothing) {
-            Self::Flying { place, .. } | Self::Landed(place) => Self::Landed(place),
-            Self::Nothing | Self::Launching(_) => Self::Nothing,
-        };
-    }
-
-    /// Drops the stream if there is one, and gives the place back.
-    fn leave(&mut self, impression: Impression) {
-        self.land();
-        if let Self::Landed(place) = std::mem::replace(self, Self::Nothing) {
-            place.leave(impression);
-        }
-    }
-
-    fn check(&self, header: &Header, is_linearizable: bool) -> Checked {
-        match self {
-            Self::Landed(place) => place.check(header, is_linearizable),
-            Self::Nothing | Self::Launching(_) | Self::Flying { .. } => Checked::Fresh,
-        }
-    }
-
-    fn reason(&self) -> Option<Cause> {
-        match self {
-            Self::Landed(place) => place.reason(),
-            Self::Nothing | Self::Launching(_) | Self::Flying { .. } => None,
-        }
-    }
-}
-
-/// What came of waiting.
-enum Step<'a> {
-    Launched(Exchange, Place<'a>),
-    Input(Input),
-}
-
-/// Waits for a future, or until a moment has come; then the answer is `None`.
-async fn until<T>(
-    alarm: &mut Alarm<'_>,
-    at: Option<Instant>,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        let Some(at) = at else { return Poll::Pending };
-        if alarm.shared.rt.now() >= at {
-            return Poll::Ready(None);
-        }
-        alarm.set(at, cx.waker());
-        Poll::Pending
-    })
-    .await
-}
-
-/// A registration with the timers of the client; the deadline of a call needs one for all of it.
-struct Alarm<'a> {
-    shared: &'a Shared,
-    set: Option<Key>,
-}
-
-impl Alarm<'_> {
-    fn set(&mut self, at: Instant, waker: &Waker) {
-        let timers = &self.shared.timers;
-        if let Some(key) = self.set.filter(|(set, _)| *set == at)
-            && timers.update(key, waker)
-        {
-            return;
-        }
-        self.clear();
-        let (key, is_earliest) = timers.register(at, waker);
-        self.set = Some(key);
-        if is_earliest {
-            self.shared.kick();
-        }
-    }
-
-    fn clear(&mut self) {
-        if let Some(key) = self.set.take() {
-            self.shared.timers.remove(key);
-        }
-    }
-}
-
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        self.clear();
-    }
+    Poll::Ready(())
 }

@@ -19,7 +19,9 @@ use etcd3_core::error::Cause;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::Request;
-use std::future::poll_fn;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 
 /// A request that is under way. Dropping it resets the stream.
 pub(crate) enum Exchange {
@@ -30,25 +32,29 @@ pub(crate) enum Exchange {
 /// Hands over head and body at once. An error says whether a server can have seen any of it.
 ///
 /// The caller has a place on the connection, so that h2 does not queue the stream.
-pub(crate) async fn start(
+pub(crate) fn start(
     requests: &mut SendRequest<Bytes>,
     head: Request<()>,
     body: Bytes,
 ) -> Result<Exchange, Lost> {
     let not_sent = |error| lost(Outcome::NotSent, error);
-    poll_fn(|cx| requests.poll_ready(cx)).await.map_err(not_sent)?;
+    // Says whether the connection can be used. There is nothing to wait for: if the server takes
+    // fewer streams than it did, the one before this waits in h2, and this one behind it.
+    let ready = requests.poll_ready(&mut Context::from_waker(Waker::noop()));
+    match ready {
+        Poll::Ready(ready) => ready.map_err(not_sent)?,
+        Poll::Pending => *requests = requests.clone(),
+    }
     let (response, mut send) = requests.send_request(head, false).map_err(not_sent)?;
     send.send_data(body, true).map_err(|error| lost(Outcome::Unknown, error))?;
     Ok(Exchange::Head(response))
 }
 
 impl Exchange {
-    /// Waits for what comes next. After `End` and `Lost` the exchange is to be dropped.
-    ///
-    /// Cancel safe: what has not been returned comes again.
-    pub(crate) async fn next(&mut self) -> Input {
-        match self {
-            Self::Head(response) => match response.await {
+    /// Looks for what comes next. After `End` and `Lost` the exchange is to be dropped.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        Poll::Ready(match self {
+            Self::Head(response) => match ready!(Pin::new(response).poll(cx)) {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
                     *self = Self::Body(body);
@@ -56,20 +62,25 @@ impl Exchange {
                 }
                 Err(error) => Input::Lost(judge(error)),
             },
-            Self::Body(body) => match body.data().await {
+            Self::Body(body) => match ready!(body.poll_data(cx)) {
                 Some(Ok(chunk)) => {
                     // Fails only when the stream is gone, which the next read reports.
                     let _ = body.flow_control().release_capacity(chunk.len());
                     Input::Data(chunk)
                 }
                 Some(Err(error)) => Input::Lost(lost(Outcome::Unknown, error)),
-                None => match poll_fn(|cx| body.poll_trailers(cx)).await {
+                None => match ready!(body.poll_trailers(cx)) {
                     Ok(trailers) => Input::End(trailers),
                     Err(error) => Input::Lost(lost(Outcome::Unknown, error)),
                 },
             },
-        }
+        })
     }
+}
+
+/// The connection takes no more calls.
+pub(crate) fn shut() -> Lost {
+    Lost { outcome: Outcome::NotSent, reset: None, cause: None }
 }
 
 fn lost(outcome: Outcome, error: h2::Error) -> Lost {

@@ -1,23 +1,33 @@
 //! What the task of a connection, the control task and the calls tell each other.
 
+use crate::exchange::{self, Exchange};
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
 use etcd3_core::Instant;
+use etcd3_core::call::Lost;
 use etcd3_core::channel::Broken;
-use event_listener::{Event, EventListener};
-use std::sync::OnceLock;
+use h2::client::SendRequest;
+use http::Request;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
 /// One connection, as those see it who do not drive it.
 #[derive(Debug)]
 pub(crate) struct Link {
+    /// `None` until it is made, and when it takes no more.
+    requests: Mutex<Option<SendRequest<Bytes>>>,
+    /// The calls that it carries, and how many the server takes.
+    calls: AtomicUsize,
+    places: AtomicUsize,
+    /// The fewest places that there were when a call found none, and was not told since.
+    crowded: AtomicUsize,
     /// When the last byte came, in nanoseconds.
     heard: AtomicU64,
     ping: AtomicBool,
-    /// The calls that it carries.
-    calls: AtomicUsize,
-    /// The fewest streams that the server took when a call found no place, and was not told since.
-    crowded: AtomicUsize,
     end: OnceLock<Option<Broken>>,
-    news: Event,
+    /// The task of the connection.
+    task: AtomicWaker,
 }
 
 const NOBODY: usize = usize::MAX;
@@ -25,17 +35,41 @@ const NOBODY: usize = usize::MAX;
 impl Default for Link {
     fn default() -> Self {
         Self {
+            requests: Mutex::default(),
+            calls: AtomicUsize::default(),
+            places: AtomicUsize::default(),
+            crowded: AtomicUsize::new(NOBODY),
             heard: AtomicU64::default(),
             ping: AtomicBool::default(),
-            calls: AtomicUsize::default(),
-            crowded: AtomicUsize::new(NOBODY),
             end: OnceLock::default(),
-            news: Event::default(),
+            task: AtomicWaker::new(),
         }
     }
 }
 
 impl Link {
+    /// Opens the connection for calls, before the channel hears of it.
+    pub(crate) fn open(&self, requests: SendRequest<Bytes>, places: usize) {
+        self.places.store(places, Ordering::Relaxed);
+        *self.requests() = Some(requests);
+    }
+
+    /// Takes no more calls. Those under way go on.
+    pub(crate) fn shut(&self) {
+        let _gone = self.requests().take();
+    }
+
+    /// Hands a request over.
+    pub(crate) fn start(&self, head: Request<()>, body: Bytes) -> Result<Exchange, Lost> {
+        let mut requests = self.requests();
+        let requests = requests.as_mut().ok_or_else(exchange::shut)?;
+        exchange::start(requests, head, body)
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Option<SendRequest<Bytes>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
@@ -48,17 +82,27 @@ impl Link {
         self.calls.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Notes that a call found no place among so many.
-    pub(crate) fn turn_away(&self, places: usize) {
-        self.crowded.fetch_min(places, Ordering::Relaxed);
+    /// Whether there is a place for one more call; remembers that there was none.
+    pub(crate) fn has_place(&self) -> bool {
+        let places = self.places.load(Ordering::SeqCst);
+        let has_place = self.calls() < places;
+        if !has_place {
+            self.crowded.fetch_min(places, Ordering::SeqCst);
+        }
+        has_place
     }
 
-    /// Whether calls that found no place may find one among so many; said once.
-    pub(crate) fn has_room_again(&self, places: usize) -> bool {
-        let crowded = self.crowded.swap(NOBODY, Ordering::Relaxed);
+    /// Notes how many calls the server takes; says whether those that found no place may find one
+    /// now, once.
+    pub(crate) fn set_places(&self, places: usize) -> bool {
+        self.places.store(places, Ordering::SeqCst);
+        if self.crowded.load(Ordering::SeqCst) >= places {
+            return false;
+        }
+        let crowded = self.crowded.swap(NOBODY, Ordering::SeqCst);
         let has_room = crowded < places;
         if !has_room {
-            self.crowded.fetch_min(crowded, Ordering::Relaxed);
+            self.crowded.fetch_min(crowded, Ordering::SeqCst);
         }
         has_room
     }
@@ -74,42 +118,29 @@ impl Link {
     /// Asks for a PING.
     pub(crate) fn ping(&self) {
         self.ping.store(true, Ordering::Relaxed);
-        self.news.notify(usize::MAX);
+        self.task.wake();
     }
 
     pub(crate) fn take_ping(&self) -> bool {
-        self.ping.swap(false, Ordering::Relaxed)
+        self.ping.load(Ordering::Relaxed) && self.ping.swap(false, Ordering::Relaxed)
     }
 
     /// Asks for the end of the connection; the calls on it, if any, are lost for this reason.
     pub(crate) fn end(&self, reason: Option<Broken>) {
         // The first reason counts.
         let _ = self.end.set(reason);
-        self.news.notify(usize::MAX);
+        self.task.wake();
     }
 
-    pub(crate) fn is_ended(&self) -> bool {
+    /// Looks whether the connection is to end; the task is woken when that changes, or a PING is
+    /// asked for.
+    pub(crate) fn poll_ended(&self, waker: &Waker) -> bool {
+        self.task.register(waker);
         self.end.get().is_some()
     }
 
     /// Why the connection was ended by this side, if there was something wrong with it.
     pub(crate) fn reason(&self) -> Option<&Broken> {
         self.end.get()?.as_ref()
-    }
-
-    /// Notified of a PING to send, and of the end.
-    pub(crate) fn news(&self) -> EventListener {
-        self.news.listen()
-    }
-
-    /// Completes when the connection is to end.
-    pub(crate) async fn ended(&self) {
-        loop {
-            let news = self.news();
-            if self.is_ended() {
-                return;
-            }
-            news.await;
-        }
     }
 }

@@ -2,13 +2,11 @@
 
 use crate::link::Link;
 use crate::shared::Shared;
-use bytes::Bytes;
 use etcd3_core::Instant;
 use etcd3_core::channel::{Checked, ConnectionId, Impression, Route};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::Cause;
 use etcd3_core::header::Header;
-use h2::client::SendRequest;
 use std::sync::Arc;
 
 /// A place on a connection; gives it back when dropped.
@@ -17,9 +15,9 @@ pub(crate) struct Place<'a> {
     since: Instant,
     pub(crate) route: Route,
     pub(crate) endpoint: Endpoint,
-    link: Arc<Link>,
-    pub(crate) requests: SendRequest<Bytes>,
-    impression: Impression,
+    pub(crate) link: Arc<Link>,
+    /// When and how it was given back.
+    left: Option<(Instant, Impression)>,
 }
 
 impl<'a> Place<'a> {
@@ -27,9 +25,9 @@ impl<'a> Place<'a> {
         shared: &'a Shared,
         since: Instant,
         route: Route,
-        (endpoint, link, requests): (Endpoint, Arc<Link>, SendRequest<Bytes>),
+        (endpoint, link): (Endpoint, Arc<Link>),
     ) -> Self {
-        Self { shared, since, route, endpoint, link, requests, impression: Impression::None }
+        Self { shared, since, route, endpoint, link, left: None }
     }
 
     pub(crate) const fn connection(&self) -> ConnectionId {
@@ -54,14 +52,16 @@ impl<'a> Place<'a> {
     }
 
     /// Gives the place back, and says how the endpoint did.
-    pub(crate) fn leave(mut self, impression: Impression) {
-        self.impression = impression;
+    pub(crate) fn leave(mut self, now: Instant, impression: Impression) {
+        self.left = Some((now, impression));
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        let (now, impression) =
+            self.left.unwrap_or_else(|| (self.shared.rt.now(), Impression::None));
         self.link.finish();
-        self.shared.leave(self.route.connection, self.since, self.impression);
+        self.shared.leave(now, self.route.connection, (self.since, impression));
     }
 }

@@ -5,7 +5,6 @@ use crate::link::Link;
 use crate::place::Place;
 use crate::runtime::Runtime;
 use crate::timers::Timers;
-use bytes::Bytes;
 use etcd3_core::channel::{
     Channel, Checked, ConnectionId, EndpointId, Floor, Impression, Input, Output, Want,
 };
@@ -13,7 +12,6 @@ use etcd3_core::endpoint::Endpoint;
 use etcd3_core::header::Header;
 use etcd3_core::{Instant, Machine, Next};
 use event_listener::{Event, EventListener};
-use h2::client::SendRequest;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,8 +50,6 @@ struct Connection {
     link: Arc<Link>,
     /// What the channel was told of it last.
     told: Instant,
-    /// `None` until it is made.
-    requests: Option<SendRequest<Bytes>>,
 }
 
 /// Why there is no place.
@@ -159,7 +155,7 @@ impl Shared {
         let State { channel, connections, .. } = &mut *state;
         for (id, connection) in connections {
             let heard = connection.link.heard();
-            if heard > connection.told && connection.requests.is_some() {
+            if heard > connection.told {
                 connection.told = heard;
                 channel.handle(now, Input::Heard(*id, heard));
             }
@@ -169,33 +165,22 @@ impl Shared {
 
     /// Finds a place for an attempt. h2 would queue streams over the server's limit, and nobody
     /// could tell whether they left; so they wait here, where it is certain that they did not.
-    pub(crate) fn place(&self, want: Want) -> Result<Place<'_>, NoPlace> {
-        let now = self.rt.now();
+    pub(crate) fn place(&self, now: Instant, want: Want) -> Result<Place<'_>, NoPlace> {
         let mut state = self.lock();
         if state.closed {
             return Err(NoPlace::Closed);
         }
         let State { channel, connections, .. } = &mut *state;
-        let has_place = |id: ConnectionId| {
-            let Some(connection) = connections.get(&id) else { return false };
-            let Some(requests) = &connection.requests else { return false };
-            let places = requests.current_max_send_streams();
-            let has_place = connection.link.calls() < places;
-            if !has_place {
-                connection.link.turn_away(places);
-            }
-            has_place
-        };
+        let has_place = |id| connections.get(&id).is_some_and(|it| it.link.has_place());
         let route = channel.route(now, want, has_place).ok_or(NoPlace::NotYet)?;
         let endpoint = channel.endpoint(route.endpoint).cloned().ok_or(NoPlace::NotYet)?;
-        let connection = connections.get_mut(&route.connection).ok_or(NoPlace::NotYet)?;
-        let requests = connection.requests.clone().ok_or(NoPlace::NotYet)?;
+        let connection = connections.get(&route.connection).ok_or(NoPlace::NotYet)?;
         let link = Arc::clone(&connection.link);
         link.begin();
         channel.handle(now, Input::Began(route.connection));
         self.hurry(channel.next_due());
         drop(state);
-        Ok(Place::new(self, now, route, (endpoint, link, requests)))
+        Ok(Place::new(self, now, route, (endpoint, link)))
     }
 
     /// Judges an answer that came on a connection; one that is good gives its place back.
@@ -204,8 +189,12 @@ impl Shared {
     }
 
     /// Gives a place back that was taken at `since`.
-    pub(crate) fn leave(&self, id: ConnectionId, since: Instant, impression: Impression) {
-        let now = self.rt.now();
+    pub(crate) fn leave(
+        &self,
+        now: Instant,
+        id: ConnectionId,
+        (since, impression): (Instant, Impression),
+    ) {
         let mut state = self.lock();
         state.channel.handle(now, Input::Finished(id, since, impression));
         self.hurry(state.channel.next_due());
@@ -225,23 +214,21 @@ impl Shared {
     /// Makes a connection known that is being made.
     pub(crate) fn add_connection(&self, id: ConnectionId) -> Arc<Link> {
         let link = Arc::new(Link::default());
-        let connection =
-            Connection { link: Arc::clone(&link), told: Instant::ORIGIN, requests: None };
-        self.lock().connections.insert(id, connection);
+        let connection = Connection { link: Arc::clone(&link), told: Instant::ORIGIN };
+        let mut state = self.lock();
+        if state.closed {
+            link.end(None);
+        }
+        state.connections.insert(id, connection);
         link
     }
 
-    /// Opens a connection for calls, before the channel hears of it.
-    pub(crate) fn open_connection(&self, id: ConnectionId, requests: SendRequest<Bytes>) {
-        let mut state = self.lock();
-        if let Some(connection) = state.connections.get_mut(&id) {
-            connection.requests = Some(requests);
-        }
-    }
-
     pub(crate) fn remove_connection(&self, id: ConnectionId) {
+        let gone = self.lock().connections.remove(&id);
         // What it holds may need the lock to go.
-        let _gone = self.lock().connections.remove(&id);
+        if let Some(gone) = gone {
+            gone.link.shut();
+        }
     }
 
     pub(crate) fn link(&self, id: ConnectionId) -> Option<Arc<Link>> {
@@ -293,10 +280,18 @@ impl Shared {
             state.closed = true;
             std::mem::take(&mut state.connections)
         };
-        drop(connections);
+        for connection in connections.values() {
+            connection.link.shut();
+            connection.link.end(None);
+        }
         self.closing.notify(usize::MAX);
         self.notify_changed();
         self.kick();
+    }
+
+    /// Notified when the client is closed.
+    pub(crate) fn closing(&self) -> EventListener {
+        self.closing.listen()
     }
 
     /// Completes once the client is closed.

@@ -1,5 +1,6 @@
 //! One timer for all calls: each leaves its deadline and waker here, the control task wakes them.
 
+use crate::shared::Shared;
 use etcd3_core::Instant;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -84,6 +85,46 @@ impl Timers {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A registration with the timers of a client; the deadline of a call needs one for all of it.
+pub(crate) struct Alarm<'a> {
+    shared: &'a Shared,
+    set: Option<Key>,
+}
+
+impl<'a> Alarm<'a> {
+    pub(crate) const fn new(shared: &'a Shared) -> Self {
+        Self { shared, set: None }
+    }
+
+    /// Wakes at this moment, and at no other.
+    pub(crate) fn set(&mut self, at: Instant, waker: &Waker) {
+        let timers = &self.shared.timers;
+        if let Some(key) = self.set.filter(|(set, _)| *set == at)
+            && timers.update(key, waker)
+        {
+            return;
+        }
+        self.clear();
+        let (key, is_earliest) = timers.register(at, waker);
+        self.set = Some(key);
+        if is_earliest {
+            self.shared.kick();
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(key) = self.set.take() {
+            self.shared.timers.remove(key);
+        }
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::shared::Shared;
 use etcd3_core::Instant;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
@@ -13,31 +14,38 @@ pub(crate) type Key = (Instant, u64);
 ///
 /// A waker that goes may take a task with it, and the calls of that task come back here: none is
 /// dropped under the lock.
-#[derive(Debug, Default)]
-pub(crate) struct Timers(Mutex<Inner>);
+#[derive(Debug)]
+pub(crate) struct Timers {
+    inner: Mutex<Inner>,
+    /// When the control task will look next, in nanoseconds.
+    armed: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     waiting: BTreeMap<Key, Waker>,
     registered: u64,
-    /// When the control task will look next.
-    armed: Option<Instant>,
+}
+
+/// The control task looks only when it is told to.
+const NEVER: u64 = u64::MAX;
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), armed: AtomicU64::new(NEVER) }
+    }
 }
 
 impl Timers {
     /// Says whether the control task, which is to look at this moment, must be told so.
     pub(crate) fn must_hurry(&self, at: Instant) -> bool {
-        let mut inner = self.lock();
-        let earlier = inner.armed.is_none_or(|armed| at < armed);
-        if earlier {
-            inner.armed = Some(at);
-        }
-        earlier
+        let at = at.as_nanos();
+        at < self.armed.load(Ordering::SeqCst) && at < self.armed.fetch_min(at, Ordering::SeqCst)
     }
 
     /// The control task is looking: whoever wants it earlier than it knows must tell it.
     pub(crate) fn disarm(&self) {
-        self.lock().armed = None;
+        self.armed.store(NEVER, Ordering::SeqCst);
     }
 
     /// Registers a waker; says whether the control task must be told to look earlier.
@@ -46,11 +54,8 @@ impl Timers {
         inner.registered += 1;
         let key = (at, inner.registered);
         inner.waiting.insert(key, waker.clone());
-        let earlier = inner.armed.is_none_or(|armed| at < armed);
-        if earlier {
-            inner.armed = Some(at);
-        }
-        (key, earlier)
+        drop(inner);
+        (key, self.must_hurry(at))
     }
 
     /// Replaces the waker of a registration; false if it has fired already.
@@ -76,15 +81,16 @@ impl Timers {
             let later = inner.waiting.split_off(&(now, u64::MAX));
             let due = std::mem::replace(&mut inner.waiting, later);
             let first = inner.waiting.keys().next().map(|(at, _)| *at);
-            inner.armed = first.into_iter().chain(other).min();
-            (due, inner.armed)
+            let next = first.into_iter().chain(other).min();
+            self.armed.store(next.map_or(NEVER, Instant::as_nanos), Ordering::SeqCst);
+            (due, next)
         };
         due.into_values().for_each(Waker::wake);
         next
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,7 +159,7 @@ mod tests {
 
     impl Drop for Dropped {
         fn drop(&mut self) {
-            self.1.fetch_add(u32::from(self.0.0.try_lock().is_ok()), Ordering::Relaxed);
+            self.1.fetch_add(u32::from(self.0.inner.try_lock().is_ok()), Ordering::Relaxed);
         }
     }
 

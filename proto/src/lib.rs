@@ -31,8 +31,9 @@
 //! # How it is made
 //!
 //! The code in `src/generated/` comes from the files in `proto/`, written for this crate, by way
-//! of `protox` and `prost-build`; neither this crate nor its users need `protoc`. After a change
-//! of a `.proto` file run
+//! of `protox` and `prost-build`; neither this crate nor its users need `protoc`. What the derive
+//! macros of `prost` would make is written out in it, so that no user has to compile them. After
+//! a change of a `.proto` file run
 //!
 //! ```text
 //! cargo xtask proto
@@ -43,6 +44,7 @@
 //! `peer_urls` and `client_urls`.
 #![forbid(unsafe_code)]
 
+mod debug;
 mod redacted;
 
 /// Users, roles and permissions of the auth store: package `authpb`.

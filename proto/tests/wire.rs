@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use etcd3_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd3_proto::etcdserverpb::request_op::Request;
+use etcd3_proto::etcdserverpb::watch_create_request::FilterType;
 use etcd3_proto::etcdserverpb::watch_request::RequestUnion;
 use etcd3_proto::etcdserverpb::{
     Compare, LeaseKeepAliveResponse, Member, MemberListResponse, PutRequest, RangeRequest,
@@ -161,6 +162,19 @@ fn unknown_enum_values_survive() {
     let decoded = Event::decode(event.encode_to_vec().as_slice()).unwrap();
     assert_eq!(decoded.r#type, 99);
     assert!(EventType::try_from(decoded.r#type).is_err());
+    assert_eq!(decoded.r#type(), EventType::default());
+}
+
+#[test]
+fn enum_fields_are_read_and_written_as_enums() {
+    let mut event = Event::default();
+    event.set_type(EventType::Delete);
+    assert_eq!((event.r#type, event.r#type()), (1, EventType::Delete));
+
+    let mut create = WatchCreateRequest { filters: vec![99], ..Default::default() };
+    create.push_filters(FilterType::Nodelete);
+    assert_eq!(create.filters, [99, 1]);
+    assert_eq!(create.filters().collect::<Vec<_>>(), [FilterType::Nodelete]);
 }
 
 #[test]

@@ -6,11 +6,22 @@ use std::path::Path;
 use prost::Message;
 use prost_build::{Config, Module};
 use prost_types::{DescriptorProto, FileDescriptorSet};
+use syn::Item;
 
 use crate::Error;
+use crate::write_out::{HEADER, write_out};
 
 /// Contents of the generated files, by file name.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+
+/// What is made of the `.proto` files.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Generated {
+    /// The messages, and the schema itself.
+    pub(crate) product: Files,
+    /// The same messages with the derive macros of prost, for the tests that compare the two.
+    pub(crate) derived: Files,
+}
 
 /// Name of the file that holds the encoded schema.
 const DESCRIPTORS: &str = "descriptors.bin";
@@ -28,23 +39,55 @@ const REDACTED: [&str; 5] = [
 /// does. The schema keeps the first one.
 const RENAMED: [(&str, &str); 2] = [("peerURLs", "peer_urls"), ("clientURLs", "client_urls")];
 
+/// Name of the file that lists all messages for the tests.
+const EACH: &str = "each.rs";
+
 /// Compiles all `.proto` files of the directory.
-pub(crate) fn files(protos: &Path) -> Result<Files, Error> {
+pub(crate) fn files(protos: &Path) -> Result<Generated, Error> {
     let mut descriptors = protox::compile(sources(protos)?, [protos])?;
-    let mut files = Files::from([(DESCRIPTORS.to_owned(), encoded(&descriptors))]);
+    let mut product = Files::from([(DESCRIPTORS.to_owned(), encoded(&descriptors))]);
     rename_fields(&mut descriptors);
 
+    for (file, code) in modules(&descriptors, Config::new().skip_debug(REDACTED))? {
+        product.insert(file, write_out(&code)?.into_bytes());
+    }
+    let modules = modules(&descriptors, &mut Config::new())?;
+    let mut derived = Files::from([(EACH.to_owned(), each(&modules)?.into_bytes())]);
+    derived.extend(modules.into_iter().map(|(file, code)| (file, code.into_bytes())));
+    Ok(Generated { product, derived })
+}
+
+/// Generates the code with the derive macros, by file name.
+fn modules(
+    descriptors: &FileDescriptorSet,
+    config: &mut Config,
+) -> Result<BTreeMap<String, String>, Error> {
     let requests = descriptors
         .file
-        .into_iter()
-        .map(|file| (Module::from_protobuf_package_name(file.package()), file))
+        .iter()
+        .map(|file| (Module::from_protobuf_package_name(file.package()), file.clone()))
         .collect();
-    let modules =
-        Config::new().bytes(["."]).enable_type_names().skip_debug(REDACTED).generate(requests)?;
-    files.extend(
-        modules.into_iter().map(|(module, code)| (module.to_file_name_or("_"), code.into_bytes())),
-    );
-    Ok(files)
+    let modules = config.bytes(["."]).enable_type_names().generate(requests)?;
+    Ok(modules.into_iter().map(|(module, code)| (module.to_file_name_or("_"), code)).collect())
+}
+
+/// Code of a macro that calls another one for each message, with its module and its name.
+fn each(modules: &BTreeMap<String, String>) -> Result<String, Error> {
+    let mut calls = Vec::new();
+    for (file, code) in modules {
+        let package = file.trim_end_matches(".rs");
+        // The module of the health service is not named after its package.
+        let module = package.strip_prefix("grpc.").map_or(package, |_| "health");
+        for item in syn::parse_file(code)?.items {
+            if let Item::Struct(message) = item {
+                calls.push(format!("        $call!({module}, {});", message.ident));
+            }
+        }
+    }
+    let calls = calls.join("\n");
+    Ok(format!(
+        "{HEADER}macro_rules! each_message {{\n    ($call:ident) => {{\n{calls}\n    }};\n}}\n"
+    ))
 }
 
 /// Names of the `.proto` files of the directory, sorted, so that the output is stable.
@@ -101,7 +144,9 @@ mod tests {
     #[test]
     fn committed_code_is_fresh() {
         let generated = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/generated");
+        let derived = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/derived");
         let files = files(&committed_protos()).unwrap();
-        assert_eq!(crate::sync::differences(&generated, &files).unwrap(), []);
+        assert_eq!(crate::sync::differences(&generated, &files.product).unwrap(), []);
+        assert_eq!(crate::sync::differences(&derived, &files.derived).unwrap(), []);
     }
 }

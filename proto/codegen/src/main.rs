@@ -1,16 +1,18 @@
 //! Generates the Rust code of `etcd3-proto` from its `.proto` files, without `protoc`.
 //!
-//! Without arguments it rewrites `proto/src/generated/`. With `--check` it writes nothing, and
-//! fails, naming each file that is stale, missing or superfluous, if that directory differs from
-//! what it would write.
+//! Without arguments it rewrites `proto/src/generated/` and, for the tests of this code,
+//! `proto/tests/derived/`. With `--check` it writes nothing, and fails, naming each file that is
+//! stale, missing or superfluous, if these directories differ from what it would write.
 #![forbid(unsafe_code)]
 
 mod generate;
 mod sync;
+mod write_out;
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use generate::Files;
 use sync::Difference;
 
 type Error = Box<dyn std::error::Error>;
@@ -32,27 +34,36 @@ fn main() -> ExitCode {
 }
 
 fn rewrite() -> Result<ExitCode, Error> {
-    let proto = proto_package()?;
-    let files = generate::files(&proto.join("proto"))?;
-    for difference in sync::rewrite(&proto.join("src/generated"), &files)? {
-        println!("{}", difference.repaired());
+    for (directory, files) in directories()? {
+        for difference in sync::rewrite(&proto_package()?.join(directory), &files)? {
+            println!("{}", difference.repaired());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn check() -> Result<ExitCode, Error> {
-    let proto = proto_package()?;
-    let files = generate::files(&proto.join("proto"))?;
-    let differences = sync::differences(&proto.join("src/generated"), &files)?;
-    if differences.is_empty() {
+    let mut stale = Vec::new();
+    for (directory, files) in directories()? {
+        for Difference { kind, file } in
+            sync::differences(&proto_package()?.join(directory), &files)?
+        {
+            stale.push(format!("  {kind}: proto/{directory}/{file}"));
+        }
+    }
+    if stale.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("error: the generated code does not match proto/proto/*.proto:");
-    for Difference { kind, file } in &differences {
-        eprintln!("  {kind}: proto/src/generated/{file}");
-    }
+    eprintln!("{}", stale.join("\n"));
     eprintln!("help: run `cargo xtask proto` and commit the result");
     Ok(ExitCode::FAILURE)
+}
+
+/// The directories of the package that are generated, with what they should hold.
+fn directories() -> Result<[(&'static str, Files); 2], Error> {
+    let generated = generate::files(&proto_package()?.join("proto"))?;
+    Ok([("src/generated", generated.product), ("tests/derived", generated.derived)])
 }
 
 /// The directory of the package `etcd3-proto`, which holds this one.

@@ -60,7 +60,7 @@ fn problems_of(file: &str, text: &str) -> Vec<String> {
 }
 
 fn is_generated(file: &str) -> bool {
-    file.starts_with("proto/src/generated/")
+    file.starts_with("proto/src/generated/") || file.starts_with("proto/tests/derived/")
 }
 
 fn is_crate_root(file: &str) -> bool {

@@ -8,16 +8,16 @@
 //! ```
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::fmt;
 
 /// The length of the head of a message.
 pub const HEAD: usize = 5;
 
 /// What can be wrong with a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
     /// The message is longer than the receiver allows.
-    #[error("message of {len} bytes is over the limit of {limit} bytes")]
     TooLarge {
         /// The length that the head of the message claims, in bytes.
         len: usize,
@@ -26,12 +26,26 @@ pub enum FrameError {
     },
     /// The message is compressed, which this client never offers (1), or the flag is not one of
     /// gRPC's (2 and above).
-    #[error("message with compressed flag {0}, though no compression was offered")]
     Compressed(u8),
     /// The stream ended inside a message.
-    #[error("stream ended inside a message")]
     Truncated,
 }
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { len, limit } => {
+                write!(f, "message of {len} bytes is over the limit of {limit} bytes")
+            }
+            Self::Compressed(flag) => {
+                write!(f, "message with compressed flag {flag}, though no compression was offered")
+            }
+            Self::Truncated => f.write_str("stream ended inside a message"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
 
 /// Encodes one message with its head, in a single allocation.
 ///
@@ -264,5 +278,22 @@ mod tests {
         let message = etcd3_proto::mvccpb::KeyValue { version: 1, ..Default::default() };
         assert_eq!(encode(&message, 2).unwrap(), Bytes::from_static(&[0, 0, 0, 0, 2, 0x20, 1]));
         assert_eq!(encode(&message, 1), Err(FrameError::TooLarge { len: 2, limit: 1 }));
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        for (error, text) in [
+            (
+                FrameError::TooLarge { len: 7, limit: 6 },
+                "message of 7 bytes is over the limit of 6 bytes",
+            ),
+            (
+                FrameError::Compressed(1),
+                "message with compressed flag 1, though no compression was offered",
+            ),
+            (FrameError::Truncated, "stream ended inside a message"),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
     }
 }

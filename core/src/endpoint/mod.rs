@@ -64,8 +64,7 @@ pub enum Security {
 }
 
 /// Why an endpoint cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("endpoint {endpoint:?}: {reason}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointError {
     endpoint: String,
     reason: &'static str,
@@ -168,6 +167,14 @@ impl fmt::Display for Endpoint {
         f.write_str(&self.0.text)
     }
 }
+
+impl fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "endpoint {:?}: {}", self.endpoint, self.reason)
+    }
+}
+
+impl std::error::Error for EndpointError {}
 
 impl FromStr for Endpoint {
     type Err = EndpointError;

@@ -1,6 +1,6 @@
 //! The bridge between the two families of IO traits.
 
-use futures_lite::{AsyncRead as FuturesRead, AsyncWrite as FuturesWrite};
+use futures_io::{AsyncRead as FuturesRead, AsyncWrite as FuturesWrite};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

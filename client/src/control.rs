@@ -2,13 +2,13 @@
 
 use crate::dial::{self, Dialled};
 use crate::link::Link;
+use crate::or::or;
 use crate::probe;
 use crate::shared::Shared;
 use etcd3_core::Next;
 use etcd3_core::channel::{Broken, ConnectionId, EndpointId, Input, Output};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Cause, ConnectFailure};
-use futures_lite::FutureExt;
 use h2::{Ping, Reason};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -29,7 +29,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Next::Do(output) => carry_out(&shared, output),
             Next::Wait(until) => match shared.timers.fire(now, until) {
                 None => kicked.await,
-                Some(until) => kicked.or(shared.rt.sleep_until(until)).await,
+                Some(until) => or(kicked, shared.rt.sleep_until(until)).await,
             },
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::gather::{self, Gathered};
 use crate::greeting::{Greeting, Verdict};
+use crate::or::or;
 use crate::race::{self, Lost};
 use crate::runtime::{Io, Runtime, Target};
 use crate::{Config, tls};
@@ -10,7 +11,6 @@ use etcd3_core::Instant;
 use etcd3_core::channel::Broken;
 use etcd3_core::endpoint::{Endpoint, Place, Security};
 use etcd3_core::error::{Cause, ConnectFailure};
-use futures_lite::FutureExt;
 use h2::client::SendRequest;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -69,7 +69,7 @@ async fn before<T>(
         rt.sleep_until(deadline).await;
         None
     };
-    async { Some(future.await) }.or(timeout).await
+    or(async { Some(future.await) }, timeout).await
 }
 
 fn broken(failure: ConnectFailure, error: io::Error) -> Broken {

@@ -35,6 +35,7 @@ mod gather;
 mod greeting;
 mod health;
 mod link;
+mod or;
 mod pages;
 mod place;
 mod probe;

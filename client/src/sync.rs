@@ -1,12 +1,12 @@
 //! Takes over the members of the cluster as endpoints (B20–B22).
 
 use crate::call::{self, CallOptions};
+use crate::or::or;
 use crate::shared::Shared;
 use etcd3_core::endpoint::{Endpoint, Security};
 use etcd3_core::error::Error;
 use etcd3_core::proto::etcdserverpb::{Member, MemberListRequest};
 use etcd3_core::request::Raw;
-use futures_lite::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,5 +48,5 @@ pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
             }
         }
     };
-    work.or(shared.closed()).await;
+    or(work, shared.closed()).await;
 }

@@ -1,0 +1,159 @@
+//! Unary calls, and what gRPC is on HTTP/2.
+
+use crate::Floor;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use etcd3_bench::{Error, Result};
+use h2::client::ResponseFuture;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use prost::Message;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Is the length of what stands before a message.
+const PREFIX: usize = 5;
+
+/// Names the methods, and has the headers of all of them.
+#[derive(Debug)]
+pub(crate) struct Methods {
+    pub(crate) put: Uri,
+    pub(crate) range: Uri,
+    pub(crate) watch: Uri,
+    pub(crate) grant: Uri,
+    pub(crate) keep_alive: Uri,
+    headers: HeaderMap,
+}
+
+impl Methods {
+    pub(crate) fn new(authority: &str) -> Result<Self> {
+        let at = |method: &str| format!("http://{authority}/etcdserverpb.{method}").parse::<Uri>();
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+        headers.insert("te", HeaderValue::from_static("trailers"));
+        Ok(Self {
+            put: at("KV/Put")?,
+            range: at("KV/Range")?,
+            watch: at("Watch/Watch")?,
+            grant: at("Lease/LeaseGrant")?,
+            keep_alive: at("Lease/LeaseKeepAlive")?,
+            headers,
+        })
+    }
+}
+
+/// Counts a call as long as it lives.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Floor {
+    /// Makes a call of one request and one answer.
+    pub(crate) async fn unary<Q, A>(&mut self, path: Uri, request: &Q) -> Result<A>
+    where
+        Q: Message,
+        A: Message + Default,
+    {
+        let body = framed(request);
+        let (response, mut stream, _under_way) = self.start(path).await?;
+        stream.send_data(body, true)?;
+        let mut body = head(response).await?;
+        let message = whole(&mut body).await?;
+        let trailers = body.trailers().await?.ok_or("no trailers")?;
+        check(trailers.get("grpc-status"))?;
+        Ok(A::decode(message)?)
+    }
+
+    /// Begins a call.
+    pub(crate) async fn start(
+        &mut self,
+        path: Uri,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>, UnderWay)> {
+        poll_fn(|cx| self.send.poll_ready(cx)).await?;
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = path;
+        *request.headers_mut() = self.methods.headers.clone();
+        let under_way = UnderWay::new(&self.under_way);
+        let (response, stream) = self.send.send_request(request, false)?;
+        Ok((response, stream, under_way))
+    }
+}
+
+/// Waits for the head of an answer that has a body.
+pub(crate) async fn head(response: ResponseFuture) -> Result<RecvStream> {
+    let response = response.await?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("status {}", response.status()).into());
+    }
+    if let Some(status) = response.headers().get("grpc-status") {
+        return Err(format!("grpc-status {status:?} without a message").into());
+    }
+    Ok(response.into_body())
+}
+
+/// Waits for the only message of an answer, and for the end of the body.
+async fn whole(body: &mut RecvStream) -> Result<Bytes> {
+    let mut first = chunk(body).await?.ok_or("no message")?;
+    let Some(more) = chunk(body).await? else {
+        let length = length(&first).filter(|length| *length == first.len() - PREFIX);
+        length.ok_or("not one whole message")?;
+        first.advance(PREFIX);
+        return Ok(first);
+    };
+    let mut message = BytesMut::with_capacity(length(&first).ok_or("no prefix")? + PREFIX);
+    message.extend_from_slice(&first);
+    message.extend_from_slice(&more);
+    while let Some(more) = chunk(body).await? {
+        message.extend_from_slice(&more);
+    }
+    let length = length(&message).filter(|length| *length == message.len() - PREFIX);
+    length.ok_or("not one whole message")?;
+    message.advance(PREFIX);
+    Ok(message.freeze())
+}
+
+/// Waits for data, and gives the window back.
+pub(crate) async fn chunk(body: &mut RecvStream) -> Result<Option<Bytes>> {
+    let Some(data) = body.data().await.transpose()? else { return Ok(None) };
+    body.flow_control().release_capacity(data.len())?;
+    Ok(Some(data))
+}
+
+/// Reads the prefix of a message that is not compressed.
+pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+    match bytes.get(..PREFIX)? {
+        &[0, a, b, c, d] => usize::try_from(u32::from_be_bytes([a, b, c, d])).ok(),
+        _ => None,
+    }
+}
+
+/// Encodes a message, with its prefix.
+pub(crate) fn framed(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut bytes = BytesMut::with_capacity(length + PREFIX);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    // A buffer grows; it is never too small.
+    let _ = message.encode(&mut bytes);
+    bytes.freeze()
+}
+
+fn check(status: Option<&HeaderValue>) -> Result<()> {
+    match status.map(HeaderValue::as_bytes) {
+        Some(b"0") => Ok(()),
+        other => Err(Error::from(format!("grpc-status {other:?}"))),
+    }
+}

@@ -1,0 +1,71 @@
+//! What a client has to be able to do, to be measured.
+
+use bytes::Bytes;
+use std::fmt;
+use std::future::{Future, ready};
+
+/// Is any failure.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Is what a workload ends with.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Says that a client does not have this workload.
+#[derive(Debug, Clone, Copy)]
+pub struct NoSuchWork;
+
+impl fmt::Display for NoSuchWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client has no such workload")
+    }
+}
+
+impl std::error::Error for NoSuchWork {}
+
+/// Is a client that is measured. Every caller has a clone of it.
+pub trait Client: Clone + Send + Sized + 'static {
+    /// Makes a client that is ready for its first call.
+    fn connect(endpoints: &[String]) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Puts a value, and decodes the answer.
+    fn put(&mut self, key: Bytes, value: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// Gets a key, and tells how many bytes its value has.
+    fn get(&mut self, key: Bytes) -> impl Future<Output = Result<usize>> + Send;
+
+    /// Reads all keys of a range, page by page, and tells how many there are.
+    fn pages(&mut self, begin: Bytes, end: Bytes) -> impl Future<Output = Result<u64>> + Send {
+        let _ = (begin, end);
+        ready(Err(NoSuchWork.into()))
+    }
+
+    /// Watches a key until so many events have come.
+    fn flood(&mut self, key: Bytes, events: u64) -> impl Future<Output = Result<()>> + Send {
+        let _ = (key, events);
+        ready(Err(NoSuchWork.into()))
+    }
+
+    /// Creates so many watchers, and calls `created` while all of them live.
+    fn watchers<F>(&mut self, count: u64, created: F) -> impl Future<Output = Result<()>> + Send
+    where
+        F: FnOnce() + Send,
+    {
+        let _ = (count, created);
+        ready(Err(NoSuchWork.into()))
+    }
+
+    /// Makes ready to keep so many leases alive, calls `created`, and has each of them acknowledged
+    /// so many times.
+    fn keep_alives<F>(
+        &mut self,
+        leases: u64,
+        rounds: u64,
+        created: F,
+    ) -> impl Future<Output = Result<()>> + Send
+    where
+        F: FnOnce() + Send,
+    {
+        let _ = (leases, rounds, created);
+        ready(Err(NoSuchWork.into()))
+    }
+}

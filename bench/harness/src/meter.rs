@@ -1,0 +1,72 @@
+//! What is measured of the process: processor time, allocations, memory.
+
+use rustix::time::{ClockId, clock_gettime};
+use stats_alloc::INSTRUMENTED_SYSTEM;
+use std::time::{Duration, Instant};
+
+/// Holds what there was when a measurement began.
+#[derive(Debug)]
+pub struct Meter {
+    begin: Instant,
+    cpu: Duration,
+    memory: u64,
+    allocations: usize,
+    bytes: usize,
+}
+
+/// Holds what was used since then.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Measured {
+    /// Is the time that passed.
+    pub wall: Duration,
+    /// Is the processor time of the process, in user space and in the system.
+    pub cpu: Duration,
+    /// Is how much the resident memory grew, in bytes.
+    pub memory: u64,
+    /// Counts allocations and reallocations; zero where nobody counts.
+    pub allocations: usize,
+    /// Counts the bytes that were allocated.
+    pub bytes: usize,
+}
+
+impl Meter {
+    /// Begins.
+    pub fn start() -> Self {
+        let stats = INSTRUMENTED_SYSTEM.stats();
+        Self {
+            memory: resident(),
+            allocations: stats.allocations + stats.reallocations,
+            bytes: stats.bytes_allocated,
+            begin: Instant::now(),
+            cpu: cpu(),
+        }
+    }
+
+    /// Tells what was used since the beginning.
+    pub fn stop(&self) -> Measured {
+        let (cpu, wall) = (cpu().saturating_sub(self.cpu), self.begin.elapsed());
+        let stats = INSTRUMENTED_SYSTEM.stats();
+        Measured {
+            wall,
+            cpu,
+            memory: resident().saturating_sub(self.memory),
+            allocations: stats.allocations + stats.reallocations - self.allocations,
+            bytes: stats.bytes_allocated - self.bytes,
+        }
+    }
+}
+
+/// Tells the processor time of the process.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Tells the resident memory of the process, zero where the system does not.
+fn resident() -> u64 {
+    let Ok(text) = std::fs::read_to_string("/proc/self/status") else { return 0 };
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}

@@ -1,0 +1,197 @@
+//! One run: its callers, and the line that it writes.
+
+use crate::{Args, Client, Host, Measured, Meter, NoSuchWork, Result, Work};
+use bytes::Bytes;
+use rustix::thread::{CpuSet, sched_setaffinity};
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Runs what the arguments ask for, and writes what it cost.
+pub fn main<C: Client, H: Host>() -> ExitCode {
+    match Args::parse(std::env::args().skip(1)).and_then(|args| line::<C, H>(&args)) {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn line<C: Client, H: Host>(args: &Args) -> Result<String> {
+    if let Some(core) = args.core {
+        let mut cores = CpuSet::new();
+        cores.set(core);
+        // Before the runtime starts its threads, which inherit it.
+        sched_setaffinity(None, &cores)?;
+    }
+    let begin = head(args);
+    match H::block_on(measure::<C, H>(args)) {
+        Ok((measured, latencies)) => {
+            Ok(format!("{{{begin},{}}}", figures(args.ops, measured, latencies)))
+        }
+        Err(error) if error.is::<NoSuchWork>() => Ok(format!("{{{begin},\"none\":true}}")),
+        Err(error) => Err(error),
+    }
+}
+
+fn head(args: &Args) -> String {
+    let Args { work, size, callers, ops, .. } = args;
+    let work = work.name();
+    format!("\"work\":\"{work}\",\"size\":{size},\"callers\":{callers},\"ops\":{ops}")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn figures(ops: u64, measured: Measured, mut latencies: Vec<u64>) -> String {
+    let ops = ops.max(1) as f64;
+    let Measured { wall, cpu, memory, allocations, bytes } = measured;
+    let mut text = format!(
+        "\"cpu_ns_per_op\":{:.1},\"wall_ns\":{},\"memory_per_op\":{:.1}",
+        cpu.as_nanos() as f64 / ops,
+        wall.as_nanos(),
+        memory as f64 / ops
+    );
+    if !latencies.is_empty() {
+        latencies.sort_unstable();
+        let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
+        let _ = write!(text, ",\"p50_ns\":{},\"p99_ns\":{}", at(50), at(99));
+    }
+    if allocations > 0 {
+        let (allocations, bytes) = (allocations as f64 / ops, bytes as f64 / ops);
+        let _ =
+            write!(text, ",\"allocations_per_op\":{allocations:.3},\"bytes_per_op\":{bytes:.1}");
+    }
+    text
+}
+
+/// Does the work; returns what it cost, and the latencies of its operations in nanoseconds.
+async fn measure<C: Client, H: Host>(args: &Args) -> Result<(Measured, Vec<u64>)> {
+    let mut client = C::connect(&args.endpoints).await?;
+    // One call for good measure: what is made at the first one is part of no measurement.
+    client.get(value_key(256)).await?;
+    match args.work {
+        Work::Put | Work::Get | Work::Connect => {
+            callers::<C, H>(&client, args, args.warm_up).await?;
+            let meter = Meter::start();
+            let latencies = callers::<C, H>(&client, args, args.ops).await?;
+            Ok((meter.stop(), latencies))
+        }
+        Work::Pages => {
+            let meter = Meter::start();
+            for _ in 0..args.ops {
+                pages(&mut client, args.size).await?;
+            }
+            Ok((meter.stop(), Vec::new()))
+        }
+        Work::Flood => {
+            let meter = Meter::start();
+            client.flood(flood_key(args), args.ops).await?;
+            Ok((meter.stop(), Vec::new()))
+        }
+        Work::Watchers => {
+            let (meter, mut measured) = (Meter::start(), Measured::default());
+            client.watchers(args.ops, || measured = meter.stop()).await?;
+            Ok((measured, Vec::new()))
+        }
+        Work::KeepAlives => keep_alives(&mut client, args).await,
+    }
+}
+
+/// Lets the callers do so many operations together.
+async fn callers<C: Client, H: Host>(client: &C, args: &Args, ops: u64) -> Result<Vec<u64>> {
+    let count = args.callers as u64;
+    let (share, rest) = (ops / count, ops % count);
+    let mut tasks = Vec::with_capacity(args.callers);
+    for number in 0..count {
+        let (client, args) = (client.clone(), args.clone());
+        let ops = share + u64::from(number < rest);
+        tasks.push(H::spawn(async move { caller(client, &args, number, ops).await }));
+    }
+    let mut latencies = Vec::new();
+    for result in join(tasks).await {
+        latencies.append(&mut result?);
+    }
+    Ok(latencies)
+}
+
+/// Waits for all of them; each is polled once at the beginning, which starts it.
+async fn join<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut tasks: Vec<_> = tasks.into_iter().map(Box::pin).collect();
+    let mut first = Vec::with_capacity(tasks.len());
+    std::future::poll_fn(|cx| {
+        first.extend(tasks.iter_mut().map(|task| task.as_mut().poll(cx)));
+        std::task::Poll::Ready(())
+    })
+    .await;
+    let mut results = Vec::with_capacity(tasks.len());
+    for (task, first) in tasks.into_iter().zip(first) {
+        results.push(match first {
+            std::task::Poll::Ready(result) => result,
+            std::task::Poll::Pending => task.await,
+        });
+    }
+    results
+}
+
+async fn caller<C: Client>(mut client: C, args: &Args, number: u64, ops: u64) -> Result<Vec<u64>> {
+    let key = match args.work {
+        Work::Put => Bytes::from(format!("bench/{number:06}")),
+        _ => value_key(args.size),
+    };
+    let value = Bytes::from(vec![b'x'; args.size]);
+    let noted = if args.latency { usize::try_from(ops)? } else { 0 };
+    let mut latencies = Vec::with_capacity(noted);
+    for _ in 0..ops {
+        let begin = args.latency.then(Instant::now);
+        match args.work {
+            Work::Put => client.put(key.clone(), value.clone()).await?,
+            Work::Connect => {
+                let mut client = C::connect(&args.endpoints).await?;
+                expect(args.size, client.get(key.clone()).await?)?;
+            }
+            _ => expect(args.size, client.get(key.clone()).await?)?,
+        }
+        if let Some(begin) = begin {
+            latencies.push(u64::try_from(begin.elapsed().as_nanos())?);
+        }
+    }
+    Ok(latencies)
+}
+
+async fn pages<C: Client>(client: &mut C, keys: usize) -> Result<()> {
+    let (begin, end) = (format!("n{keys}/"), format!("n{keys}0"));
+    let found = client.pages(begin.into(), end.into()).await?;
+    expect(keys, usize::try_from(found)?)
+}
+
+/// Has the callers stand for leases, and rounds up what each of them does.
+async fn keep_alives<C: Client>(client: &mut C, args: &Args) -> Result<(Measured, Vec<u64>)> {
+    let (whole, mut made, mut acks) = (Meter::start(), Measured::default(), None);
+    let leases = args.callers as u64;
+    let created = || {
+        made = whole.stop();
+        acks = Some(Meter::start());
+    };
+    client.keep_alives(leases, args.ops.div_ceil(leases), created).await?;
+    let acks = acks.ok_or("the leases were not created")?.stop();
+    // An operation is an acknowledgement, but what is held is held for a lease.
+    let memory = made.memory * args.ops / leases;
+    Ok((Measured { memory, ..acks }, Vec::new()))
+}
+
+/// Names a key whose value has this size.
+fn value_key(size: usize) -> Bytes {
+    format!("v{size}/k").into()
+}
+
+/// Names a key that has so many events, 100 in each response.
+fn flood_key(args: &Args) -> Bytes {
+    format!("flood/{}/{}", args.ops.div_ceil(100), args.size).into()
+}
+
+fn expect(wanted: usize, found: usize) -> Result<()> {
+    if wanted == found { Ok(()) } else { Err(format!("{found} in place of {wanted}").into()) }
+}

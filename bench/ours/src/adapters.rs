@@ -1,0 +1,65 @@
+//! The runtimes, each with its adapter.
+
+use etcd3_bench::Host;
+use etcd3_tokio::{Client, Config, Error};
+use std::future::Future;
+
+/// Is an adapter of the client.
+pub trait Adapter: Send + Sync + 'static {
+    /// Connects, with this configuration.
+    fn connect(config: Config) -> impl Future<Output = Result<Client, Error>> + Send;
+}
+
+/// Is tokio, on however many threads.
+#[derive(Debug)]
+pub struct Tokio;
+
+/// Is smol with its global executor.
+#[derive(Debug)]
+pub struct Smol;
+
+/// Is async-std with its global executor.
+#[derive(Debug)]
+pub struct AsyncStd;
+
+impl Adapter for Tokio {
+    fn connect(config: Config) -> impl Future<Output = Result<Client, Error>> + Send {
+        etcd3_tokio::connect(config)
+    }
+}
+
+impl Adapter for Smol {
+    fn connect(config: Config) -> impl Future<Output = Result<Client, Error>> + Send {
+        etcd3_smol::connect(config)
+    }
+}
+
+impl Adapter for AsyncStd {
+    fn connect(config: Config) -> impl Future<Output = Result<Client, Error>> + Send {
+        etcd3_async_std::connect(config)
+    }
+}
+
+impl Host for Smol {
+    fn block_on<F: Future>(future: F) -> F::Output {
+        smol::block_on(future)
+    }
+
+    fn spawn<T: Send + 'static>(
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send {
+        smol::spawn(task)
+    }
+}
+
+impl Host for AsyncStd {
+    fn block_on<F: Future>(future: F) -> F::Output {
+        async_std::task::block_on(future)
+    }
+
+    fn spawn<T: Send + 'static>(
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send {
+        async_std::task::spawn(task)
+    }
+}

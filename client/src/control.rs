@@ -89,7 +89,7 @@ async fn live(shared: &Shared, place: &Endpoint, id: ConnectionId, link: &Link) 
         None => {}
         Some(Ok(dialled)) => {
             tracing::info!(endpoint = %place, "connected");
-            let Some(broken) = serve(shared, id, link, dialled).await else { return };
+            let Some(broken) = serve(shared, (id, place), link, dialled).await else { return };
             tracing::info!(endpoint = %place, cause = ?broken.cause, "disconnected");
             shared.tell(Input::Ended(id, broken));
         }
@@ -101,10 +101,15 @@ async fn live(shared: &Shared, place: &Endpoint, id: ConnectionId, link: &Link) 
 }
 
 /// Drives a connection until it ends, and says why it did; `None` if this side wanted it so.
-async fn serve(shared: &Shared, id: ConnectionId, link: &Link, dialled: Dialled) -> Option<Broken> {
+async fn serve(
+    shared: &Shared,
+    (id, place): (ConnectionId, &Endpoint),
+    link: &Link,
+    dialled: Dialled,
+) -> Option<Broken> {
     let Dialled { requests, mut connection, verdict } = dialled;
     let mut pings = connection.http2.ping_pong();
-    link.open(requests, connection.http2.max_concurrent_send_streams());
+    link.open(place, requests, connection.http2.max_concurrent_send_streams());
     shared.tell(Input::Connected(id));
     link.hear(shared.rt.now());
     let mut reads = verdict.reads();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use etcd3_core::call::{Attempt, Call, Input, Output, Reply};
 use etcd3_core::channel::{self, Channel, EndpointId, Impression, Want};
 use etcd3_core::endpoint::Endpoint;
-use etcd3_core::metadata::{Metadata, request_head};
+use etcd3_core::metadata::Metadata;
 use etcd3_core::{Error, ErrorKind};
 use etcd3_core::{Instant, Machine, Next};
 use event_listener::EventListener;
@@ -135,8 +135,8 @@ impl<'a> Driver<'a> {
     fn launch(&mut self, now: Instant, place: Place<'a>) -> Input {
         let Flight::Launching(attempt, _) = &self.flight else { return Input::Closed };
         let endpoint = &place.endpoint;
-        let may_tell = self.shared.config.plaintext_passwords || endpoint.is_confidential();
-        if self.call.method().carries_secret() && !may_tell {
+        let may_tell = || self.shared.config.plaintext_passwords || endpoint.is_confidential();
+        if self.call.method().carries_secret() && !may_tell() {
             let error = Error::new(ErrorKind::PlaintextPassword);
             return Input::Refused(error.with_endpoint(Some(endpoint.text())));
         }
@@ -144,9 +144,7 @@ impl<'a> Driver<'a> {
             require_leader: self.terms.require_leader,
             timeout: attempt.deadline.map(|at| at.saturating_since(now)),
         };
-        let (scheme, authority) = (endpoint.scheme(), endpoint.authority());
-        let head = request_head(scheme, authority, self.call.method(), metadata);
-        match place.link.start(head, self.body.clone()) {
+        match place.link.start(self.call.method(), metadata, self.body.clone()) {
             Ok(exchange) => {
                 let id = place.route.endpoint;
                 self.last = Some(endpoint.clone());

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use etcd3_core::Instant;
 use etcd3_core::call::Lost;
 use etcd3_core::channel::Broken;
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::metadata::{Heads, Metadata};
+use etcd3_core::method::Method;
 use h2::client::SendRequest;
-use http::Request;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
@@ -16,7 +18,7 @@ use std::task::Waker;
 #[derive(Debug)]
 pub(crate) struct Link {
     /// `None` until it is made, and when it takes no more.
-    requests: Mutex<Option<SendRequest<Bytes>>>,
+    outlet: Mutex<Option<Outlet>>,
     /// The calls that it carries, and how many the server takes.
     calls: AtomicUsize,
     places: AtomicUsize,
@@ -30,12 +32,19 @@ pub(crate) struct Link {
     task: AtomicWaker,
 }
 
+/// Where requests go.
+#[derive(Debug)]
+struct Outlet {
+    requests: SendRequest<Bytes>,
+    heads: Heads,
+}
+
 const NOBODY: usize = usize::MAX;
 
 impl Default for Link {
     fn default() -> Self {
         Self {
-            requests: Mutex::default(),
+            outlet: Mutex::default(),
             calls: AtomicUsize::default(),
             places: AtomicUsize::default(),
             crowded: AtomicUsize::new(NOBODY),
@@ -49,25 +58,31 @@ impl Default for Link {
 
 impl Link {
     /// Opens the connection for calls, before the channel hears of it.
-    pub(crate) fn open(&self, requests: SendRequest<Bytes>, places: usize) {
+    pub(crate) fn open(&self, endpoint: &Endpoint, requests: SendRequest<Bytes>, places: usize) {
         self.places.store(places, Ordering::Relaxed);
-        *self.requests() = Some(requests);
+        let heads = Heads::new(endpoint.scheme(), endpoint.authority());
+        *self.outlet() = Some(Outlet { requests, heads });
     }
 
     /// Takes no more calls. Those under way go on.
     pub(crate) fn shut(&self) {
-        let _gone = self.requests().take();
+        let _gone = self.outlet().take();
     }
 
     /// Hands a request over.
-    pub(crate) fn start(&self, head: Request<()>, body: Bytes) -> Result<Exchange, Lost> {
-        let mut requests = self.requests();
-        let requests = requests.as_mut().ok_or_else(exchange::shut)?;
-        exchange::start(requests, head, body)
+    pub(crate) fn start(
+        &self,
+        method: &'static Method,
+        metadata: Metadata,
+        body: Bytes,
+    ) -> Result<Exchange, Lost> {
+        let mut outlet = self.outlet();
+        let Outlet { requests, heads } = outlet.as_mut().ok_or_else(exchange::shut)?;
+        exchange::start(requests, heads.head(method, metadata), body)
     }
 
-    fn requests(&self) -> MutexGuard<'_, Option<SendRequest<Bytes>>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn outlet(&self) -> MutexGuard<'_, Option<Outlet>> {
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn calls(&self) -> usize {

@@ -26,15 +26,55 @@ pub fn peek(message: &Bytes) -> Option<Header> {
     if rest.remaining() < length {
         return None;
     }
-    let header = ResponseHeader::decode(&rest[..length]).ok()?;
-    let ResponseHeader { cluster_id, member_id, revision, .. } = header;
-    (cluster_id != 0).then_some(Header { cluster_id, member_id, revision })
+    let header = read(&rest[..length]).or_else(|| decode(&rest[..length]))?;
+    (header.cluster_id != 0).then_some(header)
+}
+
+/// Reads what servers send: no field but those of the message, each a number.
+fn read(mut rest: &[u8]) -> Option<Header> {
+    let mut header = Header::default();
+    while let [key, after @ ..] = rest {
+        let (value, after) = varint(after)?;
+        rest = after;
+        match key {
+            0x08 => header.cluster_id = value,
+            0x10 => header.member_id = value,
+            0x18 => header.revision = value.cast_signed(),
+            // The term of the election.
+            0x20 => {}
+            _ => return None,
+        }
+    }
+    Some(header)
+}
+
+/// A number of the wire, and what follows it.
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    const LONGEST: usize = 10;
+    let mut value = 0;
+    for (at, byte) in bytes.iter().take(LONGEST - 1).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[at + 1..]));
+        }
+    }
+    // The last byte of the longest has one bit of the value.
+    let last = *bytes.get(LONGEST - 1).filter(|byte| **byte <= 1)?;
+    Some((value | u64::from(last) << 63, &bytes[LONGEST..]))
+}
+
+/// Reads whatever is on the wire.
+fn decode(bytes: &[u8]) -> Option<Header> {
+    let ResponseHeader { cluster_id, member_id, revision, .. } =
+        ResponseHeader::decode(bytes).ok()?;
+    Some(Header { cluster_id, member_id, revision })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::proto::etcdserverpb::{PutResponse, RangeResponse};
+    use crate::rng::Rng;
 
     #[test]
     fn the_header_is_the_first_field_of_an_answer() {
@@ -45,6 +85,29 @@ mod tests {
         assert_eq!(peek(&put.encode_to_vec().into()), Some(expected));
         let range = RangeResponse { header: Some(header), count: 3, ..Default::default() };
         assert_eq!(peek(&range.encode_to_vec().into()), Some(expected));
+    }
+
+    #[test]
+    fn a_quick_look_sees_what_the_message_holds() {
+        let mut rng = Rng::new(1);
+        for _ in 0..2_000 {
+            let mut bits = || rng.next_u64() >> rng.below(64);
+            let message = ResponseHeader {
+                cluster_id: bits(),
+                member_id: bits(),
+                revision: bits().cast_signed(),
+                raft_term: bits(),
+            };
+            let mut bytes = message.encode_to_vec();
+            assert_eq!(read(&bytes), decode(&bytes), "{message:?}");
+            assert!(read(&bytes).is_some());
+            for _ in 0..bytes.len().min(3) {
+                let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap();
+                bytes[at] ^= 1 << rng.below(8);
+                let quick = read(&bytes);
+                assert!(quick.is_none() || quick == decode(&bytes), "{bytes:?}");
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use crate::method::Method;
 use http::header::{CONTENT_TYPE, HeaderName, TE, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri, Version};
-use std::io::Write;
 use std::time::Duration;
 
 const CLIENT_API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
@@ -58,33 +57,93 @@ pub fn request_head(
     request
 }
 
-/// Renders a timeout as gRPC wants it: digits and a unit, rounded up (C32).
+/// The heads of the requests to one endpoint. The last of each method is kept: what differs between
+/// two calls, if anything, is the timeout.
+#[derive(Debug, Clone)]
+pub struct Heads {
+    scheme: Scheme,
+    authority: Authority,
+    known: Vec<Known>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    method: &'static Method,
+    require_leader: bool,
+    timeout: Option<Rounded>,
+    head: Request<()>,
+}
+
+impl Heads {
+    /// Heads of requests to an endpoint with this scheme and authority.
+    #[must_use]
+    pub const fn new(scheme: Scheme, authority: Authority) -> Self {
+        Self { scheme, authority, known: Vec::new() }
+    }
+
+    /// The head of a request: as [`request_head`] builds it.
+    pub fn head(&mut self, method: &'static Method, metadata: Metadata) -> Request<()> {
+        let timeout = metadata.timeout.map(Rounded::new);
+        let require_leader = metadata.require_leader;
+        let is_it = |known: &&mut Known| {
+            std::ptr::eq(known.method, method)
+                && known.require_leader == require_leader
+                && known.timeout.is_some() == timeout.is_some()
+        };
+        if let Some(known) = self.known.iter_mut().find(is_it) {
+            if known.timeout != timeout
+                && let Some(timeout) = timeout
+            {
+                known.head.headers_mut().insert(GRPC_TIMEOUT, timeout.render());
+                known.timeout = Some(timeout);
+            }
+            return known.head.clone();
+        }
+        let head = request_head(self.scheme.clone(), self.authority.clone(), method, metadata);
+        self.known.push(Known { method, require_leader, timeout, head: head.clone() });
+        head
+    }
+}
+
+/// A timeout as gRPC wants it: digits and a unit, rounded up (C32).
 ///
 /// Of the eight digits that gRPC allows five are used at most. What calls with the same timeout
 /// send is then mostly the same, and HTTP/2 sends it as one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rounded {
+    count: u64,
+    unit: char,
+}
+
+impl Rounded {
+    const MAX: u64 = 99_999;
+
+    fn new(timeout: Duration) -> Self {
+        const UNITS: [(u64, char); 6] = [
+            (1, 'n'),
+            (1_000, 'u'),
+            (1_000_000, 'm'),
+            (1_000_000_000, 'S'),
+            (60_000_000_000, 'M'),
+            (3_600_000_000_000, 'H'),
+        ];
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let mut fitting = UNITS.iter().map(|(size, unit)| (nanos.div_ceil(*size), *unit));
+        let found = fitting.find(|(count, _)| *count <= Self::MAX);
+        let (count, unit) = found.unwrap_or((Self::MAX, 'H'));
+        Self { count, unit }
+    }
+
+    fn render(self) -> HeaderValue {
+        let text = format!("{}{}", self.count, self.unit);
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("99999H"))
+    }
+}
+
+/// Renders a timeout as gRPC wants it: digits and a unit, rounded up (C32).
 #[must_use]
 pub fn grpc_timeout(timeout: Duration) -> HeaderValue {
-    const UNITS: [(u128, char); 6] = [
-        (1, 'n'),
-        (1_000, 'u'),
-        (1_000_000, 'm'),
-        (1_000_000_000, 'S'),
-        (60_000_000_000, 'M'),
-        (3_600_000_000_000, 'H'),
-    ];
-    const MAX: u128 = 99_999;
-    let nanos = timeout.as_nanos();
-    let (count, unit) = UNITS
-        .iter()
-        .map(|(size, unit)| (nanos.div_ceil(*size), *unit))
-        .find(|(count, _)| *count <= MAX)
-        .unwrap_or((MAX, 'H'));
-    let mut text = [0; 6];
-    let mut rest = &mut text[..];
-    let written = write!(rest, "{count}{unit}");
-    let left = rest.len();
-    let value = HeaderValue::from_bytes(&text[..text.len() - left]);
-    value.ok().filter(|_| written.is_ok()).unwrap_or(HeaderValue::from_static("99999H"))
+    Rounded::new(timeout).render()
 }
 
 #[cfg(test)]
@@ -99,7 +158,7 @@ mod tests {
             (Duration::from_nanos(1), "1n"),
             (Duration::from_nanos(99_999), "99999n"),
             (Duration::from_nanos(100_001), "101u"),
-            (Duration::from_nanos(14_999_001_000), "15000m"),
+            (Duration::from_micros(14_999_001), "15000m"),
             (Duration::from_secs(15), "15000m"),
             (Duration::from_secs(100), "100S"),
             (Duration::from_secs(100_000), "1667M"),
@@ -127,6 +186,29 @@ mod tests {
         let plain = request_head(Scheme::HTTP, authority, &method::PUT, Metadata::default());
         assert!(plain.headers().get("hasleader").is_none());
         assert!(plain.headers().get("grpc-timeout").is_none());
+    }
+
+    #[test]
+    fn heads_that_are_kept_are_those_that_are_built() {
+        let authority = Authority::from_static("127.0.0.1:2379");
+        let mut heads = Heads::new(Scheme::HTTP, authority.clone());
+        let timeouts = [None, Some(Duration::from_secs(1)), Some(Duration::from_secs(2))];
+        for round in 0..3 {
+            for method in [&method::PUT, &method::RANGE] {
+                for (timeout, require_leader) in
+                    timeouts.iter().flat_map(|it| [(*it, true), (*it, false)])
+                {
+                    let metadata = Metadata { require_leader, timeout };
+                    let kept = heads.head(method, metadata);
+                    let built = request_head(Scheme::HTTP, authority.clone(), method, metadata);
+                    let seen = |it: &Request<()>| {
+                        (it.method().clone(), it.uri().clone(), it.version(), it.headers().clone())
+                    };
+                    assert_eq!(seen(&kept), seen(&built), "{round} {metadata:?}");
+                }
+            }
+        }
+        assert_eq!(heads.known.len(), 8, "bounded by the methods, not by the calls");
     }
 
     #[test]

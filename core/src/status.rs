@@ -1,7 +1,10 @@
 //! gRPC status: codes, trailers, and the HTTP answers that stand in for them (E20–E40).
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::fmt;
+
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// A status code of gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,10 +111,15 @@ impl Status {
     /// A status that is not a number, or given twice, is [`Code::Unknown`] (E34).
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all("grpc-status").iter();
+        let mut values = headers.get_all(&GRPC_STATUS).iter();
         let value = values.next()?;
-        let message = headers.get("grpc-message").map(percent_decode).unwrap_or_default();
-        let number = value.to_str().ok().and_then(parse_number).filter(|_| values.next().is_none());
+        let is_single = values.next().is_none();
+        if value == "0" && is_single {
+            // Most are, and have no message.
+            return Some(Self { code: Code::Ok, message: String::new() });
+        }
+        let message = headers.get(&GRPC_MESSAGE).map(percent_decode).unwrap_or_default();
+        let number = value.to_str().ok().and_then(parse_number).filter(|_| is_single);
         Some(match number {
             Some(number) => Self::new(Code::from_number(number), message),
             None => Self::new(Code::Unknown, format!("malformed grpc-status: {value:?}")),

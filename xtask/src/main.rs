@@ -3,9 +3,11 @@
 
 mod compare;
 mod coverage;
+mod crates;
 mod demo;
 mod etcd;
 mod fuzz;
+mod hello;
 mod model;
 mod mutants;
 mod options;
@@ -61,6 +63,7 @@ cargo xtask <command>
             --runtime tokio|smol|async-std   tokio by default
   compare   kill a member under this client and under another one, side by side
             --version X  one of the versions, the newest by default
+  hello     build a program that puts one key, with this client and another one, and compare
   mutants   break the code on purpose and see the tests fail
             --only NAME,NAME   some of the mutants
   etcd      fetch the etcd versions for the tests and tell where they are
@@ -141,6 +144,7 @@ const COMMANDS: &[Command] = &[
         run: runs::cancel,
     },
     Command { name: "compare", valued: &["--version"], plain: &[], word: false, run: compare::run },
+    Command { name: "hello", valued: &[], plain: &[], word: false, run: hello::run },
     Command { name: "mutants", valued: &["--only"], plain: &[], word: false, run: mutants::run },
     Command { name: "etcd", valued: &[], plain: &[], word: false, run: etcd::run },
     Command { name: "proto", valued: &[], plain: &["--check"], word: false, run: proto::run },

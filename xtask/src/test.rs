@@ -67,7 +67,8 @@ fn check_sources(report: &mut Report) {
         let codegen = workspace::target().join("debug/etcd3-proto-codegen");
         quiet(Command::new(codegen).arg("--check").current_dir(workspace::root()))
     });
-    report.step("core purity", tree::check);
+    report.step("core purity", tree::core);
+    report.step("crates of a program", tree::program);
     report.step("size of the adapters", size::check);
     report.step("documentation", documentation);
 }

@@ -5,11 +5,14 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use etcd3_bench::{Error, Result};
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use prost::Message;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Is parsed once: a name that is a text is looked at byte by byte.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Is the length of what stands before a message.
 const PREFIX: usize = 5;
@@ -72,7 +75,7 @@ impl Floor {
         let mut body = head(response).await?;
         let message = whole(&mut body).await?;
         let trailers = body.trailers().await?.ok_or("no trailers")?;
-        check(trailers.get("grpc-status"))?;
+        check(trailers.get(GRPC_STATUS))?;
         Ok(A::decode(message)?)
     }
 
@@ -98,7 +101,7 @@ pub(crate) async fn head(response: ResponseFuture) -> Result<RecvStream> {
     if response.status() != StatusCode::OK {
         return Err(format!("status {}", response.status()).into());
     }
-    if let Some(status) = response.headers().get("grpc-status") {
+    if let Some(status) = response.headers().get(GRPC_STATUS) {
         return Err(format!("grpc-status {status:?} without a message").into());
     }
     Ok(response.into_body())
@@ -106,23 +109,23 @@ pub(crate) async fn head(response: ResponseFuture) -> Result<RecvStream> {
 
 /// Waits for the only message of an answer, and for the end of the body.
 async fn whole(body: &mut RecvStream) -> Result<Bytes> {
-    let mut first = chunk(body).await?.ok_or("no message")?;
-    let Some(more) = chunk(body).await? else {
-        let length = length(&first).filter(|length| *length == first.len() - PREFIX);
-        length.ok_or("not one whole message")?;
-        first.advance(PREFIX);
-        return Ok(first);
-    };
-    let mut message = BytesMut::with_capacity(length(&first).ok_or("no prefix")? + PREFIX);
-    message.extend_from_slice(&first);
-    message.extend_from_slice(&more);
-    while let Some(more) = chunk(body).await? {
-        message.extend_from_slice(&more);
+    let mut first = body.data().await.transpose()?.ok_or("no message")?;
+    let length = length(&first).ok_or("no prefix")?;
+    // Who drops the stream gives back what is left of its windows: no need to do it here.
+    if length > first.len() - PREFIX {
+        body.flow_control().release_capacity(first.len())?;
+        let mut message = BytesMut::with_capacity(length + PREFIX);
+        message.extend_from_slice(&first);
+        while message.len() < length + PREFIX {
+            message.extend_from_slice(&chunk(body).await?.ok_or("half a message")?);
+        }
+        first = message.freeze();
     }
-    let length = length(&message).filter(|length| *length == message.len() - PREFIX);
-    length.ok_or("not one whole message")?;
-    message.advance(PREFIX);
-    Ok(message.freeze())
+    if first.len() != length + PREFIX || body.data().await.is_some() {
+        return Err("not one whole message".into());
+    }
+    first.advance(PREFIX);
+    Ok(first)
 }
 
 /// Waits for data, and gives the window back.

@@ -4,7 +4,8 @@
 //! interface with ports chosen at run time.
 //!
 //! - [`etcd::fetch`] finds etcd binaries; [`etcd::any`] finds just one.
-//! - [`protoc::find`] finds the compiler of protocols, for programs that need it to be built.
+//! - [`protoc::find`] finds the compiler of protocols, for programs that need it to be built;
+//!   [`tools`] finds programs that measure others.
 //! - [`Server`] is one etcd; [`Cluster`] is several. Both end with the process that started them,
 //!   however it ends, and leave no file behind.
 //! - [`Authority`] issues certificates, and [`Tls`] makes servers show them.
@@ -47,6 +48,7 @@ mod proc;
 pub mod protoc;
 mod relay;
 mod server;
+pub mod tools;
 mod wait;
 
 pub use bridge::{Bridge, Connections};

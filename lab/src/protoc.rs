@@ -4,8 +4,8 @@
 //! variable `PROTOC` is asked first, then `PATH`; else the distribution's package is unpacked below
 //! the workspace's target directory, and nothing is installed.
 
-use crate::apt::{self, Wanted};
-use crate::{Error, Result, etcd, machine};
+use crate::apt::Wanted;
+use crate::{Error, Result, tools};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,44 +42,21 @@ impl Protoc {
 ///
 /// Fails when it is not there and the machine has no packages of Debian or Ubuntu.
 pub fn find() -> Result<Protoc> {
-    if let Some(program) = named().or_else(in_path) {
+    if let Some(program) = named().or_else(|| tools::in_path("protoc")) {
         return Ok(Protoc { program, include: None, libraries: None });
     }
-    let folder = etcd::target().join("tools").join("protoc");
-    if let Some(unpacked) = unpacked(&folder) {
-        return Ok(unpacked);
-    }
-    let suite = machine::own_suite().ok_or_else(|| {
-        let packages = "this machine has no packages of Debian or Ubuntu";
-        Error::new(format!("{packages}; install protoc, or set {VARIABLE} to its path"))
-    })?;
-    let tools = etcd::target().join("tools");
-    std::fs::create_dir_all(&tools).map_err(Error::doing(tools.display()))?;
-    let scratch = tempfile::Builder::new()
-        .prefix(".unpack-")
-        .tempdir_in(&tools)
-        .map_err(Error::doing(tools.display()))?;
     let wanted = Wanted {
         packages: &["protobuf-compiler", "libprotobuf-dev"],
         needs: &["libproto", "libabsl", "libutf8-"],
         pin: None,
     };
-    let tree = apt::unpack(&suite, wanted, scratch.path())?;
-    // One rename: other processes see all of it or nothing. Who is later uses what is there.
-    let renamed = std::fs::rename(&tree, &folder);
-    unpacked(&folder).ok_or_else(|| {
-        let cause = renamed.err().map_or_else(|| "not there".to_owned(), |error| error.to_string());
-        Error::new(format!("{}: {cause}", folder.display()))
-    })
+    let tree = tools::fetch("protoc", wanted)
+        .map_err(|error| Error::new(format!("{error}, or set {VARIABLE} to its path")))?;
+    unpacked(&tree).ok_or_else(|| Error::new(format!("{}: no protoc", tree.display())))
 }
 
 fn named() -> Option<PathBuf> {
     std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
-}
-
-fn in_path() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("protoc")).find(|it| it.is_file())
 }
 
 /// Finds the program and its libraries in an unpacked tree.

@@ -1,0 +1,9 @@
+//! etcd-client on tokio, one thread.
+#![forbid(unsafe_code)]
+
+use etcd3_bench::TokioCurrent;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    etcd3_bench::main::<peer_etcd_client::Peer, TokioCurrent>()
+}

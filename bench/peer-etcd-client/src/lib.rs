@@ -1,0 +1,88 @@
+//! etcd-client as it is published, to be measured beside this client.
+//!
+//! It gets one endpoint, though others get two: given two it spreads its calls over two connections,
+//! which costs it more.
+#![forbid(unsafe_code)]
+
+use bytes::Bytes;
+use etcd_client::{Client, GetOptions, WatchOptions};
+use etcd3_bench::Result;
+
+/// Is etcd-client.
+#[derive(Clone)]
+pub struct Peer(Client);
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Peer")
+    }
+}
+
+impl etcd3_bench::Client for Peer {
+    async fn connect(endpoints: &[String]) -> Result<Self> {
+        Ok(Self(Client::connect(&endpoints[..1], None).await?))
+    }
+
+    async fn put(&mut self, key: Bytes, value: Bytes) -> Result<()> {
+        self.0.put(key, value, None).await?;
+        Ok(())
+    }
+
+    async fn get(&mut self, key: Bytes) -> Result<usize> {
+        let answer = self.0.get(key, None).await?;
+        Ok(answer.kvs().first().map_or(0, |kv| kv.value().len()))
+    }
+
+    async fn pages(&mut self, begin: Bytes, end: Bytes) -> Result<u64> {
+        let (mut keys, mut begin, mut revision) = (0, begin, 0);
+        loop {
+            let options = GetOptions::new().with_range(end.clone()).with_limit(1000);
+            let answer = self.0.get(begin, Some(options.with_revision(revision))).await?;
+            keys += answer.kvs().len() as u64;
+            revision = answer.header().ok_or("no header")?.revision();
+            let Some(last) = answer.kvs().last().filter(|_| answer.more()) else { return Ok(keys) };
+            begin = [last.key(), &[0]].concat().into();
+        }
+    }
+
+    async fn flood(&mut self, key: Bytes, events: u64) -> Result<()> {
+        let mut stream = self.0.watch(key, None).await?;
+        let mut seen = 0;
+        while seen < events {
+            seen += stream.message().await?.ok_or("the stream has ended")?.events().len() as u64;
+        }
+        Ok(())
+    }
+
+    async fn watchers<F: FnOnce() + Send>(&mut self, count: u64, created: F) -> Result<()> {
+        let mut streams = Vec::new();
+        for number in 0..count {
+            let key = format!("watched/{number:06}");
+            streams.push(self.0.watch(key, Some(WatchOptions::new())).await?);
+        }
+        created();
+        drop(streams);
+        Ok(())
+    }
+
+    async fn keep_alives<F>(&mut self, leases: u64, rounds: u64, created: F) -> Result<()>
+    where
+        F: FnOnce() + Send,
+    {
+        let mut kept = Vec::new();
+        for _ in 0..leases {
+            let id = self.0.lease_grant(60, None).await?.id();
+            kept.push(self.0.lease_keep_alive(id).await?);
+        }
+        created();
+        for _ in 0..rounds {
+            for (keeper, _) in &mut kept {
+                keeper.keep_alive().await?;
+            }
+            for (_, answers) in &mut kept {
+                answers.message().await?.ok_or("the stream has ended")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Where programs that measure come from: valgrind and strace.
+//!
+//! What is in `PATH` is taken; else the distribution's package is unpacked below the workspace's
+//! target directory, and nothing is installed.
+
+use crate::apt::{self, Wanted};
+use crate::{Error, Result, etcd, machine};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Is a program, with the variables that it needs where it is not installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    program: PathBuf,
+    variables: Vec<(&'static str, PathBuf)>,
+}
+
+impl Tool {
+    /// Makes a command line of it.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// Finds `valgrind`, or fetches it: some 20 MB from the mirror, once.
+///
+/// # Errors
+///
+/// Fails when it is not there and the machine has no packages of Debian or Ubuntu.
+pub fn valgrind() -> Result<Tool> {
+    if let Some(tool) = installed("valgrind") {
+        return Ok(tool);
+    }
+    let tree = fetch("valgrind", Wanted { packages: &["valgrind"], needs: &[], pin: None })?;
+    // The program without `.bin` is a script that looks where it would be installed.
+    let wrapped = tree.join("usr/bin/valgrind.bin");
+    let program = if wrapped.is_file() { wrapped } else { tree.join("usr/bin/valgrind") };
+    let folders = ["usr/libexec/valgrind", "usr/lib/valgrind"].map(|folder| tree.join(folder));
+    let folder = folders.into_iter().find(|folder| folder.is_dir());
+    let folder = folder.ok_or_else(|| Error::new("the package has no folder of valgrind's tools"))?;
+    Ok(Tool { program, variables: vec![("VALGRIND_LIB", folder)] })
+}
+
+/// Finds `strace`, or fetches it: some 2 MB from the mirror, once.
+///
+/// # Errors
+///
+/// Fails when it is not there and the machine has no packages of Debian or Ubuntu.
+pub fn strace() -> Result<Tool> {
+    if let Some(tool) = installed("strace") {
+        return Ok(tool);
+    }
+    let wanted = Wanted { packages: &["strace"], needs: &["libunwind"], pin: None };
+    let tree = fetch("strace", wanted)?;
+    let folders = std::fs::read_dir(tree.join("usr/lib")).into_iter().flatten().flatten();
+    // The folder is named after the architecture.
+    let folder = folders.map(|folder| folder.path()).find(|folder| folder.is_dir());
+    let variables = folder.into_iter().map(|folder| ("LD_LIBRARY_PATH", folder)).collect();
+    Ok(Tool { program: tree.join("usr/bin/strace"), variables })
+}
+
+fn installed(name: &str) -> Option<Tool> {
+    in_path(name).map(|program| Tool { program, variables: Vec::new() })
+}
+
+pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| it.is_file())
+}
+
+/// Finds the tree of packages that were unpacked before, or unpacks them.
+pub(crate) fn fetch(name: &str, wanted: Wanted) -> Result<PathBuf> {
+    let tools = etcd::target().join("tools");
+    let folder = tools.join(name);
+    if is_there(&folder) {
+        return Ok(folder);
+    }
+    let suite = machine::own_suite().ok_or_else(|| {
+        let packages = "this machine has no packages of Debian or Ubuntu";
+        Error::new(format!("{packages}; install {name}"))
+    })?;
+    std::fs::create_dir_all(&tools).map_err(Error::doing(tools.display()))?;
+    let scratch = tempfile::Builder::new()
+        .prefix(".unpack-")
+        .tempdir_in(&tools)
+        .map_err(Error::doing(tools.display()))?;
+    let tree = apt::unpack(&suite, wanted, scratch.path())?;
+    // One rename: other processes see all of it or nothing. Who is later uses what is there.
+    let renamed = std::fs::rename(&tree, &folder);
+    if is_there(&folder) {
+        return Ok(folder);
+    }
+    let cause = renamed.err().map_or_else(|| "not there".to_owned(), |error| error.to_string());
+    Err(Error::new(format!("{}: {cause}", folder.display())))
+}
+
+fn is_there(tree: &Path) -> bool {
+    tree.join("usr/bin").is_dir()
+}

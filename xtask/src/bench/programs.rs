@@ -1,0 +1,198 @@
+//! The programs of the bench: how they are built, started and measured.
+
+use crate::{shell, workspace};
+use etcd3_lab::tools;
+use etcd3_lab::{Error, Result, protoc};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Bounds the build.
+const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// Bounds one run of a client.
+const RUN_LIMIT: Duration = Duration::from_secs(180);
+
+/// Is what a run is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) work: &'static str,
+    pub(crate) size: u64,
+    pub(crate) callers: u64,
+    pub(crate) ops: u64,
+}
+
+/// Is what a run wrote: numbers with names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Figures(String);
+
+impl Figures {
+    /// Finds a number by its name; `None` when the client does not tell it.
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
+        let rest = self.0.split_once(&format!("\"{name}\":"))?.1;
+        rest.split([',', '}']).next()?.parse().ok()
+    }
+
+    /// Finds a number that every run tells.
+    pub(crate) fn need(&self, name: &str) -> Result<f64> {
+        self.get(name).ok_or_else(|| Error::new(format!("there is no {name} in {}", self.0)))
+    }
+}
+
+/// Builds the server and the clients of this workspace, and with `others` those of others.
+///
+/// They are built apart, since features of what the others need would change what is measured.
+pub(crate) fn build(others: bool) -> Result<()> {
+    shell::heading("building the bench");
+    cargo_build(&mut bench_cargo(&["-p", "null-server", "-p", "floor", "-p", "ours"]))?;
+    if others {
+        let mut cargo = bench_cargo(&["-p", "peer-etcd-client"]);
+        protoc::find()?.offer(&mut cargo);
+        cargo_build(&mut cargo)?;
+    }
+    Ok(())
+}
+
+fn bench_cargo(words: &[&str]) -> Command {
+    let mut cargo = workspace::cargo(["build", "--locked", "--release"]);
+    cargo.args(["--manifest-path", "bench/Cargo.toml", "--target-dir"]).arg(workspace::target());
+    cargo.args(words);
+    cargo
+}
+
+fn cargo_build(cargo: &mut Command) -> Result<()> {
+    let ended = shell::capture(cargo, BUILD_LIMIT)?;
+    if ended.ok() { Ok(()) } else { Err(Error::new(ended.output)) }
+}
+
+/// Is the server that answers without doing anything; it ends with this value.
+pub(crate) struct NullServer {
+    child: Child,
+    pub(crate) urls: String,
+}
+
+impl NullServer {
+    /// Starts it on a core of its own, where there is one.
+    pub(crate) fn start() -> Result<Self> {
+        let failed = |error: std::io::Error| Error::new(format!("null-server: {error}"));
+        let mut command = program("null-server");
+        if has_two_cores() {
+            command.args(["--core", "0"]);
+        }
+        // It ends when its input is closed, which the end of this process does.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(failed)?;
+        let output = child.stdout.take();
+        let mut server = Self { child, urls: String::new() };
+        let output = output.ok_or_else(|| Error::new("the server has no output"))?;
+        BufReader::new(output).read_line(&mut server.urls).map_err(failed)?;
+        server.urls = server.urls.trim().to_owned();
+        if server.urls.is_empty() { Err(Error::new("The server did not start.")) } else { Ok(server) }
+    }
+}
+
+impl Drop for NullServer {
+    fn drop(&mut self) {
+        // It fails when the process has ended, which is just as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Does a job on a core of its own, after a tenth of it that is not measured.
+pub(crate) fn run(name: &str, urls: &str, job: Job, more: &[&str]) -> Result<Figures> {
+    let mut command = client(program(name), urls, job, job.ops);
+    command.args(["--warm-up", &(job.ops / 10).to_string()]).args(more);
+    if has_two_cores() {
+        command.args(["--core", "1"]);
+    }
+    let ended = finish(&command)?;
+    let line = ended.lines().find(|line| line.starts_with('{'));
+    Ok(Figures(line.ok_or_else(|| Error::new(format!("{name}: {ended}")))?.to_owned()))
+}
+
+/// Counts the instructions in user space that an operation costs.
+pub(crate) fn instructions(name: &str, urls: &str, job: Job) -> Result<f64> {
+    let valgrind = tools::valgrind()?;
+    per_op(job, |ops| {
+        let mut command = with_one_thread(valgrind.command());
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        command.arg(path(name));
+        let said = finish(&client(command, urls, job, ops))?;
+        let count = said.split_once("Collected : ").and_then(|(_, rest)| rest.lines().next());
+        number(count, &said)
+    })
+}
+
+/// Counts the system calls that an operation costs.
+pub(crate) fn system_calls(name: &str, urls: &str, job: Job) -> Result<f64> {
+    let strace = tools::strace()?;
+    per_op(job, |ops| {
+        let mut command = with_one_thread(strace.command());
+        command.args(["-f", "-c"]).arg(path(name));
+        let said = finish(&client(command, urls, job, ops))?;
+        let total = said.lines().find(|line| line.trim_end().ends_with(" total"));
+        number(total.and_then(|line| line.split_whitespace().nth(3)), &said)
+    })
+}
+
+/// Tells what an operation costs by two runs: what begins and ends a program is left out.
+fn per_op(job: Job, count: impl Fn(u64) -> Result<f64>) -> Result<f64> {
+    let more = job.ops * 3;
+    Ok((count(more)? - count(job.ops)?) / float(more - job.ops))
+}
+
+fn number(text: Option<&str>, said: &str) -> Result<f64> {
+    let found = text.and_then(|text| text.trim().parse().ok());
+    found.ok_or_else(|| Error::new(format!("nothing was counted: {said}")))
+}
+
+fn client(mut command: Command, urls: &str, job: Job, ops: u64) -> Command {
+    let Job { work, size, callers, .. } = job;
+    command.args(["--endpoints", urls, "--work", work]);
+    for (name, value) in [("--size", size), ("--callers", callers), ("--ops", ops)] {
+        command.args([name, &value.to_string()]);
+    }
+    command
+}
+
+fn finish(command: &Command) -> Result<String> {
+    let ended = shell::capture(command, RUN_LIMIT)?;
+    if ended.ok() { Ok(ended.output) } else { Err(Error::new(ended.output)) }
+}
+
+fn program(name: &str) -> Command {
+    with_one_thread(Command::new(path(name)))
+}
+
+/// Has async-std run its tasks on one thread, as smol does.
+fn with_one_thread(mut command: Command) -> Command {
+    command.env("ASYNC_STD_THREAD_COUNT", "1");
+    command
+}
+
+fn path(name: &str) -> std::path::PathBuf {
+    workspace::target().join("release").join(name)
+}
+
+fn has_two_cores() -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
+/// Makes a number that can be divided.
+#[expect(clippy::cast_precision_loss, reason = "counts of operations are small")]
+pub(crate) fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_found_by_their_names() {
+        let figures = Figures(r#"{"work":"put","ops":7,"cpu_ns_per_op":12.5}"#.to_owned());
+        assert_eq!(figures.get("cpu_ns_per_op"), Some(12.5));
+        assert_eq!(figures.get("ops"), Some(7.0));
+        assert!(figures.get("p50_ns").is_none() && figures.need("p50_ns").is_err());
+    }
+}

@@ -2,13 +2,18 @@
 
 use crate::driver::{Driver, Terms};
 use crate::shared::Shared;
-use etcd3_core::call::{Call, Options};
+use etcd3_core::Instant;
+use etcd3_core::call::{Call, Options, Reply};
 use etcd3_core::channel::{EndpointId, Impression};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
 use etcd3_core::method::Effect;
 use etcd3_core::request::Operation;
 use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// How one call is made, where it differs from the configuration.
@@ -21,26 +26,80 @@ pub(crate) struct CallOptions {
     pub(crate) max_attempts: Option<u32>,
 }
 
-/// Runs one operation; says also what the last attempt told of its endpoint.
-pub(crate) async fn run<T: Operation>(
-    shared: &Shared,
-    mut operation: T,
+/// Runs one operation from its encoding to its typed answer; says also what the last attempt told
+/// of its endpoint. Begins when it is polled first.
+pub(crate) struct Run<T> {
+    shared: Arc<Shared>,
+    stage: Stage<T>,
+}
+
+// It lives in a box of its own, as large as its largest stage.
+#[allow(clippy::large_enum_variant)]
+enum Stage<T> {
+    New(T, CallOptions),
+    Driving(T, Driver),
+    Over,
+}
+
+// Nothing in it is ever pinned.
+impl<T> Unpin for Run<T> {}
+
+impl<T: Operation> Run<T> {
+    pub(crate) const fn new(shared: Arc<Shared>, operation: T, options: CallOptions) -> Self {
+        Self { shared, stage: Stage::New(operation, options) }
+    }
+}
+
+impl<T: Operation> Future for Run<T> {
+    type Output = (Result<T::Response, Error>, Impression);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let now = this.shared.rt.now();
+        if let Stage::New(..) = &this.stage {
+            let Stage::New(mut operation, options) =
+                std::mem::replace(&mut this.stage, Stage::Over)
+            else {
+                return Poll::Pending;
+            };
+            match begin(&this.shared, now, &mut operation, options) {
+                Ok(driver) => this.stage = Stage::Driving(operation, driver),
+                Err(error) => return Poll::Ready((Err(error), Impression::None)),
+            }
+        }
+        // Who polls on after the end waits for ever.
+        let Stage::Driving(operation, driver) = &mut this.stage else { return Poll::Pending };
+        let limits = &this.shared.config.limits;
+        let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits)));
+        let Stage::Driving(operation, driver) = std::mem::replace(&mut this.stage, Stage::Over)
+        else {
+            return Poll::Pending;
+        };
+        let impression = driver.call.impression();
+        Poll::Ready((answer(&this.shared, operation, &driver, reply), impression))
+    }
+}
+
+/// Encodes an operation, and makes its call.
+fn begin<T: Operation>(
+    shared: &Arc<Shared>,
+    now: Instant,
+    operation: &mut T,
     options: CallOptions,
-) -> (Result<T::Response, Error>, Impression) {
+) -> Result<Driver, Error> {
     let method = operation.method();
-    let body = match operation.encode(&shared.config.limits) {
-        Ok(body) => body,
-        Err(error) => return (Err(error.with_method(method.path)), Impression::None),
-    };
+    let body = operation.encode(&shared.config.limits).map_err(|it| it.with_method(method.path))?;
+    let effect = operation.effect();
+    let is_linearizable = operation.is_linearizable();
     let terms = Terms {
         require_leader: options.require_leader || shared.config.require_leader,
-        is_linearizable: operation.is_linearizable(),
-        takes_cluster: operation.is_linearizable() || operation.effect() != Effect::Read,
+        is_linearizable,
+        takes_cluster: is_linearizable || effect != Effect::Read,
         only: options.only,
     };
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let options = Options {
-        deadline: Some(shared.rt.now() + timeout),
+        deadline: Some(now + timeout),
         // With one endpoint there is no other to go to.
         attempt_timeout: (options.only.is_none() && shared.has_choice())
             .then_some(shared.config.attempt_timeout),
@@ -49,20 +108,27 @@ pub(crate) async fn run<T: Operation>(
         backoff: shared.config.retry_backoff,
         max_response_bytes: shared.config.max_response_bytes,
         require_leader: terms.require_leader,
-        effect: operation.effect(),
+        effect,
         seed: shared.next_seed(),
     };
-    let mut call = Call::new(method, options);
-    let (reply, last) = Driver::new(shared, &mut call, body, terms).await;
-    let at = |error: Error| error.with_endpoint(last.as_ref().map(Endpoint::text));
-    let answer = match reply {
+    Ok(Driver::new(Arc::clone(shared), Call::new(method, options), body, terms))
+}
+
+/// Decodes what came, or completes the error.
+fn answer<T: Operation>(
+    shared: &Shared,
+    operation: T,
+    driver: &Driver,
+    reply: Result<Reply, Error>,
+) -> Result<T::Response, Error> {
+    let at = |error: Error| error.with_endpoint(driver.last.as_ref().map(Endpoint::text));
+    match reply {
         Err(error) if error.endpoint().is_some() => Err(error),
-        Err(error) => Err(at(explain(shared, terms.only, error))),
-        Ok(reply) => operation
-            .decode(reply.message)
-            .map_err(|error| at(error.with_method(method.path).with_attempts(reply.attempts))),
-    };
-    (answer, call.impression())
+        Err(error) => Err(at(explain(shared, driver.terms.only, error))),
+        Ok(reply) => operation.decode(reply.message).map_err(|error| {
+            at(error.with_method(driver.call.method().path).with_attempts(reply.attempts))
+        }),
+    }
 }
 
 /// Gives the cause of a wait for a connection that was in vain: why there was none.

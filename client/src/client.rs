@@ -1,6 +1,6 @@
 //! The client, and how it makes a call.
 
-use crate::call::{self, CallOptions};
+use crate::call::{CallOptions, Run};
 use crate::health::{Health, HealthChanges};
 use crate::pages::Pages;
 use crate::request::Request;
@@ -14,7 +14,10 @@ use etcd3_core::request::{
     Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
 };
 use etcd3_core::{IntoBytes, KeyRange, UnaryRequest};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A client of one etcd cluster.
@@ -28,7 +31,7 @@ use std::time::Duration;
 pub struct Client {
     handle: Arc<Handle>,
     /// The only endpoint that its calls go to.
-    pin: Option<Arc<Pin>>,
+    pin: Option<Arc<Named>>,
 }
 
 /// Closes the client when the last clone goes.
@@ -41,12 +44,12 @@ impl Drop for Handle {
 }
 
 /// Keeps an endpoint connected that calls name.
-struct Pin {
+struct Named {
     shared: Arc<Shared>,
     endpoint: EndpointId,
 }
 
-impl Drop for Pin {
+impl Drop for Named {
     fn drop(&mut self) {
         self.shared.tell(channel::Input::Unpinned(self.endpoint));
     }
@@ -182,7 +185,8 @@ impl Client {
         let shared = self.shared();
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
         let pins = parsed.into_iter().map(|endpoint| shared.pin(&endpoint));
-        let pin = pins.map(|id| Arc::new(Pin { shared: Arc::clone(shared), endpoint: id })).next();
+        let pin =
+            pins.map(|id| Arc::new(Named { shared: Arc::clone(shared), endpoint: id })).next();
         Ok(Self { handle: Arc::clone(&self.handle), pin })
     }
 
@@ -268,13 +272,25 @@ impl Client {
         &self.handle.0
     }
 
-    /// Runs one operation from its encoding to its typed answer.
-    pub(crate) async fn run<T: Operation>(
-        &self,
-        operation: T,
-        options: CallOptions,
-    ) -> Result<T::Response, Error> {
+    /// Runs one operation, and keeps the client open meanwhile.
+    pub(crate) fn run<T: Operation>(self, operation: T, options: CallOptions) -> Running<T> {
         let options = CallOptions { only: self.pin.as_ref().map(|pin| pin.endpoint), ..options };
-        call::run(self.shared(), operation, options).await.0
+        let run = Run::new(Arc::clone(self.shared()), operation, options);
+        Running { run, _client: self }
+    }
+}
+
+/// An operation under way.
+pub(crate) struct Running<T> {
+    run: Run<T>,
+    /// Goes last.
+    _client: Client,
+}
+
+impl<T: Operation> Future for Running<T> {
+    type Output = Result<T::Response, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.run).poll(cx).map(|(answer, _)| answer)
     }
 }

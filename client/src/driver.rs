@@ -16,17 +16,20 @@ use etcd3_core::{Instant, Machine, Next};
 use event_listener::EventListener;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-/// Drives one call to its end; the answer says also where it was sent last.
-pub(crate) struct Driver<'a> {
-    shared: &'a Shared,
-    call: &'a mut Call,
-    body: Bytes,
-    terms: Terms,
-    flight: Flight<'a>,
-    alarm: Alarm<'a>,
-    last: Option<Endpoint>,
+/// Drives one call to its end.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    pub(crate) call: Call,
+    /// The message of the first attempt, until that is made.
+    body: Option<Bytes>,
+    pub(crate) terms: Terms,
+    flight: Flight,
+    alarm: Alarm,
+    /// Where it was sent last.
+    pub(crate) last: Option<Endpoint>,
 }
 
 /// What a call asks for beyond its message.
@@ -42,60 +45,59 @@ pub(crate) struct Terms {
 }
 
 /// What the call waits for.
-enum Flight<'a> {
+enum Flight {
     /// Its backoff, and the end of the client.
     Nothing(Option<EventListener>),
     /// A place on a connection.
     Launching(Attempt, Option<EventListener>),
     Flying {
         exchange: Exchange,
-        place: Place<'a>,
+        place: Place,
     },
     /// The stream is over, and what the answer is worth is yet to be said.
-    Landed(Place<'a>),
+    Landed(Place),
 }
 
-impl Future for Driver<'_> {
-    type Output = (Result<Reply, Error>, Option<Endpoint>);
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, call: Call, body: Bytes, terms: Terms) -> Self {
+        let alarm = Alarm::new(Arc::clone(&shared));
+        let body = Some(body);
+        Self { shared, call, body, terms, flight: Flight::Nothing(None), alarm, last: None }
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let mut now = this.shared.rt.now();
+    /// Goes on, at this moment. The message is encoded anew for each attempt but the first: to keep
+    /// it would cost every call something.
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        encode: &mut dyn FnMut() -> Result<Bytes, Error>,
+    ) -> Poll<Result<Reply, Error>> {
         loop {
-            match this.call.poll(now) {
-                Next::Do(Output::Attempt(attempt)) => this.begin(now, attempt),
+            match self.call.poll(now) {
+                Next::Do(Output::Attempt(attempt)) => self.begin(now, attempt),
                 Next::Do(Output::Check(header)) => {
-                    let checked = match &this.flight {
-                        Flight::Landed(place) => place.check(&header, this.terms.is_linearizable),
+                    let checked = match &self.flight {
+                        Flight::Landed(place) => place.check(&header, self.terms.is_linearizable),
                         _ => channel::Checked::Fresh,
                     };
-                    this.call.handle(now, Input::Checked(checked));
+                    self.call.handle(now, Input::Checked(checked));
                 }
                 Next::Do(Output::Done(result)) => {
-                    this.leave(now);
-                    return Poll::Ready((result, this.last.take()));
+                    self.leave(now);
+                    return Poll::Ready(result);
                 }
-                Next::Wait(deadline) => {
-                    if let Poll::Ready(input) = this.step(now, cx) {
-                        this.call.handle(now, input);
-                        continue;
-                    }
-                    let Some(deadline) = deadline else { return Poll::Pending };
-                    now = this.shared.rt.now();
-                    if now < deadline {
-                        this.alarm.set(deadline, cx.waker());
+                Next::Wait(deadline) => match self.step(now, cx, encode) {
+                    Poll::Ready(input) => self.call.handle(now, input),
+                    Poll::Pending => {
+                        if let Some(deadline) = deadline {
+                            self.alarm.set(deadline, cx.waker());
+                        }
                         return Poll::Pending;
                     }
-                }
+                },
             }
         }
-    }
-}
-
-impl<'a> Driver<'a> {
-    pub(crate) fn new(shared: &'a Shared, call: &'a mut Call, body: Bytes, terms: Terms) -> Self {
-        let alarm = Alarm::new(shared);
-        Self { shared, call, body, terms, flight: Flight::Nothing(None), alarm, last: None }
     }
 
     /// Begins an attempt, unless too many calls are being repeated.
@@ -109,30 +111,40 @@ impl<'a> Driver<'a> {
     }
 
     /// Looks for what the call waits for.
-    fn step(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Input> {
+    fn step(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        encode: &mut dyn FnMut() -> Result<Bytes, Error>,
+    ) -> Poll<Input> {
         match &mut self.flight {
             Flight::Launching(attempt, listener) => {
                 let want = Want { avoid: attempt.avoid, only: self.terms.only };
-                match poll_place(self.shared, (now, want), listener, cx) {
-                    Poll::Ready(Some(place)) => Poll::Ready(self.launch(now, place)),
+                match poll_place(&self.shared, (now, want), listener, cx) {
+                    Poll::Ready(Some(place)) => Poll::Ready(self.launch(now, place, encode)),
                     Poll::Ready(None) => Poll::Ready(Input::Closed),
                     Poll::Pending => Poll::Pending,
                 }
             }
             Flight::Flying { exchange, .. } => exchange.poll_next(cx).map(|input| self.take(input)),
             Flight::Nothing(listener) => {
-                poll_closed(self.shared, listener, cx).map(|()| Input::Closed)
+                poll_closed(&self.shared, listener, cx).map(|()| Input::Closed)
             }
             // Nothing more is said of it: the attempt is over.
             Flight::Landed(_) => {
                 self.leave(now);
-                self.step(now, cx)
+                self.step(now, cx, encode)
             }
         }
     }
 
     /// Hands the request over.
-    fn launch(&mut self, now: Instant, place: Place<'a>) -> Input {
+    fn launch(
+        &mut self,
+        now: Instant,
+        place: Place,
+        encode: &mut dyn FnMut() -> Result<Bytes, Error>,
+    ) -> Input {
         let Flight::Launching(attempt, _) = &self.flight else { return Input::Closed };
         let endpoint = &place.endpoint;
         let may_tell = || self.shared.config.plaintext_passwords || endpoint.is_confidential();
@@ -144,7 +156,11 @@ impl<'a> Driver<'a> {
             require_leader: self.terms.require_leader,
             timeout: attempt.deadline.map(|at| at.saturating_since(now)),
         };
-        match place.link.start(self.call.method(), metadata, self.body.clone()) {
+        let body = match self.body.take().map_or_else(encode, Ok) {
+            Ok(body) => body,
+            Err(error) => return Input::Refused(error),
+        };
+        match place.link.start(self.call.method(), metadata, body) {
             Ok(exchange) => {
                 let id = place.route.endpoint;
                 self.last = Some(endpoint.clone());
@@ -179,7 +195,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Says why an attempt was lost, if it was this side that ended the connection.
-    fn judge(&self, place: &Place<'_>, input: Input) -> Input {
+    fn judge(&self, place: &Place, input: Input) -> Input {
         match input {
             Input::Lost(_) if self.shared.is_closed() => Input::Closed,
             Input::Lost(mut lost) => {
@@ -212,12 +228,12 @@ impl<'a> Driver<'a> {
 }
 
 /// Waits for a place on a connection; `None` when the client is closed.
-fn poll_place<'a>(
-    shared: &'a Shared,
+fn poll_place(
+    shared: &Arc<Shared>,
     (now, want): (Instant, Want),
     listener: &mut Option<EventListener>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Place<'a>>> {
+) -> Poll<Option<Place>> {
     loop {
         if let Some(changed) = listener {
             ready!(Pin::new(changed).poll(cx));

@@ -26,7 +26,8 @@ use std::task::{Context, Poll, Waker, ready};
 /// A request that is under way. Dropping it resets the stream.
 pub(crate) enum Exchange {
     Head(ResponseFuture),
-    Body(RecvStream),
+    /// The body, and how much of its window is yet to be given back.
+    Body(RecvStream, usize),
 }
 
 /// Hands over head and body at once. An error says whether a server can have seen any of it.
@@ -57,17 +58,13 @@ impl Exchange {
             Self::Head(response) => match ready!(Pin::new(response).poll(cx)) {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
-                    *self = Self::Body(body);
+                    *self = Self::Body(body, 0);
                     Input::Head { status: head.status, headers: head.headers }
                 }
                 Err(error) => Input::Lost(judge(error)),
             },
-            Self::Body(body) => match ready!(body.poll_data(cx)) {
-                Some(Ok(chunk)) => {
-                    // Fails only when the stream is gone, which the next read reports.
-                    let _ = body.flow_control().release_capacity(chunk.len());
-                    Input::Data(chunk)
-                }
+            Self::Body(body, taken) => match ready!(poll_data(body, taken, cx)) {
+                Some(Ok(chunk)) => Input::Data(chunk),
                 Some(Err(error)) => Input::Lost(lost(Outcome::Unknown, error)),
                 None => match ready!(body.poll_trailers(cx)) {
                     Ok(trailers) => Input::End(trailers),
@@ -76,6 +73,24 @@ impl Exchange {
             },
         })
     }
+}
+
+/// Looks for data, and gives back the window of what came before. When no more comes there is no
+/// need to: the end of the stream gives back all of it.
+fn poll_data(
+    body: &mut RecvStream,
+    taken: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    let data = body.poll_data(cx);
+    if *taken > 0 && !matches!(data, Poll::Ready(None)) {
+        // Fails only when the stream is gone, which the next look reports.
+        let _ = body.flow_control().release_capacity(std::mem::take(taken));
+    }
+    if let Poll::Ready(Some(Ok(chunk))) = &data {
+        *taken = chunk.len();
+    }
+    data
 }
 
 /// The connection takes no more calls.

@@ -89,8 +89,9 @@ impl Link {
         self.calls.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn begin(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+    /// Says whether it carries no other call.
+    pub(crate) fn begin(&self) -> bool {
+        self.calls.fetch_add(1, Ordering::Relaxed) == 0
     }
 
     pub(crate) fn finish(&self) {

@@ -88,7 +88,7 @@ impl Pages {
         let request = get(range).limit(size).revision(revision);
         let request = if keys_only { request.keys_only() } else { request };
         let (client, options) = (self.client.clone(), self.options);
-        Box::pin(async move { client.run(request, options).await })
+        Box::pin(client.run(request, options))
     }
 
     /// Takes a page in: where the next one begins, if there is one.

@@ -10,8 +10,8 @@ use etcd3_core::header::Header;
 use std::sync::Arc;
 
 /// A place on a connection; gives it back when dropped.
-pub(crate) struct Place<'a> {
-    shared: &'a Shared,
+pub(crate) struct Place {
+    shared: Arc<Shared>,
     since: Instant,
     pub(crate) route: Route,
     pub(crate) endpoint: Endpoint,
@@ -20,9 +20,9 @@ pub(crate) struct Place<'a> {
     left: Option<(Instant, Impression)>,
 }
 
-impl<'a> Place<'a> {
+impl Place {
     pub(crate) fn new(
-        shared: &'a Shared,
+        shared: Arc<Shared>,
         since: Instant,
         route: Route,
         (endpoint, link): (Endpoint, Arc<Link>),
@@ -57,7 +57,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let (now, impression) =
             self.left.unwrap_or_else(|| (self.shared.rt.now(), Impression::None));

@@ -1,7 +1,7 @@
 //! Asks a suspect whether it serves again: a linearizable read, which only a member does that has
 //! a leader and keeps up (B27).
 
-use crate::call::{self, CallOptions};
+use crate::call::{CallOptions, Run};
 use crate::shared::Shared;
 use etcd3_core::channel::{ConnectionId, EndpointId, Impression, Input};
 use etcd3_core::get;
@@ -19,6 +19,6 @@ pub(crate) async fn run(shared: Arc<Shared>, endpoint: EndpointId, connection: C
         ..CallOptions::default()
     };
     let read = get([0_u8]).count_only();
-    let (_, impression) = call::run(&shared, read, options).await;
+    let (_, impression) = Run::new(Arc::clone(&shared), read, options).await;
     shared.tell(Input::Probed(connection, impression == Impression::Good));
 }

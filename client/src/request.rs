@@ -74,7 +74,7 @@ where
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.client.run(self.operation, self.options).await })
+        Box::pin(self.client.run(self.operation, self.options))
     }
 }
 

@@ -165,7 +165,7 @@ impl Shared {
 
     /// Finds a place for an attempt. h2 would queue streams over the server's limit, and nobody
     /// could tell whether they left; so they wait here, where it is certain that they did not.
-    pub(crate) fn place(&self, now: Instant, want: Want) -> Result<Place<'_>, NoPlace> {
+    pub(crate) fn place(self: &Arc<Self>, now: Instant, want: Want) -> Result<Place, NoPlace> {
         let mut state = self.lock();
         if state.closed {
             return Err(NoPlace::Closed);
@@ -176,11 +176,14 @@ impl Shared {
         let endpoint = channel.endpoint(route.endpoint).cloned().ok_or(NoPlace::NotYet)?;
         let connection = connections.get(&route.connection).ok_or(NoPlace::NotYet)?;
         let link = Arc::clone(&connection.link);
-        link.begin();
+        let is_first = link.begin();
         channel.handle(now, Input::Began(route.connection));
-        self.hurry(channel.next_due());
+        if is_first {
+            // The others wait for what it waits for.
+            self.hurry(channel.next_due());
+        }
         drop(state);
-        Ok(Place::new(self, now, route, (endpoint, link)))
+        Ok(Place::new(Arc::clone(self), now, route, (endpoint, link)))
     }
 
     /// Judges an answer that came on a connection; one that is good gives its place back.
@@ -197,7 +200,10 @@ impl Shared {
     ) {
         let mut state = self.lock();
         state.channel.handle(now, Input::Finished(id, since, impression));
-        self.hurry(state.channel.next_due());
+        let news = state.channel.has_news() || impression == Impression::Bad;
+        if news {
+            self.hurry(state.channel.next_due());
+        }
         drop(state);
         // One more call may go now; whoever is told and does not need it tells the next.
         self.changed.notify_additional(1);

@@ -1,6 +1,6 @@
 //! Takes over the members of the cluster as endpoints (B20–B22).
 
-use crate::call::{self, CallOptions};
+use crate::call::{CallOptions, Run};
 use crate::or::or;
 use crate::shared::Shared;
 use etcd3_core::endpoint::{Endpoint, Security};
@@ -14,10 +14,10 @@ use std::time::Duration;
 const MAX_MEMBERS: usize = 100;
 
 /// Asks for the members once.
-pub(crate) async fn once(shared: &Shared) -> Result<(), Error> {
+pub(crate) async fn once(shared: &Arc<Shared>) -> Result<(), Error> {
     let seeds = shared.seeds();
     let request = Raw(MemberListRequest { linearizable: true });
-    let (answer, _) = call::run(shared, request, CallOptions::default()).await;
+    let (answer, _) = Run::new(Arc::clone(shared), request, CallOptions::default()).await;
     // Members that are not started have no name; learners refuse most calls.
     let members = answer?.members.into_iter().filter(|it| !it.name.is_empty() && !it.is_learner);
     let urls: Vec<String> = members.flat_map(|member: Member| member.client_urls).collect();

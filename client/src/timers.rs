@@ -2,9 +2,9 @@
 
 use crate::shared::Shared;
 use etcd3_core::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 /// Names one registration.
@@ -23,8 +23,80 @@ pub(crate) struct Timers {
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiting: BTreeMap<Key, Waker>,
+    /// In order: mostly a call's deadline is later than those of the calls before it.
+    queue: VecDeque<Entry>,
+    /// How many in the queue are gone.
+    gone: usize,
+    /// Those that come earlier than one before them.
+    others: BTreeMap<Key, Waker>,
     registered: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    /// `None` when it is gone; the first has one.
+    waker: Option<Waker>,
+}
+
+impl Inner {
+    fn insert(&mut self, key: Key, waker: Waker) {
+        if self.queue.back().is_none_or(|last| last.key < key) {
+            self.queue.push_back(Entry { key, waker: Some(waker) });
+        } else {
+            self.others.insert(key, waker);
+        }
+    }
+
+    fn find(&mut self, key: Key) -> Option<&mut Waker> {
+        match self.queue.binary_search_by_key(&key, |entry| entry.key) {
+            Ok(index) => self.queue[index].waker.as_mut(),
+            Err(_) => self.others.get_mut(&key),
+        }
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Waker> {
+        let Ok(index) = self.queue.binary_search_by_key(&key, |entry| entry.key) else {
+            return self.others.remove(&key);
+        };
+        let waker = self.queue[index].waker.take();
+        self.gone += usize::from(waker.is_some());
+        self.tidy();
+        waker
+    }
+
+    /// Drops those at the beginning that are gone, and all when they are the most.
+    fn tidy(&mut self) {
+        while self.queue.front().is_some_and(|first| first.waker.is_none()) {
+            self.queue.pop_front();
+            self.gone -= 1;
+        }
+        if self.gone > self.queue.len() / 2 {
+            self.queue.retain(|entry| entry.waker.is_some());
+            self.gone = 0;
+        }
+    }
+
+    /// Takes all whose moment has come.
+    fn take_due(&mut self, now: Instant) -> Vec<Waker> {
+        let mut due = Vec::new();
+        while self.queue.front().is_some_and(|first| first.key.0 <= now) {
+            if let Some(entry) = self.queue.pop_front() {
+                self.gone -= usize::from(entry.waker.is_none());
+                due.extend(entry.waker);
+            }
+        }
+        self.tidy();
+        while let Some(first) = self.others.first_entry().filter(|first| first.key().0 <= now) {
+            due.push(first.remove());
+        }
+        due
+    }
+
+    fn first(&self) -> Option<Instant> {
+        let queued = self.queue.front().map(|entry| entry.key.0);
+        queued.into_iter().chain(self.others.keys().next().map(|(at, _)| *at)).min()
+    }
 }
 
 /// The control task looks only when it is told to.
@@ -53,7 +125,7 @@ impl Timers {
         let mut inner = self.lock();
         inner.registered += 1;
         let key = (at, inner.registered);
-        inner.waiting.insert(key, waker.clone());
+        inner.insert(key, waker.clone());
         drop(inner);
         (key, self.must_hurry(at))
     }
@@ -62,15 +134,14 @@ impl Timers {
     pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
         let old = {
             let mut inner = self.lock();
-            let known = inner.waiting.get_mut(&key);
-            known.map(|known| std::mem::replace(known, waker.clone()))
+            inner.find(key).map(|known| std::mem::replace(known, waker.clone()))
         };
         old.is_some()
     }
 
     /// Forgets a registration.
     pub(crate) fn remove(&self, key: Key) {
-        let _gone = self.lock().waiting.remove(&key);
+        let _gone = self.lock().remove(key);
     }
 
     /// Wakes all whose moment has come, and says when to look next: at the first registration, or
@@ -78,14 +149,12 @@ impl Timers {
     pub(crate) fn fire(&self, now: Instant, other: Option<Instant>) -> Option<Instant> {
         let (due, next) = {
             let mut inner = self.lock();
-            let later = inner.waiting.split_off(&(now, u64::MAX));
-            let due = std::mem::replace(&mut inner.waiting, later);
-            let first = inner.waiting.keys().next().map(|(at, _)| *at);
-            let next = first.into_iter().chain(other).min();
+            let due = inner.take_due(now);
+            let next = inner.first().into_iter().chain(other).min();
             self.armed.store(next.map_or(NEVER, Instant::as_nanos), Ordering::SeqCst);
             (due, next)
         };
-        due.into_values().for_each(Waker::wake);
+        due.into_iter().for_each(Waker::wake);
         next
     }
 
@@ -95,26 +164,25 @@ impl Timers {
 }
 
 /// A registration with the timers of a client; the deadline of a call needs one for all of it.
-pub(crate) struct Alarm<'a> {
-    shared: &'a Shared,
+pub(crate) struct Alarm {
+    shared: Arc<Shared>,
     set: Option<Key>,
 }
 
-impl<'a> Alarm<'a> {
-    pub(crate) const fn new(shared: &'a Shared) -> Self {
+impl Alarm {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared, set: None }
     }
 
     /// Wakes at this moment, and at no other.
     pub(crate) fn set(&mut self, at: Instant, waker: &Waker) {
-        let timers = &self.shared.timers;
         if let Some(key) = self.set.filter(|(set, _)| *set == at)
-            && timers.update(key, waker)
+            && self.shared.timers.update(key, waker)
         {
             return;
         }
         self.clear();
-        let (key, is_earliest) = timers.register(at, waker);
+        let (key, is_earliest) = self.shared.timers.register(at, waker);
         self.set = Some(key);
         if is_earliest {
             self.shared.kick();
@@ -128,7 +196,7 @@ impl<'a> Alarm<'a> {
     }
 }
 
-impl Drop for Alarm<'_> {
+impl Drop for Alarm {
     fn drop(&mut self) {
         self.clear();
     }
@@ -137,7 +205,7 @@ impl Drop for Alarm<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use etcd3_core::rng::Rng;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::Wake;
 
@@ -191,5 +259,51 @@ mod tests {
         timers.remove(later);
         assert_eq!(timers.fire(at(40), None), None);
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    }
+
+    // Whatever comes and goes in whatever order, those are woken that are due, and nobody else;
+    // and what is gone takes no memory for long.
+    #[test]
+    fn it_is_a_map_from_moments_to_wakers() {
+        for seed in 0..300 {
+            let mut rng = Rng::new(seed);
+            let timers = Timers::default();
+            let (mut now, mut live) = (0, BTreeMap::new());
+            for _ in 0..rng.below(600) {
+                match rng.below(8) {
+                    0..=3 => {
+                        let at = now + [20, rng.below(40)][usize::from(rng.below(4) == 0)];
+                        let count = Arc::new(Count::default());
+                        let (key, _) =
+                            timers.register(Instant::from_nanos(at), &Arc::clone(&count).into());
+                        live.insert(key, count);
+                    }
+                    4..=6 if !live.is_empty() => {
+                        let nth = usize::try_from(rng.below(live.len() as u64)).unwrap();
+                        let key = *live.keys().nth(nth).unwrap();
+                        let count = live.remove(&key).unwrap();
+                        if rng.below(3) == 0 {
+                            assert!(timers.update(key, &Arc::clone(&count).into()));
+                        }
+                        timers.remove(key);
+                        assert_eq!(Arc::strong_count(&count), 1, "forgotten");
+                    }
+                    _ => {
+                        now += rng.below(15);
+                        let at = Instant::from_nanos(now);
+                        let later = live.split_off(&(at, u64::MAX));
+                        let due = std::mem::replace(&mut live, later);
+                        assert_eq!(timers.fire(at, None), live.keys().next().map(|key| key.0));
+                        assert!(due.values().all(|it| it.0.load(Ordering::Relaxed) == 1));
+                        assert!(live.values().all(|it| it.0.load(Ordering::Relaxed) == 0));
+                        assert!(due.keys().all(|key| !timers.update(*key, Waker::noop())));
+                    }
+                }
+                let inner = timers.lock();
+                let held = inner.queue.len() - inner.gone + inner.others.len();
+                assert_eq!(held, live.len());
+                assert!(inner.queue.len() <= 2 * live.len(), "seed {seed}");
+            }
+        }
     }
 }

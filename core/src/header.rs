@@ -34,8 +34,8 @@ pub fn peek(message: &Bytes) -> Option<Header> {
 fn read(mut rest: &[u8]) -> Option<Header> {
     let mut header = Header::default();
     while let [key, after @ ..] = rest {
-        let (value, after) = varint(after)?;
         rest = after;
+        let value = decode_varint(&mut rest).ok()?;
         match key {
             0x08 => header.cluster_id = value,
             0x10 => header.member_id = value,
@@ -46,21 +46,6 @@ fn read(mut rest: &[u8]) -> Option<Header> {
         }
     }
     Some(header)
-}
-
-/// A number of the wire, and what follows it.
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    const LONGEST: usize = 10;
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(LONGEST - 1).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[at + 1..]));
-        }
-    }
-    // The last byte of the longest has one bit of the value.
-    let last = *bytes.get(LONGEST - 1).filter(|byte| **byte <= 1)?;
-    Some((value | u64::from(last) << 63, &bytes[LONGEST..]))
 }
 
 /// Reads whatever is on the wire.

@@ -194,11 +194,9 @@ fn parse_number(text: &str) -> Option<u32> {
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::to_str) else {
-        return false;
-    };
-    let Some(rest) = value.strip_prefix("application/grpc") else { return false };
-    rest.is_empty() || rest.starts_with('+') || rest.starts_with(';')
+    let value = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = value.and_then(|value| value.strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
 }
 
 /// Undoes gRPC's percent-encoding; invalid escapes are kept as they are (E38).

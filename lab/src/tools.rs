@@ -39,7 +39,8 @@ pub fn valgrind() -> Result<Tool> {
     let program = if wrapped.is_file() { wrapped } else { tree.join("usr/bin/valgrind") };
     let folders = ["usr/libexec/valgrind", "usr/lib/valgrind"].map(|folder| tree.join(folder));
     let folder = folders.into_iter().find(|folder| folder.is_dir());
-    let folder = folder.ok_or_else(|| Error::new("the package has no folder of valgrind's tools"))?;
+    let folder =
+        folder.ok_or_else(|| Error::new("the package has no folder of valgrind's tools"))?;
     Ok(Tool { program, variables: vec![("VALGRIND_LIB", folder)] })
 }
 

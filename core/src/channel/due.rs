@@ -7,10 +7,16 @@ use crate::Instant;
 use crate::error::{Cause, ConnectFailure};
 
 impl Channel {
+    /// Whether `poll` wants something now, whatever the time.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.changed || !self.closing.is_empty()
+    }
+
     /// When `poll` will want something; the past, if it does already.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        if self.changed || !self.closing.is_empty() {
+        if self.has_news() {
             return Some(Instant::ORIGIN);
         }
         let slots = self.slots.iter().filter_map(|slot| self.slot_due(slot));

@@ -125,7 +125,8 @@ pub trait Operation {
         false
     }
 
-    /// Checks, completes and encodes the message, with its gRPC head.
+    /// Checks, completes and encodes the message, with its gRPC head; the same one each time, for
+    /// it is encoded anew for each attempt.
     ///
     /// # Errors
     ///

@@ -113,7 +113,7 @@ async fn serve(
     shared.tell(Input::Connected(id));
     link.hear(shared.rt.now());
     let mut reads = verdict.reads();
-    let mut has_yielded = false;
+    let (mut has_yielded, mut is_pinged) = (false, false);
     let result = poll_fn(|cx| {
         if link.poll_ended(cx.waker()) {
             return Poll::Ready(None);
@@ -126,18 +126,18 @@ async fn serve(
         has_yielded = false;
         if let Some(pings) = &mut pings {
             // The answer is a sign of life like any other byte.
-            let _ = pings.poll_pong(cx);
+            is_pinged = is_pinged && pings.poll_pong(cx).is_pending();
             if link.take_ping() {
-                let _ = pings.send_ping(Ping::opaque());
+                is_pinged |= pings.send_ping(Ping::opaque()).is_ok();
             }
         }
         let ended = Pin::new(&mut connection).poll(cx);
         if std::mem::replace(&mut reads, verdict.reads()) != verdict.reads() {
             link.hear(shared.rt.now());
-        }
-        // Not what this poll changed: a call may have looked in the midst of it.
-        if link.set_places(connection.http2.max_concurrent_send_streams()) {
-            shared.notify_changed();
+            // Not what this poll changed: a call may have looked in the midst of it.
+            if link.set_places(connection.http2.max_concurrent_send_streams()) {
+                shared.notify_changed();
+            }
         }
         ended.map(Some)
     })

@@ -108,7 +108,8 @@ impl Status {
     /// Reads `grpc-status` and `grpc-message`, from trailers or from the head of a response that
     /// has no body ("trailers-only"). `None` when there is no `grpc-status` at all.
     ///
-    /// A status that is not a number, or given twice, is [`Code::Unknown`] (E34).
+    /// A status that is not a number, or given twice, is [`Code::Unknown`] (E34). One that is no
+    /// error has no message.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(&GRPC_STATUS).iter();
@@ -118,10 +119,11 @@ impl Status {
             // Most are, and have no message.
             return Some(Self { code: Code::Ok, message: String::new() });
         }
-        let message = headers.get(&GRPC_MESSAGE).map(percent_decode).unwrap_or_default();
         let number = value.to_str().ok().and_then(parse_number).filter(|_| is_single);
+        let message = || headers.get(&GRPC_MESSAGE).map(percent_decode).unwrap_or_default();
         Some(match number {
-            Some(number) => Self::new(Code::from_number(number), message),
+            Some(0) => Self::new(Code::Ok, ""),
+            Some(number) => Self::new(Code::from_number(number), message()),
             None => Self::new(Code::Unknown, format!("malformed grpc-status: {value:?}")),
         })
     }

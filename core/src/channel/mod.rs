@@ -90,6 +90,8 @@ pub struct Settings {
     pub slow_after: Duration,
     /// How long they may all wait before the endpoint is a suspect.
     pub mute_after: Duration,
+    /// How many calls may go to one endpoint in a row, each after the end of the one before.
+    pub in_a_row: u32,
 }
 
 /// While no endpoint is ready, none waits longer than this since its last failure.
@@ -103,6 +105,7 @@ impl Default for Settings {
             suspect: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(10) },
             slow_after: Duration::from_millis(300),
             mute_after: Duration::from_secs(3),
+            in_a_row: 16,
         }
     }
 }
@@ -174,6 +177,8 @@ pub struct Channel {
     rng: Rng,
     /// Where `route` looks first.
     cursor: usize,
+    /// How many calls went in a row to the endpoint before that.
+    row: u32,
     lineage: Floor,
     budget: Budget,
     wanted: bool,
@@ -194,6 +199,7 @@ impl Channel {
             closing: VecDeque::new(),
             rng: Rng::new(seed),
             cursor: 0,
+            row: u32::MAX,
             lineage: Floor::default(),
             budget: Budget::full(),
             wanted: false,

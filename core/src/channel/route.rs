@@ -41,7 +41,8 @@ enum Doubt {
 
 impl Channel {
     /// Picks the connection for a call: the next one in turn of those of which most can be
-    /// expected, and that have a place for one more call. `None` when there is none: say
+    /// expected, and that have a place for one more call. Calls that follow one another stay where
+    /// they are for a while: to change costs both connections work. `None` when there is none: say
     /// [`Input::Wanted`](super::Input::Wanted) and wait for
     /// [`Output::Changed`](super::Output::Changed).
     ///
@@ -53,9 +54,13 @@ impl Channel {
         has_place: impl Fn(ConnectionId) -> bool,
     ) -> Option<Route> {
         let count = self.slots.len();
+        let before = (self.cursor + count.saturating_sub(1)).checked_rem(count)?;
+        let may_stay = self.row < self.settings.in_a_row
+            && self.slots[before].ready().is_some_and(|ready| ready.calls == 0);
+        let first = if may_stay { before } else { self.cursor };
         let mut best: Option<(Doubt, usize, ConnectionId)> = None;
         for step in 0..count {
-            let index = (self.cursor + step) % count;
+            let index = (first + step) % count;
             let slot = &self.slots[index];
             let is_meant = want.only.map_or(slot.listed != Listed::No, |only| only == slot.id);
             let Some(connection) = slot.ready().filter(|_| is_meant).map(|ready| ready.id) else {
@@ -71,6 +76,7 @@ impl Channel {
         }
         let (doubt, index, connection) = best?;
         if doubt != Doubt::Avoided && want.only.is_none() {
+            self.row = if index == before { self.row.saturating_add(1) } else { 1 };
             self.cursor = (index + 1) % count;
         }
         let slot = &self.slots[index];

@@ -1,8 +1,8 @@
 //! When a channel dials, how calls are spread, what it says is broken.
 
-use crate::rig::{Rig, broken, ended, failed};
+use crate::rig::{Rig, broken, ended, failed, settings};
 use etcd3_core::Machine;
-use etcd3_core::channel::{ConnectionId, EndpointId, Input, Want};
+use etcd3_core::channel::{ConnectionId, EndpointId, Impression, Input, Settings, Want};
 use etcd3_core::error::ConnectFailure;
 use std::collections::BTreeSet;
 
@@ -102,6 +102,29 @@ fn route_takes_turns() {
 }
 
 // I-C7: two clients of one cluster do not all begin with the same member.
+#[test]
+fn calls_that_follow_one_another_stay_for_a_while() {
+    let mut rig = Rig::with(3, Settings { in_a_row: 4, ..settings() });
+    rig.feed(Input::Wanted);
+    for n in 1..=3 {
+        rig.feed(Input::Connected(ConnectionId(n)));
+    }
+    let mut call = |ends: bool| {
+        let route = rig.route(Want::default()).expect("all are ready");
+        rig.begin(route.connection.0);
+        if ends {
+            rig.finish(route.connection.0, Impression::Good);
+        }
+        route.endpoint.0
+    };
+    let one_by_one: Vec<u32> = (0..12).map(|_| call(true)).collect();
+    let groups: Vec<&[u32]> = one_by_one.chunk_by(|a, b| a == b).collect();
+    assert!(groups.iter().all(|group| group.len() == 4), "{one_by_one:?}");
+    let mut at_once = [call(false), call(false), call(false)];
+    at_once.sort_unstable();
+    assert_eq!(at_once, [0, 1, 2], "where one is under way the next goes elsewhere");
+}
+
 #[test]
 fn the_first_turn_depends_on_the_seed() {
     let first = |seed| {

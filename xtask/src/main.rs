@@ -1,7 +1,9 @@
 //! Every command of a developer: `cargo xtask <command>`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod compare;
+mod cost;
 mod coverage;
 mod crates;
 mod demo;
@@ -64,6 +66,11 @@ cargo xtask <command>
   compare   kill a member under this client and under another one, side by side
             --version X  one of the versions, the newest by default
   hello     build a program that puts one key, with this client and another one, and compare
+  bench     measure calls beside the floor of h2 and other clients; fails where a target does
+            --quick      fewer rounds and rows, two minutes
+            --save       write docs/performance.json, .svg and .md
+  cost      instructions, allocations and system calls of a call, which repeat
+            --save       write what was measured to bench/cost.tsv, to compare with later
   mutants   break the code on purpose and see the tests fail
             --only NAME,NAME   some of the mutants
   etcd      fetch the etcd versions for the tests and tell where they are
@@ -143,6 +150,14 @@ const COMMANDS: &[Command] = &[
         word: false,
         run: runs::cancel,
     },
+    Command {
+        name: "bench",
+        valued: &[],
+        plain: &["--quick", "--save"],
+        word: false,
+        run: bench::run,
+    },
+    Command { name: "cost", valued: &[], plain: &["--save"], word: false, run: cost::run },
     Command { name: "compare", valued: &["--version"], plain: &[], word: false, run: compare::run },
     Command { name: "hello", valued: &[], plain: &[], word: false, run: hello::run },
     Command { name: "mutants", valued: &["--only"], plain: &[], word: false, run: mutants::run },

@@ -86,7 +86,11 @@ impl NullServer {
         let output = output.ok_or_else(|| Error::new("the server has no output"))?;
         BufReader::new(output).read_line(&mut server.urls).map_err(failed)?;
         server.urls = server.urls.trim().to_owned();
-        if server.urls.is_empty() { Err(Error::new("The server did not start.")) } else { Ok(server) }
+        if server.urls.is_empty() {
+            Err(Error::new("The server did not start."))
+        } else {
+            Ok(server)
+        }
     }
 }
 

@@ -1,0 +1,225 @@
+//! `cargo xtask bench`: what calls cost, beside the floor of h2 and the clients of others.
+//!
+//! All of it in one run: the programs take turns in each round, a client and its server are on a
+//! core each, and what is printed is the median of the rounds with its spread. Instructions are those
+//! in user space, told by the difference of two runs of different lengths.
+
+mod growth;
+mod judge;
+mod latency;
+pub(crate) mod programs;
+pub(crate) mod rows;
+mod save;
+mod stats;
+mod streams;
+
+use crate::options::Options;
+use crate::{Outcome, shell, workspace};
+use etcd3_lab::Result;
+use judge::Judge;
+use programs::{Job, NullServer, float, instructions, run as measure, system_calls};
+use rows::{ADAPTERS, ALLOCATIONS, FLOOR, MULTI, ROWS, Row, SYSTEM_CALLS, plain, short};
+use stats::Rounds;
+use std::process::ExitCode;
+
+const OURS: &str = "ours-tokio";
+const PEER: &str = "etcd-client-tokio";
+
+/// Is how often each program is measured.
+const ROUNDS: usize = 9;
+const QUICK_ROUNDS: usize = 3;
+
+/// Is what was measured of one row, in nanoseconds of processor time and in instructions.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    job: Job,
+    floor: Rounds,
+    ours: Rounds,
+    peer: Rounds,
+    /// Is the figure from the file, brought to this run by the floor's.
+    go: Option<f64>,
+    floor_instructions: f64,
+    our_instructions: f64,
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let is_quick = options.has("--quick");
+    let rounds = if is_quick { QUICK_ROUNDS } else { ROUNDS };
+    programs::build(true)?;
+    let server = NullServer::start()?;
+    let mut judge = Judge::default();
+    let seen = calls(&server.urls, is_quick, rounds, &mut judge)?;
+    system_calls_of_ours(&server.urls, is_quick, &mut judge)?;
+    allocations(&server.urls, &mut judge)?;
+    if !is_quick {
+        against(&server.urls, rounds, &mut judge)?;
+        streams::run(&server.urls, rounds)?;
+        latency::run(&mut judge)?;
+        growth::run(&server.urls, &mut judge)?;
+    }
+    if options.has("--save") {
+        save::save(&seen, rounds)?;
+    }
+    shell::heading("verdict");
+    println!("{}", judge.summary());
+    Ok(if judge.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Measures the rows, and prints them.
+fn calls(urls: &str, is_quick: bool, rounds: usize, judge: &mut Judge) -> Result<Vec<Seen>> {
+    shell::heading("calls on tokio, one thread: instructions over the floor's");
+    println!(
+        "{:<8} {:>6} {:>7} {:>9} {:>9}  over the floor",
+        "work", "size", "callers", "floor", "etcd3"
+    );
+    let mut all = Vec::new();
+    for row in ROWS.iter().filter(|row| row.quick || !is_quick) {
+        all.push((row, instructions_of(urls, row, judge)?));
+    }
+    shell::heading(&format!("processor time, median of {rounds} rounds, over etcd-client and Go"));
+    println!(
+        "{:<8} {:>6} {:>7} {:>9} {:>9} {:>11}  over etcd-client, over Go (from a file)",
+        "work", "size", "callers", "floor", "etcd3", "etcd-client"
+    );
+    let mut seen = Vec::new();
+    for (row, (floor_instructions, our_instructions)) in all {
+        let [floor, ours, peer] = interleaved(["floor", OURS, PEER], urls, row.job, rounds)?;
+        let go = from_file(row.job)?.map(|over_floor| over_floor * floor.median());
+        let one =
+            Seen { job: row.job, floor, ours, peer, go, floor_instructions, our_instructions };
+        print_row(row, &one, judge);
+        seen.push(one);
+    }
+    Ok(seen)
+}
+
+/// Counts the instructions of the floor and of this client.
+fn instructions_of(urls: &str, row: &Row, judge: &mut Judge) -> Result<(f64, f64)> {
+    let job = short(row.job);
+    let (floor, ours) = (instructions("floor", urls, job)?, instructions(OURS, urls, job)?);
+    let name = named(job);
+    let verdict =
+        judge.below(&format!("{name}: instructions over the floor"), ours / floor, row.floor);
+    println!("{name} {floor:>9.0} {ours:>9.0}  {verdict}");
+    let limit = FLOOR.iter().find(|(callers, _)| *callers == job.callers);
+    if let Some((_, most)) = limit.filter(|_| job.work == "put" && job.size == 256) {
+        judge.below(&format!("{name}: instructions of the floor"), floor, *most);
+    }
+    Ok((floor, ours))
+}
+
+fn print_row(row: &Row, seen: &Seen, judge: &mut Judge) {
+    let name = named(row.job);
+    let [floor, ours, peer] = [&seen.floor, &seen.ours, &seen.peer].map(|it| it.median() / 1000.0);
+    let over_peer = seen.ours.over(&seen.peer);
+    let text = format!("{name}: over etcd-client");
+    let verdict = judge.spread(&text, &over_peer, row.peer);
+    let go = seen.go.map(|go| seen.ours.median() / go);
+    let go = go.map_or_else(String::new, |ratio| format!("; {ratio:.2}, aim {:.2}", row.go));
+    println!("{name} {floor:>6.1} us {ours:>6.1} us {peer:>8.1} us  {verdict}{go}");
+}
+
+/// Measures programs in turns; who begins changes from round to round.
+fn interleaved<const N: usize>(
+    programs: [&str; N],
+    urls: &str,
+    job: Job,
+    rounds: usize,
+) -> Result<[Rounds; N]> {
+    let mut figures = [const { Vec::new() }; N].map(|_: Vec<f64>| Rounds::default());
+    for round in 0..rounds {
+        for turn in 0..N {
+            let which = (round + turn) % N;
+            let cpu = measure(programs[which], urls, job, &[])?.need("cpu_ns_per_op")?;
+            figures[which].add(cpu);
+        }
+    }
+    Ok(figures)
+}
+
+/// Compares the runtimes: two threads with etcd-client, other adapters with tokio.
+fn against(urls: &str, rounds: usize, judge: &mut Judge) -> Result<()> {
+    shell::heading("tokio on two threads: processor time of a put over etcd-client's");
+    for (callers, most) in MULTI {
+        let job = plain("put", *callers);
+        let [ours, peer] = interleaved(["ours-multi", "etcd-client-multi"], urls, job, rounds)?;
+        let name = format!("{}, two threads: over etcd-client", named(job));
+        println!("{} {}", named(job), judge.spread(&name, &ours.over(&peer), *most));
+    }
+    shell::heading("smol and async-std: processor time of a put over tokio's");
+    for (callers, most) in ADAPTERS {
+        let job = plain("put", *callers);
+        let programs = [OURS, "ours-smol", "ours-async-std"];
+        let [tokio, smol, async_std] = interleaved(programs, urls, job, rounds)?;
+        for (name, other) in [("smol", smol), ("async-std", async_std)] {
+            let text = format!("{}: {name} over tokio", named(job));
+            let verdict = judge.spread(&text, &other.over(&tokio), *most);
+            println!("{} {name:<9} {verdict}", named(job));
+        }
+    }
+    Ok(())
+}
+
+fn system_calls_of_ours(urls: &str, is_quick: bool, judge: &mut Judge) -> Result<()> {
+    shell::heading("system calls of a call on tokio");
+    let works: &[&'static str] = if is_quick { &["put"] } else { &["put", "get"] };
+    for work in works {
+        for (callers, most) in SYSTEM_CALLS {
+            let job = short(plain(work, *callers));
+            let (floor, ours) = (system_calls("floor", urls, job)?, system_calls(OURS, urls, job)?);
+            let verdict = judge.below(&format!("{}: system calls", named(job)), ours, *most);
+            println!("{} floor {floor:.2}, etcd3 {verdict}", named(job));
+        }
+    }
+    Ok(())
+}
+
+fn allocations(urls: &str, judge: &mut Judge) -> Result<()> {
+    shell::heading("allocations of a call");
+    for work in ["put", "get"] {
+        let job = plain(work, 16);
+        for name in ["floor-counted", "ours-counted", "etcd-client-counted"] {
+            let (count, bytes) = allocations_of(name, urls, job)?;
+            let mut line = format!("{count:.2}, {bytes:.0} bytes");
+            if name == "ours-counted" {
+                let (count_limit, bytes_limit) = ALLOCATIONS;
+                let count = judge.below(&format!("{work}: allocations"), count, count_limit);
+                let bytes = judge.below(&format!("{work}: allocated bytes"), bytes, bytes_limit);
+                line = format!("{count}; {bytes} bytes");
+            }
+            println!("{} {name:<20} {line}", named(job));
+        }
+    }
+    Ok(())
+}
+
+/// Counts the allocations of an operation, and their bytes; what begins a run is left out.
+pub(crate) fn allocations_of(name: &str, urls: &str, job: Job) -> Result<(f64, f64)> {
+    let longer = Job { ops: job.ops * 3, ..job };
+    let (less, more) = (measure(name, urls, job, &[])?, measure(name, urls, longer, &[])?);
+    let per_op = |figure: &str| {
+        let sum = more.need(figure)? * float(longer.ops) - less.need(figure)? * float(job.ops);
+        Ok(sum / float(longer.ops - job.ops))
+    };
+    Ok((per_op("allocations_per_op")?, per_op("bytes_per_op")?))
+}
+
+/// Finds what Go's client costs over the floor, in a file that says where it comes from.
+fn from_file(job: Job) -> Result<Option<f64>> {
+    let text = workspace::read("bench/go.tsv")?;
+    let found = text.lines().find_map(|line| {
+        let words: Vec<&str> = line.split('\t').collect();
+        let [work, size, callers, floor, go] = words[..] else { return None };
+        let fits =
+            work == job.work && size == job.size.to_string() && callers == job.callers.to_string();
+        let (floor, go): (f64, f64) = (floor.parse().ok()?, go.parse().ok()?);
+        fits.then_some(go / floor)
+    });
+    Ok(found)
+}
+
+/// Names a job in a table.
+pub(crate) fn named(job: Job) -> String {
+    let Job { work, size, callers, .. } = job;
+    format!("{work:<8} {size:>6} {callers:>7}")
+}

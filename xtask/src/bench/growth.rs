@@ -1,0 +1,94 @@
+//! Cost as work grows: tables that show slope.
+
+use super::judge::Judge;
+use super::programs::{Job, float, run as measure};
+use super::stats::Rounds;
+use crate::shell;
+use etcd3_lab::Result;
+
+/// Is how often each figure is measured.
+const ROUNDS: usize = 3;
+
+/// Bounds the exponent from the cheapest unit of work to the last: n log n has less.
+const STEEPEST: f64 = 1.25;
+
+/// Are what grows, and how far.
+const CALLERS: [u64; 8] = [1, 4, 16, 64, 256, 1024, 4096, 10_000];
+const SIZES: [u64; 6] = [1, 256, 4096, 65_536, 1 << 20, 8_000_000];
+const KEYS: [u64; 4] = [1000, 10_000, 100_000, 1_000_000];
+
+pub(crate) fn run(urls: &str, judge: &mut Judge) -> Result<()> {
+    for work in ["put", "get"] {
+        let jobs = CALLERS.map(|callers| {
+            let ops = if callers < 16 { 2000 } else { callers.max(4096) * 4 };
+            (callers, Job { work, size: 256, callers, ops })
+        });
+        // So many calls cost so much together: a call of each caller.
+        let heading = format!("{work} of 256 bytes, by callers: a call of each");
+        table(urls, &heading, "callers", &jobs, |cpu, callers| cpu * float(callers), judge)?;
+    }
+    for (work, most) in [("put", 1 << 20), ("get", u64::MAX)] {
+        let jobs = SIZES.into_iter().filter(|size| *size <= most).map(|size| {
+            let ops = (20_000_000 / size.max(1)).clamp(20, 2000);
+            (size, Job { work, size, callers: 1, ops })
+        });
+        let jobs: Vec<_> = jobs.collect();
+        let heading = format!("{work} by one caller, by bytes");
+        table(urls, &heading, "bytes", &jobs, |cpu, _| cpu, judge)?;
+    }
+    let jobs = KEYS.map(|keys| (keys, Job { work: "pages", size: keys, callers: 1, ops: 1 }));
+    table(urls, "a range read page by page, by keys", "keys", &jobs, |cpu, _| cpu, judge)
+}
+
+/// Prints the cost of each amount of work, and the exponent with which it grows.
+fn table(
+    urls: &str,
+    heading: &str,
+    unit: &str,
+    jobs: &[(u64, Job)],
+    cost: impl Fn(f64, u64) -> f64,
+    judge: &mut Judge,
+) -> Result<()> {
+    shell::heading(heading);
+    println!("{unit:>9} {:>12} {:>12} {:>9}  memory grew by", "cost", "a unit", "exponent");
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    for (amount, job) in jobs {
+        let (mut cpu, mut memory) = (Rounds::default(), 0.0_f64);
+        for _ in 0..ROUNDS {
+            let figures = measure("ours-tokio", urls, *job, &[])?;
+            cpu.add(figures.need("cpu_ns_per_op")?);
+            memory = memory.max(figures.need("memory_per_op")? * float(job.ops));
+        }
+        let point = (float(*amount), cost(cpu.median(), *amount));
+        let slope = points.last().map(|last| format!("{:.2}", exponent(*last, point)));
+        let (total, each) = (point.1 / 1000.0, point.1 / point.0);
+        let slope = slope.unwrap_or_default();
+        println!("{amount:>9} {total:>9.1} us {each:>9.1} ns {slope:>9}  {:.1} MB", memory / 1e6);
+        points.push(point);
+    }
+    let unit_cost = |point: &(f64, f64)| point.1 / point.0;
+    let cheapest = points.iter().min_by(|a, b| unit_cost(a).total_cmp(&unit_cost(b))).copied();
+    if let (Some(cheapest), Some(last)) = (cheapest, points.last().copied())
+        && cheapest != last
+    {
+        let found = exponent(cheapest, last);
+        println!("the exponent from the cheapest on: {}", judge.below(heading, found, STEEPEST));
+    }
+    Ok(())
+}
+
+/// Tells `k` where the cost grows as `n^k` from one point to the other.
+fn exponent(from: (f64, f64), to: (f64, f64)) -> f64 {
+    (to.1 / from.1).ln() / (to.0 / from.0).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponent_of_a_power_is_that_power() {
+        assert!((exponent((10.0, 5.0), (1000.0, 50_000.0)) - 2.0).abs() < 1e-9);
+        assert!(exponent((1.0, 7.0), (64.0, 7.0)).abs() < 1e-9);
+    }
+}

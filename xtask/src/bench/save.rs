@@ -1,0 +1,119 @@
+//! The results as data and as a picture, with the command that made them.
+
+use super::Seen;
+use super::stats::Rounds;
+use crate::workspace;
+use etcd3_lab::{Error, Result};
+use std::fmt::Write;
+
+/// Writes the data, the picture and the page that shows them.
+pub(crate) fn save(seen: &[Seen], rounds: usize) -> Result<()> {
+    write("docs/performance.json", &json(seen, rounds))?;
+    write("docs/performance.svg", &picture(seen))?;
+    write("docs/performance.md", &page(seen, rounds))
+}
+
+fn write(file: &str, text: &str) -> Result<()> {
+    let path = workspace::root().join(file);
+    let failed = |error: std::io::Error| Error::new(format!("{file}: {error}"));
+    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
+    std::fs::write(&path, text).map_err(failed)?;
+    println!("wrote {file}");
+    Ok(())
+}
+
+fn json(seen: &[Seen], rounds: usize) -> String {
+    let lines: Vec<String> = seen.iter().map(line).collect();
+    let rows = lines.join(",\n");
+    format!(
+        "{{\n\"command\": \"cargo xtask bench --save\",\n\"rounds\": {rounds},\n\
+         \"rustc\": \"{}\",\n\"rows\": [\n{rows}\n]\n}}\n",
+        crate::cost::rustc()
+    )
+}
+
+fn line(seen: &Seen) -> String {
+    let job = seen.job;
+    let mut text = format!(
+        "  {{\"work\": \"{}\", \"size\": {}, \"callers\": {}",
+        job.work, job.size, job.callers
+    );
+    let named = [("floor", &seen.floor), ("etcd3", &seen.ours), ("etcd_client", &seen.peer)];
+    for (name, rounds) in named {
+        let (least, most) = (rounds.least(), rounds.most());
+        let median = rounds.median();
+        let _ = write!(text, ", \"{name}_cpu_ns\": [{least:.0}, {median:.0}, {most:.0}]");
+    }
+    if let Some(go) = seen.go {
+        let _ = write!(text, ", \"go_cpu_ns_from_file\": {go:.0}");
+    }
+    let (floor, ours) = (seen.floor_instructions, seen.our_instructions);
+    let _ =
+        write!(text, ", \"floor_instructions\": {floor:.0}, \"etcd3_instructions\": {ours:.0}}}");
+    text
+}
+
+/// Draws a group of bars for each row; a bar is a multiple of the floor's.
+fn picture(seen: &[Seen]) -> String {
+    const BAR: usize = 14;
+    const LEFT: f64 = 190.0;
+    const UNIT: f64 = 70.0;
+    let height = 40 + seen.len() * (BAR * 4 + 12);
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"800\" height=\"{height}\" \
+         font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <text x=\"10\" y=\"20\">Processor time of a call, as a multiple of the floor</text>\n"
+    );
+    for (number, row) in seen.iter().enumerate() {
+        let top = 40 + number * (BAR * 4 + 12);
+        let job = row.job;
+        let name = format!("{} {} B, {} callers", job.work, job.size, job.callers);
+        let _ = writeln!(text, "<text x=\"10\" y=\"{}\">{name}</text>", top + BAR);
+        let over = |rounds: &Rounds| rounds.median() / row.floor.median();
+        let mut bars = vec![
+            ("floor", "#999999", 1.0),
+            ("etcd3", "#1b7837", over(&row.ours)),
+            ("etcd-client", "#762a83", over(&row.peer)),
+        ];
+        bars.extend(row.go.map(|go| ("Go, from a file", "#5aaefa", go / row.floor.median())));
+        for (place, (name, colour, multiple)) in bars.into_iter().enumerate() {
+            let (y, width) = (top + place * BAR, multiple * UNIT);
+            let _ = writeln!(
+                text,
+                "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{width:.0}\" height=\"{}\" fill=\"{colour}\"/>\
+                 <text x=\"{:.0}\" y=\"{}\">{multiple:.2} {name}</text>",
+                BAR - 2,
+                LEFT + width + 4.0,
+                y + BAR - 3
+            );
+        }
+    }
+    text.push_str("</svg>\n");
+    text
+}
+
+fn page(seen: &[Seen], rounds: usize) -> String {
+    let mut text = format!(
+        "# Performance\n\n\
+         Made by `cargo xtask bench --save` with {}: client and server on a core each, a server that\n\
+         answers at once, the clients in turns, {rounds} rounds, medians. The *floor* is raw h2 with\n\
+         encoding and decoding, and nothing else. Times move with the machine, ratios less so,\n\
+         instructions hardly. Data: [performance.json](performance.json).\n\n\
+         ![Processor time of a call, as a multiple of the floor](performance.svg)\n\n\
+         | call | size | callers | floor | etcd3 | etcd-client 0.21.1 | instructions: floor | etcd3 |\n\
+         |---|---|---|---|---|---|---|---|\n",
+        crate::cost::rustc()
+    );
+    for row in seen {
+        let job = row.job;
+        let [floor, ours, peer] =
+            [&row.floor, &row.ours, &row.peer].map(|rounds| rounds.median() / 1000.0);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {floor:.1} µs | {ours:.1} µs | {peer:.1} µs | {:.0} | {:.0} |",
+            job.work, job.size, job.callers, row.floor_instructions, row.our_instructions
+        );
+    }
+    text
+}

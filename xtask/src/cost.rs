@@ -1,0 +1,168 @@
+//! `cargo xtask cost`: what a call costs, in figures that repeat: instructions, allocations and
+//! system calls.
+//!
+//! They have limits, and a file with what was measured last: a figure that is more than 5 % above
+//! that fails, so that what makes calls dearer is seen when it is done. Instructions hang on the
+//! compiler: under another one than the file's the floor is measured, too, and the ratio is judged.
+
+use crate::bench::programs::{self, Job, NullServer, instructions, system_calls};
+use crate::bench::rows::{ALLOCATIONS, SYSTEM_CALLS, plain, short};
+use crate::bench::{allocations_of, named};
+use crate::options::Options;
+use crate::{Outcome, shell, workspace};
+use etcd3_lab::{Error, Result};
+use std::fmt::Write;
+use std::process::{Command, ExitCode};
+
+/// Is the file with the figures that were measured last.
+const FILE: &str = "bench/cost.tsv";
+
+/// Is how much a figure may be above the file's.
+const GROWTH: f64 = 1.05;
+
+/// Bounds the instructions of a call, by its work and its callers.
+const INSTRUCTIONS: [(&str, u64, f64); 3] =
+    [("put", 1, 35_500.0), ("put", 16, 32_000.0), ("get", 16, 33_000.0)];
+
+/// Is a figure by its name.
+#[derive(Debug, Clone, PartialEq)]
+struct Figure {
+    name: String,
+    value: f64,
+    /// Bounds it, whatever it was before; figures of the floor are not bounded.
+    most: Option<f64>,
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    programs::build(false)?;
+    let server = NullServer::start()?;
+    let figures = measure(&server.urls)?;
+    if options.has("--save") {
+        save(&figures)?;
+    }
+    let problems = judge(&figures, &rustc(), &workspace::read(FILE).unwrap_or_default());
+    println!("{}", table(&figures));
+    if problems.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Error::new(problems.join("\n")))
+}
+
+/// Measures this client, and the floor where the compiler makes a difference.
+fn measure(urls: &str) -> Result<Vec<Figure>> {
+    shell::heading("what a call costs");
+    let mut figures = Vec::new();
+    for (work, callers, most) in INSTRUCTIONS {
+        let job = short(plain(work, callers));
+        let floor = instructions("floor", urls, job)?;
+        figures.push(figure("floor-instructions", job, floor, None));
+        let ours = instructions("ours-tokio", urls, job)?;
+        figures.push(figure("instructions", job, ours, Some(most)));
+    }
+    for work in ["put", "get"] {
+        let job = plain(work, 16);
+        let (count, bytes) = allocations_of("ours-counted", urls, job)?;
+        figures.push(figure("allocations", job, count, Some(ALLOCATIONS.0)));
+        figures.push(figure("allocated-bytes", job, bytes, Some(ALLOCATIONS.1)));
+    }
+    for (callers, most) in SYSTEM_CALLS {
+        let job = short(plain("put", *callers));
+        let count = system_calls("ours-tokio", urls, job)?;
+        figures.push(figure("system-calls", job, count, Some(*most)));
+    }
+    Ok(figures)
+}
+
+fn figure(name: &str, job: Job, value: f64, most: Option<f64>) -> Figure {
+    let words = named(job);
+    let words: Vec<&str> = words.split_whitespace().collect();
+    Figure { name: format!("{name} {}", words.join(" ")), value, most }
+}
+
+/// Tells what is above its limit, or grew by more than it may.
+fn judge(figures: &[Figure], rustc: &str, file: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    let is_same = file.lines().next().and_then(|line| line.strip_prefix("# ")) == Some(rustc);
+    let before = |name: &str| {
+        let line = file.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'));
+        line.and_then(|value| value.parse::<f64>().ok())
+    };
+    let now = |name: &str| figures.iter().find(|it| it.name == name).map(|it| it.value);
+    for Figure { name, value, most } in figures {
+        let Some(most) = most else { continue };
+        if value > most {
+            problems.push(format!("{name}: {value:.2} is above the limit, {most}"));
+        }
+        // Those of the floor have the same name with another beginning.
+        let floor = format!("floor-{name}");
+        let (value, before) = match now(&floor) {
+            Some(floor_now) if !is_same => {
+                let floor_before = before(&floor);
+                (value / floor_now, before(name).zip(floor_before).map(|(a, b)| a / b))
+            }
+            _ => (*value, before(name)),
+        };
+        match before {
+            None => problems.push(format!("{name} is not in {FILE}: cargo xtask cost --save")),
+            // System calls hang on who comes first, and are bounded by their limit alone.
+            Some(before) if value > before * GROWTH && !name.starts_with("system-calls") => {
+                problems.push(format!("{name}: {value:.2} is more than 5 % above {before:.2}"));
+            }
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+fn table(figures: &[Figure]) -> String {
+    let lines = figures.iter().map(|Figure { name, value, most }| {
+        let most = most.map(|most| format!(" of {most:.2}")).unwrap_or_default();
+        format!("{name:<36} {value:>10.2}{most}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn save(figures: &[Figure]) -> Result<()> {
+    let mut text = format!("# {}\n# Made by `cargo xtask cost --save`.\n", rustc());
+    for Figure { name, value, .. } in figures {
+        let _ = writeln!(text, "{name}\t{value:.2}");
+    }
+    std::fs::write(workspace::root().join(FILE), text)
+        .map_err(|error| Error::new(format!("{FILE}: {error}")))
+}
+
+/// Names the compiler.
+pub(crate) fn rustc() -> String {
+    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let asked = Command::new(program).arg("--version").current_dir(workspace::root()).output();
+    asked.map(|asked| String::from_utf8_lossy(&asked.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "# rustc 1\n# Made.\ninstructions a\t100\nfloor-instructions a\t80\n";
+
+    fn figures(ours: f64, floor: f64) -> Vec<Figure> {
+        let name = |name: &str| format!("{name} a");
+        vec![
+            Figure { name: name("floor-instructions"), value: floor, most: None },
+            Figure { name: name("instructions"), value: ours, most: Some(150.0) },
+        ]
+    }
+
+    #[test]
+    fn what_grew_by_more_than_a_twentieth_fails() {
+        assert!(judge(&figures(104.9, 80.0), "rustc 1", FILE).is_empty());
+        assert_eq!(judge(&figures(105.1, 80.0), "rustc 1", FILE).len(), 1);
+        assert_eq!(judge(&figures(151.0, 80.0), "rustc 1", FILE).len(), 2);
+        assert_eq!(judge(&figures(100.0, 80.0), "rustc 1", "").len(), 1);
+    }
+
+    #[test]
+    fn under_another_compiler_the_ratio_to_the_floor_is_judged() {
+        assert!(judge(&figures(120.0, 96.0), "rustc 2", FILE).is_empty());
+        assert_eq!(judge(&figures(100.0, 70.0), "rustc 2", FILE).len(), 1);
+    }
+}

@@ -4,6 +4,7 @@
 //! target directory, and nothing is installed.
 
 use crate::apt::{self, Wanted};
+use crate::machine::Suite;
 use crate::{Error, Result, etcd, machine};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,6 +63,51 @@ pub fn strace() -> Result<Tool> {
     Ok(Tool { program: tree.join("usr/bin/strace"), variables })
 }
 
+/// Is a compiler, and the sources of etcd's own client with all that they need.
+const GO: Wanted = Wanted {
+    packages: &[
+        "golang-go",
+        "golang-etcd-server-dev",
+        "golang-github-coreos-go-semver-dev",
+        "golang-github-coreos-go-systemd-dev",
+        "golang-github-gogo-protobuf-dev",
+        "golang-github-golang-protobuf-1-5-dev",
+        "golang-go.uber-multierr-dev",
+        "golang-go.uber-zap-dev",
+        "golang-golang-x-net-dev",
+        "golang-golang-x-sys-dev",
+        "golang-golang-x-text-dev",
+        "golang-google-genproto-dev",
+        "golang-google-grpc-dev",
+        "golang-google-protobuf-dev",
+    ],
+    needs: &["golang-1."],
+    pin: None,
+};
+
+/// Finds Go's compiler with the sources of etcd's own client, or fetches them: some 100 MB from the
+/// mirror, once. What is installed is not looked at: the two have to fit to each other.
+///
+/// The command is `go`, for programs without modules.
+///
+/// # Errors
+///
+/// Fails when the machine has no packages of Debian or Ubuntu, or its mirror none of Go.
+pub fn go() -> Result<Tool> {
+    // The newest: compiler and sources are the same for all releases.
+    let tree = fetch_of(machine::suites().pop(), "go", GO)?;
+    let program = tree.join("usr/lib/go/bin/go");
+    let variables = vec![
+        ("GOROOT", tree.join("usr/lib/go")),
+        ("GOPATH", tree.join("usr/share/gocode")),
+        ("GOCACHE", etcd::target().join("tools/go-cache")),
+        ("GO111MODULE", "off".into()),
+        ("GOTOOLCHAIN", "local".into()),
+        ("CGO_ENABLED", "0".into()),
+    ];
+    Ok(Tool { program, variables })
+}
+
 fn installed(name: &str) -> Option<Tool> {
     in_path(name).map(|program| Tool { program, variables: Vec::new() })
 }
@@ -71,14 +117,18 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| it.is_file())
 }
 
-/// Finds the tree of packages that were unpacked before, or unpacks them.
+/// Finds the tree of packages that were unpacked before, or unpacks them; they fit to this machine.
 pub(crate) fn fetch(name: &str, wanted: Wanted) -> Result<PathBuf> {
+    fetch_of(machine::own_suite(), name, wanted)
+}
+
+fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
     let tools = etcd::target().join("tools");
     let folder = tools.join(name);
     if is_there(&folder) {
         return Ok(folder);
     }
-    let suite = machine::own_suite().ok_or_else(|| {
+    let suite = suite.ok_or_else(|| {
         let packages = "this machine has no packages of Debian or Ubuntu";
         Error::new(format!("{packages}; install {name}"))
     })?;

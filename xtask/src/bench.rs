@@ -36,24 +36,46 @@ pub(crate) struct Seen {
     floor: Rounds,
     ours: Rounds,
     peer: Rounds,
-    /// Is the figure from the file, brought to this run by the floor's.
-    go: Option<f64>,
+    go: Go,
     floor_instructions: f64,
     our_instructions: f64,
+}
+
+/// Is what Go's client spends.
+#[derive(Debug)]
+pub(crate) enum Go {
+    Measured(Rounds),
+    /// Comes from the file, brought to this run by the floor's figures; it is not judged.
+    FromFile(f64),
+    Unknown,
+}
+
+impl Go {
+    /// Is the figure to show, in nanoseconds, and whether it comes from the file.
+    fn shown(&self) -> Option<(f64, bool)> {
+        match self {
+            Self::Measured(rounds) => Some((rounds.median(), false)),
+            Self::FromFile(figure) => Some((*figure, true)),
+            Self::Unknown => None,
+        }
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
     let is_quick = options.has("--quick");
     let rounds = if is_quick { QUICK_ROUNDS } else { ROUNDS };
     programs::build(true)?;
+    let has_go = programs::build_go().inspect_err(|error| {
+        println!("Go's client is not here, its figures are from bench/go.tsv: {error}");
+    });
     let server = NullServer::start()?;
     let mut judge = Judge::default();
-    let seen = calls(&server.urls, is_quick, rounds, &mut judge)?;
+    let seen = calls(&server.urls, is_quick, rounds, has_go.is_ok(), &mut judge)?;
     system_calls_of_ours(&server.urls, is_quick, &mut judge)?;
     allocations(&server.urls, &mut judge)?;
     if !is_quick {
         against(&server.urls, rounds, &mut judge)?;
-        streams::run(&server.urls, rounds)?;
+        streams::run(&server.urls, rounds, has_go.is_ok())?;
         latency::run(&mut judge)?;
         growth::run(&server.urls, &mut judge)?;
     }
@@ -66,7 +88,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 /// Measures the rows, and prints them.
-fn calls(urls: &str, is_quick: bool, rounds: usize, judge: &mut Judge) -> Result<Vec<Seen>> {
+fn calls(
+    urls: &str,
+    is_quick: bool,
+    rounds: usize,
+    has_go: bool,
+    judge: &mut Judge,
+) -> Result<Vec<Seen>> {
     shell::heading("calls on tokio, one thread: instructions over the floor's");
     println!(
         "{:<8} {:>6} {:>7} {:>9} {:>9}  over the floor",
@@ -78,13 +106,20 @@ fn calls(urls: &str, is_quick: bool, rounds: usize, judge: &mut Judge) -> Result
     }
     shell::heading(&format!("processor time, median of {rounds} rounds, over etcd-client and Go"));
     println!(
-        "{:<8} {:>6} {:>7} {:>9} {:>9} {:>11}  over etcd-client, over Go (from a file)",
-        "work", "size", "callers", "floor", "etcd3", "etcd-client"
+        "{:<8} {:>6} {:>7} {:>9} {:>9} {:>11} {:>9}  over etcd-client; over Go",
+        "work", "size", "callers", "floor", "etcd3", "etcd-client", "Go"
     );
     let mut seen = Vec::new();
     for (row, (floor_instructions, our_instructions)) in all {
-        let [floor, ours, peer] = interleaved(["floor", OURS, PEER], urls, row.job, rounds)?;
-        let go = from_file(row.job)?.map(|over_floor| over_floor * floor.median());
+        let (floor, ours, peer, go) = if has_go {
+            let programs = ["floor", OURS, PEER, programs::GO];
+            let [floor, ours, peer, go] = interleaved(programs, urls, row.job, rounds)?;
+            (floor, ours, peer, Go::Measured(go))
+        } else {
+            let [floor, ours, peer] = interleaved(["floor", OURS, PEER], urls, row.job, rounds)?;
+            let go = from_file(row.job)?.map(|over_floor| over_floor * floor.median());
+            (floor, ours, peer, go.map_or(Go::Unknown, Go::FromFile))
+        };
         let one =
             Seen { job: row.job, floor, ours, peer, go, floor_instructions, our_instructions };
         print_row(row, &one, judge);
@@ -114,9 +149,14 @@ fn print_row(row: &Row, seen: &Seen, judge: &mut Judge) {
     let over_peer = seen.ours.over(&seen.peer);
     let text = format!("{name}: over etcd-client");
     let verdict = judge.spread(&text, &over_peer, row.peer);
-    let go = seen.go.map(|go| seen.ours.median() / go);
-    let go = go.map_or_else(String::new, |ratio| format!("; {ratio:.2}, aim {:.2}", row.go));
-    println!("{name} {floor:>6.1} us {ours:>6.1} us {peer:>8.1} us  {verdict}{go}");
+    let over_go = match &seen.go {
+        Go::Measured(go) => judge.spread(&format!("{name}: over Go"), &seen.ours.over(go), row.go),
+        Go::FromFile(go) => format!("{:.2} of {:.2}, from a file", ours * 1000.0 / go, row.go),
+        Go::Unknown => "unknown".to_owned(),
+    };
+    let go = seen.go.shown().map_or(0.0, |(figure, _)| figure / 1000.0);
+    let times = format!("{floor:>6.1} us {ours:>6.1} us {peer:>8.1} us {go:>6.1} us");
+    println!("{name} {times}  {verdict}; {over_go}");
 }
 
 /// Measures programs in turns; who begins changes from round to round.

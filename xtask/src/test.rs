@@ -90,11 +90,13 @@ fn run_tests(report: &mut Report, extent: &mut Option<String>) {
     report.step("cancelled calls", || figures(&runs::short_cancel()));
     report.step("worlds", worlds);
     report.step("fuzz corpus", || tests(&fuzz_cargo("test")));
+    report.step("bench", || tests(&crate::bench::programs::cargo("test")));
 }
 
 fn format() -> Result<Passed> {
     quiet(&workspace::cargo(["fmt", "--all", "--check"]))?;
-    quiet(&workspace::cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    quiet(&workspace::cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
+    quiet(&workspace::cargo(["fmt", "--all", "--manifest-path", "bench/Cargo.toml", "--check"]))
 }
 
 fn clippy() -> Result<Passed> {
@@ -104,7 +106,8 @@ fn clippy() -> Result<Passed> {
     let client = ["clippy", "--locked", "-p", "etcd3-client"];
     quiet(workspace::cargo(client).args(strict))?;
     quiet(workspace::cargo(client).arg("--all-features").args(strict))?;
-    quiet(fuzz_cargo("clippy").args(strict))
+    quiet(fuzz_cargo("clippy").args(strict))?;
+    quiet(crate::bench::programs::cargo("clippy").args(strict))
 }
 
 fn documentation() -> Result<Passed> {

@@ -7,10 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// Names the program of Go's client.
+pub(crate) const GO: &str = "go-client";
+
 /// Bounds the build.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// Bounds one run of a client.
-const RUN_LIMIT: Duration = Duration::from_secs(180);
+/// Bounds one run of a client, and the build of Go's.
+const RUN_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// Is what a run is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,24 +46,36 @@ impl Figures {
 /// They are built apart, since features of what the others need would change what is measured.
 pub(crate) fn build(others: bool) -> Result<()> {
     shell::heading("building the bench");
-    cargo_build(&mut bench_cargo(&["-p", "null-server", "-p", "floor", "-p", "ours"]))?;
+    build_release(cargo("build"))?;
     if others {
-        let mut cargo = bench_cargo(&["-p", "peer-etcd-client"]);
+        let mut cargo = cargo_of("build", &["peer-etcd-client"]);
         protoc::find()?.offer(&mut cargo);
-        cargo_build(&mut cargo)?;
+        build_release(cargo)?;
     }
     Ok(())
 }
 
-fn bench_cargo(words: &[&str]) -> Command {
-    let mut cargo = workspace::cargo(["build", "--locked", "--release"]);
-    cargo.args(["--manifest-path", "bench/Cargo.toml", "--target-dir"]).arg(workspace::target());
-    cargo.args(words);
+/// Builds the client of Go from a distribution's packages.
+pub(crate) fn build_go() -> Result<()> {
+    let mut go = tools::go()?.command();
+    go.args(["build", "-o"]).arg(path(GO)).arg("bench/go/main.go");
+    finish(go.current_dir(workspace::root())).map(drop)
+}
+
+/// Makes a command line of cargo for all of the bench that needs nothing but cargo.
+pub(crate) fn cargo(verb: &str) -> Command {
+    cargo_of(verb, &["etcd3-bench", "null-server", "floor", "ours"])
+}
+
+fn cargo_of(verb: &str, packages: &[&str]) -> Command {
+    let mut cargo = workspace::cargo([verb, "--locked", "--manifest-path", "bench/Cargo.toml"]);
+    cargo.arg("--target-dir").arg(workspace::target());
+    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
     cargo
 }
 
-fn cargo_build(cargo: &mut Command) -> Result<()> {
-    let ended = shell::capture(cargo, BUILD_LIMIT)?;
+fn build_release(mut cargo: Command) -> Result<()> {
+    let ended = shell::capture(cargo.arg("--release"), BUILD_LIMIT)?;
     if ended.ok() { Ok(()) } else { Err(Error::new(ended.output)) }
 }
 

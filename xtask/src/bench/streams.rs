@@ -1,11 +1,11 @@
 //! Watchers and leases: what clients that have them spend.
 
-use super::programs::{Job, run as measure};
+use super::programs::{GO, Job, run as measure};
 use super::stats::Rounds;
 use crate::shell;
 use etcd3_lab::Result;
 
-const CLIENTS: [&str; 3] = ["floor", "ours-tokio", "etcd-client-tokio"];
+const CLIENTS: [&str; 4] = ["floor", "ours-tokio", "etcd-client-tokio", GO];
 
 const JOBS: [(Job, &str); 3] = [
     (Job { work: "flood", size: 100, callers: 1, ops: 200_000 }, "an event"),
@@ -14,10 +14,10 @@ const JOBS: [(Job, &str); 3] = [
 ];
 
 /// Prints what an event, a watcher and an acknowledgement cost; nothing is judged yet.
-pub(crate) fn run(urls: &str, rounds: usize) -> Result<()> {
+pub(crate) fn run(urls: &str, rounds: usize, has_go: bool) -> Result<()> {
     shell::heading("watchers and leases on tokio, one thread");
     for (job, unit) in JOBS {
-        for name in CLIENTS {
+        for name in CLIENTS.into_iter().filter(|name| has_go || *name != GO) {
             let (mut cpu, mut wall, mut memory) =
                 (Rounds::default(), Rounds::default(), Rounds::default());
             for _ in 0..rounds.div_ceil(3) {

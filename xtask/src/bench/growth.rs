@@ -5,6 +5,7 @@ use super::programs::{Job, float, run as measure};
 use super::stats::Rounds;
 use crate::shell;
 use etcd3_lab::Result;
+use std::fmt::Write;
 
 /// Is how often each figure is measured.
 const ROUNDS: usize = 3;
@@ -40,7 +41,7 @@ pub(crate) fn run(urls: &str, judge: &mut Judge) -> Result<()> {
     table(urls, "a range read page by page, by keys", "keys", &jobs, |cpu, _| cpu, judge)
 }
 
-/// Prints the cost of each amount of work, and the exponent with which it grows.
+/// Prints the cost of each amount of work, beside the floor's, and the exponent with which it grows.
 fn table(
     urls: &str,
     heading: &str,
@@ -50,31 +51,55 @@ fn table(
     judge: &mut Judge,
 ) -> Result<()> {
     shell::heading(heading);
-    println!("{unit:>9} {:>12} {:>12} {:>9}  memory grew by", "cost", "a unit", "exponent");
-    let mut points: Vec<(f64, f64)> = Vec::new();
+    println!(
+        "{unit:>9} {:>12} {:>12} {:>9} {:>12} {:>9}  memory grew by",
+        "cost", "a unit", "exponent", "floor's unit", "exponent"
+    );
+    let mut points: [Vec<(f64, f64)>; 2] = Default::default();
     for (amount, job) in jobs {
-        let (mut cpu, mut memory) = (Rounds::default(), 0.0_f64);
-        for _ in 0..ROUNDS {
-            let figures = measure("ours-tokio", urls, *job, &[])?;
-            cpu.add(figures.need("cpu_ns_per_op")?);
-            memory = memory.max(figures.need("memory_per_op")? * float(job.ops));
+        let (cpu, memory) = measured(urls, *job)?;
+        let mut line = String::new();
+        for (points, cpu) in points.iter_mut().zip(cpu) {
+            let point = (float(*amount), cost(cpu.median(), *amount));
+            let slope = points.last().map(|last| format!("{:.2}", exponent(*last, point)));
+            let (each, slope) = (unit_cost(&point), slope.unwrap_or_default());
+            let _ = write!(line, " {each:>9.1} ns {slope:>9}");
+            points.push(point);
         }
-        let point = (float(*amount), cost(cpu.median(), *amount));
-        let slope = points.last().map(|last| format!("{:.2}", exponent(*last, point)));
-        let (total, each) = (point.1 / 1000.0, point.1 / point.0);
-        let slope = slope.unwrap_or_default();
-        println!("{amount:>9} {total:>9.1} us {each:>9.1} ns {slope:>9}  {:.1} MB", memory / 1e6);
-        points.push(point);
+        let total = points[0].last().map_or(0.0, |point| point.1 / 1000.0);
+        println!("{amount:>9} {total:>9.1} us{line}  {:.1} MB", memory / 1e6);
     }
-    let unit_cost = |point: &(f64, f64)| point.1 / point.0;
-    let cheapest = points.iter().min_by(|a, b| unit_cost(a).total_cmp(&unit_cost(b))).copied();
-    if let (Some(cheapest), Some(last)) = (cheapest, points.last().copied())
-        && cheapest != last
-    {
-        let found = exponent(cheapest, last);
-        println!("the exponent from the cheapest on: {}", judge.below(heading, found, STEEPEST));
+    let [ours, floor] = points.map(|points| from_cheapest(&points));
+    if let (Some(ours), Some(floor)) = (ours, floor) {
+        // Caches are left by the floor, too.
+        let most = STEEPEST.max(floor + 0.05);
+        let verdict = judge.below(&format!("{heading}: exponent"), ours, most);
+        println!("the exponent from the cheapest on: {verdict}; {floor:.2} of the floor");
     }
     Ok(())
+}
+
+/// Measures this client and the floor in turns, and how far the memory of this client grew.
+fn measured(urls: &str, job: Job) -> Result<([Rounds; 2], f64)> {
+    let (mut ours, mut floor, mut memory) = (Rounds::default(), Rounds::default(), 0.0_f64);
+    for _ in 0..ROUNDS {
+        let figures = measure("ours-tokio", urls, job, &[])?;
+        ours.add(figures.need("cpu_ns_per_op")?);
+        memory = memory.max(figures.need("memory_per_op")? * float(job.ops));
+        floor.add(measure("floor", urls, job, &[])?.need("cpu_ns_per_op")?);
+    }
+    Ok(([ours, floor], memory))
+}
+
+fn unit_cost(point: &(f64, f64)) -> f64 {
+    point.1 / point.0
+}
+
+/// Tells the exponent from where a unit is the cheapest to the end, unless that is the end.
+fn from_cheapest(points: &[(f64, f64)]) -> Option<f64> {
+    let last = points.last()?;
+    let cheapest = points.iter().min_by(|a, b| unit_cost(a).total_cmp(&unit_cost(b)))?;
+    (cheapest.0 < last.0).then(|| exponent(*cheapest, *last))
 }
 
 /// Tells `k` where the cost grows as `n^k` from one point to the other.
@@ -85,6 +110,13 @@ fn exponent(from: (f64, f64), to: (f64, f64)) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_cheapest_at_the_end_has_no_exponent() {
+        assert_eq!(from_cheapest(&[(1.0, 8.0), (2.0, 9.0)]), None);
+        let steep = from_cheapest(&[(1.0, 8.0), (2.0, 8.0), (4.0, 32.0)]);
+        assert!((steep.unwrap_or_default() - 2.0).abs() < 1e-9);
+    }
 
     #[test]
     fn the_exponent_of_a_power_is_that_power() {

@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: what calls cost, beside the floor of h2 and the clients of others.
 //!
 //! All of it in one run: the programs take turns in each round, a client and its server are on a
-//! core each, and what is printed is the median of the rounds with its spread. Instructions are those
-//! in user space, told by the difference of two runs of different lengths.
+//! core each, and what is printed is the median of the rounds with its spread. Instructions are
+//! those in user space, told by the difference of two runs of different lengths.
 
 mod growth;
 mod judge;
@@ -16,7 +16,7 @@ mod streams;
 use crate::options::Options;
 use crate::{Outcome, shell, workspace};
 use etcd3_lab::Result;
-use judge::Judge;
+use judge::{Judge, say};
 use programs::{Job, NullServer, float, instructions, run as measure, system_calls};
 use rows::{ADAPTERS, ALLOCATIONS, FLOOR, MULTI, ROWS, Row, SYSTEM_CALLS, plain, short};
 use stats::Rounds;
@@ -75,12 +75,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
     allocations(&server.urls, &mut judge)?;
     if !is_quick {
         against(&server.urls, rounds, &mut judge)?;
-        streams::run(&server.urls, rounds, has_go.is_ok())?;
+        streams::run(&server.urls, rounds, has_go.is_ok(), &mut judge)?;
         latency::run(&mut judge)?;
         growth::run(&server.urls, &mut judge)?;
     }
     if options.has("--save") {
-        save::save(&seen, rounds)?;
+        save::save(&seen, &judge, rounds)?;
     }
     shell::heading("verdict");
     println!("{}", judge.summary());
@@ -179,14 +179,15 @@ fn interleaved<const N: usize>(
 
 /// Compares the runtimes: two threads with etcd-client, other adapters with tokio.
 fn against(urls: &str, rounds: usize, judge: &mut Judge) -> Result<()> {
-    shell::heading("tokio on two threads: processor time of a put over etcd-client's");
+    judge.heading("tokio on two threads: processor time of a put over etcd-client's");
     for (callers, most) in MULTI {
         let job = plain("put", *callers);
         let [ours, peer] = interleaved(["ours-multi", "etcd-client-multi"], urls, job, rounds)?;
         let name = format!("{}, two threads: over etcd-client", named(job));
-        println!("{} {}", named(job), judge.spread(&name, &ours.over(&peer), *most));
+        let verdict = judge.spread(&name, &ours.over(&peer), *most);
+        say!(judge, "{} {verdict}", named(job));
     }
-    shell::heading("smol and async-std: processor time of a put over tokio's");
+    judge.heading("smol and async-std: processor time of a put over tokio's");
     for (callers, most) in ADAPTERS {
         let job = plain("put", *callers);
         let programs = [OURS, "ours-smol", "ours-async-std"];
@@ -194,28 +195,28 @@ fn against(urls: &str, rounds: usize, judge: &mut Judge) -> Result<()> {
         for (name, other) in [("smol", smol), ("async-std", async_std)] {
             let text = format!("{}: {name} over tokio", named(job));
             let verdict = judge.spread(&text, &other.over(&tokio), *most);
-            println!("{} {name:<9} {verdict}", named(job));
+            say!(judge, "{} {name:<9} {verdict}", named(job));
         }
     }
     Ok(())
 }
 
 fn system_calls_of_ours(urls: &str, is_quick: bool, judge: &mut Judge) -> Result<()> {
-    shell::heading("system calls of a call on tokio");
+    judge.heading("system calls of a call on tokio");
     let works: &[&'static str] = if is_quick { &["put"] } else { &["put", "get"] };
     for work in works {
         for (callers, most) in SYSTEM_CALLS {
             let job = short(plain(work, *callers));
             let (floor, ours) = (system_calls("floor", urls, job)?, system_calls(OURS, urls, job)?);
             let verdict = judge.below(&format!("{}: system calls", named(job)), ours, *most);
-            println!("{} floor {floor:.2}, etcd3 {verdict}", named(job));
+            say!(judge, "{} floor {floor:.2}, etcd3 {verdict}", named(job));
         }
     }
     Ok(())
 }
 
 fn allocations(urls: &str, judge: &mut Judge) -> Result<()> {
-    shell::heading("allocations of a call");
+    judge.heading("allocations of a call");
     for work in ["put", "get"] {
         let job = plain(work, 16);
         for name in ["floor-counted", "ours-counted", "etcd-client-counted"] {
@@ -227,7 +228,7 @@ fn allocations(urls: &str, judge: &mut Judge) -> Result<()> {
                 let bytes = judge.below(&format!("{work}: allocated bytes"), bytes, bytes_limit);
                 line = format!("{count}; {bytes} bytes");
             }
-            println!("{} {name:<20} {line}", named(job));
+            say!(judge, "{} {name:<20} {line}", named(job));
         }
     }
     Ok(())

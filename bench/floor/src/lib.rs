@@ -3,8 +3,8 @@
 //!
 //! What it does to be cheap:
 //!
-//! - what h2 writes in one poll of the connection is one write, and vectored writes are not claimed,
-//!   since h2 would make one of each DATA frame of 256 bytes and more;
+//! - what h2 writes in one poll of the connection is one write, and vectored writes are not
+//!   claimed, since h2 would make one of each DATA frame of 256 bytes and more;
 //! - callers that are ready run before the connection does, when more than one call is under way;
 //! - `END_STREAM` is on the only DATA frame;
 //! - 64 KiB are read at a time.

@@ -1,8 +1,8 @@
 //! What is measured of a client, and how: the same for every client.
 //!
-//! A client implements [`Client`], a runtime [`Host`]; a program is then one line, [`main`]. It does
-//! exactly as many operations as it is told, writes one line of JSON, and ends: what it costs in
-//! instructions and system calls is told by the difference of two such runs.
+//! A client implements [`Client`], a runtime [`Host`]; a program is then one line, [`main`]. It
+//! does exactly as many operations as it is told, writes one line of JSON, and ends: what it costs
+//! in instructions and system calls is told by the difference of two such runs.
 //!
 //! Allocations are counted where the program installs the allocator of `stats_alloc`, in a program
 //! of its own, so that counting them does not disturb the rest.

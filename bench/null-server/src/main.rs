@@ -1,7 +1,7 @@
 //! Answers as an etcd does, without doing anything: what is measured beside it is the client.
 //!
-//! It listens at two ports, writes their URLs separated by a comma, and ends when its standard input
-//! is closed. `--core K` binds it to a core. It works for KV, Watch and Lease; the key says
+//! It listens at two ports, writes their URLs separated by a comma, and ends when its standard
+//! input is closed. `--core K` binds it to a core. It works for KV, Watch and Lease; the key says
 //! what comes back:
 //!
 //! | key | answer |

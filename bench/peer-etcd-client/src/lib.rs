@@ -1,7 +1,7 @@
 //! etcd-client as it is published, to be measured beside this client.
 //!
-//! It gets one endpoint, though others get two: given two it spreads its calls over two connections,
-//! which costs it more.
+//! It gets one endpoint, though others get two: given two it spreads its calls over two
+//! connections, which costs it more.
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;

@@ -1,9 +1,8 @@
 //! Cost as work grows: tables that show slope.
 
-use super::judge::Judge;
+use super::judge::{Judge, say};
 use super::programs::{Job, float, run as measure};
 use super::stats::Rounds;
-use crate::shell;
 use etcd3_lab::Result;
 use std::fmt::Write;
 
@@ -41,7 +40,7 @@ pub(crate) fn run(urls: &str, judge: &mut Judge) -> Result<()> {
     table(urls, "a range read page by page, by keys", "keys", &jobs, |cpu, _| cpu, judge)
 }
 
-/// Prints the cost of each amount of work, beside the floor's, and the exponent with which it grows.
+/// Prints the cost of each amount of work, beside the floor's, and how it grows.
 fn table(
     urls: &str,
     heading: &str,
@@ -50,10 +49,15 @@ fn table(
     cost: impl Fn(f64, u64) -> f64,
     judge: &mut Judge,
 ) -> Result<()> {
-    shell::heading(heading);
-    println!(
+    judge.heading(heading);
+    say!(
+        judge,
         "{unit:>9} {:>12} {:>12} {:>9} {:>12} {:>9}  memory grew by",
-        "cost", "a unit", "exponent", "floor's unit", "exponent"
+        "cost",
+        "a unit",
+        "exponent",
+        "floor's unit",
+        "exponent"
     );
     let mut points: [Vec<(f64, f64)>; 2] = Default::default();
     for (amount, job) in jobs {
@@ -67,14 +71,14 @@ fn table(
             points.push(point);
         }
         let total = points[0].last().map_or(0.0, |point| point.1 / 1000.0);
-        println!("{amount:>9} {total:>9.1} us{line}  {:.1} MB", memory / 1e6);
+        say!(judge, "{amount:>9} {total:>9.1} us{line}  {:.1} MB", memory / 1e6);
     }
     let [ours, floor] = points.map(|points| from_cheapest(&points));
     if let (Some(ours), Some(floor)) = (ours, floor) {
         // Caches are left by the floor, too.
         let most = STEEPEST.max(floor + 0.05);
         let verdict = judge.below(&format!("{heading}: exponent"), ours, most);
-        println!("the exponent from the cheapest on: {verdict}; {floor:.2} of the floor");
+        say!(judge, "the exponent from the cheapest on: {verdict}; {floor:.2} of the floor");
     }
     Ok(())
 }

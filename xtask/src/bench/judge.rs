@@ -1,13 +1,32 @@
 //! What holds, and what does not.
 
 use super::stats::Rounds;
+use crate::shell;
 
-/// Remembers what did not hold.
+/// Remembers what was checked, and what was said meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
-    checked: usize,
-    failed: Vec<String>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) notes: Vec<String>,
 }
+
+/// Is a figure with its target.
+#[derive(Debug)]
+pub(crate) struct Check {
+    pub(crate) what: String,
+    pub(crate) told: String,
+    pub(crate) most: String,
+    pub(crate) holds: bool,
+}
+
+/// Prints a line that is kept for the page of results.
+macro_rules! say {
+    ($judge:expr, $($words:tt)*) => {
+        $judge.say(format!($($words)*))
+    };
+}
+
+pub(crate) use say;
 
 impl Judge {
     /// Checks that a figure is at most so high, and tells it.
@@ -20,32 +39,41 @@ impl Judge {
         self.note(what, &ratio.to_string(), ratio.median(), most)
     }
 
+    /// Prints a line that begins a table, and keeps it.
+    pub(crate) fn heading(&mut self, text: &str) {
+        shell::heading(text);
+        self.notes.push(String::new());
+        self.notes.push(text.to_owned());
+    }
+
+    /// Prints a line of a table, and keeps it.
+    pub(crate) fn say(&mut self, line: String) {
+        println!("{line}");
+        self.notes.push(line);
+    }
+
     fn note(&mut self, what: &str, told: &str, figure: f64, most: f64) -> String {
-        self.checked += 1;
         // A figure that is no number holds nothing.
         let holds = figure <= most;
         let verdict =
             format!("{told} of {}, {}", short(most), if holds { "holds" } else { "FAILS" });
-        if !holds {
-            let what: Vec<&str> = what.split_whitespace().collect();
-            self.failed.push(format!("{}: {told} of {}", what.join(" "), short(most)));
-        }
+        let what: Vec<&str> = what.split_whitespace().collect();
+        let (what, told, most) = (what.join(" "), told.to_owned(), short(most));
+        self.checks.push(Check { what, told, most, holds });
         verdict
     }
 
     pub(crate) fn is_good(&self) -> bool {
-        self.failed.is_empty()
+        self.checks.iter().all(|check| check.holds)
     }
 
     /// Tells how many figures were checked, and those that did not hold.
     pub(crate) fn summary(&self) -> String {
-        let held = self.checked - self.failed.len();
-        let mut text = format!("{held} of {} figures hold", self.checked);
-        for failed in &self.failed {
-            text.push_str("\nFAILS ");
-            text.push_str(failed);
-        }
-        text
+        let held = self.checks.iter().filter(|check| check.holds).count();
+        let failed = self.checks.iter().filter(|check| !check.holds);
+        let lines = failed
+            .map(|Check { what, told, most, .. }| format!("\nFAILS {what}: {told} of {most}"));
+        format!("{held} of {} figures hold{}", self.checks.len(), lines.collect::<String>())
     }
 }
 

@@ -1,10 +1,9 @@
 //! How long a call takes with a real etcd.
 
-use super::judge::Judge;
+use super::judge::{Judge, say};
 use super::programs::{Job, run as measure};
 use super::rows::LATENCY;
 use super::stats::Rounds;
-use crate::shell;
 use etcd3_lab::{Error, Result, Server, etcd};
 
 const ROUNDS: usize = 5;
@@ -13,7 +12,7 @@ const CLIENTS: [&str; 3] = ["floor", "ours-tokio", "etcd-client-tokio"];
 /// Compares the median latency of puts and of linearizable reads of a key that is not there.
 pub(crate) fn run(judge: &mut Judge) -> Result<()> {
     let binary = etcd::fetch().binaries.pop().ok_or_else(|| Error::new("There is no etcd."))?;
-    shell::heading(&format!("median latency with etcd {}", binary.version));
+    judge.heading(&format!("median latency with etcd {}", binary.version));
     let server = Server::builder().version(&binary).start()?;
     let url = server.client_url();
     for (work, size) in [("put", 256), ("get", 0)] {
@@ -32,7 +31,7 @@ pub(crate) fn run(judge: &mut Judge) -> Result<()> {
             let verdict = judge.spread(&text, &ours.over(&floor), LATENCY);
             let (floor, ours, peer) = (floor.median(), ours.median(), peer.median());
             let times = format!("{floor:>7.0} us {ours:>7.0} us {peer:>7.0} us");
-            println!("{work:<8} {size:>6} {callers:>7} {times}  over the floor {verdict}");
+            say!(judge, "{work:<8} {size:>6} {callers:>7} {times}  over the floor {verdict}");
         }
     }
     Ok(())

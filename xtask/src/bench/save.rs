@@ -1,16 +1,17 @@
 //! The results as data and as a picture, with the command that made them.
 
 use super::Seen;
+use super::judge::{Check, Judge};
 use super::stats::Rounds;
 use crate::workspace;
 use etcd3_lab::{Error, Result};
 use std::fmt::Write;
 
 /// Writes the data, the picture and the page that shows them.
-pub(crate) fn save(seen: &[Seen], rounds: usize) -> Result<()> {
-    write("docs/performance.json", &json(seen, rounds))?;
+pub(crate) fn save(seen: &[Seen], judge: &Judge, rounds: usize) -> Result<()> {
+    write("docs/performance.json", &json(seen, judge, rounds))?;
     write("docs/performance.svg", &picture(seen))?;
-    write("docs/performance.md", &page(seen, rounds))
+    write("docs/performance.md", &page(seen, judge, rounds))
 }
 
 fn write(file: &str, text: &str) -> Result<()> {
@@ -22,12 +23,18 @@ fn write(file: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn json(seen: &[Seen], rounds: usize) -> String {
-    let lines: Vec<String> = seen.iter().map(line).collect();
-    let rows = lines.join(",\n");
+fn json(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
+    let rows = seen.iter().map(line).collect::<Vec<_>>().join(",\n");
+    let checks = judge.checks.iter().map(|Check { what, told, most, holds }| {
+        format!(
+            "  {{\"what\": \"{what}\", \"figure\": \"{told}\", \"most\": {most}, \
+             \"holds\": {holds}}}"
+        )
+    });
+    let checks = checks.collect::<Vec<_>>().join(",\n");
     format!(
         "{{\n\"command\": \"cargo xtask bench --save\",\n\"rounds\": {rounds},\n\
-         \"rustc\": \"{}\",\n\"rows\": [\n{rows}\n]\n}}\n",
+         \"rustc\": \"{}\",\n\"rows\": [\n{rows}\n],\n\"checks\": [\n{checks}\n]\n}}\n",
         crate::cost::rustc()
     )
 }
@@ -61,7 +68,7 @@ fn picture(seen: &[Seen]) -> String {
     const UNIT: f64 = 70.0;
     let height = 40 + seen.len() * (BAR * 4 + 12);
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"800\" height=\"{height}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1000\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
          <text x=\"10\" y=\"20\">Processor time of a call, as a multiple of the floor</text>\n"
@@ -83,13 +90,13 @@ fn picture(seen: &[Seen]) -> String {
         }));
         for (place, (name, colour, multiple)) in bars.into_iter().enumerate() {
             let (y, width) = (top + place * BAR, multiple * UNIT);
+            let (at, baseline) = (LEFT + width + 4.0, y + BAR - 3);
             let _ = writeln!(
                 text,
-                "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{width:.0}\" height=\"{}\" fill=\"{colour}\"/>\
-                 <text x=\"{:.0}\" y=\"{}\">{multiple:.2} {name}</text>",
-                BAR - 2,
-                LEFT + width + 4.0,
-                y + BAR - 3
+                "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{width:.0}\" height=\"{}\" \
+                 fill=\"{colour}\"/><text x=\"{at:.0}\" y=\"{baseline}\">\
+                 {multiple:.2} {name}</text>",
+                BAR - 2
             );
         }
     }
@@ -97,15 +104,18 @@ fn picture(seen: &[Seen]) -> String {
     text
 }
 
-fn page(seen: &[Seen], rounds: usize) -> String {
+fn page(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
     let mut text = format!(
         "# Performance\n\n\
-         Made by `cargo xtask bench --save` with {}: client and server on a core each, a server that\n\
-         answers at once, the clients in turns, {rounds} rounds, medians. The *floor* is raw h2 with\n\
-         encoding and decoding, and nothing else. Times move with the machine, ratios less so,\n\
-         instructions hardly. Data: [performance.json](performance.json).\n\n\
+         Made by `cargo xtask bench --save` with {}: client and server on a core\n\
+         each, a server that answers at once, the clients in turns, {rounds} rounds, medians. The\n\
+         *floor* is raw h2 with encoding and decoding, and nothing else. Times move with the\n\
+         machine, ratios less so, instructions hardly. The data: \
+         [performance.json](performance.json).\n\n\
          ![Processor time of a call, as a multiple of the floor](performance.svg)\n\n\
-         | call | size | callers | floor | etcd3 | etcd-client 0.21.1 | Go | instructions: floor | etcd3 |\n\
+         Processor time and instructions in user space, of a call:\n\n\
+         | call | bytes | callers | floor | etcd3 | etcd-client 0.21.1 | Go | \
+         instructions: floor | etcd3 |\n\
          |---|---|---|---|---|---|---|---|---|\n",
         crate::cost::rustc()
     );
@@ -122,5 +132,14 @@ fn page(seen: &[Seen], rounds: usize) -> String {
             job.work, job.size, job.callers, row.floor_instructions, row.our_instructions
         );
     }
+    text.push_str(
+        "\n## What must be seen\n\n| what | figure | at most | holds |\n|---|---|---|---|\n",
+    );
+    for Check { what, told, most, holds } in &judge.checks {
+        let holds = if *holds { "yes" } else { "**no**" };
+        let _ = writeln!(text, "| {what} | {told} | {most} | {holds} |");
+    }
+    let notes = judge.notes.join("\n");
+    let _ = writeln!(text, "\n## Everything else\n\n```text\n{}\n```", notes.trim());
     text
 }

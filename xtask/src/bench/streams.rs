@@ -1,8 +1,8 @@
 //! Watchers and leases: what clients that have them spend.
 
+use super::judge::{Judge, say};
 use super::programs::{GO, Job, run as measure};
 use super::stats::Rounds;
-use crate::shell;
 use etcd3_lab::Result;
 
 const CLIENTS: [&str; 4] = ["floor", "ours-tokio", "etcd-client-tokio", GO];
@@ -14,8 +14,8 @@ const JOBS: [(Job, &str); 3] = [
 ];
 
 /// Prints what an event, a watcher and an acknowledgement cost; nothing is judged yet.
-pub(crate) fn run(urls: &str, rounds: usize, has_go: bool) -> Result<()> {
-    shell::heading("watchers and leases on tokio, one thread");
+pub(crate) fn run(urls: &str, rounds: usize, has_go: bool, judge: &mut Judge) -> Result<()> {
+    judge.heading("watchers and leases on tokio, one thread");
     for (job, unit) in JOBS {
         for name in CLIENTS.into_iter().filter(|name| has_go || *name != GO) {
             let (mut cpu, mut wall, mut memory) =
@@ -29,11 +29,14 @@ pub(crate) fn run(urls: &str, rounds: usize, has_go: bool) -> Result<()> {
             }
             let work = job.work;
             if cpu == Rounds::default() {
-                println!("{work:<12} {name:<18} has no such workload");
+                say!(judge, "{work:<12} {name:<18} has no such workload");
                 continue;
             }
             let (cpu, wall, memory) = (cpu.median(), wall.median(), memory.median());
-            println!("{work:<12} {name:<18} {cpu:>8.0} ns {unit}, {memory:.0} bytes, {wall:.2} s");
+            say!(
+                judge,
+                "{work:<12} {name:<18} {cpu:>8.0} ns {unit}, {memory:.0} bytes, {wall:.2} s"
+            );
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use crate::call::{CallOptions, Run};
 use crate::health::{Health, HealthChanges};
 use crate::pages::Pages;
-use crate::request::Request;
+use crate::request::{Request, RequestFuture};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::{Config, control, sync, version};
@@ -14,10 +14,7 @@ use etcd3_core::request::{
     Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
 };
 use etcd3_core::{IntoBytes, KeyRange, UnaryRequest};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A client of one etcd cluster.
@@ -273,24 +270,9 @@ impl Client {
     }
 
     /// Runs one operation, and keeps the client open meanwhile.
-    pub(crate) fn run<T: Operation>(self, operation: T, options: CallOptions) -> Running<T> {
+    pub(crate) fn run<T: Operation>(self, operation: T, options: CallOptions) -> RequestFuture<T> {
         let options = CallOptions { only: self.pin.as_ref().map(|pin| pin.endpoint), ..options };
         let run = Run::new(Arc::clone(self.shared()), operation, options);
-        Running { run, _client: self }
-    }
-}
-
-/// An operation under way.
-pub(crate) struct Running<T> {
-    run: Run<T>,
-    /// Goes last.
-    _client: Client,
-}
-
-impl<T: Operation> Future for Running<T> {
-    type Output = Result<T::Response, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.run).poll(cx).map(|(answer, _)| answer)
+        RequestFuture::new(self, run)
     }
 }

@@ -65,7 +65,7 @@ pub use etcd3_core::{
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use pages::Pages;
-pub use request::Request;
+pub use request::{Request, RequestFuture};
 pub use runtime::{BoxFuture, Io, Runtime, Target};
 #[cfg(feature = "tls")]
 pub use tls::TlsConfig;

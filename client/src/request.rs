@@ -1,14 +1,16 @@
 //! A request that is sent by awaiting it.
 
-use crate::call::CallOptions;
-use crate::runtime::BoxFuture;
+use crate::call::{CallOptions, Run};
 use crate::{Client, Error};
 use etcd3_core::Compare;
 use etcd3_core::request::{
     Compact, Delete, Get, Op, Operation, Otherwise, Put, PutLease, SortOrder, SortTarget, Then,
     Txn, When,
 };
-use std::future::IntoFuture;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A request of a [`Client`], sent by awaiting it.
@@ -65,16 +67,41 @@ impl<T> Request<T> {
     }
 }
 
-impl<T> IntoFuture for Request<T>
-where
-    T: Operation + Send + 'static,
-    T::Response: Send,
-{
+impl<T: Operation> IntoFuture for Request<T> {
     type Output = Result<T::Response, Error>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
+    type IntoFuture = RequestFuture<T>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.client.run(self.operation, self.options))
+        self.client.run(self.operation, self.options)
+    }
+}
+
+/// A [`Request`] that is awaited. Begins when it is polled first; keeps the client open until then
+/// and until it is over.
+#[must_use = "a future does nothing until it is polled"]
+pub struct RequestFuture<T> {
+    run: Run<T>,
+    /// Goes last.
+    client: Client,
+}
+
+impl<T> RequestFuture<T> {
+    pub(crate) const fn new(client: Client, run: Run<T>) -> Self {
+        Self { run, client }
+    }
+}
+
+impl<T: Operation> Future for RequestFuture<T> {
+    type Output = Result<T::Response, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.run).poll(cx).map(|(answer, _)| answer)
+    }
+}
+
+impl<T> fmt::Debug for RequestFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestFuture").field("client", &self.client).finish_non_exhaustive()
     }
 }
 

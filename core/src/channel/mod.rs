@@ -90,7 +90,7 @@ pub struct Settings {
     pub slow_after: Duration,
     /// How long they may all wait before the endpoint is a suspect.
     pub mute_after: Duration,
-    /// How many calls may go to one endpoint in a row, each after the end of the one before.
+    /// How many calls may go to one endpoint in a row.
     pub in_a_row: u32,
 }
 

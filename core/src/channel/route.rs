@@ -4,6 +4,7 @@ use super::lineage::Floor;
 use super::slot::{Listed, Slot};
 use super::{Channel, ConnectionId, EndpointId};
 use crate::Instant;
+use std::time::Duration;
 
 /// What a call wants of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,10 +40,13 @@ enum Doubt {
     Avoided,
 }
 
+/// How long calls may wait where others follow them.
+const BRISK: Duration = Duration::from_millis(10);
+
 impl Channel {
     /// Picks the connection for a call: the next one in turn of those of which most can be
-    /// expected, and that have a place for one more call. Calls that follow one another stay where
-    /// they are for a while: to change costs both connections work. `None` when there is none: say
+    /// expected, and that have a place for one more call. Some go to the same one in a row, unless
+    /// its calls wait: what leaves together costs less. `None` when there is none: say
     /// [`Input::Wanted`](super::Input::Wanted) and wait for
     /// [`Output::Changed`](super::Output::Changed).
     ///
@@ -56,7 +60,7 @@ impl Channel {
         let count = self.slots.len();
         let before = (self.cursor + count.saturating_sub(1)).checked_rem(count)?;
         let may_stay = self.row < self.settings.in_a_row
-            && self.slots[before].ready().is_some_and(|ready| ready.calls == 0);
+            && self.slots[before].ready().is_some_and(|ready| !ready.is_slow(now, BRISK));
         let first = if may_stay { before } else { self.cursor };
         let mut best: Option<(Doubt, usize, ConnectionId)> = None;
         for step in 0..count {

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, broken, ended, failed, settings};
 use etcd3_core::Machine;
-use etcd3_core::channel::{ConnectionId, EndpointId, Impression, Input, Settings, Want};
+use etcd3_core::channel::{ConnectionId, EndpointId, Input, Settings, Want};
 use etcd3_core::error::ConnectFailure;
 use std::collections::BTreeSet;
 
@@ -103,26 +103,22 @@ fn route_takes_turns() {
 
 // I-C7: two clients of one cluster do not all begin with the same member.
 #[test]
-fn calls_that_follow_one_another_stay_for_a_while() {
+fn some_calls_go_to_the_same_endpoint_in_a_row() {
     let mut rig = Rig::with(3, Settings { in_a_row: 4, ..settings() });
     rig.feed(Input::Wanted);
     for n in 1..=3 {
         rig.feed(Input::Connected(ConnectionId(n)));
     }
-    let mut call = |ends: bool| {
+    let mut call = |waits_ms: u64| {
         let route = rig.route(Want::default()).expect("all are ready");
-        rig.begin(route.connection.0);
-        if ends {
-            rig.finish(route.connection.0, Impression::Good);
-        }
+        rig.begin(route.connection.0).rest(waits_ms);
         route.endpoint.0
     };
-    let one_by_one: Vec<u32> = (0..12).map(|_| call(true)).collect();
-    let groups: Vec<&[u32]> = one_by_one.chunk_by(|a, b| a == b).collect();
-    assert!(groups.iter().all(|group| group.len() == 4), "{one_by_one:?}");
-    let mut at_once = [call(false), call(false), call(false)];
-    at_once.sort_unstable();
-    assert_eq!(at_once, [0, 1, 2], "where one is under way the next goes elsewhere");
+    let together: Vec<u32> = (0..24).map(|_| call(0)).collect();
+    let groups: Vec<&[u32]> = together.chunk_by(|a, b| a == b).collect();
+    assert!(groups.iter().all(|group| group.len() == 4), "{together:?}");
+    let waiting: Vec<u32> = (0..24).map(|_| call(10)).collect();
+    assert!(waiting.windows(2).all(|pair| pair[0] != pair[1]), "{waiting:?}");
 }
 
 #[test]

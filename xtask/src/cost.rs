@@ -20,6 +20,9 @@ const FILE: &str = "bench/cost.tsv";
 /// Is how much a figure may be above the file's.
 const GROWTH: f64 = 1.05;
 
+/// Is how often a figure is measured.
+const TIMES: usize = 3;
+
 /// Bounds the instructions of a call, by its work and its callers.
 const INSTRUCTIONS: [(&str, u64, f64); 3] =
     [("put", 1, 35_500.0), ("put", 16, 32_000.0), ("get", 16, 33_000.0)];
@@ -67,9 +70,9 @@ fn measure() -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (work, callers, most) in INSTRUCTIONS {
         let job = short(plain(work, callers));
-        let floor = instructions("floor", urls, job)?;
+        let floor = least(|| instructions("floor", urls, job))?;
         figures.push(figure("floor-instructions", job, floor, None));
-        let ours = instructions("ours-tokio", urls, job)?;
+        let ours = least(|| instructions("ours-tokio", urls, job))?;
         figures.push(figure("instructions", job, ours, Some(most)));
     }
     for work in ["put", "get"] {
@@ -81,11 +84,17 @@ fn measure() -> Result<Vec<Figure>> {
     for work in ["put", "get"] {
         for (callers, most) in SYSTEM_CALLS {
             let job = short(plain(work, *callers));
-            let count = system_calls("ours-tokio", urls, job)?;
+            let count = least(|| system_calls("ours-tokio", urls, job))?;
             figures.push(figure("system-calls", job, count, Some(*most)));
         }
     }
     Ok(figures)
+}
+
+/// Takes the least of some measurements: how much is written at a time hangs on who comes first, and
+/// a machine that is busy with other things makes calls dearer, never cheaper.
+fn least(measure: impl Fn() -> Result<f64>) -> Result<f64> {
+    (0..TIMES).try_fold(f64::INFINITY, |least, _| Ok(least.min(measure()?)))
 }
 
 fn figure(name: &str, job: Job, value: f64, most: Option<f64>) -> Figure {

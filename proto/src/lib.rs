@@ -47,6 +47,15 @@
 mod debug;
 mod redacted;
 
+/// Makes room for one message where there is none: most lists have one, and a vector that grows by
+/// itself begins with four.
+fn with_room<T>(list: &mut Vec<T>) -> &mut Vec<T> {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list
+}
+
 /// Users, roles and permissions of the auth store: package `authpb`.
 #[allow(clippy::all, clippy::pedantic)]
 pub mod authpb {

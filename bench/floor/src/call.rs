@@ -31,9 +31,13 @@ pub(crate) struct Methods {
 impl Methods {
     pub(crate) fn new(authority: &str) -> Result<Self> {
         let at = |method: &str| format!("http://{authority}/etcdserverpb.{method}").parse::<Uri>();
-        let mut headers = HeaderMap::with_capacity(2);
+        // What the protocol asks of every call with a deadline: the same as this client sends.
+        let mut headers = HeaderMap::with_capacity(5);
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
         headers.insert("te", HeaderValue::from_static("trailers"));
+        headers.insert("user-agent", HeaderValue::from_static("floor/0.1.0"));
+        headers.insert("client-api-version", HeaderValue::from_static("3.7"));
+        headers.insert("grpc-timeout", HeaderValue::from_static("15000m"));
         Ok(Self {
             put: at("KV/Put")?,
             range: at("KV/Range")?,

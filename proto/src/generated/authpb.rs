@@ -323,7 +323,7 @@ impl ::prost::Message for Role {
             2 => {
                 encoding::message::merge_repeated(
                     wire_type,
-                    &mut self.key_permission,
+                    crate::with_room(&mut self.key_permission),
                     buf,
                     ctx,
                 )

@@ -476,7 +476,14 @@ impl ::prost::Message for RangeResponse {
                     ctx,
                 )
             }
-            2 => encoding::message::merge_repeated(wire_type, &mut self.kvs, buf, ctx),
+            2 => {
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.kvs),
+                    buf,
+                    ctx,
+                )
+            }
             3 => encoding::bool::merge(wire_type, &mut self.more, buf, ctx),
             4 => encoding::int64::merge(wire_type, &mut self.count, buf, ctx),
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
@@ -887,7 +894,7 @@ impl ::prost::Message for DeleteRangeResponse {
             3 => {
                 encoding::message::merge_repeated(
                     wire_type,
-                    &mut self.prev_kvs,
+                    crate::with_room(&mut self.prev_kvs),
                     buf,
                     ctx,
                 )
@@ -1616,13 +1623,28 @@ impl ::prost::Message for TxnRequest {
     ) -> Result<(), ::prost::DecodeError> {
         let merged = match tag {
             1 => {
-                encoding::message::merge_repeated(wire_type, &mut self.compare, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.compare),
+                    buf,
+                    ctx,
+                )
             }
             2 => {
-                encoding::message::merge_repeated(wire_type, &mut self.success, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.success),
+                    buf,
+                    ctx,
+                )
             }
             3 => {
-                encoding::message::merge_repeated(wire_type, &mut self.failure, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.failure),
+                    buf,
+                    ctx,
+                )
             }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
@@ -1702,7 +1724,7 @@ impl ::prost::Message for TxnResponse {
             3 => {
                 encoding::message::merge_repeated(
                     wire_type,
-                    &mut self.responses,
+                    crate::with_room(&mut self.responses),
                     buf,
                     ctx,
                 )
@@ -2751,7 +2773,12 @@ impl ::prost::Message for WatchResponse {
             6 => encoding::string::merge(wire_type, &mut self.cancel_reason, buf, ctx),
             7 => encoding::bool::merge(wire_type, &mut self.fragment, buf, ctx),
             11 => {
-                encoding::message::merge_repeated(wire_type, &mut self.events, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.events),
+                    buf,
+                    ctx,
+                )
             }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
@@ -3176,7 +3203,7 @@ impl ::prost::Message for LeaseCheckpointRequest {
             1 => {
                 encoding::message::merge_repeated(
                     wire_type,
-                    &mut self.checkpoints,
+                    crate::with_room(&mut self.checkpoints),
                     buf,
                     ctx,
                 )
@@ -3695,7 +3722,14 @@ impl ::prost::Message for LeaseLeasesResponse {
                     ctx,
                 )
             }
-            2 => encoding::message::merge_repeated(wire_type, &mut self.leases, buf, ctx),
+            2 => {
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.leases),
+                    buf,
+                    ctx,
+                )
+            }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
         merged
@@ -3948,7 +3982,12 @@ impl ::prost::Message for MemberAddResponse {
                 )
             }
             3 => {
-                encoding::message::merge_repeated(wire_type, &mut self.members, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.members),
+                    buf,
+                    ctx,
+                )
             }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
@@ -4079,7 +4118,12 @@ impl ::prost::Message for MemberRemoveResponse {
                 )
             }
             2 => {
-                encoding::message::merge_repeated(wire_type, &mut self.members, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.members),
+                    buf,
+                    ctx,
+                )
             }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
@@ -4219,7 +4263,12 @@ impl ::prost::Message for MemberUpdateResponse {
                 )
             }
             2 => {
-                encoding::message::merge_repeated(wire_type, &mut self.members, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.members),
+                    buf,
+                    ctx,
+                )
             }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
@@ -4347,7 +4396,12 @@ impl ::prost::Message for MemberListResponse {
                 )
             }
             2 => {
-                encoding::message::merge_repeated(wire_type, &mut self.members, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.members),
+                    buf,
+                    ctx,
+                )
             }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
@@ -4474,7 +4528,12 @@ impl ::prost::Message for MemberPromoteResponse {
                 )
             }
             2 => {
-                encoding::message::merge_repeated(wire_type, &mut self.members, buf, ctx)
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.members),
+                    buf,
+                    ctx,
+                )
             }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
@@ -4997,7 +5056,14 @@ impl ::prost::Message for AlarmResponse {
                     ctx,
                 )
             }
-            2 => encoding::message::merge_repeated(wire_type, &mut self.alarms, buf, ctx),
+            2 => {
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.alarms),
+                    buf,
+                    ctx,
+                )
+            }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
         merged
@@ -7286,7 +7352,14 @@ impl ::prost::Message for AuthRoleGetResponse {
                     ctx,
                 )
             }
-            2 => encoding::message::merge_repeated(wire_type, &mut self.perm, buf, ctx),
+            2 => {
+                encoding::message::merge_repeated(
+                    wire_type,
+                    crate::with_room(&mut self.perm),
+                    buf,
+                    ctx,
+                )
+            }
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         };
         merged

@@ -160,6 +160,7 @@ impl Field {
         match (&self.kind, self.repeated) {
             (Kind::Oneof(path), _) => quote!(#path::merge(&mut #place, tag, wire_type, buf, ctx)),
             (Kind::Message, false) => self.merge_value(&quote!(#place.get_or_insert_default())),
+            (Kind::Message, true) => self.merge_value(&quote!(crate::with_room(&mut #place))),
             _ => self.merge_value(&quote!(&mut #place)),
         }
     }

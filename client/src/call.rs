@@ -30,15 +30,11 @@ pub(crate) struct CallOptions {
 /// of its endpoint. Begins when it is polled first.
 pub(crate) struct Run<T> {
     shared: Arc<Shared>,
-    stage: Stage<T>,
-}
-
-// It lives in a box of its own, as large as its largest stage.
-#[allow(clippy::large_enum_variant)]
-enum Stage<T> {
-    New(T, CallOptions),
-    Driving(T, Driver),
-    Over,
+    /// `None` when it is over.
+    operation: Option<T>,
+    options: CallOptions,
+    /// `None` before it begins.
+    driver: Option<Driver>,
 }
 
 // Nothing in it is ever pinned.
@@ -46,7 +42,7 @@ impl<T> Unpin for Run<T> {}
 
 impl<T: Operation> Run<T> {
     pub(crate) const fn new(shared: Arc<Shared>, operation: T, options: CallOptions) -> Self {
-        Self { shared, stage: Stage::New(operation, options) }
+        Self { shared, operation: Some(operation), options, driver: None }
     }
 }
 
@@ -54,29 +50,25 @@ impl<T: Operation> Future for Run<T> {
     type Output = (Result<T::Response, Error>, Impression);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let now = this.shared.rt.now();
-        if let Stage::New(..) = &this.stage {
-            let Stage::New(mut operation, options) =
-                std::mem::replace(&mut this.stage, Stage::Over)
-            else {
-                return Poll::Pending;
-            };
-            match begin(&this.shared, now, &mut operation, options) {
-                Ok(driver) => this.stage = Stage::Driving(operation, driver),
-                Err(error) => return Poll::Ready((Err(error), Impression::None)),
-            }
-        }
+        let Self { shared, operation: rest, options, driver } = &mut *self;
         // Who polls on after the end waits for ever.
-        let Stage::Driving(operation, driver) = &mut this.stage else { return Poll::Pending };
-        let limits = &this.shared.config.limits;
-        let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits)));
-        let Stage::Driving(operation, driver) = std::mem::replace(&mut this.stage, Stage::Over)
-        else {
-            return Poll::Pending;
+        let Some(operation) = rest else { return Poll::Pending };
+        let now = shared.rt.now();
+        let driver = match driver {
+            Some(driver) => driver,
+            None => match begin(shared, now, operation, *options) {
+                Ok(begun) => driver.insert(begun),
+                Err(error) => {
+                    *rest = None;
+                    return Poll::Ready((Err(error), Impression::None));
+                }
+            },
         };
+        let limits = &shared.config.limits;
+        let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits)));
         let impression = driver.call.impression();
-        Poll::Ready((answer(&this.shared, operation, &driver, reply), impression))
+        let answer = rest.take().map(|operation| answer(shared, operation, driver, reply));
+        answer.map_or(Poll::Pending, |answer| Poll::Ready((answer, impression)))
     }
 }
 

@@ -79,8 +79,9 @@ async fn connect(
 
 async fn live(shared: &Shared, place: &Endpoint, id: ConnectionId, link: &Link) {
     let mut dial = pin!(dial::dial(&*shared.rt, &shared.config, place));
+    let mut known = None;
     let dialled = poll_fn(|cx| {
-        if link.poll_ended(cx.waker()) {
+        if link.poll_ended(cx.waker(), &mut known) {
             return Poll::Ready(None);
         }
         dial.as_mut().poll(cx).map(Some)
@@ -113,9 +114,9 @@ async fn serve(
     shared.tell(Input::Connected(id));
     link.hear(shared.rt.now());
     let mut reads = verdict.reads();
-    let (mut has_yielded, mut is_pinged) = (false, false);
+    let (mut has_yielded, mut is_pinged, mut known) = (false, false, None);
     let result = poll_fn(|cx| {
-        if link.poll_ended(cx.waker()) {
+        if link.poll_ended(cx.waker(), &mut known) {
             return Poll::Ready(None);
         }
         // The calls that can go on do so first: then what they send leaves together.

@@ -28,8 +28,9 @@ pub(crate) struct Link {
     heard: AtomicU64,
     ping: AtomicBool,
     end: OnceLock<Option<Broken>>,
-    /// The task of the connection.
+    /// The task of the connection, and whether it was called.
     task: AtomicWaker,
+    is_called: AtomicBool,
 }
 
 /// Where requests go.
@@ -52,6 +53,7 @@ impl Default for Link {
             ping: AtomicBool::default(),
             end: OnceLock::default(),
             task: AtomicWaker::new(),
+            is_called: AtomicBool::default(),
         }
     }
 }
@@ -86,16 +88,18 @@ impl Link {
     }
 
     pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+        self.calls.load(Ordering::SeqCst)
     }
 
     /// Says whether it carries no other call.
     pub(crate) fn begin(&self) -> bool {
-        self.calls.fetch_add(1, Ordering::Relaxed) == 0
+        self.calls.fetch_add(1, Ordering::SeqCst) == 0
     }
 
-    pub(crate) fn finish(&self) {
-        self.calls.fetch_sub(1, Ordering::Relaxed);
+    /// Says whether a call may wait for its place.
+    pub(crate) fn finish(&self) -> bool {
+        self.calls.fetch_sub(1, Ordering::SeqCst);
+        self.crowded.load(Ordering::SeqCst) != NOBODY
     }
 
     /// Whether there is a place for one more call; remembers that there was none.
@@ -134,6 +138,11 @@ impl Link {
     /// Asks for a PING.
     pub(crate) fn ping(&self) {
         self.ping.store(true, Ordering::Relaxed);
+        self.call();
+    }
+
+    fn call(&self) {
+        self.is_called.store(true, Ordering::SeqCst);
         self.task.wake();
     }
 
@@ -145,13 +154,19 @@ impl Link {
     pub(crate) fn end(&self, reason: Option<Broken>) {
         // The first reason counts.
         let _ = self.end.set(reason);
-        self.task.wake();
+        self.call();
     }
 
     /// Looks whether the connection is to end; the task is woken when that changes, or a PING is
-    /// asked for.
-    pub(crate) fn poll_ended(&self, waker: &Waker) -> bool {
-        self.task.register(waker);
+    /// asked for. `known` is the waker that was there before, for the next look.
+    pub(crate) fn poll_ended(&self, waker: &Waker, known: &mut Option<Waker>) -> bool {
+        // A call takes the waker out.
+        let is_called = self.is_called.load(Ordering::SeqCst);
+        if is_called || !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.is_called.store(false, Ordering::SeqCst);
+            self.task.register(waker);
+            known.get_or_insert_with(|| waker.clone()).clone_from(waker);
+        }
         self.end.get().is_some()
     }
 

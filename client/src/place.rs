@@ -61,7 +61,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let (now, impression) =
             self.left.unwrap_or_else(|| (self.shared.rt.now(), Impression::None));
-        self.link.finish();
-        self.shared.leave(now, self.route.connection, (self.since, impression));
+        let is_awaited = self.link.finish();
+        self.shared.leave(now, self.route.connection, (self.since, impression), is_awaited);
     }
 }

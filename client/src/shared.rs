@@ -180,7 +180,7 @@ impl Shared {
         channel.handle(now, Input::Began(route.connection));
         if is_first {
             // The others wait for what it waits for.
-            self.hurry(channel.next_due());
+            self.hurry(channel.due_on(route.endpoint));
         }
         drop(state);
         Ok(Place::new(Arc::clone(self), now, route, (endpoint, link)))
@@ -197,6 +197,7 @@ impl Shared {
         now: Instant,
         id: ConnectionId,
         (since, impression): (Instant, Impression),
+        is_awaited: bool,
     ) {
         let mut state = self.lock();
         state.channel.handle(now, Input::Finished(id, since, impression));
@@ -205,9 +206,11 @@ impl Shared {
             self.hurry(state.channel.next_due());
         }
         drop(state);
-        // One more call may go now; whoever is told and does not need it tells the next.
-        self.changed.notify_additional(1);
-        self.changed_for_named.notify(usize::MAX);
+        if is_awaited {
+            // One more call may go now; whoever is told and does not need it tells the next.
+            self.changed.notify_additional(1);
+            self.changed_for_named.notify(usize::MAX);
+        }
     }
 
     /// Lets the control task look at this moment, if it would not.

@@ -2,7 +2,7 @@
 
 use super::liveness::Due;
 use super::slot::{Connection, Slot, State};
-use super::{Broken, Channel, ConnectionId, Output};
+use super::{Broken, Channel, ConnectionId, EndpointId, Output};
 use crate::Instant;
 use crate::error::{Cause, ConnectFailure};
 
@@ -22,6 +22,13 @@ impl Channel {
         let slots = self.slots.iter().filter_map(|slot| self.slot_due(slot));
         let draining = self.draining.iter().filter_map(|connection| self.ping_due(connection));
         slots.chain(draining).min()
+    }
+
+    /// When `poll` will want something of this endpoint, as far as it is known now.
+    #[must_use]
+    pub fn due_on(&self, endpoint: EndpointId) -> Option<Instant> {
+        let slot = self.slots.iter().find(|slot| slot.id == endpoint)?;
+        self.slot_due(slot)
     }
 
     pub(super) fn slot_due(&self, slot: &Slot) -> Option<Instant> {

@@ -153,6 +153,27 @@ func flood(client *clientv3.Client, a args) {
 	}
 }
 
+// watchers creates watchers on the stream that the client keeps for them.
+func watchers(client *clientv3.Client, count int) []clientv3.WatchChan {
+	created := make([]clientv3.WatchChan, count)
+	for number := range created {
+		key := fmt.Sprintf("watched/%06d", number)
+		created[number] = client.Watch(context.Background(), key, clientv3.WithCreatedNotify())
+		<-created[number]
+	}
+	return created
+}
+
+// resident tells the resident memory of the process in bytes.
+func resident() float64 {
+	text, err := os.ReadFile("/proc/self/status")
+	check(err)
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	check(err)
+	return float64(kib) * 1024
+}
+
 func main() {
 	a := parse(os.Args[1:])
 	pin(a.core)
@@ -160,14 +181,16 @@ func main() {
 	var before, after runtime.MemStats
 	measured := func(work func() []int64) string {
 		runtime.ReadMemStats(&before)
+		memory := resident()
 		begin, used := time.Now(), cpu()
 		latencies := work()
 		used, wall := cpu()-used, time.Since(begin)
+		memory = max(resident()-memory, 0)
 		runtime.ReadMemStats(&after)
 		ops := float64(a.ops)
 		line := fmt.Sprintf("\"cpu_ns_per_op\":%.1f,\"wall_ns\":%d,\"memory_per_op\":%.1f,"+
 			"\"allocations_per_op\":%.3f,\"bytes_per_op\":%.1f", float64(used)/ops,
-			wall.Nanoseconds(), float64(after.Sys-before.Sys)/ops,
+			wall.Nanoseconds(), memory/ops,
 			float64(after.Mallocs-before.Mallocs)/ops,
 			float64(after.TotalAlloc-before.TotalAlloc)/ops)
 		if len(latencies) > 0 {
@@ -182,6 +205,10 @@ func main() {
 	case "put", "get", "connect":
 		callers(client, a, max(a.warmUp, a.callers))
 		line = measured(func() []int64 { return callers(client, a, a.ops) })
+	case "watchers":
+		var kept []clientv3.WatchChan
+		line = measured(func() []int64 { kept = watchers(client, a.ops); return nil })
+		runtime.KeepAlive(kept)
 	case "flood":
 		line = measured(func() []int64 { flood(client, a); return nil })
 	}

@@ -29,7 +29,7 @@ const INSTRUCTIONS: [(&str, u64, f64); 3] =
 
 /// Is a figure by its name.
 #[derive(Debug, Clone, PartialEq)]
-struct Figure {
+pub(crate) struct Figure {
     name: String,
     value: f64,
     /// Bounds it, whatever it was before; figures of the floor are not bounded.
@@ -37,23 +37,23 @@ struct Figure {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
+    let figures = measure()?;
     if options.has("--save") {
-        save(&measure()?)?;
+        save(&figures)?;
         println!("wrote {FILE}");
     }
-    println!("{}", check()?);
+    println!("{}", check(&figures)?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures all figures and returns them as a table.
+/// Returns the figures as a table.
 ///
 /// # Errors
 ///
 /// Fails when one is above its limit, or grew, and says which.
-pub(crate) fn check() -> Result<String> {
-    let figures = measure()?;
-    let problems = judge(&figures, &rustc(), &workspace::read(FILE)?);
-    let table = table(&figures);
+pub(crate) fn check(figures: &[Figure]) -> Result<String> {
+    let problems = judge(figures, &rustc(), &workspace::read(FILE)?);
+    let table = table(figures);
     if problems.is_empty() {
         Ok(table)
     } else {
@@ -62,7 +62,7 @@ pub(crate) fn check() -> Result<String> {
 }
 
 /// Measures this client, and the floor where the compiler makes a difference.
-fn measure() -> Result<Vec<Figure>> {
+pub(crate) fn measure() -> Result<Vec<Figure>> {
     programs::build(false)?;
     shell::heading("what a call costs");
     let server = NullServer::start()?;

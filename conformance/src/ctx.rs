@@ -3,7 +3,7 @@
 use crate::servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
 use crate::task::Task;
 use crate::{Case, CaseResult};
-use etcd3_client::{Client, Config, Error, Runtime, TlsConfig};
+use etcd3_client::{Client, Config, EndpointHealth, EndpointState, Error, Runtime, TlsConfig};
 use etcd3_lab::{Authority, Status, Tls};
 use futures_lite::FutureExt;
 use std::net::SocketAddr;
@@ -206,6 +206,18 @@ impl Ctx {
             None
         };
         async { Some(future.await) }.or(timeout).await
+    }
+
+    /// Waits until all endpoints of a client are connected.
+    ///
+    /// # Errors
+    ///
+    /// When they are not within ten seconds.
+    pub async fn until_connected(&self, client: &Client) -> CaseResult {
+        const LIMIT: Duration = Duration::from_secs(10);
+        let is_ready = |it: &EndpointHealth| it.state == EndpointState::Ready;
+        let all = || client.health().endpoints.iter().all(is_ready);
+        self.until("all connections", LIMIT, || async { all() }).await
     }
 
     /// Waits until a condition holds, looking again every few milliseconds.

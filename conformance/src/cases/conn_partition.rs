@@ -1,9 +1,7 @@
 //! Members that are cut off from the others, or have no leader, and still answer.
 
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, Member, case};
-use etcd3_client::{
-    Client, Code, EndpointHealth, EndpointState, Error, ErrorKind, Outcome, ServerError,
-};
+use etcd3_client::{Client, Code, Error, ErrorKind, Outcome, ServerError};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -27,9 +25,7 @@ async fn cut_off(ctx: &Ctx) -> Result<(Cluster, Client), Box<dyn std::error::Err
     let client = ctx.connect([cluster.member(0).client_url()]).await?;
     client.put("foo", "bar").await?;
     client.set_endpoints(cluster.client_urls())?;
-    let is_ready = |it: &EndpointHealth| it.state == EndpointState::Ready;
-    let all = || client.health().endpoints.iter().all(is_ready);
-    ctx.until("all to be connected", LIMIT, || async { all() }).await?;
+    ctx.until_connected(&client).await?;
     cluster.partition(0)?;
     Ok((cluster, client))
 }

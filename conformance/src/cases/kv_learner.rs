@@ -89,18 +89,9 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
 async fn what_a_learner_refuses_is_done_by_a_voter(ctx: Ctx) -> CaseResult {
     let (cluster, url) = with_learner(&ctx).await?;
     let client = ctx.connect([url, cluster.member(0).client_url()]).await?;
-    let limit = std::time::Duration::from_secs(10);
-    ctx.until("both connections", limit, || async {
-        let mut members = std::collections::BTreeSet::new();
-        for _ in 0..2 {
-            let status = client.unary(pb::StatusRequest {}).await;
-            members.extend(status.ok().and_then(|it| it.header).map(|header| header.member_id));
-        }
-        members.len() == 2
-    })
-    .await?;
-    // Calls go to the endpoints in turn, so that some of these meet the learner first.
-    for n in 0..8 {
+    ctx.until_connected(&client).await?;
+    // Calls go to the endpoints in turn, some in a row, so that some of these meet the learner.
+    for n in 0..40 {
         let value = n.to_string();
         let put = client.put("foo", value.as_str()).await?;
         let read = client.get("foo").await?;

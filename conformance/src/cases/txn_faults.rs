@@ -47,18 +47,12 @@ async fn a_write_to_a_stopped_member_fails_and_is_gone(ctx: Ctx) -> CaseResult {
 
 /// TXN-003, I-R1, I-R2: with another member at hand.
 async fn a_write_that_was_lost_is_not_sent_elsewhere(ctx: Ctx) -> CaseResult {
-    const WRITES: usize = 8;
+    const WRITES: usize = 64;
     let cluster = ctx.cluster().await?;
     let bridge = Bridge::new(cluster.member(0).addr())?;
     let healthy = cluster.member(1).client_url();
     let client = ctx.connect([bridge.url(), healthy.clone()]).await?;
-    ctx.until("both connections", 5 * SECOND, || async {
-        let first = client.unary(pb::StatusRequest {}).await;
-        let second = client.unary(pb::StatusRequest {}).await;
-        let id = |answer: pb::StatusResponse| answer.header.map(|header| header.member_id);
-        matches!((first.map(id), second.map(id)), (Ok(a), Ok(b)) if a != b)
-    })
-    .await?;
+    ctx.until_connected(&client).await?;
 
     // What reaches the first member from now on disappears on the way.
     bridge.blackhole();
@@ -68,8 +62,11 @@ async fn a_write_that_was_lost_is_not_sent_elsewhere(ctx: Ctx) -> CaseResult {
             ctx.spawn(write.into_future())
         })
         .collect();
-    let answered = || writes.iter().filter(|write| write.is_done()).count();
-    ctx.until("the other half", 10 * SECOND, || async { answered() == WRITES / 2 }).await?;
+    let under_way = || client.health().endpoints.iter().map(|it| it.calls).collect::<Vec<_>>();
+    ctx.until("the others", 10 * SECOND, || async {
+        matches!(under_way()[..], [lost, 0] if lost > 0)
+    })
+    .await?;
     bridge.reset_all();
 
     let other = ctx.connect([healthy]).await?;
@@ -87,7 +84,7 @@ async fn a_write_that_was_lost_is_not_sent_elsewhere(ctx: Ctx) -> CaseResult {
             }
         }
     }
-    assert_eq!(lost, WRITES / 2);
+    assert!((1..WRITES).contains(&lost), "{lost} of {WRITES}");
     Ok(())
 }
 

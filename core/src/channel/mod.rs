@@ -382,6 +382,10 @@ impl Channel {
             self.draining.swap_remove(index);
             self.closing.push_back(id);
         }
+        if matches!(impression, Impression::None | Impression::Bad) {
+            // What follows had better go elsewhere.
+            self.row = u32::MAX;
+        }
         let random = (self.settings.suspect, &mut self.rng);
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
             return;

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, broken, ended, failed, settings};
 use etcd3_core::Machine;
-use etcd3_core::channel::{ConnectionId, EndpointId, Input, Settings, Want};
+use etcd3_core::channel::{ConnectionId, EndpointId, Impression, Input, Settings, Want};
 use etcd3_core::error::ConnectFailure;
 use std::collections::BTreeSet;
 
@@ -119,6 +119,14 @@ fn some_calls_go_to_the_same_endpoint_in_a_row() {
     assert!(groups.iter().all(|group| group.len() == 4), "{together:?}");
     let waiting: Vec<u32> = (0..24).map(|_| call(10)).collect();
     assert!(waiting.windows(2).all(|pair| pair[0] != pair[1]), "{waiting:?}");
+    rig.rest(1);
+    let mut fail = || {
+        let route = rig.route(Want::default()).expect("all are ready");
+        rig.begin(route.connection.0).finish(route.connection.0, Impression::None);
+        route.endpoint.0
+    };
+    let failing: Vec<u32> = (0..24).map(|_| fail()).collect();
+    assert!(failing.windows(2).all(|pair| pair[0] != pair[1]), "{failing:?}");
 }
 
 #[test]

@@ -27,6 +27,14 @@ const TIMES: usize = 3;
 const INSTRUCTIONS: [(&str, u64, f64); 3] =
     [("put", 1, 35_500.0), ("put", 16, 32_000.0), ("get", 16, 33_000.0)];
 
+/// Bounds the instructions of the core's machines, by what they do.
+const MACHINES: [(&str, f64); 4] = [
+    ("machine-call", 4_000.0),
+    ("machine-channel", 1_000.0),
+    ("machine-frame", 1_500.0),
+    ("machine-head", 1_500.0),
+];
+
 /// Is a figure by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figure {
@@ -74,6 +82,10 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
         figures.push(figure("floor-instructions", job, floor, None));
         let ours = least(|| instructions("ours-tokio", urls, job))?;
         figures.push(figure("instructions", job, ours, Some(most)));
+    }
+    for (work, most) in MACHINES {
+        let job = Job { ops: 10_000, ..plain(work, 1) };
+        figures.push(figure("instructions", job, instructions("machines", "-", job)?, Some(most)));
     }
     for work in ["put", "get"] {
         let job = plain(work, 16);

@@ -13,7 +13,7 @@ mod tree;
 use crate::coverage;
 use crate::options::Options;
 use crate::tally::Tally;
-use crate::{Outcome, model, runs, shell, sim, workspace};
+use crate::{Outcome, cost, model, runs, shell, sim, workspace};
 use deny::Deny;
 use etcd3_lab::{Error, Result, command, etcd};
 use report::{Passed, Report};
@@ -91,6 +91,7 @@ fn run_tests(report: &mut Report, extent: &mut Option<String>) {
     report.step("worlds", worlds);
     report.step("fuzz corpus", || tests(&fuzz_cargo("test")));
     report.step("bench", || tests(&crate::bench::programs::cargo("test")));
+    report.step("cost of a call", || Ok(Passed::saying(cost::check(&cost::measure()?)?)));
 }
 
 fn format() -> Result<Passed> {

@@ -67,7 +67,7 @@ pub(crate) fn build_go() -> Result<()> {
 
 /// Makes a command line of cargo for all of the bench that needs nothing but cargo.
 pub(crate) fn cargo(verb: &str) -> Command {
-    cargo_of(verb, &["etcd3-bench", "null-server", "floor", "ours"])
+    cargo_of(verb, &["etcd3-bench", "null-server", "floor", "machines", "ours"])
 }
 
 fn cargo_of(verb: &str, packages: &[&str]) -> Command {

@@ -21,7 +21,6 @@ use std::task::{Context, Poll, ready};
 
 /// Drives one call to its end.
 pub(crate) struct Driver {
-    shared: Arc<Shared>,
     pub(crate) call: Call,
     /// The message of the first attempt, until that is made.
     body: Option<Bytes>,
@@ -60,9 +59,9 @@ enum Flight {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, call: Call, body: Bytes, terms: Terms) -> Self {
-        let alarm = Alarm::new(Arc::clone(&shared));
+        let alarm = Alarm::new(shared);
         let body = Some(body);
-        Self { shared, call, body, terms, flight: Flight::Nothing(None), alarm, last: None }
+        Self { call, body, terms, flight: Flight::Nothing(None), alarm, last: None }
     }
 
     /// Goes on, at this moment. The message is encoded anew for each attempt but the first: to keep
@@ -87,23 +86,37 @@ impl Driver {
                     self.leave(now);
                     return Poll::Ready(result);
                 }
-                Next::Wait(deadline) => match self.step(now, cx, encode) {
-                    Poll::Ready(input) => self.call.handle(now, input),
-                    Poll::Pending => {
+                Next::Wait(deadline) => {
+                    let Poll::Ready(input) = self.step(now, cx, encode) else {
                         if let Some(deadline) = deadline {
                             self.alarm.set(deadline, cx.waker());
                         }
                         return Poll::Pending;
-                    }
-                },
+                    };
+                    self.hand_over(now, input, cx);
+                }
             }
+        }
+    }
+
+    /// Hands over what came, and what more of the answer is there: nothing is due in between.
+    fn hand_over(&mut self, now: Instant, mut input: Input, cx: &mut Context<'_>) {
+        loop {
+            let is_part = matches!(input, Input::Head { .. } | Input::Data(_));
+            self.call.handle(now, input);
+            let Flight::Flying { exchange, .. } = &mut self.flight else { return };
+            if !is_part || !self.call.is_under_way() {
+                return;
+            }
+            let Poll::Ready(next) = exchange.poll_next(cx) else { return };
+            input = self.take(next);
         }
     }
 
     /// Begins an attempt, unless too many calls are being repeated.
     fn begin(&mut self, now: Instant, attempt: Attempt) {
         self.leave(now);
-        if attempt.is_retry && !self.shared.channel(Channel::spend_retry) {
+        if attempt.is_retry && !self.alarm.shared.channel(Channel::spend_retry) {
             self.call.handle(now, Input::Throttled);
         } else {
             self.flight = Flight::Launching(attempt, None);
@@ -120,7 +133,7 @@ impl Driver {
         match &mut self.flight {
             Flight::Launching(attempt, listener) => {
                 let want = Want { avoid: attempt.avoid, only: self.terms.only };
-                match poll_place(&self.shared, (now, want), listener, cx) {
+                match poll_place(&self.alarm.shared, (now, want), listener, cx) {
                     Poll::Ready(Some(place)) => Poll::Ready(self.launch(now, place, encode)),
                     Poll::Ready(None) => Poll::Ready(Input::Closed),
                     Poll::Pending => Poll::Pending,
@@ -128,7 +141,7 @@ impl Driver {
             }
             Flight::Flying { exchange, .. } => exchange.poll_next(cx).map(|input| self.take(input)),
             Flight::Nothing(listener) => {
-                poll_closed(&self.shared, listener, cx).map(|()| Input::Closed)
+                poll_closed(&self.alarm.shared, listener, cx).map(|()| Input::Closed)
             }
             // Nothing more is said of it: the attempt is over.
             Flight::Landed(_) => {
@@ -147,7 +160,8 @@ impl Driver {
     ) -> Input {
         let Flight::Launching(attempt, _) = &self.flight else { return Input::Closed };
         let endpoint = &place.endpoint;
-        let may_tell = || self.shared.config.plaintext_passwords || endpoint.is_confidential();
+        let may_tell =
+            || self.alarm.shared.config.plaintext_passwords || endpoint.is_confidential();
         if self.call.method().carries_secret() && !may_tell() {
             let error = Error::new(ErrorKind::PlaintextPassword);
             return Input::Refused(error.with_endpoint(Some(endpoint.text())));
@@ -168,7 +182,7 @@ impl Driver {
                 Input::Sent(id)
             }
             Err(lost) => {
-                self.shared.tell(channel::Input::Retired(place.connection()));
+                self.alarm.shared.tell(channel::Input::Retired(place.connection()));
                 self.flight = Flight::Nothing(None);
                 self.judge(&place, Input::Lost(lost))
             }
@@ -197,7 +211,7 @@ impl Driver {
     /// Says why an attempt was lost, if it was this side that ended the connection.
     fn judge(&self, place: &Place, input: Input) -> Input {
         match input {
-            Input::Lost(_) if self.shared.is_closed() => Input::Closed,
+            Input::Lost(_) if self.alarm.shared.is_closed() => Input::Closed,
             Input::Lost(mut lost) => {
                 lost.cause = place.reason().or(lost.cause);
                 Input::Lost(lost)

@@ -165,7 +165,7 @@ impl Timers {
 
 /// A registration with the timers of a client; the deadline of a call needs one for all of it.
 pub(crate) struct Alarm {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     set: Option<Key>,
 }
 

@@ -69,8 +69,7 @@ pub struct Heads {
 #[derive(Debug, Clone)]
 struct Known {
     method: &'static Method,
-    require_leader: bool,
-    timeout: Option<Rounded>,
+    metadata: Metadata,
     head: Request<()>,
 }
 
@@ -83,67 +82,45 @@ impl Heads {
 
     /// The head of a request: as [`request_head`] builds it.
     pub fn head(&mut self, method: &'static Method, metadata: Metadata) -> Request<()> {
-        let timeout = metadata.timeout.map(Rounded::new);
-        let require_leader = metadata.require_leader;
         let is_it = |known: &&mut Known| {
             std::ptr::eq(known.method, method)
-                && known.require_leader == require_leader
-                && known.timeout.is_some() == timeout.is_some()
+                && known.metadata.require_leader == metadata.require_leader
+                && known.metadata.timeout.is_some() == metadata.timeout.is_some()
         };
         if let Some(known) = self.known.iter_mut().find(is_it) {
-            if known.timeout != timeout
-                && let Some(timeout) = timeout
+            if known.metadata != metadata
+                && let Some(timeout) = metadata.timeout
             {
-                known.head.headers_mut().insert(GRPC_TIMEOUT, timeout.render());
-                known.timeout = Some(timeout);
+                known.metadata = metadata;
+                known.head.headers_mut().insert(GRPC_TIMEOUT, grpc_timeout(timeout));
             }
             return known.head.clone();
         }
         let head = request_head(self.scheme.clone(), self.authority.clone(), method, metadata);
-        self.known.push(Known { method, require_leader, timeout, head: head.clone() });
+        self.known.push(Known { method, metadata, head: head.clone() });
         head
     }
 }
 
-/// A timeout as gRPC wants it: digits and a unit, rounded up (C32).
+/// Renders a timeout as gRPC wants it: digits and a unit, rounded up (C32).
 ///
 /// Of the eight digits that gRPC allows five are used at most. What calls with the same timeout
 /// send is then mostly the same, and HTTP/2 sends it as one byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rounded {
-    count: u64,
-    unit: char,
-}
-
-impl Rounded {
-    const MAX: u64 = 99_999;
-
-    fn new(timeout: Duration) -> Self {
-        const UNITS: [(u64, char); 6] = [
-            (1, 'n'),
-            (1_000, 'u'),
-            (1_000_000, 'm'),
-            (1_000_000_000, 'S'),
-            (60_000_000_000, 'M'),
-            (3_600_000_000_000, 'H'),
-        ];
-        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        let mut fitting = UNITS.iter().map(|(size, unit)| (nanos.div_ceil(*size), *unit));
-        let found = fitting.find(|(count, _)| *count <= Self::MAX);
-        let (count, unit) = found.unwrap_or((Self::MAX, 'H'));
-        Self { count, unit }
-    }
-
-    fn render(self) -> HeaderValue {
-        let text = format!("{}{}", self.count, self.unit);
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("99999H"))
-    }
-}
-
-/// Renders a timeout as gRPC wants it: digits and a unit, rounded up (C32).
 #[must_use]
 pub fn grpc_timeout(timeout: Duration) -> HeaderValue {
-    Rounded::new(timeout).render()
+    const UNITS: [(u64, char); 6] = [
+        (1, 'n'),
+        (1_000, 'u'),
+        (1_000_000, 'm'),
+        (1_000_000_000, 'S'),
+        (60_000_000_000, 'M'),
+        (3_600_000_000_000, 'H'),
+    ];
+    const MAX: u64 = 99_999;
+    let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    let mut fitting = UNITS.iter().map(|(size, unit)| (nanos.div_ceil(*size), *unit));
+    let (count, unit) = fitting.find(|(count, _)| *count <= MAX).unwrap_or((MAX, 'H'));
+    HeaderValue::try_from(format!("{count}{unit}")).unwrap_or(HeaderValue::from_static("99999H"))
 }
 
 #[cfg(test)]

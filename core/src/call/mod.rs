@@ -167,6 +167,12 @@ impl Call {
         self.method
     }
 
+    /// Whether more of an answer is waited for.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        matches!(self.state, State::Flying(_))
+    }
+
     /// The endpoint of the last attempt that was sent.
     #[must_use]
     pub const fn last_endpoint(&self) -> Option<EndpointId> {

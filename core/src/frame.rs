@@ -148,7 +148,11 @@ impl Decoder {
         let missing = target.saturating_sub(self.partial.len());
         let take = missing.min(self.chunk.len());
         if take > 0 {
-            self.partial.reserve(missing.min(take.max(self.partial.len())));
+            if self.partial.capacity() - self.partial.len() < take {
+                // A few times what came: most messages have room then, and are moved no more.
+                let more = take.max(self.partial.len()).saturating_mul(4).saturating_add(4096);
+                self.partial.reserve(missing.min(more));
+            }
             self.partial.extend_from_slice(&self.chunk[..take]);
             self.chunk.advance(take);
         }

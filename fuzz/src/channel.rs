@@ -112,6 +112,7 @@ fn settings(run: &Run) -> Settings {
         keepalive: Keepalive { interval: ms(interval), timeout: ms(timeout.max(1)) },
         suspect: backoff(run.suspect_ms),
         slow_after: ms(run.slow_ms),
+        stagger: Duration::ZERO,
         in_a_row: u32::from(run.backoff_ms.0) % 4,
         mute_after: ms(run.slow_ms).max(Duration::from_millis(1)) * 4,
     }

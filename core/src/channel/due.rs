@@ -1,7 +1,7 @@
 //! What is due on the endpoints and their connections, and when.
 
 use super::liveness::Due;
-use super::slot::{Connection, Slot, State};
+use super::slot::{Connection, Listed, Slot, State};
 use super::{Broken, Channel, ConnectionId, EndpointId, Output};
 use crate::Instant;
 use crate::error::{Cause, ConnectFailure};
@@ -19,7 +19,7 @@ impl Channel {
         if self.has_news() {
             return Some(Instant::ORIGIN);
         }
-        let slots = self.slots.iter().filter_map(|slot| self.slot_due(slot));
+        let slots = (0..self.slots.len()).filter_map(|index| self.slot_due(index));
         let draining = self.draining.iter().filter_map(|connection| self.ping_due(connection));
         slots.chain(draining).min()
     }
@@ -27,13 +27,29 @@ impl Channel {
     /// When `poll` will want something of this endpoint, as far as it is known now.
     #[must_use]
     pub fn due_on(&self, endpoint: EndpointId) -> Option<Instant> {
-        let slot = self.slots.iter().find(|slot| slot.id == endpoint)?;
-        self.slot_due(slot)
+        self.slot_due(self.slots.iter().position(|slot| slot.id == endpoint)?)
     }
 
-    pub(super) fn slot_due(&self, slot: &Slot) -> Option<Instant> {
+    /// When an endpoint that nobody dialled is to be.
+    fn dial_due(&self, index: usize) -> Option<Instant> {
+        let wanted = self.wanted?;
+        let is_idle = |slot: &Slot| matches!(slot.state, State::Idle);
+        let is_alone = self.slots.iter().all(is_idle) && self.first() == index;
+        let is_urgent = self.slots[index].pins > 0 || self.slots.iter().any(Slot::is_down);
+        Some(if is_alone || is_urgent { Instant::ORIGIN } else { wanted + self.settings.stagger })
+    }
+
+    /// The endpoint that is dialled first: the next in turn.
+    fn first(&self) -> usize {
+        let count = self.slots.len();
+        let mut turn = (0..count).map(|step| (self.cursor + step) % count);
+        turn.find(|index| self.slots[*index].listed == Listed::Primary).unwrap_or(self.cursor)
+    }
+
+    fn slot_due(&self, index: usize) -> Option<Instant> {
+        let slot = &self.slots[index];
         match &slot.state {
-            State::Idle => self.wanted.then_some(Instant::ORIGIN),
+            State::Idle => self.dial_due(index),
             State::Backoff { until } => Some(*until),
             State::Dialing(_) => None,
             State::Ready(connection) => {
@@ -52,10 +68,11 @@ impl Channel {
     }
 
     pub(super) fn poll_slot(&mut self, now: Instant, index: usize) -> Option<Output> {
+        let dial_due = self.dial_due(index);
         let slot = &mut self.slots[index];
         let endpoint = slot.id;
         let is_due = match &slot.state {
-            State::Idle => self.wanted,
+            State::Idle => dial_due.is_some_and(|due| due <= now),
             State::Backoff { until } => *until <= now,
             State::Dialing(_) | State::Ready(_) => false,
         };

@@ -14,7 +14,7 @@
 //!
 //! Connections are numbered, so that news about an old one does not touch its successor. One that
 //! takes no new calls *drains*: it is kept until its last call is over. Once a call wanted a
-//! connection, every endpoint is kept connected.
+//! connection, every endpoint is kept connected, one of them a little before the others.
 //!
 //! An endpoint that leaves a call unanswered until that is given up, or all its calls for a while,
 //! or says that it cannot serve them, is a *suspect*: calls go elsewhere as long as there is
@@ -92,6 +92,9 @@ pub struct Settings {
     pub mute_after: Duration,
     /// How many calls may go to one endpoint in a row.
     pub in_a_row: u32,
+    /// How long the first endpoint has to connect before the others are dialled, too: who makes one
+    /// call and goes needs no other connection. One that fails ends the wait.
+    pub stagger: Duration,
 }
 
 /// While no endpoint is ready, none waits longer than this since its last failure.
@@ -106,6 +109,7 @@ impl Default for Settings {
             slow_after: Duration::from_millis(300),
             mute_after: Duration::from_secs(3),
             in_a_row: 16,
+            stagger: Duration::from_millis(50),
         }
     }
 }
@@ -181,7 +185,8 @@ pub struct Channel {
     row: u32,
     lineage: Floor,
     budget: Budget,
-    wanted: bool,
+    /// When a call wanted a connection first.
+    wanted: Option<Instant>,
     changed: bool,
     endpoints: u32,
     dialled: u64,
@@ -202,7 +207,7 @@ impl Channel {
             row: u32::MAX,
             lineage: Floor::default(),
             budget: Budget::full(),
-            wanted: false,
+            wanted: None,
             changed: false,
             endpoints: 0,
             dialled: 0,
@@ -428,7 +433,9 @@ impl Machine for Channel {
 
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Wanted => self.wanted = true,
+            Input::Wanted => {
+                self.wanted.get_or_insert(now);
+            }
             Input::Endpoints { primary, .. } if primary.is_empty() => self.ignored += 1,
             Input::Endpoints { primary, fallback } => self.list(now, primary, fallback),
             Input::Pinned(endpoint) => {

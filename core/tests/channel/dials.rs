@@ -1,10 +1,11 @@
 //! When a channel dials, how calls are spread, what it says is broken.
 
-use crate::rig::{Rig, broken, ended, failed, settings};
+use crate::rig::{Rig, broken, ended, endpoint, failed, settings};
 use etcd3_core::Machine;
 use etcd3_core::channel::{ConnectionId, EndpointId, Impression, Input, Settings, Want};
 use etcd3_core::error::ConnectFailure;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 // I-C7: a client that is not used does not connect; one that is keeps every endpoint connected.
 #[test]
@@ -102,6 +103,32 @@ fn route_takes_turns() {
 }
 
 // I-C7: two clients of one cluster do not all begin with the same member.
+#[test]
+fn one_endpoint_is_dialled_before_the_others() {
+    let stagger = Duration::from_millis(50);
+    let wanted = || {
+        let mut rig = Rig::with(3, Settings { stagger, ..settings() });
+        rig.rest(1_000).feed(Input::Wanted).feed(Input::Wanted);
+        rig
+    };
+    let times = |rig: &Rig| rig.dials.iter().map(|(at, ..)| *at).collect::<Vec<_>>();
+    let mut rig = wanted();
+    assert_eq!(times(&rig), [1_000]);
+    rig.feed(Input::Connected(ConnectionId(1))).until(1_049);
+    assert_eq!(times(&rig), [1_000]);
+    rig.until(1_050);
+    assert_eq!(times(&rig), [1_000, 1_050, 1_050]);
+
+    // One that fails, or is named, waits for nobody.
+    let mut rig = wanted();
+    rig.rest(10).feed(failed(ConnectionId(1)));
+    assert_eq!(times(&rig), [1_000, 1_010, 1_010]);
+    let mut rig = wanted();
+    rig.rest(10).feed(Input::Pinned(endpoint("e0"))).feed(Input::Pinned(endpoint("e1")));
+    rig.feed(Input::Pinned(endpoint("e2")));
+    assert_eq!(times(&rig), [1_000, 1_010, 1_010]);
+}
+
 #[test]
 fn some_calls_go_to_the_same_endpoint_in_a_row() {
     let mut rig = Rig::with(3, Settings { in_a_row: 4, ..settings() });

@@ -44,7 +44,9 @@ fn a_channel_obeys_the_laws() {
     for seed in 0..5_000 {
         let count = u32::try_from(seed % 5).expect("a small number");
         let mute_after = Duration::from_secs(3);
-        let channel = Channel::new(endpoints(count), Settings { mute_after, ..settings() }, seed);
+        let stagger = Duration::from_millis(50);
+        let settings = Settings { mute_after, stagger, ..settings() };
+        let channel = Channel::new(endpoints(count), settings, seed);
         let spread = Duration::from_millis(1 << (seed % 14));
         let script = laws::script(seed, 60, spread, random_input);
         laws::check(&channel, &script);

@@ -26,9 +26,9 @@ pub(crate) struct Rig {
 
 pub(crate) fn settings() -> Settings {
     let backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(5) };
-    // The rest of the tests is not about connections on which all calls wait.
+    // Most tests are not about connections on which all calls wait, nor about rows and staggers.
     let mute_after = Duration::from_secs(1_000_000);
-    Settings { backoff, mute_after, in_a_row: 1, ..Settings::default() }
+    Settings { backoff, mute_after, in_a_row: 1, stagger: Duration::ZERO, ..Settings::default() }
 }
 
 /// Endpoints `e0`, `e1`, ….

@@ -1,9 +1,10 @@
 //! Members that are connected and do not serve (B27, I-C7).
 
-use crate::rig::Rig;
+use crate::rig::{Rig, settings};
 use etcd3_core::channel::{
     ConnectionId, EndpointId, EndpointState, Impression, Input, Output, Settings, Want,
 };
+use std::time::Duration;
 
 fn probes(rig: &mut Rig) -> Vec<u64> {
     let orders = rig.take_orders().into_iter();
@@ -142,7 +143,7 @@ fn one_probe_at_a_time() {
 // B14: on a member that is cut off only writes may hang, which nobody gives up.
 #[test]
 fn a_member_that_leaves_all_its_calls_waiting_is_a_suspect() {
-    let mut rig = Rig::with(3, Settings::default());
+    let mut rig = Rig::with(3, Settings { mute_after: Duration::from_secs(3), ..settings() });
     rig.feed(Input::Wanted);
     for n in 1..=3 {
         rig.feed(Input::Connected(ConnectionId(n)));

@@ -103,8 +103,8 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Takes the least of some measurements: how much is written at a time hangs on who comes first, and
-/// a machine that is busy with other things makes calls dearer, never cheaper.
+/// Takes the least of some measurements: how much is written at a time hangs on who comes first,
+/// and a machine that is busy with other things makes calls dearer, never cheaper.
 fn least(measure: impl Fn() -> Result<f64>) -> Result<f64> {
     (0..TIMES).try_fold(f64::INFINITY, |least, _| Ok(least.min(measure()?)))
 }

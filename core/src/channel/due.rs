@@ -56,7 +56,7 @@ impl Channel {
                 let probe = slot.suspicion.filter(|suspicion| suspicion.probing.is_none());
                 let probe = probe.map(|suspicion| suspicion.until);
                 let mute = connection.mute_at(self.settings.mute_after);
-                let mute = mute.filter(|_| slot.suspicion.is_none());
+                let mute = mute.filter(|_| slot.suspicion.is_none() && self.choices() > 1);
                 self.ping_due(connection).into_iter().chain(probe).chain(mute).min()
             }
         }
@@ -68,7 +68,7 @@ impl Channel {
     }
 
     pub(super) fn poll_slot(&mut self, now: Instant, index: usize) -> Option<Output> {
-        let dial_due = self.dial_due(index);
+        let (dial_due, has_choice) = (self.dial_due(index), self.choices() > 1);
         let slot = &mut self.slots[index];
         let endpoint = slot.id;
         let is_due = match &slot.state {
@@ -84,8 +84,10 @@ impl Channel {
         }
         let id = slot.ready()?.id;
         let mute_at = slot.ready()?.mute_at(self.settings.mute_after);
-        if slot.suspicion.is_none() && mute_at.is_some_and(|mute_at| mute_at <= now) {
-            // Writes are not given up as reads are: by them alone nobody would be suspected.
+        let is_mute = mute_at.is_some_and(|mute_at| mute_at <= now);
+        if has_choice && is_mute && slot.suspicion.is_none() {
+            // Writes are not given up as reads are: by them alone nobody would be suspected. Where
+            // calls cannot go elsewhere that would be for nothing.
             slot.suspect(now, (self.settings.suspect, &mut self.rng));
             return Some(Output::Changed);
         }

@@ -88,7 +88,7 @@ pub struct Settings {
     pub suspect: Backoff,
     /// How long the calls of a connection may all wait before others are preferred.
     pub slow_after: Duration,
-    /// How long they may all wait before the endpoint is a suspect.
+    /// How long they may all wait before the endpoint is a suspect, if there is another one.
     pub mute_after: Duration,
     /// How many calls may go to one endpoint in a row.
     pub in_a_row: u32,

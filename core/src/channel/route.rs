@@ -46,8 +46,9 @@ const BRISK: Duration = Duration::from_millis(10);
 impl Channel {
     /// Picks the connection for a call: the next one in turn of those of which most can be
     /// expected, and that have a place for one more call. Some go to the same one in a row, unless
-    /// its calls wait or one failed: what leaves together costs less. `None` when there is none: say
-    /// [`Input::Wanted`](super::Input::Wanted) and wait for
+    /// its calls wait or one failed: what leaves together costs less.
+    ///
+    /// `None` when there is none: say [`Input::Wanted`](super::Input::Wanted) and wait for
     /// [`Output::Changed`](super::Output::Changed).
     ///
     /// Suspects, and the endpoint to avoid, are taken when there is nothing else (I-C7).

@@ -165,7 +165,15 @@ fn a_member_that_leaves_all_its_calls_waiting_is_a_suspect() {
     assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
 }
 
-// An election, or a pause, that is over: etcd ends the writes that it made hang after seven seconds.
+#[test]
+fn where_there_is_no_other_nobody_is_a_suspect_for_leaving_calls_waiting() {
+    let mut rig = Rig::with(1, Settings { mute_after: Duration::from_secs(3), ..settings() });
+    rig.feed(Input::Wanted).feed(Input::Connected(ConnectionId(1))).begin(1).rest(9_999);
+    assert_eq!(rig.take_orders(), [], "the PING comes after ten seconds");
+    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready);
+}
+
+// An election, or a pause, that is over: etcd ends writes that it made hang after seven seconds.
 #[test]
 fn what_went_wrong_before_it_did_well_does_not_count() {
     let mut rig = Rig::connected(2);

@@ -245,9 +245,10 @@ impl Watched {
     /// The connections that left all their calls waiting for too long.
     fn mute(&self) -> impl Iterator<Item = &Connection> {
         let limit = self.settings.mute_after;
+        let has_choice = self.channel.choices() > 1;
         let is_mute = move |since| self.now.saturating_since(since) >= limit;
         let ready = self.connections.values().filter(|it| it.state == State::Ready);
-        ready.filter(move |it| it.waiting.is_some_and(is_mute))
+        ready.filter(move |it| has_choice && it.waiting.is_some_and(is_mute))
     }
 
     fn drain(&mut self) {

@@ -129,13 +129,18 @@ fn one_endpoint_is_dialled_before_the_others() {
     assert_eq!(times(&rig), [1_000, 1_010, 1_010]);
 }
 
-#[test]
-fn some_calls_go_to_the_same_endpoint_in_a_row() {
+fn in_rows_of_four() -> Rig {
     let mut rig = Rig::with(3, Settings { in_a_row: 4, ..settings() });
     rig.feed(Input::Wanted);
     for n in 1..=3 {
         rig.feed(Input::Connected(ConnectionId(n)));
     }
+    rig
+}
+
+#[test]
+fn some_calls_go_to_the_same_endpoint_in_a_row() {
+    let mut rig = in_rows_of_four();
     let mut call = |waits_ms: u64| {
         let route = rig.route(Want::default()).expect("all are ready");
         rig.begin(route.connection.0).rest(waits_ms);
@@ -146,14 +151,20 @@ fn some_calls_go_to_the_same_endpoint_in_a_row() {
     assert!(groups.iter().all(|group| group.len() == 4), "{together:?}");
     let waiting: Vec<u32> = (0..24).map(|_| call(10)).collect();
     assert!(waiting.windows(2).all(|pair| pair[0] != pair[1]), "{waiting:?}");
-    rig.rest(1);
-    let mut fail = || {
+}
+
+#[test]
+fn a_call_that_was_not_answered_ends_a_row() {
+    let mut rig = in_rows_of_four();
+    let mut call = |impression: Impression| {
         let route = rig.route(Want::default()).expect("all are ready");
-        rig.begin(route.connection.0).finish(route.connection.0, Impression::None);
+        rig.begin(route.connection.0).finish(route.connection.0, impression);
         route.endpoint.0
     };
-    let failing: Vec<u32> = (0..24).map(|_| fail()).collect();
+    let failing: Vec<u32> = (0..24).map(|_| call(Impression::None)).collect();
     assert!(failing.windows(2).all(|pair| pair[0] != pair[1]), "{failing:?}");
+    let answered: Vec<u32> = (0..4).map(|_| call(Impression::Good)).collect();
+    assert!(answered.windows(2).all(|pair| pair[0] == pair[1]), "{answered:?}");
 }
 
 #[test]

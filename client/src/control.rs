@@ -2,7 +2,6 @@
 
 use crate::dial::{self, Dialled};
 use crate::link::Link;
-use crate::or::or;
 use crate::probe;
 use crate::shared::Shared;
 use etcd3_core::Next;
@@ -18,20 +17,30 @@ use std::task::Poll;
 
 /// Runs until the client closes.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    loop {
-        let kicked = shared.kicked();
-        if shared.is_closed() {
-            return;
-        }
+    let mut sleep = None;
+    while !shared.is_closed() {
         shared.timers.disarm();
         let now = shared.rt.now();
-        match shared.poll_channel(now) {
-            Next::Do(output) => carry_out(&shared, output),
-            Next::Wait(until) => match shared.timers.fire(now, until) {
-                None => kicked.await,
-                Some(until) => or(kicked, shared.rt.sleep_until(until)).await,
-            },
+        let until = loop {
+            match shared.poll_channel(now) {
+                Next::Do(output) => carry_out(&shared, output),
+                Next::Wait(until) => break until,
+            }
+        };
+        let until = shared.timers.fire(now, until);
+        if sleep.as_ref().map(|(at, _)| *at) != until {
+            sleep = until.map(|at| (at, shared.rt.sleep_until(at)));
         }
+        poll_fn(|cx| {
+            if let Some((_, end)) = &mut sleep
+                && end.as_mut().poll(cx).is_ready()
+            {
+                sleep = None;
+                return Poll::Ready(());
+            }
+            shared.poll_kicked(cx)
+        })
+        .await;
     }
 }
 
@@ -109,9 +118,13 @@ async fn serve(
     dialled: Dialled,
 ) -> Option<Broken> {
     let Dialled { requests, mut connection, verdict } = dialled;
-    let mut pings = connection.http2.ping_pong();
+    // Made with the first one: most connections need none.
+    let mut pings = None;
     link.open(place, requests, connection.http2.max_concurrent_send_streams());
     shared.tell(Input::Connected(id));
+    // At once: the first calls leave with the answer to the server's greeting.
+    shared.notify_changed();
+    let mut is_new = true;
     link.hear(shared.rt.now());
     let mut reads = verdict.reads();
     let (mut has_yielded, mut is_pinged, mut known) = (false, false, None);
@@ -120,17 +133,20 @@ async fn serve(
             return Poll::Ready(None);
         }
         // The calls that can go on do so first: then what they send leaves together.
-        if link.calls() > 1 && !std::mem::replace(&mut has_yielded, true) {
+        let is_busy = link.calls() > 1 || std::mem::take(&mut is_new);
+        if is_busy && !std::mem::replace(&mut has_yielded, true) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         has_yielded = false;
+        let must_ping = link.take_ping();
+        if must_ping && pings.is_none() {
+            pings = connection.http2.ping_pong();
+        }
         if let Some(pings) = &mut pings {
             // The answer is a sign of life like any other byte.
             is_pinged = is_pinged && pings.poll_pong(cx).is_pending();
-            if link.take_ping() {
-                is_pinged |= pings.send_ping(Ping::opaque()).is_ok();
-            }
+            is_pinged |= must_ping && pings.send_ping(Ping::opaque()).is_ok();
         }
         let ended = Pin::new(&mut connection).poll(cx);
         if std::mem::replace(&mut reads, verdict.reads()) != verdict.reads() {

@@ -2,12 +2,10 @@
 
 use crate::gather::{self, Gathered};
 use crate::greeting::{Greeting, Verdict};
-use crate::or::or;
 use crate::race::{self, Lost};
-use crate::runtime::{Io, Runtime, Target};
+use crate::runtime::{BoxFuture, Io, Runtime, Target};
 use crate::{Config, tls};
 use bytes::Bytes;
-use etcd3_core::Instant;
 use etcd3_core::channel::Broken;
 use etcd3_core::endpoint::{Endpoint, Place, Security};
 use etcd3_core::error::{Cause, ConnectFailure};
@@ -15,7 +13,7 @@ use h2::client::SendRequest;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 /// h2's default is 16 MiB; etcd sends a few hundred bytes.
@@ -45,31 +43,31 @@ pub(crate) async fn dial(
         let text = format!("{what} within {timeout:?}");
         broken(ConnectFailure::TimedOut, io::Error::other(text))
     };
-    let resolving = before(rt, deadline, resolve(rt, endpoint)).await;
+    let mut end = rt.sleep_until(deadline);
+    let resolving = before(&mut end, pin!(resolve(rt, endpoint))).await;
     let targets = resolving.unwrap_or_else(|| Err(late("the name was not resolved")))?;
-    let io = race::connect(rt, &targets, deadline).await.map_err(lost)?;
-    let greeting = async {
+    let io = race::connect(rt, &targets, &mut end).await.map_err(lost)?;
+    let greeting = pin!(async {
         let io = match endpoint.security() {
             Security::Tls => tls::handshake(config, endpoint, io).await?,
             Security::Plaintext | Security::Unspecified => io,
         };
         greet(config, endpoint, io).await
-    };
-    let greeted = before(rt, deadline, greeting).await;
+    });
+    let greeted = before(&mut end, greeting).await;
     greeted.unwrap_or_else(|| Err(late("the server said nothing that was expected")))
 }
 
-/// Runs a future until the deadline; `None` if it was not ready by then.
+/// Runs a future until the end comes; `None` if it was not ready by then.
 async fn before<T>(
-    rt: &dyn Runtime,
-    deadline: Instant,
-    future: impl Future<Output = T>,
+    end: &mut BoxFuture<'static, ()>,
+    mut future: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
-    let timeout = async {
-        rt.sleep_until(deadline).await;
-        None
-    };
-    or(async { Some(future.await) }, timeout).await
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(ready) => Poll::Ready(Some(ready)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 fn broken(failure: ConnectFailure, error: io::Error) -> Broken {
@@ -131,7 +129,8 @@ async fn greet(config: &Config, endpoint: &Endpoint, io: Box<dyn Io>) -> Result<
     };
     let greeting = gather::handshake(&builder, stream).await;
     let (requests, mut connection) = greeting.map_err(|e| failed(io::Error::other(e)))?;
-    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+    // The answer to the greeting leaves with the first calls.
+    poll_fn(|cx| match connection.poll_until(cx, || verdict.is_http2()) {
         Poll::Ready(Err(error)) => Poll::Ready(Err(failed(io::Error::other(error)))),
         Poll::Ready(Ok(())) => Poll::Ready(Err(failed(io::ErrorKind::UnexpectedEof.into()))),
         Poll::Pending if verdict.is_http2() => Poll::Ready(Ok(())),

@@ -108,7 +108,9 @@ impl Driver {
             if !is_part || !self.call.is_under_way() {
                 return;
             }
-            let Poll::Ready(next) = exchange.poll_next(cx) else { return };
+            let Poll::Ready(next) = exchange.poll_next(self.call.has_message(), cx) else {
+                return;
+            };
             input = self.take(next);
         }
     }
@@ -139,7 +141,10 @@ impl Driver {
                     Poll::Pending => Poll::Pending,
                 }
             }
-            Flight::Flying { exchange, .. } => exchange.poll_next(cx).map(|input| self.take(input)),
+            Flight::Flying { exchange, .. } => {
+                let next = exchange.poll_next(self.call.has_message(), cx);
+                next.map(|input| self.take(input))
+            }
             Flight::Nothing(listener) => {
                 poll_closed(&self.alarm.shared, listener, cx).map(|()| Input::Closed)
             }

@@ -21,7 +21,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 /// A request that is under way. Dropping it resets the stream.
 pub(crate) enum Exchange {
@@ -32,28 +32,27 @@ pub(crate) enum Exchange {
 
 /// Hands over head and body at once. An error says whether a server can have seen any of it.
 ///
-/// The caller has a place on the connection, so that h2 does not queue the stream.
+/// The caller has a place on the connection, so that h2 does not queue the stream. h2 refuses one
+/// more behind a stream that it queues all the same, since the server takes fewer than it did; it
+/// lets another handle queue it.
 pub(crate) fn start(
     requests: &mut SendRequest<Bytes>,
-    head: Request<()>,
+    mut head: impl FnMut() -> Request<()>,
     body: Bytes,
 ) -> Result<Exchange, Lost> {
-    let not_sent = |error| lost(Outcome::NotSent, error);
-    // Says whether the connection can be used. There is nothing to wait for: if the server takes
-    // fewer streams than it did, the one before this waits in h2, and this one behind it.
-    let ready = requests.poll_ready(&mut Context::from_waker(Waker::noop()));
-    match ready {
-        Poll::Ready(ready) => ready.map_err(not_sent)?,
-        Poll::Pending => *requests = requests.clone(),
-    }
-    let (response, mut send) = requests.send_request(head, false).map_err(not_sent)?;
+    let opened = requests.send_request(head(), false).or_else(|_| {
+        *requests = requests.clone();
+        requests.send_request(head(), false)
+    });
+    let (response, mut send) = opened.map_err(|error| lost(Outcome::NotSent, error))?;
     send.send_data(body, true).map_err(|error| lost(Outcome::Unknown, error))?;
     Ok(Exchange::Head(response))
 }
 
 impl Exchange {
-    /// Looks for what comes next. After `End` and `Lost` the exchange is to be dropped.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+    /// Looks for what comes next, at first for the end if the answer `is_whole`. After `End` and
+    /// `Lost` the exchange is to be dropped.
+    pub(crate) fn poll_next(&mut self, is_whole: bool, cx: &mut Context<'_>) -> Poll<Input> {
         Poll::Ready(match self {
             Self::Head(response) => match ready!(Pin::new(response).poll(cx)) {
                 Ok(response) => {
@@ -63,16 +62,26 @@ impl Exchange {
                 }
                 Err(error) => Input::Lost(judge(error)),
             },
-            Self::Body(body, taken) => match ready!(poll_data(body, taken, cx)) {
-                Some(Ok(chunk)) => Input::Data(chunk),
-                Some(Err(error)) => Input::Lost(lost(Outcome::Unknown, error)),
-                None => match ready!(body.poll_trailers(cx)) {
-                    Ok(trailers) => Input::End(trailers),
-                    Err(error) => Input::Lost(lost(Outcome::Unknown, error)),
-                },
-            },
+            Self::Body(body, taken) => {
+                if is_whole && let Poll::Ready(end) = poll_end(body, cx) {
+                    return Poll::Ready(end);
+                }
+                match ready!(poll_data(body, taken, cx)) {
+                    Some(Ok(chunk)) => Input::Data(chunk),
+                    Some(Err(error)) => Input::Lost(lost(Outcome::Unknown, error)),
+                    None => ready!(poll_end(body, cx)),
+                }
+            }
         })
     }
+}
+
+/// Looks for the end of the body. Pending, too, when there is data before it.
+fn poll_end(body: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Input> {
+    body.poll_trailers(cx).map(|end| match end {
+        Ok(trailers) => Input::End(trailers),
+        Err(error) => Input::Lost(lost(Outcome::Unknown, error)),
+    })
 }
 
 /// Looks for data, and gives back the window of what came before. When no more comes there is no
@@ -111,4 +120,56 @@ fn judge(error: h2::Error) -> Lost {
     // h2 fails only the streams above the last one that the peer's GOAWAY names.
     let unprocessed = error.is_remote() && (refused || error.is_go_away());
     lost(if unprocessed { Outcome::NotSent } else { Outcome::Unknown }, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    /// Takes what is written, and has nothing to say.
+    struct Mute;
+
+    impl AsyncRead for Mute {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Mute {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    // I-C4: the calls counted their places before the server's new limit was known.
+    #[test]
+    fn a_stream_that_h2_holds_back_does_not_refuse_those_behind_it() {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_max_send_streams(1);
+        let greeting = futures_lite::future::block_on(builder.handshake(Mute));
+        let (mut requests, _connection) = greeting.expect("a connection");
+        let mut exchanges = Vec::new();
+        for _ in 0..4 {
+            let head = || Request::post("http://a/b").body(()).expect("a head");
+            exchanges.push(start(&mut requests, head, Bytes::new()).expect("an exchange"));
+        }
+    }
 }

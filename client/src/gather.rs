@@ -15,6 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// As much is read at once; more than that is written before the poll is over.
 const SIZE: usize = 64 << 10;
+/// As much can be written at once before there is need for more room.
+const SHORT: usize = 1 << 10;
+/// As much is read at once until a read fills it: most connections carry little.
+const SMALL: usize = 8 << 10;
 
 /// A connection of HTTP/2 over a stream. To be polled in place of what is in it.
 #[derive(Debug)]
@@ -57,8 +61,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Gathered<T> {
     type Output = Result<(), h2::Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_until(cx, || false)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Gathered<T> {
+    /// Polls the connection. Once it `is_done`, what there is to write leaves with the next poll.
+    pub(crate) fn poll_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_done: impl FnOnce() -> bool,
+    ) -> Poll<Result<(), h2::Error>> {
         let ended = Pin::new(&mut self.http2).poll(cx);
-        if ended.is_pending() && self.stream.lock().finish(cx) {
+        if ended.is_pending() && !is_done() && self.stream.lock().finish(cx) {
             return Pin::new(&mut self.http2).poll(cx);
         }
         ended
@@ -73,8 +88,8 @@ impl<T> Half<T> {
 
 impl<T> Stream<T> {
     fn new(io: T) -> Self {
-        let input = vec![0; SIZE].into_boxed_slice();
-        let output = Vec::new();
+        let input = vec![0; SMALL].into_boxed_slice();
+        let output = Vec::with_capacity(SHORT);
         Self { io, output, written: 0, is_dirty: false, input, unread: 0..0, error: None }
     }
 }
@@ -122,6 +137,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Half<T> {
     ) -> Poll<io::Result<()>> {
         let stream = &mut *self.lock();
         if stream.unread.is_empty() {
+            if stream.unread.end == stream.input.len() && stream.input.len() < SIZE {
+                stream.input = vec![0; SIZE].into_boxed_slice();
+            }
             let mut input = ReadBuf::new(&mut stream.input);
             ready!(Pin::new(&mut stream.io).poll_read(cx, &mut input))?;
             stream.unread = 0..input.filled().len();
@@ -298,5 +316,24 @@ mod tests {
             }
             assert!(came == sent, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn who_hears_little_takes_little_memory() {
+        let mut half = narrow(1, usize::MAX);
+        let mut bytes = vec![0; SMALL];
+        let mut read = |half: &mut Half<Narrow>| {
+            let mut buf = ReadBuf::new(&mut bytes);
+            assert!(Pin::new(half).poll_read(&mut no_waker(), &mut buf).is_ready());
+            buf.filled().len()
+        };
+        for _ in 0..100 {
+            half.lock().io.taken = vec![7; SMALL - 1];
+            while read(&mut half) > 0 {}
+        }
+        assert_eq!(half.lock().input.len(), SMALL);
+        half.lock().io.taken = vec![7; 1 << 20];
+        while read(&mut half) > 0 {}
+        assert_eq!(half.lock().input.len(), SIZE);
     }
 }

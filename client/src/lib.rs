@@ -23,6 +23,7 @@
 //! None is on by default.
 #![forbid(unsafe_code)]
 
+mod bell;
 mod call;
 mod client;
 mod compat;

@@ -80,7 +80,7 @@ impl Link {
     ) -> Result<Exchange, Lost> {
         let mut outlet = self.outlet();
         let Outlet { requests, heads } = outlet.as_mut().ok_or_else(exchange::shut)?;
-        exchange::start(requests, heads.head(method, metadata), body)
+        exchange::start(requests, || heads.head(method, metadata), body)
     }
 
     fn outlet(&self) -> MutexGuard<'_, Option<Outlet>> {

@@ -7,8 +7,6 @@
 //! ```
 
 use crate::runtime::{BoxFuture, Io, Runtime, Target};
-use etcd3_core::Instant;
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -23,18 +21,18 @@ const MAX_ADDRESSES: usize = 64;
 /// An error tells of so many addresses and counts the others.
 const MAX_TOLD: usize = 8;
 
-/// Connects to the first target that lets it in, before the deadline.
+/// Connects to the first target that lets it in, before the end comes.
 pub(crate) async fn connect(
     rt: &dyn Runtime,
     targets: &[Target],
-    deadline: Instant,
+    end: &mut BoxFuture<'static, ()>,
 ) -> Result<Box<dyn Io>, Lost> {
     let mut race = Race {
         rt,
-        waiting: targets.iter().take(MAX_ADDRESSES).collect(),
+        waiting: targets[..targets.len().min(MAX_ADDRESSES)].iter(),
         flying: Vec::new(),
         next: None,
-        end: rt.sleep_until(deadline),
+        end,
         failed: Vec::new(),
     };
     poll_fn(|cx| race.poll(cx)).await
@@ -58,12 +56,12 @@ pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 struct Race<'a> {
     rt: &'a dyn Runtime,
-    waiting: VecDeque<&'a Target>,
+    waiting: std::slice::Iter<'a, Target>,
     /// In the order of their starts.
     flying: Vec<Attempt<'a>>,
     /// When the next attempt is due though none has failed.
     next: Option<BoxFuture<'static, ()>>,
-    end: BoxFuture<'static, ()>,
+    end: &'a mut BoxFuture<'static, ()>,
     failed: Vec<(&'a Target, io::Error)>,
 }
 
@@ -87,7 +85,7 @@ impl Race<'_> {
             if !is_due {
                 return Poll::Pending;
             }
-            match self.waiting.pop_front() {
+            match self.waiting.next() {
                 Some(target) => self.start(target),
                 None if alone => return Poll::Ready(Err(self.lost())),
                 None => return Poll::Pending,
@@ -120,7 +118,7 @@ impl<'a> Race<'a> {
     fn start(&mut self, target: &'a Target) {
         let rt = self.rt;
         self.flying.push(Attempt { target, connecting: rt.connect(target) });
-        let more = !self.waiting.is_empty();
+        let more = self.waiting.len() > 0;
         self.next = more.then(|| rt.sleep_until(rt.now() + HEAD_START));
     }
 

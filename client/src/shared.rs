@@ -1,5 +1,6 @@
 //! What the handles, the calls and the tasks of one client share.
 
+use crate::bell::Bell;
 use crate::config::Config;
 use crate::link::Link;
 use crate::place::Place;
@@ -12,10 +13,13 @@ use etcd3_core::endpoint::Endpoint;
 use etcd3_core::header::Header;
 use etcd3_core::{Instant, Machine, Next};
 use event_listener::{Event, EventListener};
+use pin_project_lite::pin_project;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
 pub(crate) struct Shared {
     pub(crate) rt: Arc<dyn Runtime>,
@@ -31,7 +35,7 @@ pub(crate) struct Shared {
     /// Whether there is another endpoint to go to.
     has_choice: AtomicBool,
     /// The control task must look.
-    kick: Event,
+    kick: Bell,
     /// The client closed, or a task ended after that.
     closing: Event,
     seed: AtomicU64,
@@ -75,7 +79,7 @@ impl Shared {
             changed_for_named: Event::new(),
             health: Event::new(),
             has_choice: AtomicBool::new(has_choice),
-            kick: Event::new(),
+            kick: Bell::default(),
             closing: Event::new(),
             seed: AtomicU64::new(seed),
         }
@@ -209,7 +213,7 @@ impl Shared {
         if is_awaited {
             // One more call may go now; whoever is told and does not need it tells the next.
             self.changed.notify_additional(1);
-            self.changed_for_named.notify(usize::MAX);
+            tell_all(&self.changed_for_named);
         }
     }
 
@@ -264,18 +268,18 @@ impl Shared {
     }
 
     pub(crate) fn notify_changed(&self) {
-        self.changed.notify(usize::MAX);
-        self.changed_for_named.notify(usize::MAX);
-        self.health.notify(usize::MAX);
+        tell_all(&self.changed);
+        tell_all(&self.changed_for_named);
+        tell_all(&self.health);
     }
 
-    /// Notified when the control task should look.
-    pub(crate) fn kicked(&self) -> EventListener {
-        self.kick.listen()
+    /// Looks whether the control task must look.
+    pub(crate) fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.kick.poll_rung(cx)
     }
 
     pub(crate) fn kick(&self) {
-        self.kick.notify(1);
+        self.kick.ring();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -293,7 +297,7 @@ impl Shared {
             connection.link.shut();
             connection.link.end(None);
         }
-        self.closing.notify(usize::MAX);
+        tell_all(&self.closing);
         self.notify_changed();
         self.kick();
     }
@@ -326,15 +330,40 @@ impl Shared {
     /// Spawns a task that [`ended`](Self::ended) waits for.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         self.lock().tasks += 1;
-        let running = Running(Arc::clone(self));
-        self.rt.spawn(Box::pin(async move {
-            let _running = running;
-            task.await;
-        }));
+        self.rt.spawn(Box::pin(Task { task, running: Some(Running(Arc::clone(self))) }));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells all who listen, if somebody does. Who begins to listen meanwhile misses nothing: what is
+/// told of has changed under the lock, and a listener looks at it after it began to listen.
+fn tell_all(event: &Event) {
+    if event.total_listeners() > 0 {
+        event.notify(usize::MAX);
+    }
+}
+
+pin_project! {
+    /// A task of the client. A struct, since an async block would hold the task twice.
+    struct Task<F> {
+        #[pin]
+        task: F,
+        // Goes last; with the end of the task, whatever the runtime does with it then.
+        running: Option<Running>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Task<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        ready!(this.task.poll(cx));
+        *this.running = None;
+        Poll::Ready(())
     }
 }
 
@@ -344,6 +373,6 @@ struct Running(Arc<Shared>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.lock().tasks -= 1;
-        self.0.closing.notify(usize::MAX);
+        tell_all(&self.0.closing);
     }
 }

@@ -21,8 +21,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time;
 use tokio::runtime::Handle;
+use tokio::time;
 
 /// Tokio, as a [`Runtime`] of the client: tasks go to the runtime that it was made on.
 #[derive(Debug, Clone)]
@@ -65,8 +65,14 @@ impl Runtime for Tokio {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
-        let left = at.saturating_since(self.now());
-        Box::pin(async move { tokio::time::sleep(left).await })
+        let at = self.origin.checked_add(at.saturating_since(Instant::ORIGIN));
+        Box::pin(async move {
+            match at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                // The clock of the machine does not reach that far.
+                None => std::future::pending().await,
+            }
+        })
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {

@@ -42,6 +42,12 @@ async fn messages_that_are_too_many_or_none(ctx: Ctx) -> CaseResult {
         [
             body("none", Broken, |_| vec![]),
             body("two", Broken, |request| request.answer().repeat(2)),
+            on_request("two, each in a frame of its own", Broken, |wire, request| {
+                wire.respond(request.stream)?;
+                wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+                wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+                wire.trailers(request.stream)
+            }),
             body("a hundred", Broken, |request| request.answer().repeat(100)),
             body("one and a half", Broken, |request| [request.answer(), vec![0, 0]].concat()),
             after("data after trailers", |wire, stream| wire.frame(Kind::Data, 0, stream, b"more")),

@@ -173,6 +173,12 @@ impl Call {
         matches!(self.state, State::Flying(_))
     }
 
+    /// Whether only the end of an answer is waited for.
+    #[must_use]
+    pub const fn has_message(&self) -> bool {
+        matches!(&self.state, State::Flying(flight) if flight.message.is_some())
+    }
+
     /// The endpoint of the last attempt that was sent.
     #[must_use]
     pub const fn last_endpoint(&self) -> Option<EndpointId> {
@@ -189,6 +195,18 @@ impl Call {
     #[must_use]
     pub const fn ignored(&self) -> u64 {
         self.ignored
+    }
+
+    const fn is_routing(&self) -> bool {
+        matches!(self.state, State::Routing)
+    }
+
+    /// Whether the answer under way has begun, if one is.
+    const fn has_head(&self) -> Option<bool> {
+        match &self.state {
+            State::Flying(flight) => Some(flight.has_head),
+            _ => None,
+        }
     }
 
     /// Finishes with an error, unless what went wrong can be cured by another attempt.
@@ -397,42 +415,44 @@ impl Machine for Call {
     type Output = Output;
 
     fn handle(&mut self, now: Instant, input: Input) {
-        match (&mut self.state, input) {
-            (State::Routing, Input::Sent(endpoint)) => {
+        // One look at each: a pair of them would be moved as a whole.
+        match input {
+            Input::Sent(endpoint) if self.is_routing() => {
                 self.last_endpoint = Some(endpoint);
                 self.impression = Impression::None;
                 let flight = Flight::new(now, endpoint, self.options.max_response_bytes);
                 self.state = State::Flying(flight);
             }
-            (State::Routing, Input::Lost(lost)) => {
+            Input::Lost(lost) if self.is_routing() => {
                 self.on_lost(now, Lost { outcome: Outcome::NotSent, ..lost });
             }
-            (State::Routing, Input::Throttled) => {
+            Input::Throttled if self.is_routing() => {
                 self.attempts = self.attempts.saturating_sub(1);
                 self.is_retry = false;
                 let wait = self.options.backoff.after(u32::MAX, &mut self.rng);
                 self.state = State::Waiting(Some(now + wait));
             }
-            (State::Routing, Input::Refused(error)) => {
+            Input::Refused(error) if self.is_routing() => {
                 self.finish(Err(error.with_outcome(self.outcome)));
             }
-            (State::Checking { is_asked: true, .. }, Input::Checked(checked)) => {
+            Input::Checked(checked)
+                if matches!(self.state, State::Checking { is_asked: true, .. }) =>
+            {
                 self.on_checked(now, checked);
             }
-            (State::Flying(_), Input::Lost(lost)) => self.on_lost(now, lost),
-            (State::Flying(Flight { has_head: false, .. }), Input::Head { status, headers }) => {
+            Input::Lost(lost) if self.is_under_way() => self.on_lost(now, lost),
+            Input::Head { status, headers } if self.has_head() == Some(false) => {
                 self.on_head(now, status, &headers);
             }
-            (State::Flying(Flight { has_head: true, .. }), Input::Data(chunk)) => {
-                self.on_data(now, chunk);
-            }
-            (State::Flying(Flight { has_head: true, .. }), Input::End(trailers)) => {
+            Input::Data(chunk) if self.has_head() == Some(true) => self.on_data(now, chunk),
+            Input::End(trailers) if self.has_head() == Some(true) => {
                 self.on_end(now, trailers.as_ref());
             }
-            (State::Waiting(_) | State::Routing, Input::Closed) => self.close(self.outcome),
-            (State::Flying(_) | State::Checking { .. }, Input::Closed) => {
-                self.close(Outcome::Unknown);
-            }
+            Input::Closed => match self.state {
+                State::Waiting(_) | State::Routing => self.close(self.outcome),
+                State::Flying(_) | State::Checking { .. } => self.close(Outcome::Unknown),
+                State::Done(_) => self.ignored += 1,
+            },
             _ => self.ignored += 1,
         }
     }

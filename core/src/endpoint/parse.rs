@@ -1,7 +1,8 @@
 //! Reads the string of an endpoint.
 
 use super::{DEFAULT_PORT, Place, Security};
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::Ipv6Addr;
+use std::fmt::Write;
 use std::path::PathBuf;
 
 /// No interface of any system has a longer name.
@@ -12,21 +13,16 @@ pub(super) fn parse(text: &str) -> Result<(Security, Place, String), &'static st
     if text.is_empty() {
         return Err("it is empty");
     }
-    if let Some((scheme, path)) = text.split_once(':') {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        match scheme.to_ascii_lowercase().as_str() {
-            "unix" => return unix(Security::Unspecified, path),
-            "unixs" => return unix(Security::Tls, path),
-            _ => {}
-        }
-    }
-    let (security, rest) = match text.split_once("://") {
-        None => (Security::Unspecified, text),
-        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
-            "http" => (Security::Plaintext, rest),
-            "https" => (Security::Tls, rest),
-            _ => return Err("the scheme is none of http, https, unix and unixs"),
-        },
+    let (scheme, after) = split_once(text, b':').unwrap_or(("", text));
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    let rest = after.strip_prefix("//");
+    let (security, rest) = match rest {
+        _ if is("unix") => return unix(Security::Unspecified, rest.unwrap_or(after)),
+        _ if is("unixs") => return unix(Security::Tls, rest.unwrap_or(after)),
+        Some(rest) if is("http") => (Security::Plaintext, rest),
+        Some(rest) if is("https") => (Security::Tls, rest),
+        None if !text.contains("://") => (Security::Unspecified, text),
+        _ => return Err("the scheme is none of http, https, unix and unixs"),
     };
     let is_url = security != Security::Unspecified;
     let rest = if is_url { rest.strip_suffix('/').unwrap_or(rest) } else { rest };
@@ -46,17 +42,17 @@ fn unix(security: Security, path: &str) -> Result<(Security, Place, String), &'s
 
 fn is_authority(text: &str) -> bool {
     // Without brackets the end of an IPv6 address would be read as a port.
-    let is_bare = text.parse::<Ipv6Addr>().is_ok();
+    let is_bare = is_v6(text);
     let Ok((host, port)) = split_port(text) else { return false };
-    let is_host = is_name(host) || host.parse::<IpAddr>().is_ok();
+    let is_host = is_name(host) || host.parse::<Ipv6Addr>().is_ok();
     !is_bare && is_host && port.is_none_or(|port| parse_port(port).is_ok())
 }
 
 fn host_and_port(text: &str, is_url: bool) -> Result<(Place, String), &'static str> {
-    if text.contains(['/', '?', '#']) {
+    if text.bytes().any(|b| matches!(b, b'/' | b'?' | b'#')) {
         return Err("there is something after the port");
     }
-    if text.contains('@') {
+    if text.bytes().any(|b| b == b'@') {
         return Err("credentials do not belong into an endpoint");
     }
     let (host, port) = split_port(text)?;
@@ -65,18 +61,33 @@ fn host_and_port(text: &str, is_url: bool) -> Result<(Place, String), &'static s
         Some(digits) => parse_port(digits)?,
     };
     let (address, zone) = split_zone(host, is_url)?;
-    if address.parse::<Ipv6Addr>().is_ok() {
+    if is_v6(address) {
         let host = match zone {
             None => address.to_owned(),
             Some(zone) => format!("{address}%{zone}"),
         };
         return Ok((Place::Host { host, port }, format!("[{address}]:{port}")));
     }
-    let known = zone.is_none() && (host.parse::<IpAddr>().is_ok() || is_name(host));
-    if !known {
+    // An IPv4 address reads like a name.
+    if zone.is_some() || !is_name(host) {
         return Err("the host is neither a name nor an address");
     }
-    Ok((Place::Host { host: host.to_owned(), port }, format!("{host}:{port}")))
+    Ok((Place::Host { host: host.to_owned(), port }, authority(host, port)))
+}
+
+fn authority(host: &str, port: u16) -> String {
+    let digits = port.checked_ilog10().map_or(1, |log| log as usize + 1);
+    // Not more than it takes: it would be copied for that.
+    let mut text = String::with_capacity(host.len() + 1 + digits);
+    // A string takes all that is written.
+    let _ = write!(text, "{host}:{port}");
+    text
+}
+
+/// Splits a text at the first such byte of ASCII, quickly if it is short.
+fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|b| b == byte)?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// Splits a host from its port; brackets of an IPv6 address are taken off.
@@ -95,7 +106,7 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
     if is_v6(text) {
         return Ok((text, None));
     }
-    match text.split_once(':') {
+    match split_once(text, b':') {
         None => Ok((text, None)),
         Some((host, port)) => Ok((host, Some(port))),
     }
@@ -103,13 +114,17 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
 
 /// Whether this is an IPv6 address, with a zone or without.
 fn is_v6(host: &str) -> bool {
-    let address = host.split_once('%').map_or(host, |(address, _)| address);
+    let mut colons = host.bytes().filter(|b| *b == b':');
+    if colons.nth(1).is_none() {
+        return false;
+    }
+    let address = split_once(host, b'%').map_or(host, |(address, _)| address);
     address.parse::<Ipv6Addr>().is_ok()
 }
 
 /// Splits an address from its zone, whose percent sign URLs escape (RFC 6874).
 fn split_zone(host: &str, is_url: bool) -> Result<(&str, Option<&str>), &'static str> {
-    let Some((address, zone)) = host.split_once('%') else { return Ok((host, None)) };
+    let Some((address, zone)) = split_once(host, b'%') else { return Ok((host, None)) };
     let zone = if is_url { zone.strip_prefix("25").unwrap_or(zone) } else { zone };
     let is_fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
     if zone.is_empty() || zone.len() > MAX_ZONE || !zone.bytes().all(is_fine) {
@@ -125,11 +140,8 @@ fn parse_port(digits: &str) -> Result<u16, &'static str> {
 }
 
 fn is_name(host: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
+    let is_fine = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let is_label = |label: &[u8]| (1..=63).contains(&label.len()) && label.iter().all(is_fine);
     let host = host.strip_suffix('.').unwrap_or(host);
-    host.len() <= 253 && host.split('.').all(label)
+    host.len() <= 253 && host.as_bytes().split(|b| *b == b'.').all(is_label)
 }

@@ -138,8 +138,10 @@ pub(crate) fn instructions(name: &str, urls: &str, job: Job) -> Result<f64> {
     per_op(job, |ops| {
         let mut command = with_one_thread(valgrind.command());
         command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-        // It would count an instruction that copies a kilobyte a thousand times.
-        command.env("GLIBC_TUNABLES", format!("glibc.cpu.x86_rep_movsb_threshold={NEVER}"));
+        // It would count an instruction that copies or clears a kilobyte a thousand times.
+        let never = |it: &str| format!("glibc.cpu.x86_rep_{it}_threshold={NEVER}");
+        let tunables = [never("movsb"), never("stosb")].join(":");
+        command.env("GLIBC_TUNABLES", tunables);
         command.arg(path(name));
         let said = finish(&client(command, urls, job, ops))?;
         let count = said.split_once("Collected : ").and_then(|(_, rest)| rest.lines().next());

@@ -25,9 +25,13 @@ use std::process::ExitCode;
 const OURS: &str = "ours-tokio";
 const PEER: &str = "etcd-client-tokio";
 
-/// Is how often each program is measured.
+/// Is how many rounds there are.
 const ROUNDS: usize = 9;
 const QUICK_ROUNDS: usize = 3;
+
+/// Is how often each program has its turn in a round; the figure in the middle counts, since what
+/// else the machine does comes in bursts.
+const TURNS: usize = 3;
 
 /// Is what was measured of one row, in nanoseconds of processor time and in instructions.
 #[derive(Debug)]
@@ -166,12 +170,17 @@ fn interleaved<const N: usize>(
     job: Job,
     rounds: usize,
 ) -> Result<[Rounds; N]> {
-    let mut figures = [const { Vec::new() }; N].map(|_: Vec<f64>| Rounds::default());
+    let mut figures = [(); N].map(|()| Rounds::default());
+    let turns = if rounds < ROUNDS { 1 } else { TURNS };
     for round in 0..rounds {
-        for turn in 0..N {
+        let mut parts = [(); N].map(|()| Rounds::default());
+        for turn in 0..N * turns {
             let which = (round + turn) % N;
             let cpu = measure(programs[which], urls, job, &[])?.need("cpu_ns_per_op")?;
-            figures[which].add(cpu);
+            parts[which].add(cpu);
+        }
+        for (all, part) in figures.iter_mut().zip(parts) {
+            all.add(part.median());
         }
     }
     Ok(figures)

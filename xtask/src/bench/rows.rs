@@ -46,7 +46,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("put", 65_536, 16, [1.15, 0.80, 0.45]),
     row("get", 65_536, 16, [1.15, 0.80, 0.40]),
     Row {
-        job: Job { work: "connect", size: 256, callers: 1, ops: 300 },
+        job: Job { work: "connect", size: 256, callers: 1, ops: 1000 },
         floor: 1.20,
         peer: 0.90,
         go: 0.40,

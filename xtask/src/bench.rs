@@ -29,10 +29,6 @@ const PEER: &str = "etcd-client-tokio";
 const ROUNDS: usize = 9;
 const QUICK_ROUNDS: usize = 3;
 
-/// Is how often each program has its turn in a round; the figure in the middle counts, since what
-/// else the machine does comes in bursts.
-const TURNS: usize = 3;
-
 /// Is what was measured of one row, in nanoseconds of processor time and in instructions.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -171,16 +167,13 @@ fn interleaved<const N: usize>(
     rounds: usize,
 ) -> Result<[Rounds; N]> {
     let mut figures = [(); N].map(|()| Rounds::default());
-    let turns = if rounds < ROUNDS { 1 } else { TURNS };
+    // A quick bench has short rounds, too.
+    let job = if rounds < ROUNDS { Job { ops: job.ops / 3, ..job } } else { job };
     for round in 0..rounds {
-        let mut parts = [(); N].map(|()| Rounds::default());
-        for turn in 0..N * turns {
+        for turn in 0..N {
             let which = (round + turn) % N;
             let cpu = measure(programs[which], urls, job, &[])?.need("cpu_ns_per_op")?;
-            parts[which].add(cpu);
-        }
-        for (all, part) in figures.iter_mut().zip(parts) {
-            all.add(part.median());
+            figures[which].add(cpu);
         }
     }
     Ok(figures)

@@ -146,11 +146,18 @@ fn instructions_of(urls: &str, row: &Row, judge: &mut Judge) -> Result<(f64, f64
 fn print_row(row: &Row, seen: &Seen, judge: &mut Judge) {
     let name = named(row.job);
     let [floor, ours, peer] = [&seen.floor, &seen.ours, &seen.peer].map(|it| it.median() / 1000.0);
-    let over_peer = seen.ours.over(&seen.peer);
-    let text = format!("{name}: over etcd-client");
+    // What the floor itself is over the others bounds what can be had.
+    let over = |other: &Rounds, whose: &str| {
+        let least = seen.floor.over(other).median();
+        (format!("{name}: over {whose} (the floor: {least:.2})"), seen.ours.over(other))
+    };
+    let (text, over_peer) = over(&seen.peer, "etcd-client");
     let verdict = judge.spread(&text, &over_peer, row.peer);
     let over_go = match &seen.go {
-        Go::Measured(go) => judge.spread(&format!("{name}: over Go"), &seen.ours.over(go), row.go),
+        Go::Measured(go) => {
+            let (text, over_go) = over(go, "Go");
+            judge.spread(&text, &over_go, row.go)
+        }
         Go::FromFile(go) => format!("{:.2} of {:.2}, from a file", ours * 1000.0 / go, row.go),
         Go::Unknown => "unknown".to_owned(),
     };

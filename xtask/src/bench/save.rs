@@ -110,8 +110,8 @@ fn page(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
          Made by `cargo xtask bench --save` with {}: client and server on a core\n\
          each, a server that answers at once, the clients in turns, {rounds} rounds, medians.\n\
          The *floor* is raw h2 with the headers that the protocol asks for, encoding and\n\
-         decoding, and nothing else. All are built with link-time optimisation. Times move with the\n\
-         machine, ratios less so, instructions hardly. The data: \
+         decoding, and nothing else. All are built with link-time optimisation. Times move\n\
+         with the machine, ratios less so, instructions hardly. The data: \
          [performance.json](performance.json).\n\n\
          ![Processor time of a call, as a multiple of the floor](performance.svg)\n\n\
          Processor time and instructions in user space, of a call:\n\n\

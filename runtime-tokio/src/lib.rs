@@ -48,9 +48,8 @@ pub async fn connect(config: Config) -> Result<Client, Error> {
     Client::connect(Arc::new(Tokio::current()), config).await
 }
 
-/// Makes a client that connects when it is first used; see [`Client::lazy`].
-///
-/// Panics outside of a tokio runtime.
+/// Makes a client that connects when it is first used; see [`Client::lazy`]. Panics outside of a
+/// tokio runtime.
 pub fn lazy(config: Config) -> Result<Client, Error> {
     Client::lazy(Arc::new(Tokio::current()), config)
 }
@@ -65,14 +64,10 @@ impl Runtime for Tokio {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
-        let at = self.origin.checked_add(at.saturating_since(Instant::ORIGIN));
-        Box::pin(async move {
-            match at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                // The clock of the machine does not reach that far.
-                None => std::future::pending().await,
-            }
-        })
+        match self.origin.checked_add(at.saturating_since(Instant::ORIGIN)) {
+            Some(at) => Box::pin(async move { time::sleep_until(at).await }),
+            None => Box::pin(std::future::pending()), // beyond the clock of the machine
+        }
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {

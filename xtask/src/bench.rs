@@ -191,8 +191,11 @@ fn against(urls: &str, rounds: usize, judge: &mut Judge) -> Result<()> {
     judge.heading("tokio on two threads: processor time of a put over etcd-client's");
     for (callers, most) in MULTI {
         let job = plain("put", *callers);
-        let [ours, peer] = interleaved(["ours-multi", "etcd-client-multi"], urls, job, rounds)?;
-        let name = format!("{}, two threads: over etcd-client", named(job));
+        let programs = ["ours-multi", "etcd-client-multi", "floor"];
+        let [ours, peer, floor] = interleaved(programs, urls, job, rounds)?;
+        let least = floor.over(&peer).median();
+        let beside = format!("over etcd-client (the floor on one: {least:.2})");
+        let name = format!("{}, two threads: {beside}", named(job));
         let verdict = judge.spread(&name, &ours.over(&peer), *most);
         say!(judge, "{} {verdict}", named(job));
     }

@@ -14,10 +14,8 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(crate) fn ring(&self) {
-        // Who rings it after the first has nobody to wake: the task has yet to look.
-        if !self.is_rung.swap(true, Ordering::SeqCst) {
-            self.task.wake();
-        }
+        self.is_rung.store(true, Ordering::SeqCst);
+        self.task.wake();
     }
 
     /// Looks whether it was rung since it was heard last; the task is woken when it is.
@@ -32,7 +30,7 @@ impl Bell {
     }
 
     /// Says whether it was rung, and forgets it.
-    pub(crate) fn hear(&self) -> bool {
+    fn hear(&self) -> bool {
         self.is_rung.load(Ordering::SeqCst) && self.is_rung.swap(false, Ordering::SeqCst)
     }
 }
@@ -40,20 +38,11 @@ impl Bell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::count::Count;
     use futures_lite::future::{block_on, poll_once};
     use std::future::poll_fn;
     use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-    use std::task::{Wake, Waker};
-
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
+    use std::task::Waker;
 
     #[test]
     fn it_is_heard_once_however_often_it_was_rung() {
@@ -67,9 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_is_woken_and_by_the_first_ring_only() {
+    fn who_listens_is_woken_once() {
         let bell = Bell::default();
-        let count = Arc::new(Wakes::default());
+        let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
         for round in 1..=3 {

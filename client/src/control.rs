@@ -133,7 +133,7 @@ async fn serve(
             return Poll::Ready(None);
         }
         // The calls that can go on do so first: then what they send leaves together.
-        let is_busy = link.calls() > 1 || std::mem::take(&mut is_new);
+        let is_busy = std::mem::take(&mut is_new) || link.calls() > 1;
         if is_busy && !std::mem::replace(&mut has_yielded, true) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -125,46 +125,17 @@ fn judge(error: h2::Error) -> Lost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    /// Takes what is written, and has nothing to say.
-    struct Mute;
-
-    impl AsyncRead for Mute {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            _: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Poll::Pending
-        }
-    }
-
-    impl AsyncWrite for Mute {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(bytes.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
+    use crate::Compat;
+    use futures_lite::future::block_on;
+    use futures_lite::io::Cursor;
 
     // I-C4: the calls counted their places before the server's new limit was known.
     #[test]
     fn a_stream_that_h2_holds_back_does_not_refuse_those_behind_it() {
         let mut builder = h2::client::Builder::new();
         builder.initial_max_send_streams(1);
-        let greeting = futures_lite::future::block_on(builder.handshake(Mute));
+        let silent = Compat(Cursor::new(Vec::new()));
+        let greeting = block_on(builder.handshake(silent));
         let (mut requests, _connection) = greeting.expect("a connection");
         let mut exchanges = Vec::new();
         for _ in 0..4 {

@@ -29,6 +29,8 @@ mod client;
 mod compat;
 mod config;
 mod control;
+#[cfg(test)]
+mod count;
 mod dial;
 mod driver;
 mod exchange;
@@ -36,7 +38,6 @@ mod gather;
 mod greeting;
 mod health;
 mod link;
-mod or;
 mod pages;
 mod place;
 mod probe;

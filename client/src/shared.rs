@@ -338,8 +338,9 @@ impl Shared {
     }
 }
 
-/// Tells all who listen, if somebody does. Who begins to listen meanwhile misses nothing: what is
-/// told of has changed under the lock, and a listener looks at it after it began to listen.
+/// Tells all who listen, if somebody does. Who begins to listen meanwhile misses nothing: it looks
+/// after that, under the lock, and what is told of has changed under it, or is told because a
+/// listener noted that it found no place.
 fn tell_all(event: &Event) {
     if event.total_listeners() > 0 {
         event.notify(usize::MAX);

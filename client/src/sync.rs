@@ -1,13 +1,15 @@
 //! Takes over the members of the cluster as endpoints (B20–B22).
 
 use crate::call::{CallOptions, Run};
-use crate::or::or;
 use crate::shared::Shared;
 use etcd3_core::endpoint::{Endpoint, Security};
 use etcd3_core::error::Error;
 use etcd3_core::proto::etcdserverpb::{Member, MemberListRequest};
 use etcd3_core::request::Raw;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// No cluster has more members, nor a member many endpoints.
@@ -48,5 +50,10 @@ pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
             }
         }
     };
-    or(work, shared.closed()).await;
+    let (mut work, mut closed) = (pin!(work), pin!(shared.closed()));
+    poll_fn(|cx| match closed.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => work.as_mut().poll(cx),
+    })
+    .await;
 }

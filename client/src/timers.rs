@@ -205,18 +205,10 @@ impl Drop for Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::count::Count;
     use etcd3_core::rng::Rng;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::Wake;
-
-    #[derive(Default)]
-    struct Count(AtomicU32);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 
     /// Looks whether the timers can be used when it is dropped, as the call of a dropped task does.
     struct Dropped(Arc<Timers>, Arc<AtomicU32>);

@@ -15,6 +15,7 @@
 use bytes::Bytes;
 use etcd3_core::Outcome;
 use etcd3_core::call::{Input, Lost};
+use etcd3_core::channel::Goodbye;
 use etcd3_core::error::Cause;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
@@ -39,14 +40,28 @@ pub(crate) fn start(
     requests: &mut SendRequest<Bytes>,
     mut head: impl FnMut() -> Request<()>,
     body: Bytes,
-) -> Result<Exchange, Lost> {
+) -> Result<Exchange, (Lost, Goodbye)> {
     let opened = requests.send_request(head(), false).or_else(|_| {
         *requests = requests.clone();
         requests.send_request(head(), false)
     });
-    let (response, mut send) = opened.map_err(|error| lost(Outcome::NotSent, error))?;
-    send.send_data(body, true).map_err(|error| lost(Outcome::Unknown, error))?;
+    let (response, mut send) = opened.map_err(|error| {
+        let goodbye = goodbye(&error);
+        (lost(Outcome::NotSent, error), goodbye)
+    })?;
+    // Fails when the stream is over already: an early response (RFC 9113, 8.1), a reset, the end of
+    // the connection. Each is read from the response, as if it had come a little later.
+    let _ = send.send_data(body, true);
     Ok(Exchange::Head(response))
+}
+
+/// How the peer said that a connection takes no new streams, if it did.
+pub(crate) fn goodbye(error: &h2::Error) -> Goodbye {
+    let is_orderly = error.is_remote() && error.is_go_away();
+    match error.reason() {
+        Some(Reason::NO_ERROR) if is_orderly => Goodbye::Orderly,
+        _ => Goodbye::Other,
+    }
 }
 
 impl Exchange {
@@ -103,8 +118,8 @@ fn poll_data(
 }
 
 /// The connection takes no more calls.
-pub(crate) fn shut() -> Lost {
-    Lost { outcome: Outcome::NotSent, reset: None, cause: None }
+pub(crate) fn shut() -> (Lost, Goodbye) {
+    (Lost { outcome: Outcome::NotSent, reset: None, cause: None }, Goodbye::Other)
 }
 
 fn lost(outcome: Outcome, error: h2::Error) -> Lost {

@@ -23,6 +23,7 @@
 //! None is on by default.
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod bell;
 mod call;
 mod client;
@@ -37,7 +38,9 @@ mod exchange;
 mod gather;
 mod greeting;
 mod health;
+mod last_look;
 mod link;
+mod open_call;
 mod pages;
 mod place;
 mod probe;
@@ -46,10 +49,11 @@ mod request;
 mod runtime;
 mod shared;
 mod sync;
-mod timers;
+mod task;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod version;
+mod wakeups;
 
 pub use client::Client;
 pub use compat::Compat;

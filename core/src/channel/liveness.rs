@@ -1,8 +1,9 @@
 //! Whether a connection still answers: when to send a PING, and when to give it up (I-C1, I-C2).
 //!
 //! A PING is sent only while a call is open, after [`Keepalive::interval`] without a byte from the
-//! server, and never closer than [`MIN_INTERVAL`] to the one before: etcd ends connections that are
-//! pinged more often than every five seconds, or without a call (C45). Any byte is a sign of life.
+//! server or sooner if there is a reason, and never closer than [`MIN_INTERVAL`] to the one before:
+//! etcd ends connections that are pinged more often than every five seconds, or without a call
+//! (C45). Any byte is a sign of life.
 
 use crate::Instant;
 use std::time::Duration;
@@ -87,13 +88,26 @@ impl Liveness {
         may
     }
 
-    /// What comes next, and when; nothing for a connection without calls.
-    pub(crate) fn next(&self, is_used: bool, settings: Keepalive) -> Option<(Instant, Due)> {
-        if let Some(pinged) = self.pending {
-            return Some((pinged + settings.timeout.max(MIN_TIMEOUT), Due::Dead));
-        }
+    /// When the last byte came.
+    pub(crate) const fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// When the PING was sent that has not been answered.
+    pub(crate) const fn pending(&self) -> Option<Instant> {
+        self.pending
+    }
+
+    /// When the answer to the PING under way is overdue.
+    pub(crate) fn dead_at(&self, settings: Keepalive) -> Option<Instant> {
+        self.pending.map(|pinged| pinged + settings.timeout.max(MIN_TIMEOUT))
+    }
+
+    /// When to send the next PING on a connection with open calls; `sooner` is a moment before the
+    /// interval is over from which on there is a reason for one.
+    pub(crate) fn ping_at(&self, sooner: Option<Instant>, settings: Keepalive) -> Instant {
         let silent = self.heard + settings.interval.max(MIN_INTERVAL);
-        let allowed = self.last_ping.map(|last| last + MIN_INTERVAL);
-        is_used.then(|| (silent.max(allowed.unwrap_or(silent)), Due::Ping))
+        let wanted = sooner.map_or(silent, |sooner| sooner.min(silent));
+        self.last_ping.map_or(wanted, |last| wanted.max(last + MIN_INTERVAL))
     }
 }

@@ -116,30 +116,23 @@ impl Driver {
 
     /// Hands over all that has come on the stream.
     fn take_in(&mut self, now: Instant, cx: &mut Context<'_>) {
-        while matches!(self.flight, Flight::Flying) && self.call.is_under_way() {
-            let next = self.alarm.call.poll_next(self.call.has_message(), cx);
-            let input = match next {
-                Poll::Ready(input) => self.take(input),
-                Poll::Pending if self.must_migrate() => Input::Migrate,
-                Poll::Pending => match self.shared().quick_closed_kind() {
-                    Some(kind) => Input::Closed(kind),
-                    None => return,
-                },
-            };
-            self.call.handle(now, input);
+        if !matches!(self.flight, Flight::Flying) {
+            return;
         }
-    }
-
-    /// Whether the attempt had better be made again elsewhere.
-    fn must_migrate(&self) -> bool {
-        self.call.may_migrate()
-            && self.open_call().look(|open| open.place.must_migrate()) == Some(true)
+        if let Some((open, input)) = self.alarm.call.take_in(now, &mut self.call, cx) {
+            let input = self.judge(open.reason(), input);
+            // The stream is dropped before the machine hears of its end.
+            self.flight = Flight::Landed(open.end());
+            self.call.handle(now, input);
+        } else if let Some(kind) = self.shared().quick_closed_kind() {
+            self.call.handle(now, Input::Closed(kind));
+        }
     }
 
     /// Since when the machine is to give up the stream that is open, if it is.
     fn overdue_since(&mut self, now: Instant) -> Option<Instant> {
         let is_open = matches!(self.flight, Flight::Flying) && self.call.is_under_way();
-        let due = self.call.next_due().filter(|due| is_open && *due <= now);
+        let due = if is_open { self.call.next_due().filter(|due| *due <= now) } else { None };
         if due.is_none() {
             self.last_look.reset();
         }
@@ -223,17 +216,6 @@ impl Driver {
                 self.judge(place.reason(), Input::Lost(lost))
             }
         }
-    }
-
-    /// Completes what came; the stream is dropped before the machine hears of its end.
-    fn take(&mut self, input: Input) -> Input {
-        if matches!(input, Input::Head { .. } | Input::Data(_)) {
-            return input;
-        }
-        let Some(open) = self.open_call().take() else { return input };
-        let input = self.judge(open.reason(), input);
-        self.flight = Flight::Landed(open.end());
-        input
     }
 
     /// Says why an attempt was lost, if it was this side that ended the connection.

@@ -40,6 +40,7 @@ mod greeting;
 mod health;
 mod last_look;
 mod link;
+mod lookup;
 mod open_call;
 mod pages;
 mod place;
@@ -70,6 +71,7 @@ pub use etcd3_core::{
     key_missing, prefix, proto, put, txn,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
+pub use lookup::Lookup;
 pub use pages::Pages;
 pub use request::{Request, RequestFuture};
 pub use runtime::{BoxFuture, Io, Runtime, Target};

@@ -7,8 +7,9 @@
 use crate::exchange::Exchange;
 use crate::place::Place;
 use crate::wakeups::Key;
-use etcd3_core::call::Input;
+use etcd3_core::call::{Call, Input};
 use etcd3_core::error::Cause;
+use etcd3_core::{Instant, Machine};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -106,13 +107,29 @@ impl OpenCall {
         self.lock().open.as_ref().map(look)
     }
 
-    /// Looks for what comes next on the stream; see [`Exchange::poll_next`]. A stream that was
-    /// taken away says nothing: the call is overdue.
-    pub(crate) fn poll_next(&self, is_whole: bool, cx: &mut Context<'_>) -> Poll<Input> {
-        match &mut self.lock().open {
-            Some(open) => open.exchange.poll_next(is_whole, cx),
-            None => Poll::Pending,
+    /// Gives the machine all that has come on the stream; returns the stream if it is over, with
+    /// the input that says so. A stream that was taken away says nothing: the call is overdue.
+    pub(crate) fn take_in(
+        &self,
+        now: Instant,
+        call: &mut Call,
+        cx: &mut Context<'_>,
+    ) -> Option<(Open, Input)> {
+        let mut state = self.lock();
+        while call.is_under_way() {
+            let open = state.open.as_mut()?;
+            match open.exchange.poll_next(call.has_message(), cx) {
+                Poll::Ready(input @ (Input::Head { .. } | Input::Data(_))) => {
+                    call.handle(now, input);
+                }
+                Poll::Ready(input) => return state.open.take().map(|open| (open, input)),
+                Poll::Pending if open.place.must_migrate() && call.may_migrate() => {
+                    call.handle(now, Input::Migrate);
+                }
+                Poll::Pending => return None,
+            }
         }
+        None
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -217,7 +217,7 @@ impl Watched {
             }
             Input::Lost(_) => self.end = Some((false, Outcome::Unknown)),
             Input::Migrate | Input::Closed(_) if self.is_sent => {
-                self.end = Some((false, Outcome::Unknown))
+                self.end = Some((false, Outcome::Unknown));
             }
             Input::Head { headers, .. } => self.head = Status::from_headers(headers),
             // Whatever ends with a refusal may be sent again if the verdict on it says so.

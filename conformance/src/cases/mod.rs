@@ -32,6 +32,7 @@ mod kv_range;
 mod kv_stale;
 mod net_faults;
 mod net_sweep;
+mod runtime_panics;
 mod streams;
 mod tls_authority;
 mod tls_certificates;
@@ -45,6 +46,7 @@ mod txn_history;
 mod txn_random;
 mod txn_refused;
 mod txn_wire;
+mod unpolled;
 
 use crate::Case;
 
@@ -79,6 +81,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_stale::CASES,
         net_faults::CASES,
         net_sweep::CASES,
+        runtime_panics::CASES,
         streams::CASES,
         tls_authority::CASES,
         tls_certificates::CASES,
@@ -91,6 +94,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         txn_history::CASES,
         txn_random::CASES,
         txn_refused::CASES,
+        unpolled::CASES,
     ]
     .into_iter()
     .flatten()

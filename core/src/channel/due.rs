@@ -54,20 +54,27 @@ impl Channel {
             State::Backoff { until } => Some(*until),
             State::Dialing(_) => None,
             State::Ready(connection) => {
-                let beside = (slot.beside == Beside::Wanted).then_some(Instant::ORIGIN);
-                let mute = connection.mute_at(self.settings.mute_after);
-                let mute = mute.filter(|_| slot.suspicion.is_none() && self.choices() > 1);
-                let rest = [beside, slot.probe_due(), mute].into_iter().flatten();
-                self.connection_due(connection).into_iter().chain(rest).min()
+                if slot.beside == Beside::Wanted {
+                    return Some(Instant::ORIGIN);
+                }
+                let due = earlier(self.connection_due(connection), slot.probe_due());
+                earlier(due, self.mute_due(slot, connection))
             }
         }
     }
 
+    /// When an endpoint will have left its calls waiting for too long.
+    fn mute_due(&self, slot: &Slot, connection: &Connection) -> Option<Instant> {
+        let mute_at = connection.mute_at(self.settings.mute_after)?;
+        (slot.suspicion.is_none() && self.choices() > 1).then_some(mute_at)
+    }
+
     /// When a PING is due on a connection, or its end, or its calls are to be told to leave.
     fn connection_due(&self, connection: &Connection) -> Option<Instant> {
-        let must_migrate = connection.wants_to_migrate() && self.has_usable();
-        let migration = must_migrate.then_some(Instant::ORIGIN);
-        migration.or_else(|| connection.liveness_due(&self.settings).map(|(at, _)| at))
+        if connection.wants_to_migrate() && self.has_usable() {
+            return Some(Instant::ORIGIN);
+        }
+        connection.liveness_due(self.ping_policy).map(|(at, _)| at)
     }
 
     /// Whether calls can go to some endpoint.
@@ -113,14 +120,14 @@ impl Channel {
     }
 
     pub(super) fn poll_connection(&mut self, now: Instant, id: ConnectionId) -> Option<Output> {
-        let settings = self.settings;
+        let policy = self.ping_policy;
         let has_usable = self.has_usable();
         let connection = self.connection_mut(id)?;
         if connection.wants_to_migrate() && has_usable {
             connection.is_migrated = true;
             return Some(Output::Migrate(id));
         }
-        let (at, due) = connection.liveness_due(&settings)?;
+        let (at, due) = connection.liveness_due(policy)?;
         match due {
             _ if at > now => None,
             Due::Ping => {
@@ -130,7 +137,7 @@ impl Channel {
             Due::Dead if connection.liveness.extend(at, now) => None,
             Due::Dead => {
                 let pinged = connection.liveness.pending().unwrap_or(now);
-                let timeout = settings.keepalive.timeout;
+                let timeout = policy.keepalive.timeout;
                 let cause = format!("a PING was not answered within {timeout:?}");
                 let cause = Some(Cause::new(cause));
                 let broken = Broken { failure: ConnectFailure::Unresponsive, cause };
@@ -153,5 +160,12 @@ impl Channel {
         for connection in &mut self.draining {
             connection.doubt(pinged);
         }
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

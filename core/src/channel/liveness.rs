@@ -15,6 +15,8 @@ pub const MIN_INTERVAL: Duration = Duration::from_secs(6);
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 /// An answer is given this long at least, whatever is asked for.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// A call waits this long at least before there is a reason for a PING.
+const MIN_PATIENCE: Duration = Duration::from_secs(1);
 /// Who looks this much later than asked for was stopped, or starved.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 
@@ -25,6 +27,21 @@ pub struct Keepalive {
     pub interval: Duration,
     /// How long the answer may take before the connection counts as dead.
     pub timeout: Duration,
+}
+
+/// When PINGs are sent, as a channel does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PingPolicy {
+    pub(super) keepalive: Keepalive,
+    /// How long a call waits without a byte before there is a reason for a PING.
+    pub(super) patience: Duration,
+}
+
+impl PingPolicy {
+    /// Half of what calls may all wait, so that the PING leaves while they do.
+    pub(super) fn new(keepalive: Keepalive, mute_after: Duration) -> Self {
+        Self { keepalive, patience: (mute_after / 2).max(MIN_PATIENCE) }
+    }
 }
 
 impl Default for Keepalive {
@@ -103,11 +120,11 @@ impl Liveness {
         self.pending.map(|pinged| pinged + settings.timeout.max(MIN_TIMEOUT))
     }
 
-    /// When to send the next PING on a connection with open calls; `sooner` is a moment before the
-    /// interval is over from which on there is a reason for one.
-    pub(crate) fn ping_at(&self, sooner: Option<Instant>, settings: Keepalive) -> Instant {
+    /// When to send the next PING on a connection with open calls; from `reason` on there is a
+    /// reason for one, whether the interval is over or not.
+    pub(crate) fn ping_at(&self, reason: Instant, settings: Keepalive) -> Instant {
         let silent = self.heard + settings.interval.max(MIN_INTERVAL);
-        let wanted = sooner.map_or(silent, |sooner| sooner.min(silent));
+        let wanted = reason.min(silent);
         self.last_ping.map_or(wanted, |last| wanted.max(last + MIN_INTERVAL))
     }
 }

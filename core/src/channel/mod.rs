@@ -45,6 +45,7 @@ use crate::header::Header;
 use crate::rng::Rng;
 use crate::{Instant, Machine, Next};
 use budget::Budget;
+use liveness::PingPolicy;
 use slot::{Beside, Connection, End, Slot, State};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -188,6 +189,7 @@ pub enum Output {
 #[derive(Debug, Clone)]
 pub struct Channel {
     settings: Settings,
+    ping_policy: PingPolicy,
     slots: Vec<Slot>,
     /// Connections that take no new calls.
     draining: Vec<Connection>,
@@ -213,6 +215,7 @@ impl Channel {
     pub fn new(endpoints: Vec<Endpoint>, settings: Settings, seed: u64) -> Self {
         let mut channel = Self {
             settings,
+            ping_policy: PingPolicy::new(settings.keepalive, settings.mute_after),
             slots: Vec::new(),
             draining: Vec::new(),
             closing: VecDeque::new(),
@@ -490,7 +493,7 @@ impl Machine for Channel {
             Input::Retired(connection, goodbye) => {
                 self.on_down(now, connection, End::Retired(goodbye));
             }
-            Input::TooManyPings => self.settings.keepalive.slow_down(),
+            Input::TooManyPings => self.ping_policy.keepalive.slow_down(),
             Input::Heard(connection, at) => self.on_heard(now, connection, at),
             Input::Began(connection) => match self.connection_mut(connection) {
                 Some(connection) => {

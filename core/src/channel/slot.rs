@@ -1,7 +1,7 @@
 //! One endpoint of a channel, and its connection.
 
-use super::liveness::{Due, Liveness};
-use super::{Broken, ConnectionId, EndpointId, Goodbye, Impression, Settings};
+use super::liveness::{Due, Liveness, PingPolicy};
+use super::{Broken, ConnectionId, EndpointId, Goodbye, Impression};
 use crate::Instant;
 use crate::backoff::Backoff;
 use crate::endpoint::Endpoint;
@@ -145,15 +145,14 @@ impl Connection {
     }
 
     /// When to send a PING, or to give it up, and which of the two; no PING without calls.
-    pub(super) fn liveness_due(&self, settings: &Settings) -> Option<(Instant, Due)> {
-        if let Some(dead_at) = self.liveness.dead_at(settings.keepalive) {
+    pub(super) fn liveness_due(&self, policy: PingPolicy) -> Option<(Instant, Due)> {
+        if let Some(dead_at) = self.liveness.dead_at(policy.keepalive) {
             return Some((dead_at, Due::Dead));
         }
-        let waiting = self.waiting.map(|since| {
-            since.max(self.liveness.heard()) + (settings.mute_after / 2).max(PATIENCE)
-        });
-        let sooner = self.unconfirmed.or(waiting);
-        (self.calls > 0).then(|| (self.liveness.ping_at(sooner, settings.keepalive), Due::Ping))
+        // Calls are open exactly if one waits.
+        let since = self.waiting?.max(self.liveness.heard());
+        let sooner = self.unconfirmed.unwrap_or(since + policy.patience);
+        Some((self.liveness.ping_at(sooner, policy.keepalive), Due::Ping))
     }
 
     /// Whether it did its work: it carried a call that was answered, or held for long.
@@ -215,8 +214,6 @@ pub(super) struct Slot {
 
 /// How long a connection that answered nothing must hold to be called a good one.
 const PROVEN: Duration = Duration::from_secs(5);
-/// A PING is not sent sooner than this after a call began to wait.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Slot {
     pub(super) const fn new(id: EndpointId, endpoint: Endpoint, now: Instant) -> Self {

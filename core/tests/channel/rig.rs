@@ -49,6 +49,10 @@ impl Rig {
         Self::of(Channel::new(endpoints(count), settings, 1))
     }
 
+    pub(crate) fn seeded(count: u32, settings: Settings, seed: u64) -> Self {
+        Self::of(Channel::new(endpoints(count), settings, seed))
+    }
+
     fn of(channel: Channel) -> Self {
         let mut rig = Self {
             channel,

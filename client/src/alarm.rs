@@ -64,3 +64,55 @@ impl Drop for Alarm {
         drop(open);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::count::Count;
+    use crate::still::Still;
+    use std::sync::atomic::Ordering;
+    use std::task::Waker;
+
+    const fn at(nanos: u64) -> Instant {
+        Instant::from_nanos(nanos)
+    }
+
+    // A call waits for one moment at a time, and for none once it is over.
+    #[test]
+    fn what_is_not_waited_for_any_more_is_forgotten() {
+        let shared = Still::shared(&["http://a"]);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        let next = || shared.wakeups.fire(at(0), None);
+        let mut alarm = Alarm::new(Arc::clone(&shared));
+        for moment in [20, 30, 30, 10] {
+            alarm.set(at(0), at(moment), &mut cx);
+            assert_eq!(next(), Some(at(moment)));
+        }
+        drop(alarm);
+        assert_eq!(next(), None);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        drop(waker);
+        assert_eq!(Arc::strong_count(&count), 1);
+    }
+
+    // Another task may poll a call than the one before.
+    #[test]
+    fn whoever_polled_last_is_woken() {
+        let shared = Still::shared(&["http://a"]);
+        let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+        let mut alarm = Alarm::new(Arc::clone(&shared));
+        for count in &counts {
+            let waker = Waker::from(Arc::clone(count));
+            alarm.set(at(0), at(10), &mut Context::from_waker(&waker));
+        }
+        shared.wakeups.fire(at(10), None);
+        assert_eq!(counts.map(|count| count.0.load(Ordering::Relaxed)), [0, 1]);
+        let late = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&late));
+        alarm.set(at(10), at(10), &mut Context::from_waker(&waker));
+        shared.wakeups.fire(at(10), None);
+        assert_eq!(late.0.load(Ordering::Relaxed), 1, "it waits anew once its moment has come");
+    }
+}

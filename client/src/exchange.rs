@@ -173,6 +173,16 @@ mod tests {
         }
     }
 
+    type Respond = h2::server::SendResponse<Bytes>;
+
+    /// Both ends of a connection.
+    async fn connected() -> (Async<TcpStream>, Async<TcpStream>) {
+        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+        let address = listener.get_ref().local_addr().expect("an address");
+        let (near, far) = zip(Async::<TcpStream>::connect(address), listener.accept()).await;
+        (near.expect("a connection"), far.expect("a connection").0)
+    }
+
     /// How a server answers before the body of the request has come.
     #[derive(Clone, Copy)]
     enum Early {
@@ -203,12 +213,10 @@ mod tests {
     /// What a client sees of a stream that was refused early, if it hands over the body after that.
     fn seen(early: Early, reason: Reason) -> Vec<Input> {
         block_on(async {
-            let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
-            let address = listener.get_ref().local_addr().expect("an address");
-            let (near, far) = zip(Async::<TcpStream>::connect(address), listener.accept()).await;
-            let server = refuse_early(far.expect("a connection").0, early, reason);
+            let (near, far) = connected().await;
+            let server = refuse_early(far, early, reason);
             let client = async {
-                let greeting = h2::client::handshake(Compat(near.expect("a connection"))).await;
+                let greeting = h2::client::handshake(Compat(near)).await;
                 let (mut requests, connection) = greeting.expect("a connection");
                 let exchange = async {
                     let (response, mut send) =
@@ -247,6 +255,71 @@ mod tests {
         assert_eq!(*status, StatusCode::PAYLOAD_TOO_LARGE);
         let inputs = seen(Early::Head { is_end: false }, Reason::NO_ERROR);
         assert!(matches!(inputs[..], [Input::Head { .. }, Input::Lost(_)]), "{inputs:?}");
+    }
+
+    /// What becomes of a stream whose body has left, if the server then does this.
+    fn judged(
+        act: fn(&mut h2::server::Connection<Compat<Async<TcpStream>>, Bytes>, Respond),
+    ) -> Lost {
+        block_on(async {
+            let (near, far) = connected().await;
+            let server = async {
+                let mut server = h2::server::handshake(Compat(far)).await.expect("a greeting");
+                let (_request, respond) =
+                    server.accept().await.expect("a request").expect("a head");
+                act(&mut server, respond);
+                let _ = poll_fn(|cx| server.poll_closed(cx)).await;
+            };
+            let client = async {
+                let greeting = h2::client::handshake(Compat(near)).await;
+                let (mut requests, connection) = greeting.expect("a connection");
+                let exchange = async {
+                    let mut exchange =
+                        start(&mut requests, head, Bytes::new()).expect("an exchange");
+                    loop {
+                        let next = poll_fn(|cx| exchange.poll_next(false, cx)).await;
+                        if let Input::Lost(lost) = next {
+                            return lost;
+                        }
+                    }
+                };
+                let driver = async {
+                    let _ = connection.await;
+                    std::future::pending().await
+                };
+                exchange.or(driver).await
+            };
+            client
+                .or(async {
+                    server.await;
+                    std::future::pending().await
+                })
+                .await
+        })
+    }
+
+    // The table above: what is provably unprocessed, and what is not.
+    #[test]
+    fn what_a_server_declares_unprocessed_is_not_sent() {
+        let refused = judged(|_, mut respond| respond.send_reset(Reason::REFUSED_STREAM));
+        assert_eq!((refused.outcome, refused.reset), (Outcome::NotSent, Some(7)));
+        for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+            let act: fn(&mut _, Respond) = match reason {
+                Reason::NO_ERROR => |_, mut respond| respond.send_reset(Reason::NO_ERROR),
+                Reason::CANCEL => |_, mut respond| respond.send_reset(Reason::CANCEL),
+                _ => |_, mut respond| respond.send_reset(Reason::INTERNAL_ERROR),
+            };
+            let lost = judged(act);
+            assert_eq!((lost.outcome, lost.reset), (Outcome::Unknown, Some(reason.into())));
+        }
+        let begun = judged(|server, mut respond| {
+            let mut body = respond.send_response(Response::new(()), false).expect("a response");
+            let _ = block_on(poll_once(server.accept()));
+            body.send_reset(Reason::REFUSED_STREAM);
+        });
+        assert_eq!(begun.outcome, Outcome::Unknown, "it has begun to answer");
+        let abrupt = judged(|server, _| server.abrupt_shutdown(Reason::NO_ERROR));
+        assert_eq!((abrupt.outcome, abrupt.reset), (Outcome::Unknown, None));
     }
 
     #[test]

@@ -49,6 +49,8 @@ mod race;
 mod request;
 mod runtime;
 mod shared;
+#[cfg(test)]
+mod still;
 mod sync;
 mod task;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]

@@ -358,3 +358,60 @@ fn tell_all(event: &Event) {
         event.notify(usize::MAX);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::still::Still;
+    use futures_lite::future::{block_on, poll_once};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_call_has_a_jitter_of_its_own() {
+        let shared = Still::shared(&["http://a"]);
+        let seeds: BTreeSet<_> = (0..100).map(|_| shared.next_seed()).collect();
+        assert_eq!(seeds.len(), 100);
+    }
+
+    #[test]
+    fn connections_that_are_gone_are_forgotten() {
+        let shared = Still::shared(&["http://a"]);
+        for n in 1..=1_000 {
+            let link = shared.add_connection(ConnectionId(n));
+            assert!(shared.link(ConnectionId(n)).is_some());
+            shared.remove_connection(ConnectionId(n));
+            assert!(shared.link(ConnectionId(n)).is_none());
+            assert_eq!(Arc::strong_count(&link), 1);
+        }
+        assert_eq!(shared.lock().connections.len(), 0);
+    }
+
+    #[test]
+    fn there_is_a_choice_where_there_is_another_endpoint() {
+        let shared = Still::shared(&["http://a"]);
+        assert!(!shared.has_choice());
+        assert!(Still::shared(&["http://a", "http://b"]).has_choice());
+        let endpoint = |text: &str| text.parse::<Endpoint>().unwrap();
+        shared.set_seeds(vec![endpoint("http://a"), endpoint("http://b")]);
+        assert!(shared.has_choice());
+        shared.set_seeds(vec![endpoint("http://b")]);
+        assert!(!shared.has_choice());
+    }
+
+    // Whoever waits for the end of the client is told of it, and of its last task.
+    #[test]
+    fn the_end_is_that_of_the_last_task() {
+        let shared = Still::shared(&["http://a"]);
+        shared.count_task(true);
+        let (mut closed, mut ended) = (Box::pin(shared.closed()), Box::pin(shared.ended()));
+        assert!(block_on(poll_once(&mut closed)).is_none());
+        assert!(block_on(poll_once(&mut ended)).is_none());
+        shared.close(ErrorKind::RuntimeEnded);
+        shared.close(ErrorKind::Closed);
+        assert_eq!(shared.closed_kind(), Some(ErrorKind::RuntimeEnded), "the first one counts");
+        assert!(block_on(poll_once(&mut closed)).is_some());
+        assert!(block_on(poll_once(&mut ended)).is_none());
+        shared.count_task(false);
+        assert!(block_on(poll_once(&mut ended)).is_some());
+    }
+}

@@ -86,16 +86,6 @@ impl GrpcProxy {
         self.daemon.log()
     }
 
-    /// Returns the metrics, in the text format of Prometheus; those of the member that it asks are
-    /// not among them.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the proxy does not answer within 2 seconds.
-    pub fn metrics(&self) -> Result<String> {
-        http::get(self.addr(), "/metrics", HTTP_LIMIT)?.ok()
-    }
-
     /// Asks the proxy to read a key of the cluster.
     fn is_healthy(&self) -> bool {
         let said = http::get(self.addr(), "/health", HTTP_LIMIT).and_then(http::Answer::ok);

@@ -78,7 +78,7 @@ impl NginxBuilder {
             text.push_str("user root;\n");
         }
         text.push_str("events {}\nhttp {\n");
-        text.push_str("  log_format lab '$connection $status $request_uri';\n");
+        text.push_str("  log_format lab '$pid $connection $status $request_uri';\n");
         text.push_str("  access_log requests lab;\n");
         for name in TEMP_PATHS {
             let _ = writeln!(text, "  {name}_temp_path {name};");
@@ -109,8 +109,8 @@ fn is_roots(folder: &Path) -> bool {
 /// A request that nginx has finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
-    /// The number of the connection that the request came on; no two have the same.
-    pub connection: u64,
+    /// The connection that the request came on: the process of the worker, and its number there.
+    pub connection: (u32, u64),
     /// The HTTP status that the client was answered with; 499 when it hung up or reset the stream.
     pub status: u16,
     /// The path, `/etcdserverpb.KV/Range` for example.
@@ -209,8 +209,8 @@ impl Nginx {
 
 fn served(line: &str) -> Option<Served> {
     let mut words = line.split(' ');
-    let (connection, status) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    Some(Served { connection, status, path: words.next()?.to_owned() })
+    let connection = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some(Served { connection, status: words.next()?.parse().ok()?, path: words.next()?.to_owned() })
 }
 
 #[cfg(test)]
@@ -238,9 +238,9 @@ mod tests {
 
     #[test]
     fn a_served_request_is_read_from_its_line() {
-        let line = "12 200 /etcdserverpb.KV/Put";
-        let expected = Served { connection: 12, status: 200, path: "/etcdserverpb.KV/Put".into() };
-        assert_eq!(served(line), Some(expected));
-        assert_eq!(served("12 200"), None);
+        let path = "/etcdserverpb.KV/Put";
+        let expected = Served { connection: (7, 12), status: 200, path: path.into() };
+        assert_eq!(served(&format!("7 12 200 {path}")), Some(expected));
+        assert_eq!(served("7 12 200"), None);
     }
 }

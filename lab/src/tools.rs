@@ -4,11 +4,13 @@
 //! target directory, and nothing is installed.
 
 use crate::apt::{self, Wanted};
+use crate::etcd::Version;
 use crate::machine::Suite;
-use crate::{Error, Result, etcd, machine};
+use crate::{Error, Result, command, etcd, machine};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Lets one thread of a process fetch while the others wait for the same files.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -67,15 +69,39 @@ pub fn strace() -> Result<Tool> {
     Ok(Tool { program: tree.join("usr/bin/strace"), variables })
 }
 
+/// The oldest nginx that counts the requests of HTTP/2 connections as it does those of others.
+const OLDEST_NGINX: Version = Version { major: 1, minor: 19, patch: 10 };
+
 /// Finds `nginx`, or fetches it: some 2 MB from the mirror, once.
 ///
 /// # Errors
 ///
-/// Fails when it is not there and the machine has no packages of Debian or Ubuntu.
+/// Fails when it is not there and the machine has no packages of Debian or Ubuntu, and when it is
+/// older than 1.19.10.
 pub fn nginx() -> Result<Tool> {
-    if let Some(tool) = installed("nginx") {
-        return Ok(tool);
+    let tool = installed("nginx").map_or_else(unpacked_nginx, Ok)?;
+    let version = nginx_version(&tool)?;
+    if version < OLDEST_NGINX {
+        let text = format!("nginx is {version}, older than {OLDEST_NGINX}; install a newer one");
+        return Err(Error::new(text));
     }
+    Ok(tool)
+}
+
+/// Asks an nginx for its version.
+///
+/// # Errors
+///
+/// Fails when it cannot be run or does not tell.
+pub fn nginx_version(nginx: &Tool) -> Result<Version> {
+    let asked = command::run(nginx.command().arg("-v"), Duration::from_secs(20))?.success()?;
+    let said = asked.stderr.trim().rsplit('/').next().unwrap_or_default();
+    // Some distributions add their names.
+    let version = said.split_whitespace().next().and_then(|version| version.parse().ok());
+    version.ok_or_else(|| Error::new(format!("nginx does not tell its version: {}", asked.stderr)))
+}
+
+fn unpacked_nginx() -> Result<Tool> {
     // Some releases have the program in a package that `nginx` depends on.
     let needs = &["nginx-core", "nginx-light", "libpcre", "libssl"];
     let tree = fetch("nginx", Wanted { packages: &["nginx"], needs, pin: None })?;

@@ -3,6 +3,7 @@
 use etcd3_lab::{Authority, GrpcProxy, Leaf, Nginx, Server, etcd};
 use std::io::Read;
 use std::net::TcpStream;
+use std::time::Duration;
 
 #[test]
 fn nginx_starts_replaces_its_worker_and_starts_again_at_its_port() {
@@ -41,10 +42,14 @@ fn the_proxy_of_every_version_starts_and_starts_again() {
     for binary in etcd::fetch().binaries {
         let server = Server::builder().version(&binary).start().expect("a server");
         let proxy = GrpcProxy::start(&binary, [server.client_url()]).expect("a proxy");
-        assert!(proxy.metrics().expect("metrics").contains("grpc_"), "{binary}");
+        let answers = || {
+            let health = etcd3_lab::http::get(proxy.addr(), "/health", Duration::from_secs(5));
+            health.is_ok_and(|health| health.status == 200)
+        };
+        assert!(answers(), "{binary}");
         proxy.kill().expect("killed");
-        assert!(!proxy.is_running() && proxy.metrics().is_err());
+        assert!(!proxy.is_running() && !answers());
         proxy.restart().expect("restarted");
-        assert!(proxy.metrics().is_ok(), "{binary}");
+        assert!(answers(), "{binary}");
     }
 }

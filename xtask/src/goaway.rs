@@ -8,9 +8,8 @@ use crate::bench::judge::Judge;
 use crate::bench::programs::{self, Figures, Job};
 use crate::options::Options;
 use crate::{Outcome, shell};
-use etcd3_lab::{Error, Nginx, Result, Server, command, etcd, tools};
+use etcd3_lab::{Error, Nginx, Result, Server, etcd, tools};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 const FLOOR: &str = "floor-redial";
 const OURS: &str = "ours-tokio";
@@ -54,9 +53,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let server = server()?;
     let callers = JOB.callers;
     shell::heading(&format!(
-        "{callers} callers, {seconds} s each: etcd {}, {}",
+        "{callers} callers, {seconds} s each: etcd {}, nginx {}",
         server.binary().version,
-        version()?
+        tools::nginx_version(&tools::nginx()?)?
     ));
     println!(
         "{:<35} {:<6} {:>8} {:>8} {:>8} {:>9} {:>10}",
@@ -108,12 +107,6 @@ fn server() -> Result<Server> {
     let server = Server::builder().version(newest).start()?;
     server.put("v256/k", "x".repeat(256))?;
     Ok(server)
-}
-
-fn version() -> Result<String> {
-    let mut nginx = tools::nginx()?.command();
-    let said = command::run(nginx.arg("-v"), Duration::from_secs(10))?.success()?.stderr;
-    Ok(said.trim().trim_start_matches("nginx version: ").to_owned())
 }
 
 fn nginx(server: &Server, setting: &Setting) -> Result<Nginx> {

@@ -92,7 +92,7 @@ fn run_tests(report: &mut Report, extent: &mut Option<String>) {
     report.step("fuzz corpus", || tests(&fuzz_cargo("test")));
     report.step("bench", || tests(&crate::bench::programs::cargo("test")));
     report.step("cost of a call", || Ok(Passed::saying(cost::check(&cost::measure()?)?)));
-    // Last: nginx leaves tens of thousands of sockets behind, closed and not forgotten for a minute.
+    // Last, since nginx leaves tens of thousands of sockets in TIME_WAIT.
     report.step("orderly ends", || figures(&goaway::short()?));
 }
 

@@ -12,6 +12,7 @@
 //! - [`Bridge`] is a TCP proxy that loses, holds or swallows connections between a client and a
 //!   server, or what a [`Fault`] says of their bytes. [`Cluster::partition`] does the same between
 //!   members. [`BlackHole`] is a port that does not even answer.
+//! - [`Nginx`] and [`GrpcProxy`] are real proxies of HTTP/2 and of etcd's API.
 //!
 //! ```no_run
 //! let fetched = etcd3_lab::etcd::fetch();
@@ -33,15 +34,18 @@ mod builder;
 mod certs;
 mod cluster;
 pub mod command;
+mod daemon;
 mod error;
 pub mod etcd;
 mod fault;
 mod gateway;
+mod grpc_proxy;
 mod guard;
 mod hole;
 pub mod http;
 mod machine;
 mod member;
+mod nginx;
 mod peers;
 mod ports;
 mod proc;
@@ -58,9 +62,11 @@ pub use cluster::Cluster;
 pub use error::{Error, Result};
 pub use fault::{Direction, End, Fault, Links};
 pub use gateway::Status;
+pub use grpc_proxy::GrpcProxy;
 pub use guard::{Guarded, Signal};
 pub use hole::BlackHole;
 pub use member::Member;
+pub use nginx::{Nginx, NginxBuilder, Served};
 pub use ports::Ports;
 pub use server::Server;
 pub use wait::until;

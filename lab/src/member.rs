@@ -425,7 +425,7 @@ impl Member {
 }
 
 /// Names this machine's architecture as Go does, where some etcd runs only when it is told so.
-fn unsupported_architecture() -> Option<&'static str> {
+pub(crate) fn unsupported_architecture() -> Option<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => None,
         "aarch64" => Some("arm64"),

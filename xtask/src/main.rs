@@ -9,6 +9,7 @@ mod crates;
 mod demo;
 mod etcd;
 mod fuzz;
+mod goaway;
 mod hello;
 mod model;
 mod mutants;
@@ -65,6 +66,8 @@ cargo xtask <command>
             --runtime tokio|smol|async-std   tokio by default
   compare   kill a member under this client and under another one, side by side
             --version X  one of the versions, the newest by default
+  goaway    calls through nginx, which ends connections in an orderly way, beside the floor
+            --seconds N  for how long with each client and setting, 15 by default
   hello     build a program that puts one key, with this client and another one, and compare
   bench     measure calls beside the floor of h2 and other clients; fails where a target does
             --quick      fewer rounds and rows, two minutes
@@ -159,6 +162,7 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "cost", valued: &[], plain: &["--save"], word: false, run: cost::run },
     Command { name: "compare", valued: &["--version"], plain: &[], word: false, run: compare::run },
+    Command { name: "goaway", valued: &["--seconds"], plain: &[], word: false, run: goaway::run },
     Command { name: "hello", valued: &[], plain: &[], word: false, run: hello::run },
     Command { name: "mutants", valued: &["--only"], plain: &[], word: false, run: mutants::run },
     Command { name: "etcd", valued: &[], plain: &[], word: false, run: etcd::run },

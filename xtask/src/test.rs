@@ -13,7 +13,7 @@ mod tree;
 use crate::coverage;
 use crate::options::Options;
 use crate::tally::Tally;
-use crate::{Outcome, cost, model, runs, shell, sim, workspace};
+use crate::{Outcome, cost, goaway, model, runs, shell, sim, workspace};
 use deny::Deny;
 use etcd3_lab::{Error, Result, command, etcd};
 use report::{Passed, Report};
@@ -92,6 +92,8 @@ fn run_tests(report: &mut Report, extent: &mut Option<String>) {
     report.step("fuzz corpus", || tests(&fuzz_cargo("test")));
     report.step("bench", || tests(&crate::bench::programs::cargo("test")));
     report.step("cost of a call", || Ok(Passed::saying(cost::check(&cost::measure()?)?)));
+    // Last, since nginx leaves tens of thousands of sockets in TIME_WAIT.
+    report.step("orderly ends", || figures(&goaway::short()?));
 }
 
 fn format() -> Result<Passed> {

@@ -1,11 +1,14 @@
 //! The cases, by area.
 
+mod accounts;
 mod bad_input;
 mod cancelled;
 mod conn_black_hole;
 mod conn_endpoints;
 mod conn_partition;
 mod conn_shutdown;
+mod goaway_under_load;
+mod grpc_proxy;
 mod hostile;
 mod hostile_data;
 mod hostile_goaway;
@@ -32,6 +35,8 @@ mod kv_range;
 mod kv_stale;
 mod net_faults;
 mod net_sweep;
+mod nginx;
+mod proxied;
 mod runtime_panics;
 mod streams;
 mod tls_authority;
@@ -59,6 +64,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         conn_endpoints::CASES,
         conn_partition::CASES,
         conn_shutdown::CASES,
+        goaway_under_load::CASES,
         hostile_data::CASES,
         hostile_goaway::CASES,
         hostile_headers::CASES,
@@ -95,6 +101,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         txn_random::CASES,
         txn_refused::CASES,
         unpolled::CASES,
+        // Last, since nginx leaves closed sockets behind, which slow peer proxies down.
+        grpc_proxy::CASES,
+        nginx::CASES,
     ]
     .into_iter()
     .flatten()

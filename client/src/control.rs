@@ -202,8 +202,10 @@ async fn serve(
                 // Calls may wait for a sign of life.
                 shared.wakeups.notify(now);
             }
-            if let Some(Poll::Ready(Err(error))) = state.as_mut().map(|it| it.poll_ready(cx)) {
-                // The next connection is made while this one does what is left.
+            // The next connection is made while this one does what is left, if there is anything.
+            if let Some(Poll::Ready(Err(error))) = state.as_mut().map(|it| it.poll_ready(cx))
+                && error.is_go_away()
+            {
                 state = None;
                 link.shut();
                 shared.tell(Input::Retired(id, exchange::goodbye(&error)));

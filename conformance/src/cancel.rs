@@ -17,9 +17,11 @@ pub const BATCH: u64 = 100;
 /// Of every so many calls two batches are dropped with their answers on the way.
 pub const ROUND: u64 = BATCH * STAGES.len() as u64;
 
-/// Far less than the answers that are dropped.
-const CONNECTION_WINDOW: u32 = 2 << 20;
-const LARGE: usize = 1 << 20;
+/// More than the largest answer.
+const STREAM_WINDOW: u32 = 16 << 10;
+/// Room for the calls of a batch, and far less than the answers that are dropped.
+const CONNECTION_WINDOW: u32 = 128 * STREAM_WINDOW;
+const LARGE: usize = 12 << 10;
 const VALUE: usize = 2000;
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -112,9 +114,8 @@ pub async fn run(
     let seen = Arc::<Seen>::default();
     let teller = Arc::clone(&seen);
     let peer = Peer::start(move |_, mut wire| play(&mut wire, &teller))?;
-    let config = Config::new([peer.url()])
-        .stream_window(CONNECTION_WINDOW)
-        .connection_window(CONNECTION_WINDOW);
+    let config =
+        Config::new([peer.url()]).stream_window(STREAM_WINDOW).connection_window(CONNECTION_WINDOW);
     let client = Client::connect(Arc::clone(&rt), config).await?;
     let rounds = calls.div_ceil(ROUND);
     let mut base = None;

@@ -25,6 +25,7 @@ use crate::method::Method;
 use crate::outcome::Outcome;
 use crate::retry::{self, Cure, Failure};
 use crate::rng::Rng;
+use crate::server_error;
 use crate::status::{Code, Status};
 use crate::{Instant, Machine, Next};
 use bytes::Bytes;
@@ -264,7 +265,7 @@ impl Call {
     fn fail_with_status(&mut self, now: Instant, status: &Status) {
         let require_leader = self.options.require_leader;
         let error = Error::from_status(status.clone(), Outcome::Unknown);
-        if matches!(status.code, Code::DeadlineExceeded | Code::Canceled) && self.is_due(now) {
+        if server_error::tells_of_a_deadline(status) && self.is_due(now) {
             return self.time_out_with(now, error);
         }
         self.fail(now, Failure::Status { status, require_leader }, error);

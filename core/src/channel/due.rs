@@ -1,5 +1,6 @@
 //! What is due on the endpoints and their connections, and when.
 
+use super::ends::Draining;
 use super::liveness::Due;
 use super::slot::{Beside, Connection, End, Listed, Slot, State};
 use super::{Broken, Channel, ConnectionId, EndpointId, Output};
@@ -20,8 +21,8 @@ impl Channel {
             return Some(Instant::ORIGIN);
         }
         let slots = (0..self.slots.len()).filter_map(|index| self.slot_due(index));
-        let draining =
-            self.draining.iter().filter_map(|connection| self.connection_due(connection));
+        let draining = self.draining.iter().filter_map(Draining::living);
+        let draining = draining.filter_map(|connection| self.connection_due(connection));
         slots.chain(draining).min()
     }
 
@@ -157,7 +158,7 @@ impl Channel {
                 slot.beside = Beside::Wanted;
             }
         }
-        for connection in &mut self.draining {
+        for connection in self.draining.iter_mut().filter_map(Draining::living_mut) {
             connection.doubt(pinged);
         }
     }

@@ -25,6 +25,7 @@
 
 mod budget;
 mod due;
+mod ends;
 mod health;
 mod lineage;
 mod list;
@@ -45,6 +46,7 @@ use crate::header::Header;
 use crate::rng::Rng;
 use crate::{Instant, Machine, Next};
 use budget::Budget;
+use ends::Draining;
 use liveness::PingPolicy;
 use slot::{Beside, Connection, End, Slot, State};
 use std::collections::VecDeque;
@@ -109,9 +111,6 @@ pub struct Settings {
     /// call and goes needs no other connection. One that fails ends the wait.
     pub stagger: Duration,
 }
-
-/// While no endpoint is ready, none waits longer than this since its last failure.
-const RUSH: Duration = Duration::from_secs(2);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -192,7 +191,7 @@ pub struct Channel {
     ping_policy: PingPolicy,
     slots: Vec<Slot>,
     /// Connections that take no new calls.
-    draining: Vec<Connection>,
+    draining: Vec<Draining>,
     closing: VecDeque<ConnectionId>,
     rng: Rng,
     /// Where `route` looks first.
@@ -334,7 +333,8 @@ impl Channel {
 
     fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         let ready = self.slots.iter_mut().filter_map(Slot::ready_mut);
-        ready.chain(&mut self.draining).find(|connection| connection.id == id)
+        let draining = self.draining.iter_mut().filter_map(Draining::living_mut);
+        ready.chain(draining).find(|connection| connection.id == id)
     }
 
     fn on_connected(&mut self, now: Instant, id: ConnectionId) {
@@ -349,7 +349,7 @@ impl Channel {
         slot.last = None;
         self.changed = true;
         if let State::Ready(old) = slot.enter(now, State::Ready(Connection::new(id, now))) {
-            self.drain(old);
+            self.drain(old, false);
         }
     }
 
@@ -371,85 +371,6 @@ impl Channel {
         slot.beside = Beside::None;
         self.closing.extend(beside);
         self.changed = true;
-    }
-
-    fn on_down(&mut self, now: Instant, id: ConnectionId, end: End) {
-        if let Some(index) = self.draining.iter().position(|connection| connection.id == id) {
-            // Told again that it takes no new calls, it goes on draining.
-            if matches!(end, End::Broken(_)) {
-                self.draining.swap_remove(index);
-            } else {
-                self.ignored += 1;
-            }
-            return;
-        }
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.dialed_beside() == Some(id)) {
-            // The one in doubt will be confirmed soon, or given up.
-            slot.beside = Beside::None;
-            if let End::Broken(broken) = end {
-                slot.last = Some(broken);
-            }
-            return;
-        }
-        let is_retired = matches!(end, End::Retired(_));
-        let random = (self.settings.backoff, &mut self.rng);
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
-            self.ignored += 1;
-            return;
-        };
-        let lost = slot.lose(now, end, random);
-        if let State::Ready(connection) = lost {
-            if is_retired {
-                self.drain(connection);
-            }
-            self.rush(now, id);
-        }
-        self.changed = true;
-    }
-
-    /// Looks for another endpoint sooner when the last one that was ready is gone: those that have
-    /// failed before may be back.
-    fn rush(&mut self, now: Instant, lost: ConnectionId) {
-        if self.is_ready() {
-            return;
-        }
-        for slot in self.slots.iter_mut().filter(|slot| slot.lost != Some(lost)) {
-            if let State::Backoff { until } = &mut slot.state {
-                *until = (*until).min(slot.since + RUSH).max(now);
-            }
-        }
-    }
-
-    fn on_finished(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        (since, impression): (Instant, Impression),
-    ) {
-        let impression = match self.connection_mut(id) {
-            Some(connection) if connection.calls > 0 => connection.finish(now, since, impression),
-            _ => {
-                self.ignored += 1;
-                return;
-            }
-        };
-        if let Some(index) = self.draining.iter().position(|it| it.id == id && it.calls == 0) {
-            self.draining.swap_remove(index);
-            self.closing.push_back(id);
-        }
-        if matches!(impression, Impression::None | Impression::Bad) {
-            // What follows had better go elsewhere.
-            self.row = u32::MAX;
-        }
-        let random = (self.settings.suspect, &mut self.rng);
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
-            return;
-        };
-        match impression {
-            Impression::None | Impression::Answered => {}
-            Impression::Good => self.changed |= slot.suspicion.take().is_some(),
-            Impression::Bad => self.changed |= slot.suspect(now, random),
-        }
     }
 
     fn on_probed(&mut self, now: Instant, id: ConnectionId, is_well: bool) {
@@ -522,7 +443,7 @@ impl Machine for Channel {
                 return Next::Do(output);
             }
         }
-        let draining: Vec<_> = self.draining.iter().map(|connection| connection.id).collect();
+        let draining: Vec<_> = self.draining.iter().map(Draining::id).collect();
         for id in draining {
             if let Some(output) = self.poll_connection(now, id) {
                 return Next::Do(output);

@@ -112,16 +112,16 @@ fn a_stream_that_is_cut_when_the_deadline_has_passed_timed_out() {
 // E14: nor is it an answer when it says so in a status. Before the deadline it is one (R3).
 #[test]
 fn a_status_that_tells_of_the_deadline_timed_out() {
-    for (ms_late, kind) in [
-        (0, ErrorKind::Timeout(Phase::Answer)),
-        (5, ErrorKind::Timeout(Phase::Answer)),
-        (-5, ErrorKind::Status(Code::DeadlineExceeded)),
-    ] {
+    let cases = [Code::DeadlineExceeded, Code::Unknown].into_iter().flat_map(|code| {
+        let timeout = ErrorKind::Timeout(Phase::Answer);
+        [(code, 0, timeout), (code, 5, timeout), (code, -5, ErrorKind::Status(code))]
+    });
+    for (code, ms_late, kind) in cases {
         let mut call = Call::new(&method::PUT, due_at(500, write()));
         assert!(matches!(call.poll(ms(0)), Next::Do(Output::Attempt(_))));
         call.handle(ms(0), sent(0));
         let at = ms(500u64.saturating_add_signed(ms_late));
-        for input in trailers_only(Code::DeadlineExceeded, "context deadline exceeded") {
+        for input in trailers_only(code, "context deadline exceeded") {
             call.handle(at, input);
         }
         let Next::Do(Output::Done(Err(error))) = call.poll(at) else { panic!("not over") };

@@ -60,6 +60,34 @@ fn goodbyes_without_an_answer_in_between_are_backed_off() {
     assert_eq!(rig.dials.last().map(|(at, ..)| *at), Some(from), "it works again");
 }
 
+// A GOAWAY may come before the response to the call that it is about.
+#[test]
+fn an_answer_after_the_goodbye_counts() {
+    let mut rig = Rig::connected(1);
+    for n in 0..20 {
+        let connection = rig.last_dial();
+        rig.begin(connection.0).feed(retired(connection, Goodbye::Orderly));
+        rig.finish(connection.0, Impression::Good);
+        assert_eq!(rig.now_ms(), 0, "without a wait");
+        assert_eq!(rig.dials.len(), n + 2);
+        let next = rig.last_dial();
+        rig.feed(Input::Connected(next));
+    }
+    // Nor need the connection live until it is read.
+    for n in 20..40 {
+        let connection = rig.last_dial();
+        rig.begin(connection.0).feed(ended(connection)).finish(connection.0, Impression::Answered);
+        assert_eq!((rig.now_ms(), rig.dials.len()), (0, n + 2));
+        let next = rig.last_dial();
+        rig.feed(Input::Connected(next));
+    }
+    let connection = rig.last_dial();
+    rig.begin(connection.0).feed(retired(connection, Goodbye::Other));
+    assert_eq!(rig.last_dial(), connection, "backed off");
+    rig.finish(connection.0, Impression::None);
+    assert_eq!(rig.last_dial(), connection, "it was not answered");
+}
+
 #[test]
 fn a_dial_that_fails_after_a_goodbye_is_backed_off() {
     let mut rig = Rig::connected(1);

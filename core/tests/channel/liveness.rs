@@ -41,6 +41,7 @@ fn an_open_call_that_is_silent_is_pinged_after_ten_seconds_and_given_up_after_fi
     };
     assert_eq!(broken.failure, ConnectFailure::Unresponsive);
     assert!(rig.dials.len() > 1, "dialled again");
+    rig.finish(1, Impression::Bad);
     rig.feed_stale(Input::Finished(ONE, Instant::ORIGIN, Impression::Bad));
 }
 

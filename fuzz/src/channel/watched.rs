@@ -18,6 +18,8 @@ enum State {
     Draining,
     /// It is to be closed at once.
     Doomed,
+    /// It is gone, and its calls have yet to say how they ended.
+    Gone,
 }
 
 /// A connection that was dialled and has not gone.
@@ -134,9 +136,7 @@ impl Watched {
             Input::Pinned(endpoint) => self.pins.push(endpoint.clone()),
             // Noted before it was handled.
             Input::Unpinned(_) => return None,
-            Input::Failed(id, _) | Input::Ended(id, _) => {
-                return Some(self.connections.remove(id).is_some());
-            }
+            Input::Failed(id, _) | Input::Ended(id, _) => return Some(self.note_gone(*id)),
             Input::Retired(id, _) => return Some(self.note_retired(*id)),
             Input::Probed(id, is_well) => {
                 if let Some(connection) = self.connections.get_mut(id) {
@@ -164,6 +164,24 @@ impl Watched {
             self.leave();
         }
         pin.is_some()
+    }
+
+    fn note_gone(&mut self, id: ConnectionId) -> bool {
+        match self.connections.get_mut(&id).map(|it| (it.state, it)) {
+            None | Some((State::Gone, _)) => false,
+            Some((_, it)) => {
+                (it.state, it.is_probed) = (State::Gone, false);
+                self.forget_gone(id);
+                true
+            }
+        }
+    }
+
+    /// Forgets a connection that is gone, once its calls are over.
+    fn forget_gone(&mut self, id: ConnectionId) {
+        if self.connections.get(&id).is_some_and(|it| it.state == State::Gone && it.calls == 0) {
+            self.connections.remove(&id);
+        }
     }
 
     fn note_retired(&mut self, id: ConnectionId) -> bool {
@@ -230,6 +248,7 @@ impl Watched {
                     let endpoint = it.endpoint;
                     assert_eq!(self.is_suspect(endpoint), is_bad, "{input:?}");
                 }
+                self.forget_gone(*id);
             }
             _ => return false,
         }
@@ -269,6 +288,7 @@ impl Watched {
             connection.state = match connection.state {
                 State::Dialing | State::Doomed => State::Doomed,
                 State::Ready | State::Draining => State::Draining,
+                State::Gone => State::Gone,
             };
         }
     }
@@ -344,8 +364,11 @@ impl Watched {
                 (it.pending, it.pinged) = (Some(now), Some(now));
             }
             Output::Kill(id, _) => {
-                let gone = self.connections.remove(id).expect("kills what is there");
+                let gone = self.connections.get_mut(id).expect("kills what is there");
+                assert!(gone.is_made(), "{gone:?}");
                 let pinged = gone.pending.expect("kills only after a PING without an answer");
+                (gone.state, gone.is_probed) = (State::Gone, false);
+                self.forget_gone(*id);
                 let timeout = self.settings.keepalive.timeout.max(Duration::from_secs(1));
                 assert_eq!(now, pinged + timeout);
                 self.doubt_others(pinged);

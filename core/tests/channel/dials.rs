@@ -62,6 +62,7 @@ fn most_dials(seed: u64, end: impl Fn(&mut Rig, ConnectionId)) -> usize {
     let mut rig = Rig::new(1, seed);
     rig.feed(Input::Wanted);
     while rig.now_ms() < 600_000 {
+        assert!(rig.dials.len() < 10_000, "dials without a wait");
         let connection = rig.last_dial();
         end(&mut rig, connection);
         if rig.last_dial() == connection {

@@ -89,3 +89,46 @@ impl Drop for Running {
         self.0.count_task(false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::still::Still;
+    use futures_lite::future::block_on;
+
+    /// What a task holds, and for how long the client is not closed.
+    struct Held(Arc<Shared>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            assert_eq!(self.0.closed_kind(), Some(ErrorKind::RuntimeEnded), "closed before that");
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_dropped_ends_the_client_before_what_it_holds_goes() {
+        let shared = Still::shared(&["http://a"]);
+        let held = Held(Arc::clone(&shared));
+        let task = Task::new(&shared, async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        });
+        let mut task = Box::pin(task);
+        assert!(block_on(futures_lite::future::poll_once(task.as_mut())).is_none());
+        assert_eq!(shared.closed_kind(), None);
+        drop(task);
+        assert_eq!(shared.closed_kind(), Some(ErrorKind::RuntimeEnded));
+        block_on(shared.ended());
+    }
+
+    #[test]
+    fn a_task_that_ends_or_panics_does_not_end_the_client() {
+        let shared = Still::shared(&["http://a"]);
+        block_on(Task::new(&shared, async {}));
+        let panics = async { panic!("a panic that the test wants") };
+        let task = std::panic::AssertUnwindSafe(Task::new(&shared, panics));
+        let caught = std::panic::catch_unwind(|| block_on({ task }.0));
+        assert!(caught.is_err());
+        assert_eq!(shared.closed_kind(), None);
+    }
+}

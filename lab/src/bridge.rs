@@ -170,6 +170,12 @@ impl Bridge {
         self.hall.passed(direction)
     }
 
+    /// Counts the bytes that have disappeared in a direction, on all connections: whether anybody
+    /// has met a fault that swallows.
+    pub fn swallowed(&self, direction: Direction) -> u64 {
+        self.hall.swallowed(direction)
+    }
+
     /// Makes all bytes disappear in both directions from now on, without a sign to either side.
     /// New connections are accepted and their bytes disappear too.
     pub fn blackhole(&self) {

@@ -81,8 +81,9 @@ fn results_folder() -> PathBuf {
 }
 
 fn read_scenarios() -> Result<Scenarios> {
-    let skips = workspace::read("conformance/data/skips.tsv")?;
-    Scenarios::parse(&workspace::read("conformance/data/scenarios.tsv")?, &skips)
+    let [list, skips, deviations] = ["scenarios", "skips", "deviations"]
+        .map(|name| workspace::read(&format!("conformance/data/{name}.tsv")));
+    Scenarios::parse(&list?, &skips?, &deviations?)
 }
 
 fn read_results() -> Result<Results> {

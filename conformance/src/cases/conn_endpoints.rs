@@ -80,7 +80,9 @@ async fn a_member_outside_of_the_list_can_be_asked(ctx: Ctx) -> CaseResult {
     let client = ctx.connect([urls[0].as_str()]).await?;
     client.put("foo", "bar").await?;
     let other = client.endpoint(urls[1].as_str())?;
-    assert_eq!(other.get("foo").await?.kvs[0].value, "bar");
+    let answer = other.get("foo").await?;
+    assert_eq!(answer.kvs[0].value, "bar");
+    assert_eq!(answer.header.member_id, cluster.member(1).status()?.member_id);
     assert_eq!(client.endpoints(), urls[..1]);
     Ok(())
 }

@@ -160,6 +160,8 @@ async fn a_put_is_sent_at_most_once(ctx: Ctx) -> CaseResult {
         }
         cuts.await;
     }
+    let cuts = bridge.connections().accepted;
+    assert!(cuts > 10, "only {cuts} connections were made, so puts met no cut");
     let sent = calls(&server.metrics()?, "Put");
     assert!(sent <= 11, "a put was sent twice: the server got {sent}");
     let version = only(&client.get("k").await?).version;

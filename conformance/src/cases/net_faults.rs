@@ -129,6 +129,7 @@ async fn connections_that_end(ctx: Ctx) -> CaseResult {
                 let name = format!("{end:?} {way:?} {after}");
                 let cut = Fault::new().cut(after, end);
                 rig.heal().await?;
+                let before = rig.bridge.connections().accepted;
                 rig.bridge.set_fault(Links::One(last(&rig.bridge)?), [way], cut);
                 if let Some(error) = rig.get(SOON).await? {
                     return Err(format!("{name}: {error}").into());
@@ -136,6 +137,9 @@ async fn connections_that_end(ctx: Ctx) -> CaseResult {
                 rig.heal().await?;
                 rig.bridge.set_fault(Links::One(last(&rig.bridge)?), [way], cut);
                 rig.put(&name, SOON).await?;
+                rig.heal().await?;
+                let ended = rig.bridge.connections().accepted - before;
+                assert_eq!(ended, 2, "{name}: each call met the end of its connection");
             }
         }
     }
@@ -258,6 +262,7 @@ async fn one_way_of_two_is_a_black_hole(ctx: Ctx) -> CaseResult {
         }
     }
     assert!(reads >= 3 && writes >= 3, "{reads} reads and {writes} writes of 10");
+    assert!(bridge.swallowed(Up) > 0, "no call went into the hole");
     bridge.unblackhole();
     ctx.until("the bridge in use", SOON, || async {
         client.get("k").timeout(SHORT).await.is_ok() && bridge.connections().live == 1

@@ -105,6 +105,8 @@ pub(super) struct State {
     pub(super) rejected: u64,
     /// Counts the bytes that passed on connections that are gone, by direction.
     passed: [u64; 2],
+    /// Counts those that disappeared there.
+    swallowed: [u64; 2],
     /// Counts the calls that ended all connections, and tells how the last one did.
     endings: (u64, Option<End>),
 }
@@ -266,6 +268,13 @@ impl Hall {
         state.passed[direction.index()] + live.sum::<u64>()
     }
 
+    /// Counts the bytes that disappeared in a direction, on all connections.
+    pub(super) fn swallowed(&self, direction: Direction) -> u64 {
+        let state = self.lock();
+        let live = state.links.values().map(|entry| entry.link.swallowed(direction));
+        state.swallowed[direction.index()] + live.sum::<u64>()
+    }
+
     /// Is the links that lose bytes, or would.
     pub(super) fn silent(&self) -> Vec<u64> {
         let state = self.lock();
@@ -302,10 +311,11 @@ impl Hall {
 }
 
 impl State {
-    /// Keeps the count of a link that is gone.
+    /// Keeps the counts of a link that is gone.
     fn bury(&mut self, link: &Link) {
         for way in Direction::BOTH {
             self.passed[way.index()] += link.total(way);
+            self.swallowed[way.index()] += link.swallowed(way);
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::driver::{Driver, Terms};
 use crate::shared::Shared;
 use etcd3_core::Instant;
 use etcd3_core::call::{Call, Options, Reply};
-use etcd3_core::channel::{EndpointId, Impression};
+use etcd3_core::channel::{ConnectionId, EndpointId, Impression};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
 use etcd3_core::method::Effect;
@@ -23,6 +23,8 @@ pub(crate) struct CallOptions {
     pub(crate) require_leader: bool,
     /// The only endpoint that will do.
     pub(crate) only: Option<EndpointId>,
+    /// The only connection that will do, for a probe.
+    pub(crate) connection: Option<ConnectionId>,
     pub(crate) max_attempts: Option<u32>,
 }
 
@@ -51,7 +53,7 @@ impl<T: Operation> Future for Run<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shared, operation: rest, options, driver } = &mut *self;
-        // Who polls on after the end waits for ever.
+        // Polling after completion returns `Pending` forever.
         let Some(operation) = rest else { return Poll::Pending };
         let now = shared.rt.now();
         let driver = match driver {
@@ -88,6 +90,7 @@ fn begin<T: Operation>(
         is_linearizable,
         takes_cluster: is_linearizable || effect != Effect::Read,
         only: options.only,
+        connection: options.connection,
     };
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let options = Options {

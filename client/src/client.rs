@@ -36,7 +36,7 @@ struct Handle(Arc<Shared>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.close(ErrorKind::Closed);
     }
 }
 
@@ -95,6 +95,9 @@ impl Client {
         shared.tell(channel::Input::Wanted);
         loop {
             let changed = shared.changed();
+            if let Some(kind) = shared.closed_kind() {
+                return Err(Error::new(kind));
+            }
             if shared.channel(|channel| channel.is_ready()) {
                 break;
             }
@@ -121,11 +124,12 @@ impl Client {
     ///
     /// The client is closed as soon as the future is first polled; dropping it only stops waiting.
     pub async fn close(&self) {
-        self.shared().close();
+        self.shared().close(ErrorKind::Closed);
         self.shared().ended().await;
     }
 
-    /// Whether [`close`](Self::close) was called on this client or one of its clones.
+    /// Whether [`close`](Self::close) was called on this client or one of its clones, or the
+    /// runtime that it was made on has ended.
     pub fn is_closed(&self) -> bool {
         self.shared().is_closed()
     }

@@ -27,8 +27,8 @@ use std::time::Duration;
 /// | [`max_request_bytes`](Self::max_request_bytes) | 2 MiB |
 /// | [`max_response_bytes`](Self::max_response_bytes) | 64 MiB |
 /// | [`max_txn_ops`](Self::max_txn_ops) | 128 |
-/// | [`stream_window`](Self::stream_window) | 1 MiB |
-/// | [`connection_window`](Self::connection_window) | 16 MiB |
+/// | [`stream_window`](Self::stream_window) | 256 KiB |
+/// | [`connection_window`](Self::connection_window) | 256 MiB |
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) endpoints: Vec<String>,
@@ -80,8 +80,8 @@ impl Config {
             plaintext_passwords: false,
             limits: Limits::default(),
             max_response_bytes: 64 << 20,
-            stream_window: 1 << 20,
-            connection_window: 16 << 20,
+            stream_window: 256 << 10,
+            connection_window: 256 << 20,
             require_leader: false,
             tls: None,
         }
@@ -199,7 +199,7 @@ impl Config {
     }
 
     /// How much of one answer may be under way unread, in bytes, up to 2 GiB - 1 (the HTTP/2 stream
-    /// window).
+    /// window). One answer comes at this much for each round trip to the server at most.
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
         self.stream_window = bytes.min(MAX_WINDOW);
@@ -208,6 +208,11 @@ impl Config {
 
     /// How much of all answers of one connection may be under way unread, in bytes, up to
     /// 2 GiB - 1 (the HTTP/2 connection window). At least that of a stream is used.
+    ///
+    /// It bounds the memory that calls take that are made and then not polled: a connection carries
+    /// as many calls at once as windows of a stream fit into its own, 1,024 by default, so that none
+    /// can keep the others from their answers; further ones wait. A call that is past its deadline
+    /// gives its part back although nobody polls it.
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
         self.connection_window = bytes.min(MAX_WINDOW);
@@ -229,6 +234,12 @@ impl Config {
     pub fn require_leader(mut self) -> Self {
         self.require_leader = true;
         self
+    }
+
+    /// How many calls a connection carries at once.
+    pub(crate) fn calls_per_connection(&self) -> usize {
+        let calls = self.connection_window / self.stream_window.max(1);
+        usize::try_from(calls.max(1)).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn channel_settings(&self) -> Settings {

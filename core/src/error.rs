@@ -70,6 +70,9 @@ pub enum ErrorKind {
     },
     /// The client is closed.
     Closed,
+    /// The runtime that the client was made on has ended, or its control task panicked there. Make
+    /// a new client, on a runtime that lives as long as it is used.
+    RuntimeEnded,
 }
 
 /// What a call was waiting for when its deadline passed.
@@ -293,7 +296,7 @@ impl Error {
             ErrorKind::ClusterChanged { .. }
             | ErrorKind::OldServer { .. }
             | ErrorKind::PlaintextPassword => Code::FailedPrecondition,
-            ErrorKind::Closed => Code::Canceled,
+            ErrorKind::Closed | ErrorKind::RuntimeEnded => Code::Canceled,
         }
     }
 
@@ -340,7 +343,8 @@ impl Error {
             | ErrorKind::ClusterChanged { .. }
             | ErrorKind::OldServer { .. }
             | ErrorKind::PlaintextPassword
-            | ErrorKind::Closed => false,
+            | ErrorKind::Closed
+            | ErrorKind::RuntimeEnded => false,
         };
         passes && self.0.outcome != Outcome::Unknown
     }
@@ -393,6 +397,7 @@ impl fmt::Display for ErrorKind {
                 write!(f, "the member is of version {major}.{minor}, older than min_server_version")
             }
             Self::Closed => f.write_str("the client is closed"),
+            Self::RuntimeEnded => f.write_str("the runtime that this client was made on has ended"),
         }
     }
 }

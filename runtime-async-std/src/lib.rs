@@ -28,13 +28,21 @@ use std::time;
 #[derive(Debug, Clone)]
 pub struct AsyncStd {
     origin: time::Instant,
+    lookup: Lookup,
 }
 
 impl AsyncStd {
     /// Takes the global executor.
     #[must_use]
     pub fn global() -> Self {
-        Self { origin: time::Instant::now() }
+        Self { origin: time::Instant::now(), lookup: Lookup::system() }
+    }
+
+    /// Resolves host names in this way instead of by the system.
+    #[must_use]
+    pub fn lookup(mut self, lookup: Lookup) -> Self {
+        self.lookup = lookup;
+        self
     }
 }
 
@@ -71,9 +79,7 @@ impl Runtime for AsyncStd {
         host: &'a str,
         port: u16,
     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move {
-            Ok(async_std::net::ToSocketAddrs::to_socket_addrs(&(host, port)).await?.collect())
-        })
+        self.lookup.resolve(host, port)
     }
 
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {

@@ -27,13 +27,21 @@ use std::time;
 #[derive(Debug, Clone)]
 pub struct Smol {
     origin: time::Instant,
+    lookup: Lookup,
 }
 
 impl Smol {
     /// Takes the global executor.
     #[must_use]
     pub fn global() -> Self {
-        Self { origin: time::Instant::now() }
+        Self { origin: time::Instant::now(), lookup: Lookup::system() }
+    }
+
+    /// Resolves host names in this way instead of by the system.
+    #[must_use]
+    pub fn lookup(mut self, lookup: Lookup) -> Self {
+        self.lookup = lookup;
+        self
     }
 }
 
@@ -72,7 +80,7 @@ impl Runtime for Smol {
         host: &'a str,
         port: u16,
     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { smol::net::resolve((host, port)).await })
+        self.lookup.resolve(host, port)
     }
 
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {

@@ -29,6 +29,7 @@ use tokio::time;
 pub struct Tokio {
     handle: Handle,
     origin: time::Instant,
+    lookup: Lookup,
 }
 
 impl Tokio {
@@ -39,7 +40,15 @@ impl Tokio {
     /// Outside of a tokio runtime, as [`Handle::current`] does.
     #[must_use]
     pub fn current() -> Self {
-        Self { handle: Handle::current(), origin: time::Instant::now() }
+        let (handle, lookup) = (Handle::current(), Lookup::system());
+        Self { handle, origin: time::Instant::now(), lookup }
+    }
+
+    /// Resolves host names in this way instead of by the system.
+    #[must_use]
+    pub fn lookup(mut self, lookup: Lookup) -> Self {
+        self.lookup = lookup;
+        self
     }
 }
 
@@ -64,8 +73,15 @@ impl Runtime for Tokio {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        let handle = self.handle.clone();
         match self.origin.checked_add(at.saturating_since(Instant::ORIGIN)) {
-            Some(at) => Box::pin(async move { time::sleep_until(at).await }),
+            // On the runtime that polls it, which may not be this one; on this one if there is none.
+            Some(at) => Box::pin(async move {
+                let entered = Handle::try_current().is_err().then(|| handle.enter());
+                let sleep = time::sleep_until(at);
+                drop(entered);
+                sleep.await;
+            }),
             None => Box::pin(std::future::pending()), // beyond the clock of the machine
         }
     }
@@ -79,7 +95,7 @@ impl Runtime for Tokio {
         host: &'a str,
         port: u16,
     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        self.lookup.resolve(host, port)
     }
 
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {

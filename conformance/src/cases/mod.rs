@@ -37,6 +37,7 @@ mod net_faults;
 mod net_sweep;
 mod nginx;
 mod proxied;
+mod runtime_panics;
 mod streams;
 mod tls_authority;
 mod tls_certificates;
@@ -50,6 +51,7 @@ mod txn_history;
 mod txn_random;
 mod txn_refused;
 mod txn_wire;
+mod unpolled;
 
 use crate::Case;
 
@@ -85,6 +87,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_stale::CASES,
         net_faults::CASES,
         net_sweep::CASES,
+        runtime_panics::CASES,
         streams::CASES,
         tls_authority::CASES,
         tls_certificates::CASES,
@@ -97,6 +100,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         txn_history::CASES,
         txn_random::CASES,
         txn_refused::CASES,
+        unpolled::CASES,
         // Last, since nginx leaves closed sockets behind, which slow peer proxies down.
         grpc_proxy::CASES,
         nginx::CASES,

@@ -40,6 +40,7 @@ impl Channel {
         self.slots = kept;
         let gone: Vec<Slot> = gone;
         for mut slot in gone {
+            self.closing.extend(slot.dialed_beside());
             match slot.enter(now, State::Idle) {
                 State::Dialing(id) => self.closing.push_back(id),
                 State::Ready(connection) => self.drain(connection),

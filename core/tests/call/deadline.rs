@@ -1,7 +1,8 @@
 //! The deadline of a call, in every phase (I-R4).
 
 use crate::rig::{Rig, head, lost, ms, ok, read, sent, trailers_only, write};
-use etcd3_core::call::{Call, Options, Output};
+use etcd3_core::call::{Call, Input, Options, Output};
+use etcd3_core::channel::Checked;
 use etcd3_core::error::Phase;
 use etcd3_core::{Code, Error, ErrorKind, Machine, Next, Outcome, ServerError, method};
 use std::error::Error as _;
@@ -161,6 +162,26 @@ fn an_answer_at_the_deadline_is_not_thrown_away() {
     }
     assert!(matches!(call.poll(ms(500)), Next::Do(Output::Done(Ok(_)))));
     assert_eq!(call.poll(ms(500)), Next::Wait(None));
+}
+
+// Nor is one that came while nobody looked, also if it is yet to be judged where it came from.
+#[test]
+fn an_answer_after_the_deadline_is_not_thrown_away() {
+    const HEADER: &[u8] = b"\x0a\x04\x08\x01\x18\x09";
+    let mut options = due_at(500, write());
+    options.is_checked = true;
+    for (checked, is_ok) in [(Checked::Fresh, true), (Checked::Stale { floor: 10 }, false)] {
+        let mut call = Call::new(&method::PUT, options);
+        assert!(matches!(call.poll(ms(0)), Next::Do(Output::Attempt(_))));
+        call.handle(ms(0), sent(0));
+        for input in ok(HEADER) {
+            call.handle(ms(900), input);
+        }
+        assert!(matches!(call.poll(ms(900)), Next::Do(Output::Check(_))));
+        call.handle(ms(900), Input::Checked(checked));
+        let Next::Do(Output::Done(result)) = call.poll(ms(900)) else { panic!("not over") };
+        assert_eq!(result.is_ok(), is_ok);
+    }
 }
 
 // I-C10: without a deadline a call waits for its driver alone.

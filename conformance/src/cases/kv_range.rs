@@ -46,8 +46,8 @@ async fn answers_sort_by_revisions(ctx: Ctx) -> CaseResult {
     on_one_server(ctx, sorts_by_revision).await
 }
 
-/// KV-046, KV-050, KV-051, KV-061, KV-063, K12: the keys of the rows were first written in the order
-/// of the keys, and last written in it, too; these were not.
+/// KV-046, KV-050, KV-051, KV-061, KV-063, K12: with the keys of the rows these orders are that of
+/// the keys, or its reverse.
 async fn no_target_sorts_as_another_does(ctx: Ctx) -> CaseResult {
     use SortOrder::{Ascend, Descend, None};
     use SortTarget::{Create, Key, Mod, Value, Version};

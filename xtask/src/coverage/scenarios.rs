@@ -48,8 +48,8 @@ impl Scenario {
 /// The reasons of what a list of scenarios names, by id.
 pub(super) type Reasons = BTreeMap<String, String>;
 
-/// Holds all scenarios in the order of the list, the reasons of those that are skipped, and of those
-/// whose cases show on purpose something else than they demand.
+/// Holds all scenarios in the order of the list, and the reasons of those that are skipped and of
+/// those whose cases show on purpose something else than they demand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Scenarios {
     pub(super) rows: Vec<Scenario>,
@@ -121,8 +121,8 @@ pub(super) fn rows_of(table: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
 pub(super) mod tests {
     use super::*;
 
-    /// Makes a list of `id area portable` rows, and of `id reason` skips. What follows the area after
-    /// a space is what the row needs.
+    /// Makes a list of `id area portable` rows, and of `id reason` skips. What follows the area,
+    /// after a space, is what the row needs.
     pub(crate) fn scenarios(rows: &[(&str, &str, &str)], skips: &str) -> Scenarios {
         with_deviations(rows, skips, "")
     }

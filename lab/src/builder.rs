@@ -104,8 +104,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// Puts a proxy in front of each member's peer port, so that [`Cluster::partition`] works.
-    /// Linux only.
+    /// Puts a proxy between each member and the others, so that [`Cluster::partition`] works.
     #[must_use]
     pub fn behind_peer_proxy(mut self) -> Self {
         self.behind_proxy = true;

@@ -22,9 +22,6 @@
 //! }
 //! # Ok::<(), etcd3_lab::Error>(())
 //! ```
-//!
-//! Finding out which process owns a socket needs Linux's `/proc`. Elsewhere the check that an
-//! answer comes from the lab's own process is left out, and partitions are refused with an error.
 #![forbid(unsafe_code)]
 
 mod apt;
@@ -48,6 +45,8 @@ mod proc;
 pub mod protoc;
 mod relay;
 mod server;
+mod socks;
+pub mod strain;
 pub mod tools;
 mod wait;
 

@@ -5,7 +5,7 @@ use crate::etcd::Binary;
 use crate::gateway::{Gateway, Status};
 use crate::guard::{Guarded, Signal};
 use crate::peers::Peers;
-use crate::{Error, Result, command, http, ports, proc, until};
+use crate::{Error, Result, command, http, ports, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -215,9 +215,6 @@ impl Member {
         std::fs::create_dir_all(&self.place.dir).map_err(Error::doing(self.place.dir.display()))?;
         let started = Guarded::spawn(&self.command(flags)?, &self.place.dir, &self.log_file())?;
         self.pid.store(started.pid(), Ordering::SeqCst);
-        if let Some(network) = &self.network {
-            network.set_pid(self.place.index, started.pid());
-        }
         *process = Some(started);
         Ok(())
     }
@@ -355,11 +352,12 @@ impl Member {
     }
 
     fn check_owner(&self) -> Result<()> {
-        if proc::listens(self.pid(), self.place.client) == Some(false) {
-            let client = self.place.client;
-            return Err(Error::new(format!("another process answers at {client}")));
+        // The name is unique on this machine, and etcd tells with which flags it was started.
+        let flag = format!("\"--name={}\"", self.place.name);
+        if self.http_get("/debug/vars")?.contains(&flag) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::new(format!("another process answers at {}", self.plain_addr())))
     }
 
     fn log_file(&self) -> PathBuf {
@@ -388,6 +386,13 @@ impl Member {
         }
         if let Some(name) = unsupported_architecture() {
             etcd.env("ETCD_UNSUPPORTED_ARCH", name);
+        }
+        if let Some(network) = &self.network {
+            // What else decides about proxies in Go.
+            for name in ["http_proxy", "NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
+                etcd.env_remove(name);
+            }
+            etcd.envs(network.proxy_of(place.index).map(|proxy| ("HTTP_PROXY", proxy)));
         }
         for (name, value) in &options.env {
             etcd.env(name, value);
@@ -431,5 +436,22 @@ fn unsupported_architecture() -> Option<&'static str> {
         "aarch64" => Some("arm64"),
         "x86" => Some("386"),
         other => Some(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Server;
+
+    #[test]
+    fn another_process_at_the_port_of_a_member_is_noticed() {
+        let server = Server::start().expect("a server");
+        let mut place = server.place.clone();
+        place.name.push('0');
+        let member = Member::new(place, server.options.clone(), None);
+        assert_eq!(server.check_owner(), Ok(()));
+        let error = member.check_owner().expect_err("the name is another one").to_string();
+        assert!(error.contains("another process answers"), "{error}");
     }
 }

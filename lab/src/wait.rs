@@ -3,8 +3,10 @@
 use crate::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// Is the pause between two looks at a condition.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The pause before the second look at a condition. Each one is longer than the one before by a
+/// tenth, up to [`LONGEST_PAUSE`]: what takes long is not looked at as often, nor told much later.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks `probe` again and again until it answers, and returns the answer.
 ///
@@ -19,6 +21,7 @@ pub fn until<T>(
     mut probe: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let begin = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Some(answer) = probe()? {
             return Ok(answer);
@@ -26,7 +29,8 @@ pub fn until<T>(
         if begin.elapsed() >= limit {
             return Err(Error::new(format!("gave up after {limit:?} waiting for {what}")));
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
+        pause = (pause + pause / 10).min(LONGEST_PAUSE);
     }
 }
 

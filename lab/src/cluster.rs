@@ -180,6 +180,7 @@ impl Cluster {
             env: builder.env.clone(),
             tls: builder.tls.clone(),
             unix_socket: builder.unix_socket,
+            ready_limit: builder.ready_limit,
             initial: initial.join(","),
             initial_state: "new",
         };
@@ -203,6 +204,11 @@ impl Cluster {
 
     pub(crate) fn lost_a_port(&self) -> bool {
         self.members().iter().any(|member| member.lost_its_port())
+    }
+
+    /// Tells whether all processes run, healthy or not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.members().iter().all(|member| member.is_running())
     }
 
     fn network(&self) -> Result<&Peers> {

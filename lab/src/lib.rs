@@ -12,6 +12,7 @@
 //! - [`Bridge`] is a TCP proxy that loses, holds or swallows connections between a client and a
 //!   server, or what a [`Fault`] says of their bytes. [`Cluster::partition`] does the same between
 //!   members. [`BlackHole`] is a port that does not even answer.
+//! - [`load`] stretches time limits on a busy machine, and [`strain`] makes it busy.
 //!
 //! ```no_run
 //! let fetched = etcd3_lab::etcd::fetch();
@@ -37,8 +38,10 @@ mod gateway;
 mod guard;
 mod hole;
 pub mod http;
+pub mod load;
 mod machine;
 mod member;
+pub mod notes;
 mod peers;
 mod ports;
 mod proc;

@@ -13,9 +13,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bounds the wait for a member that starts.
-const READY_LIMIT: Duration = Duration::from_secs(20);
-
 /// Bounds one request to a member by HTTP.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -64,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) tls: Option<Tls>,
     pub(crate) unix_socket: bool,
+    /// Bounds the wait for a member that starts.
+    pub(crate) ready_limit: Duration,
     /// Is `name=url` of all members, separated by commas.
     pub(crate) initial: String,
     /// Is `new` or `existing`.
@@ -227,7 +226,7 @@ impl Member {
     ///
     /// Fails with the end of the log when the process ends, or is not ready after 20 seconds.
     pub fn wait_ready(&self) -> Result<()> {
-        let ready = until(READY_LIMIT, "a healthy member", || {
+        let ready = until(self.options.ready_limit, "a healthy member", || {
             if !self.is_running() {
                 return Err(Error::new("the process has ended"));
             }

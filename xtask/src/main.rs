@@ -34,7 +34,9 @@ cargo xtask <command>
   demo      show the client at work against a real etcd
             --runtime tokio|smol|async-std   the adapter, tokio by default
             --endpoints URL,URL              servers that run already
-  test      check everything that has to hold, as CI does
+  test      check everything that has to hold, as CI does; the cheap steps come first
+            --list         the names of the steps
+            --only STEP    some of the steps: --only format,clippy or --only twice
   coverage  compare the conformance cases with the list of scenarios
             --show ID    one scenario, and what covers it
             --list       every scenario with its case
@@ -103,7 +105,13 @@ const COMMANDS: &[Command] = &[
         words: Words::Nothing,
         run: demo::run,
     },
-    Command { name: "test", valued: &[], plain: &[], words: Words::Nothing, run: test::run },
+    Command {
+        name: "test",
+        valued: &["--only"],
+        plain: &["--list"],
+        words: Words::Nothing,
+        run: test::run,
+    },
     Command {
         name: "coverage",
         valued: &["--show"],

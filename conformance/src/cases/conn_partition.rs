@@ -55,7 +55,7 @@ async fn pass<T>(calls: impl IntoIterator<Item = impl Future<Output = Result<T, 
 /// CONN-015, B14
 async fn a_put_gets_past_a_partition(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = cut_off(&ctx).await?;
-    let put = || async { client.put("foo", "baz").timeout(SHORT).await };
+    let put = || async { client.put("foo", "baz").timeout(ctx.stretched(SHORT)).await };
     pass((0..TRIES).map(|_| put())).await;
     Ok(())
 }
@@ -63,7 +63,7 @@ async fn a_put_gets_past_a_partition(ctx: Ctx) -> CaseResult {
 /// CONN-016
 async fn a_delete_gets_past_a_partition(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = cut_off(&ctx).await?;
-    let delete = || async { client.delete("foo").timeout(SHORT).await };
+    let delete = || async { client.delete("foo").timeout(ctx.stretched(SHORT)).await };
     pass((0..TRIES).map(|_| delete())).await;
     Ok(())
 }
@@ -73,7 +73,7 @@ async fn a_txn_gets_past_a_partition(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = cut_off(&ctx).await?;
     let txn = || async {
         let put = etcd3_client::put("foo", "baz");
-        client.txn().then([put]).timeout(SHORT).await
+        client.txn().then([put]).timeout(ctx.stretched(SHORT)).await
     };
     pass((0..TRIES).map(|_| txn())).await;
     Ok(())
@@ -83,7 +83,8 @@ async fn a_txn_gets_past_a_partition(ctx: Ctx) -> CaseResult {
 async fn a_get_gets_past_a_partition(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = cut_off(&ctx).await?;
     for _ in 0..6 {
-        assert_eq!(client.get("foo").timeout(LONG).await?.kvs.len(), 1);
+        let found = client.get("foo").timeout(ctx.stretched(LONG)).await?;
+        assert_eq!(found.kvs.len(), 1);
     }
     Ok(())
 }
@@ -92,7 +93,7 @@ async fn a_get_gets_past_a_partition(ctx: Ctx) -> CaseResult {
 async fn a_serializable_get_needs_no_majority(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = cut_off(&ctx).await?;
     for _ in 0..6 {
-        let get = client.get("foo").serializable().timeout(SHORT);
+        let get = client.get("foo").serializable().timeout(ctx.stretched(SHORT));
         assert_eq!(get.await?.kvs.len(), 1);
     }
     Ok(())
@@ -107,7 +108,7 @@ async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
     let often = ctx.connect([follower]).await?;
     often.put("foo", "bar").await?;
     cluster.partition(leader)?;
-    match once.get("foo").timeout(LONG).await {
+    match once.get("foo").timeout(ctx.stretched(LONG)).await {
         Ok(_) => {}
         Err(error) => {
             let known = [ServerError::LeaderChanged, ServerError::Timeout];

@@ -30,7 +30,6 @@ async fn a_revision_is_compacted_once(ctx: Ctx) -> CaseResult {
     client.compact(6).await?;
     COMPACTED.is_answered(&client.compact(6).await.unwrap_err());
     FUTURE_REV.is_answered(&client.compact(100).await.unwrap_err());
-    assert_eq!(COMPACTED.code, FUTURE_REV.code, "only the text differs");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::tls_certificates::{lazy, refused, trusting};
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
-use etcd3_client::{Client, Config, EndpointState, ErrorKind};
+use etcd3_client::{Client, Code, Config, EndpointState, Error, ServerError};
 use etcd3_lab::{Authority, Tls};
 use std::time::Duration;
 
@@ -30,11 +30,18 @@ async fn put_and_get(client: &Client, value: &str) -> CaseResult {
                 assert_eq!(read.kvs[0].value, value.as_bytes());
                 return Ok(());
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Timeout(_)) => {}
+            Err(error) if is_timeout(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err("no try succeeded".into())
+}
+
+/// Whether a deadline ended a call, here or there.
+fn is_timeout(error: &Error) -> bool {
+    let told = error.server_error();
+    let is_told = matches!(told, Some(ServerError::Timeout | ServerError::TimeoutDueToLeaderFail));
+    is_told || error.code() == Code::DeadlineExceeded
 }
 
 /// Kills a member, and waits until its client has seen that: a write that is on its way then is

@@ -65,7 +65,7 @@ async fn pass(ctx: &Ctx, op: Op) -> CaseResult {
             }
         }
     }
-    assert!(lost <= u32::from(op != Op::Get), "{lost} of {TRIES} were lost");
+    assert_eq!(lost, u32::from(op != Op::Get), "of {TRIES}");
     assert!(bridge.swallowed(Direction::Up) > 0, "no call went into the hole");
     Ok(())
 }

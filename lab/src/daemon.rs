@@ -1,7 +1,7 @@
 //! A program that listens at one port of its own, and may be killed and started again.
 
 use crate::guard::{Guarded, Signal};
-use crate::{Error, Ports, Result, command, ports, proc, until};
+use crate::{Error, Ports, Result, command, ports, until};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,19 +52,21 @@ impl Daemon {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Starts the program, after the end of the one before, and waits until `is_ready`.
+    /// Starts the program, after the end of the one before, and waits until its log has `listening`
+    /// once more, which it writes when it has its port: whoever answers there is this program.
     ///
     /// # Errors
     ///
-    /// Fails with an excerpt of the log when it ends, or is not ready within the limit.
-    pub(crate) fn launch(&self, program: &Command, is_ready: impl Fn() -> bool) -> Result<()> {
+    /// Fails with an excerpt of the log when it ends, or does not listen within the limit.
+    pub(crate) fn launch(&self, program: &Command, listening: &str) -> Result<()> {
         self.kill()?;
+        let before = self.says(listening);
         *self.lock() = Some(Guarded::spawn(program, &self.folder, &self.log_file())?);
         let ready = until(LIMIT, &format!("{} to be ready", self.name), || {
             if !self.is_running() {
                 return Err(Error::new(format!("{} has ended", self.name)));
             }
-            Ok((self.has_its_port() && is_ready()).then_some(()))
+            Ok((self.says(listening) > before).then_some(()))
         });
         ready.map_err(|error| {
             let log = command::excerpt(&self.log(), 8);
@@ -97,11 +99,9 @@ impl Daemon {
         self.lock().as_ref().is_some_and(Guarded::is_running)
     }
 
-    /// Tells whether it is this program that listens at the port.
-    fn has_its_port(&self) -> bool {
-        let Some(pid) = self.lock().as_ref().map(Guarded::pid) else { return false };
-        let owned = proc::listens(pid, self.addr);
-        owned.unwrap_or_else(|| TcpStream::connect_timeout(&self.addr, CONNECT_LIMIT).is_ok())
+    /// Counts how often something stands in the log.
+    pub(crate) fn says(&self, what: &str) -> usize {
+        self.log().matches(what).count()
     }
 
     fn log_file(&self) -> PathBuf {

@@ -1,12 +1,15 @@
 //! etcd's own proxy, `etcd grpc-proxy`: a server of the same API that is a client of the members.
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, LIMIT};
 use crate::etcd::Binary;
 use crate::member::unsupported_architecture;
-use crate::{Result, http};
+use crate::{Result, http, until};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
+
+/// The log line of a proxy that has its port, in all versions.
+const LISTENING: &str = "listening for gRPC proxy client requests";
 
 /// Bounds one request for the proxy's own pages.
 const HTTP_LIMIT: Duration = Duration::from_secs(2);
@@ -73,7 +76,8 @@ impl GrpcProxy {
         etcd.args(["grpc-proxy", "start"]).arg(format!("--endpoints={endpoints}"));
         etcd.arg(format!("--listen-addr={addr}")).arg(format!("--advertise-client-url={addr}"));
         etcd.arg("--data-dir=data").current_dir(self.daemon.folder());
-        self.daemon.launch(&etcd, || self.is_healthy())
+        self.daemon.launch(&etcd, LISTENING)?;
+        until(LIMIT, "a read through grpc-proxy", || Ok(self.is_healthy().then_some(())))
     }
 
     /// Tells whether the process exists.

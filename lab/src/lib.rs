@@ -13,6 +13,7 @@
 //!   server, or what a [`Fault`] says of their bytes. [`Cluster::partition`] does the same between
 //!   members. [`BlackHole`] is a port that does not even answer.
 //! - [`Nginx`] and [`GrpcProxy`] are real proxies of HTTP/2 and of etcd's API.
+//! - [`load`] stretches time limits on a busy machine, and [`strain`] makes it busy.
 //!
 //! ```no_run
 //! let fetched = etcd3_lab::etcd::fetch();
@@ -23,9 +24,6 @@
 //! }
 //! # Ok::<(), etcd3_lab::Error>(())
 //! ```
-//!
-//! Finding out which process owns a socket needs Linux's `/proc`. Elsewhere the check that an
-//! answer comes from the lab's own process is left out, and partitions are refused with an error.
 #![forbid(unsafe_code)]
 
 mod apt;
@@ -43,15 +41,19 @@ mod grpc_proxy;
 mod guard;
 mod hole;
 pub mod http;
+pub mod load;
 mod machine;
 mod member;
 mod nginx;
+pub mod notes;
 mod peers;
 mod ports;
 mod proc;
 pub mod protoc;
 mod relay;
 mod server;
+mod socks;
+pub mod strain;
 pub mod tools;
 mod wait;
 

@@ -153,10 +153,11 @@ impl Nginx {
     ///
     /// Fails when nginx does not run, or does not start another worker.
     pub fn reload(&self) -> Result<()> {
-        let workers = || self.log().matches(STARTED).count();
-        let before = workers();
+        let before = self.daemon.says(STARTED);
         self.daemon.signal(Signal::Hangup)?;
-        until(LIMIT, "another worker of nginx", || Ok((workers() > before).then_some(())))
+        until(LIMIT, "another worker of nginx", || {
+            Ok((self.daemon.says(STARTED) > before).then_some(()))
+        })
     }
 
     /// Ends nginx at once, its worker included.
@@ -179,8 +180,7 @@ impl Nginx {
         let variables = self.program.get_envs();
         program.envs(variables.filter_map(|(name, value)| Some((name, value?))));
         program.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).current_dir(folder);
-        let before = self.log().matches(STARTED).count();
-        self.daemon.launch(&program, || self.log().matches(STARTED).count() > before)
+        self.daemon.launch(&program, STARTED)
     }
 
     /// Tells whether the process exists.

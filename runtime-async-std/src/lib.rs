@@ -47,11 +47,25 @@ impl AsyncStd {
 }
 
 /// Makes a client and waits until one endpoint can be used; see [`Client::connect`].
+///
+/// # Errors
+///
+/// Those of [`Client::connect`]: kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and
+/// endpoints that cannot be used, [`Connect`](ErrorKind::Connect) once every endpoint has failed,
+/// and [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes what was opened.
 pub async fn connect(config: Config) -> Result<Client, Error> {
     Client::connect(Arc::new(AsyncStd::global()), config).await
 }
 
 /// Makes a client that connects when it is first used; see [`Client::lazy`].
+///
+/// # Errors
+///
+/// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and endpoints that cannot be used.
 pub fn lazy(config: Config) -> Result<Client, Error> {
     Client::lazy(Arc::new(AsyncStd::global()), config)
 }

@@ -25,6 +25,10 @@ use tokio::runtime::Handle;
 use tokio::time;
 
 /// Tokio, as a [`Runtime`] of the client: tasks go to the runtime that it was made on.
+///
+/// That runtime needs its drivers of IO and of time, as `#[tokio::main]` and
+/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all) make it. Without them tokio panics in
+/// the client's tasks.
 #[derive(Debug, Clone)]
 pub struct Tokio {
     handle: Handle,
@@ -37,7 +41,7 @@ impl Tokio {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, as [`Handle::current`] does.
+    /// When it is called outside of a tokio runtime, as [`Handle::current`] does.
     #[must_use]
     pub fn current() -> Self {
         let (handle, lookup) = (Handle::current(), Lookup::system());
@@ -53,12 +57,33 @@ impl Tokio {
 }
 
 /// Makes a client and waits until one endpoint can be used; see [`Client::connect`].
+///
+/// # Errors
+///
+/// Those of [`Client::connect`]: kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and
+/// endpoints that cannot be used, [`Connect`](ErrorKind::Connect) once every endpoint has failed,
+/// and [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
+///
+/// # Panics
+///
+/// When it is polled outside of a tokio runtime.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes what was opened.
 pub async fn connect(config: Config) -> Result<Client, Error> {
     Client::connect(Arc::new(Tokio::current()), config).await
 }
 
-/// Makes a client that connects when it is first used; see [`Client::lazy`]. Panics outside of a
-/// tokio runtime.
+/// Makes a client that connects when it is first used; see [`Client::lazy`].
+///
+/// # Errors
+///
+/// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and endpoints that cannot be used.
+///
+/// # Panics
+///
+/// When it is called outside of a tokio runtime.
 pub fn lazy(config: Config) -> Result<Client, Error> {
     Client::lazy(Arc::new(Tokio::current()), config)
 }

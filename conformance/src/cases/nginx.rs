@@ -244,14 +244,14 @@ async fn a_body_that_nginx_does_not_take(ctx: Ctx) -> CaseResult {
 
 /// E30, RFC 9113 8.1: nginx answers the head of a request and resets the stream without an error,
 /// so that the body may meet a stream that is closed. The answer counts, and the connection stays.
+/// More than some MiB of bodies that nobody wants, and nginx takes the client for an attacker.
 async fn an_answer_before_the_body(ctx: Ctx) -> CaseResult {
-    // nginx ends a connection that carries many more bytes than it has a use for, as a flood.
-    const BYTES: usize = 1 << 20;
+    const ROUNDS: usize = 100;
     let rig = Rig::new(&ctx, None).await?;
     let refusing = ctx.nginx_with([rig.server.addr()], |nginx| nginx.set("return", "413")).await?;
     let client = Client::lazy(Arc::clone(&ctx.rt), ctx.config([refusing.url()]))?;
-    for size in [1, 100, 20_000, 100_000, 1_300_000] {
-        for round in 0..(BYTES / size).clamp(2, 100) {
+    for size in [1, 100, 20_000, 100_000] {
+        for round in 0..ROUNDS {
             let put = client.put("large", vec![b'x'; size]).timeout(10 * SECOND);
             let error = put.await.unwrap_err();
             assert!(error.to_string().contains("413"), "{size}, {round}: {error}");

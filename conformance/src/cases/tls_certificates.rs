@@ -178,7 +178,7 @@ async fn a_missing_client_certificate_is_named_each_time(ctx: Ctx) -> CaseResult
     let other = Authority::new()?;
     let Identity { certificate, key } = other.issue(Leaf::client("foreign"))?;
     let foreign = trusting(&authority).identity_pem(certificate, key);
-    refused(&ctx, Config::new([server.client_url()]).tls(foreign), "").await
+    refused(&ctx, Config::new([server.client_url()]).tls(foreign), "fatal alert").await
 }
 
 /// F18

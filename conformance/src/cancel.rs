@@ -5,6 +5,7 @@
 
 use crate::peer::{Heard, Kind, Peer, Request, Wire};
 use etcd3_client::{Client, Config, Outcome, Runtime};
+use etcd3_lab::load::Limit;
 use futures_lite::future::poll_once;
 use std::future::IntoFuture;
 use std::io;
@@ -170,9 +171,9 @@ async fn until(
     what: &str,
     mut condition: impl FnMut() -> bool,
 ) -> Result<(), String> {
-    let deadline = rt.now() + LIMIT;
+    let patience = Limit::new(LIMIT);
     while !condition() {
-        if rt.now() > deadline {
+        if patience.left().is_zero() {
             return Err(format!("waited for {what}"));
         }
         rt.sleep_until(rt.now() + Duration::from_millis(1)).await;

@@ -38,8 +38,8 @@ pub struct Connections {
     pub accepted: u64,
     /// Counts those that are open now.
     pub live: usize,
-    /// Counts those that were turned away: they did not say where to, their target is cut off, or it
-    /// refused them.
+    /// Counts those that were turned away: they did not say where to, their target is cut off, or
+    /// it refused them.
     pub rejected: u64,
 }
 

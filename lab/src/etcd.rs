@@ -31,8 +31,8 @@ pub const LIST_VARIABLE: &str = "ETCD3_ETCD";
 /// is `etcd` in the workspace's target directory otherwise.
 pub const CACHE_VARIABLE: &str = "ETCD3_ETCD_CACHE";
 
-/// Names the environment variable that lists what not to fetch, separated by commas: versions, as in
-/// `3.4.23`, or releases of the distribution, as in `sid`.
+/// Names the environment variable that lists what not to fetch, separated by commas: versions, as
+/// in `3.4.23`, or releases of the distribution, as in `sid`.
 pub const WITHOUT_VARIABLE: &str = "ETCD3_WITHOUT";
 
 /// Is the oldest version that this workspace supports.

@@ -150,7 +150,7 @@ mod tests {
             let mut request = [0; 1024];
             let n = stream.read(&mut request).expect("a request");
             for byte in answer.bytes() {
-                // A client that knows the end of an answer does not wait for that of the connection.
+                // A client that knows where an answer ends does not wait for what follows.
                 let _ = stream.write_all(&[byte]);
             }
             String::from_utf8_lossy(&request[..n]).into_owned()

@@ -2,8 +2,9 @@
 
 use crate::{Error, Result};
 use socket2::{Domain, Socket, Type};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,17 +15,17 @@ pub const MAX_TIME_WAIT: usize = 100_000;
 /// The largest number of threads of [`Busy`].
 pub const MAX_BUSY: usize = 64;
 
-/// The port of each listener.
-const LISTENER: u16 = 9_999;
-
-/// The ports that connections come from; each comes from every port once before the next listener.
-const SOURCES: std::ops::Range<u16> = 10_000..30_000;
+/// The ports of which each listener takes the first that is free.
+const LISTENERS: Range<u16> = 9_000..10_000;
+/// The ports that connections come from: from each of them once before the next listener.
+const SOURCES: Range<u16> = 10_000..30_000;
 
 /// Leaves `count` sockets in `TIME_WAIT`, where the kernel keeps them for a minute.
 ///
 /// The accepting side closes first, so that all of them have the ports of a few listeners, on
 /// loopback addresses that nobody else uses, and no port that others could be given is taken.
-/// Another call within that minute renews them.
+/// Another call within that minute renews them. Other systems than Linux have too few loopback
+/// addresses.
 ///
 /// # Errors
 ///
@@ -38,33 +39,43 @@ pub fn time_wait(count: usize) -> Result<()> {
     let mut left = count;
     for host in 1..=u8::MAX {
         if left == 0 {
-            break;
+            return Ok(());
         }
         left -= leave_some(Ipv4Addr::new(127, 9, process, host), left)
             .map_err(Error::doing("cannot leave sockets in TIME_WAIT"))?;
     }
-    Ok(())
+    Err(Error::new("there are too few free ports"))
 }
 
 /// Leaves at most `most` on one address, and tells how many.
 fn leave_some(host: Ipv4Addr, most: usize) -> std::io::Result<usize> {
-    let listener = socket((host, LISTENER).into())?;
+    let Some(listener) = free(host, LISTENERS).next().transpose()? else { return Ok(0) };
     listener.listen(1)?;
-    for port in SOURCES.take(most) {
-        let near = socket((host, port).into())?;
-        near.connect(&SocketAddr::from((host, LISTENER)).into())?;
+    let addr = listener.local_addr()?;
+    let mut count = 0;
+    for near in free(host, SOURCES).take(most) {
+        let near = near?;
+        near.connect(&addr)?;
         drop(listener.accept()?);
         (&near).read_to_end(&mut Vec::new())?;
+        count += 1;
     }
-    Ok(SOURCES.len().min(most))
+    Ok(count)
 }
 
-/// Makes a socket of that address, even if the kernel remembers an earlier one.
-fn socket(addr: SocketAddr) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&addr.into())?;
-    Ok(socket)
+/// Makes a socket of each port, even if the kernel remembers an earlier one; of all but those that
+/// somebody listens on at all addresses.
+fn free(host: Ipv4Addr, ports: Range<u16>) -> impl Iterator<Item = std::io::Result<Socket>> {
+    let bound = move |port| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from((host, port)).into())?;
+        Ok(socket)
+    };
+    let is_taken = |made: &std::io::Result<Socket>| {
+        made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+    };
+    ports.map(bound).filter(move |made| !is_taken(made))
 }
 
 /// Threads that do nothing but use the processor, until they are dropped.

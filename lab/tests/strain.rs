@@ -20,6 +20,7 @@ fn starts_and_is_cut(binary: &Binary) -> Result<()> {
     cluster.member(new).put("a", "b")
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn clusters_behind_proxies_work_beside_many_sockets_in_time_wait() {
     let binaries = etcd::fetch().binaries;

@@ -27,8 +27,8 @@ use tokio::time;
 /// Tokio, as a [`Runtime`] of the client: tasks go to the runtime that it was made on.
 ///
 /// That runtime needs its drivers of IO and of time, as `#[tokio::main]` and
-/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all) make it. Without them tokio panics in
-/// the client's tasks.
+/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all) make it. Without them tokio panics
+/// in the client's tasks.
 #[derive(Debug, Clone)]
 pub struct Tokio {
     handle: Handle,

@@ -94,8 +94,8 @@ pub(crate) fn example_of(runtime: &str, stem: &str) -> String {
     format!("{stem}_{}", runtime.replace('-', "_"))
 }
 
-/// Makes a command line of cargo that runs at the root, and whose programs leave their notes for the
-/// summary.
+/// Makes a command line of cargo that runs at the root, and whose programs leave their notes for
+/// the summary.
 pub(crate) fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(words).current_dir(root()).env(etcd3_lab::notes::VARIABLE, notes());

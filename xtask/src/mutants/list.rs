@@ -14,8 +14,8 @@
 //! what stands there instead
 //! ```
 //!
-//! `test` is what follows `cargo test`. `area`, which most do not have, makes a mutant stand for its
-//! area in `cargo xtask test`. Both texts end before the next line that begins with `---`
+//! `test` is what follows `cargo test`. `area`, which most do not have, makes a mutant stand for
+//! its area in `cargo xtask test`. Both texts end before the next line that begins with `---`
 //! or `===`; line ends around them do not belong to them.
 
 use etcd3_lab::{Error, Result};

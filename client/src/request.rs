@@ -151,6 +151,13 @@ options! {
     }
 }
 
+impl<Stage> Request<Txn<Stage>> {
+    /// See [`Txn::dangerously_allow_pinned_reads_in_writes`], which says what it endangers.
+    pub fn dangerously_allow_pinned_reads_in_writes(self) -> Self {
+        self.map(Txn::dangerously_allow_pinned_reads_in_writes)
+    }
+}
+
 impl Request<Txn<When>> {
     /// Sets the conditions; all of them must hold. See [`Txn`].
     pub fn when(self, compares: impl IntoIterator<Item = Compare>) -> Request<Txn<Then>> {

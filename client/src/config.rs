@@ -281,7 +281,7 @@ mod tests {
             let config = Config::new(["http://a", endpoint]);
             let error = config.parse_endpoints(&config.endpoints).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-            let text = error.to_string();
+            let text = error.report().to_string();
             assert!(text.contains(missing) && text.contains(endpoint), "{text}");
         }
     }
@@ -299,6 +299,6 @@ mod tests {
         assert_eq!(texts, ["http://a:2379", "b:1"]);
         let none = config.parse_endpoints(&[]).unwrap_err();
         assert_eq!(none.kind(), ErrorKind::InvalidConfig);
-        assert!(none.to_string().contains("no endpoints"));
+        assert!(none.report().to_string().contains("no endpoints"));
     }
 }

@@ -173,5 +173,5 @@ async fn serve(
             Cause::new(error)
         }
     };
-    Some(Broken { failure: ConnectFailure::ClosedByPeer, cause: Some(cause) })
+    Some(Broken { failure: ConnectFailure::Lost, cause: Some(cause) })
 }

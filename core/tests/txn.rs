@@ -199,7 +199,7 @@ fn transactions_may_lie_as_deep_as_the_limit() {
     let mut deeper = nest(NESTING_LIMIT + 1, op(put("k", "v")));
     let error = deeper.encode(&Limits::default()).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidRequest, Outcome::NotSent));
-    assert!(error.to_string().contains("33 deep"), "{error}");
+    assert!(error.report().to_string().contains("33 deep"), "{}", error.report());
 }
 
 // I-X4: nothing recurses with the input: not building, copying, printing, checking or dropping.

@@ -14,7 +14,7 @@ fn parse(config: &Config) -> Result<Vec<Endpoint>, crate::Error> {
 fn refused(tls: TlsConfig) -> String {
     let error = parse(&Config::new(["https://a"]).tls(tls)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-    error.to_string()
+    error.report().to_string()
 }
 
 // A5: an unreadable key is refused without a word of it.

@@ -67,7 +67,8 @@ async fn endpoints_that_cannot_be_read_are_refused_at_once(ctx: Ctx) -> CaseResu
         let error = connect_error(&ctx, Config::new([bad])).await?;
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{bad:?}");
         assert_eq!(error.outcome(), Outcome::NotSent);
-        assert!(error.to_string().contains(&format!("{bad:?}")), "{error}");
+        let report = error.report().to_string();
+        assert!(report.contains(&format!("{bad:?}")), "{report}");
     }
     let none = connect_error(&ctx, Config::new(Vec::<String>::new())).await?;
     assert_eq!(none.kind(), ErrorKind::InvalidConfig);
@@ -141,7 +142,7 @@ async fn a_tls_server_in_plaintext_is_named(ctx: Ctx) -> CaseResult {
     let error = connect_error(&ctx, Config::new([url])).await?;
     assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::ClosedByPeer), "{error}");
     assert_eq!(error.outcome(), Outcome::NotSent);
-    assert!(error.to_string().contains("does it expect TLS?"), "{error}");
+    assert!(error.report().to_string().contains("does it expect TLS?"), "{}", error.report());
     Ok(())
 }
 

@@ -103,7 +103,7 @@ async fn an_idle_connection_that_died_costs_five_seconds(ctx: Ctx) -> CaseResult
     assert!(took < Duration::from_secs(9), "it took {took:?}: {error}");
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
     assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
-    assert!(error.to_string().contains("PING"), "{error}");
+    assert!(error.report().to_string().contains("PING"), "{}", error.report());
     bridge.unblackhole();
     client.put("foo", "qux").await?;
     Ok(())
@@ -121,7 +121,7 @@ async fn a_frozen_member_is_noticed_by_a_ping(ctx: Ctx) -> CaseResult {
     server.cont()?;
     assert!((14..25).contains(&took.as_secs()), "it took {took:?}: {error}");
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
-    assert!(error.to_string().contains("PING"), "{error}");
+    assert!(error.report().to_string().contains("PING"), "{}", error.report());
     client.get("foo").await?;
     Ok(())
 }

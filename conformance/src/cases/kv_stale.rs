@@ -208,5 +208,9 @@ fn explained(error: &Error) -> Result<(), String> {
                     | ServerError::TimeoutDueToConnectionLost
             )
     );
-    if allowed && error.outcome() != Outcome::Rejected { Ok(()) } else { Err(error.to_string()) }
+    if allowed && error.outcome() != Outcome::Rejected {
+        Ok(())
+    } else {
+        Err(error.report().to_string())
+    }
 }

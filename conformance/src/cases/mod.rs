@@ -32,6 +32,7 @@ mod kv_range;
 mod kv_stale;
 mod net_faults;
 mod net_sweep;
+mod proxy_limits;
 mod streams;
 mod tls_authority;
 mod tls_certificates;
@@ -79,6 +80,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_stale::CASES,
         net_faults::CASES,
         net_sweep::CASES,
+        proxy_limits::CASES,
         streams::CASES,
         tls_authority::CASES,
         tls_certificates::CASES,

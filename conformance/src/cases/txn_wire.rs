@@ -91,7 +91,7 @@ impl Branches {
         refusal.is_foreseen(&here);
         let there = client.unary(self.raw()).await.unwrap_err();
         refusal.is_answered(&there);
-        assert_eq!(here.status(), there.status());
+        assert_eq!(here.kind(), there.kind());
         assert_eq!(here.method(), there.method());
     }
 

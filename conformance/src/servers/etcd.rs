@@ -1,6 +1,6 @@
 //! Where the etcd of a case comes from.
 
-use super::{Cluster, ClusterBuilder, Members};
+use super::{Cluster, ClusterBuilder, Members, only_real};
 use etcd3_lab::etcd::{Binary, Version};
 use etcd3_lab::{Error, Result};
 use etcd3_sim::{Personality, World};
@@ -34,6 +34,14 @@ impl Etcd {
     /// Tells whether this is the model, in virtual time: nothing may block.
     pub fn is_model(&self) -> bool {
         matches!(self.source, Source::Model(_))
+    }
+
+    /// Returns the binary; a model has none.
+    pub(crate) fn binary(&self) -> Result<Binary> {
+        match &self.source {
+            Source::Binary(binary) => Ok(binary.clone()),
+            Source::Model(_) => Err(only_real("binary")),
+        }
     }
 
     pub(super) fn start(&self, builder: &ClusterBuilder) -> Result<Cluster> {

@@ -5,12 +5,10 @@
 //! by a later one), so is this.
 
 use super::get;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::method::Effect;
-use crate::outcome::Outcome;
 use crate::rpc::UnaryRequest;
 use crate::server_error::ServerError;
-use crate::status::Status;
 use bytes::Bytes;
 use etcd3_proto::etcdserverpb::{DeleteRangeRequest, RequestOp, TxnRequest, request_op::Request};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +23,7 @@ pub(super) fn check(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
 
 /// The error that a server would have answered; nothing was sent, though.
 fn refusal(error: ServerError) -> Error {
-    Error::from_status(Status::new(error.code(), error.text()), Outcome::NotSent)
+    Error::new(ErrorKind::Server(error))
 }
 
 /// Refuses what makes the members of a cluster differ for ever (etcd#18667).

@@ -84,7 +84,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
     for number in 0..plan.clients {
         let host = world.host();
         let config = Config::new(etcd.endpoints()).request_timeout(plan.timeout);
-        let client = host.client(config).map_err(|e| e.to_string())?;
+        let client = host.client(config).map_err(|e| e.report().to_string())?;
         let worker = Worker {
             world: world.clone(),
             client: client.clone(),

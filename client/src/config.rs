@@ -4,7 +4,7 @@ use crate::tls::{self, TlsConfig};
 use crate::{Error, ErrorKind};
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{Keepalive, Settings};
-use etcd3_core::endpoint::{Endpoint, Security};
+use etcd3_core::endpoint::{Endpoint, Place, Security};
 use etcd3_core::error::Cause;
 use etcd3_core::request::Limits;
 use std::time::Duration;
@@ -57,8 +57,9 @@ impl Config {
     /// Starts with these endpoints and the defaults.
     ///
     /// An endpoint is `http://host:port`, `https://host:port`, `host:port`, `[v6]:port`,
-    /// `unix:path` or `unixs:path`; without a port, 2379 is taken. They are read when the client is
-    /// made, not here.
+    /// `unix:path` or `unixs:path`, and on Linux `unix:@name` for an abstract socket; without a
+    /// port, 2379 is taken. An IPv6 address stands in brackets, and white space around an endpoint
+    /// is left out; see [`Endpoint`]. They are read when the client is made, not here.
     pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
@@ -255,6 +256,11 @@ impl Config {
         for text in texts {
             let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
             let endpoint = endpoint.secured_by_default(self.tls.is_some());
+            let is_abstract = matches!(endpoint.place(), Place::UnixAbstract(_));
+            if is_abstract && !cfg!(any(target_os = "linux", target_os = "android")) {
+                let text = format!("endpoint {endpoint}: abstract sockets exist on Linux alone");
+                return Err(invalid(Cause::new(text)));
+            }
             if endpoint.security() == Security::Tls {
                 tls::check(self.tls.as_ref(), &endpoint).map_err(invalid)?;
             }

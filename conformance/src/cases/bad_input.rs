@@ -63,12 +63,24 @@ async fn put_error(
 
 /// C39, I-X6
 async fn endpoints_that_cannot_be_read_are_refused_at_once(ctx: Ctx) -> CaseResult {
-    for bad in ["", "http://", "ftp://a:1", "a:0", "a:99999", "http://a b", "http://a/x", "[::1"] {
+    for (bad, told) in [
+        ("", "empty"),
+        ("http://", "host"),
+        ("ftp://a:1", "scheme"),
+        ("a:0", "port"),
+        ("a:99999", "port"),
+        ("http://a b", "host"),
+        ("http://a/x", "after the port"),
+        ("[::1", "bracket"),
+        ("::1:2379", "write an IPv6 address in brackets"),
+        ("http://::1:2379", "write an IPv6 address in brackets"),
+        ("http://a:1,http://b:1", "comma"),
+    ] {
         let error = connect_error(&ctx, Config::new([bad])).await?;
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{bad:?}");
         assert_eq!(error.outcome(), Outcome::NotSent);
         let report = error.report().to_string();
-        assert!(report.contains(&format!("{bad:?}")), "{report}");
+        assert!(report.contains(&format!("{bad:?}")) && report.contains(told), "{report}");
     }
     let none = connect_error(&ctx, Config::new(Vec::<String>::new())).await?;
     assert_eq!(none.kind(), ErrorKind::InvalidConfig);

@@ -123,7 +123,7 @@ async fn greet(config: &Config, endpoint: &Endpoint, io: Box<dyn Io>) -> Result<
         let error = verdict.take_error().unwrap_or(error);
         let is_secure = endpoint.security() == Security::Tls;
         if is_secure && verdict.is_silent() {
-            return tls::failed(error);
+            return tls::failed(config, error);
         }
         broken(verdict.failure(), error)
     };

@@ -63,8 +63,9 @@ impl Client {
     /// # Errors
     ///
     /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) when there is no endpoint, or one
-    /// that cannot be read.
+    /// that cannot be read, or a setting that cannot mean anything.
     pub fn lazy(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
+        config.check()?;
         let endpoints = config.parse_endpoints(&config.endpoints)?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
         shared.spawn(control::run(Arc::clone(&shared)));

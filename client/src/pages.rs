@@ -73,7 +73,8 @@ impl Pages {
         self
     }
 
-    /// Sets how long one page may take, in place of `Config::request_timeout`.
+    /// Sets how long one page may take, in place of `Config::request_timeout`. Zero ends the stream
+    /// in a [`Timeout`](crate::ErrorKind::Timeout), and nothing is sent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self

@@ -61,26 +61,26 @@ const MIN_WINDOW: u32 = (1 << 16) - 1;
 /// No message has a longer length on the wire.
 const MAX_MESSAGE: usize = u32::MAX as usize;
 
-/// What is shorter counts as this: no member can do better reliably.
+/// The least of what is raised to it: no member can do better reliably.
 const MIN_ATTEMPT: Duration = Duration::from_millis(100);
 const MIN_CONNECT: Duration = Duration::from_millis(100);
 const MIN_SYNC: Duration = Duration::from_secs(1);
-/// What is shorter would keep a processor busy, and servers.
+/// The least of what is raised to it: less would keep a processor busy, and servers.
 const MIN_RETRY: Backoff =
     Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(50) };
 const MIN_RECONNECT: Backoff =
     Backoff { first: Duration::from_millis(5), cap: Duration::from_millis(50) };
 
-/// What is shorter or less is refused.
+/// The least of what is refused below it.
 const MIN_REQUEST: Duration = Duration::from_millis(1);
 const MIN_MESSAGE: usize = 512;
 
-/// A duration, but never shorter than that; except for zero, which is refused later.
+/// Raises a duration to the least that it may be, except for zero, which is refused later.
 fn at_least(least: Duration, duration: Duration) -> Duration {
     if duration.is_zero() { duration } else { duration.max(least) }
 }
 
-/// A wait between tries, but never shorter than that.
+/// Makes a wait between tries that is never shorter than that.
 fn backoff(first: Duration, cap: Duration, least: Backoff) -> Backoff {
     Backoff { first: first.max(least.first), cap: cap.max(least.cap) }
 }

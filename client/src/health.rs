@@ -110,8 +110,8 @@ fn error(broken: Broken) -> Error {
     Error::new(ErrorKind::Connect(broken.failure)).with_cause(broken.cause)
 }
 
-/// The error of a client that found no endpoint to connect to: of the only one that it has, or of
-/// all. `None` when none has failed.
+/// Returns the error of a client that found no endpoint to connect to: of the only one that it has,
+/// or of all. `None` when none has failed.
 pub(crate) fn failed(shared: &Shared) -> Option<Error> {
     let mut endpoints = listed(shared, None);
     let failures = endpoints.iter().filter_map(|it| it.last.as_ref()).map(|last| last.failure);
@@ -125,8 +125,8 @@ pub(crate) fn failed(shared: &Shared) -> Option<Error> {
     Some(Error::new(ErrorKind::Connect(failure)).with_cause(cause))
 }
 
-/// Why a call found no connection: what is known of the only endpoint that will do, or of all that
-/// it may go to.
+/// Returns why a call found no connection: what is known of the only endpoint that will do, or of
+/// all that it may go to.
 pub(crate) fn waiting(shared: &Shared, only: Option<EndpointId>) -> Cause {
     let endpoints = listed(shared, only);
     let is_connected = endpoints.iter().any(|it| {
@@ -141,14 +141,14 @@ pub(crate) fn waiting(shared: &Shared, only: Option<EndpointId>) -> Cause {
     }
 }
 
-/// The endpoints that a call may go to.
+/// Returns the endpoints that a call may go to.
 fn listed(shared: &Shared, only: Option<EndpointId>) -> Vec<channel::EndpointHealth> {
     let mut endpoints = shared.channel(|channel| channel.health());
     endpoints.retain(|it| only.map_or(it.listed != Listed::No, |only| only == it.id));
     endpoints
 }
 
-/// What is known of an endpoint that could not be used.
+/// Returns what is known of an endpoint that could not be used.
 fn told(now: Instant, health: channel::EndpointHealth) -> Cause {
     let endpoint = health.endpoint.text();
     let since = now.saturating_since(health.since);
@@ -172,7 +172,7 @@ struct Each {
     untold: usize,
 }
 
-/// An error tells of so many endpoints and counts the others.
+/// The endpoints that an error tells of, at most; the others are counted.
 const MAX_TOLD: usize = 8;
 
 impl Each {

@@ -149,7 +149,7 @@ pub(crate) struct Lost {
 }
 
 impl Lost {
-    /// What kind of failure it is, taken together.
+    /// Returns the kind of failure that all of them make together.
     pub(crate) fn failure(&self) -> ConnectFailure {
         let mut kinds =
             self.causes.iter().filter_map(|(_, error)| error.as_ref()).map(io::Error::kind);

@@ -43,7 +43,7 @@ pub(crate) async fn once(shared: &Arc<Shared>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The endpoint that a member names, or why this client cannot use it.
+/// Reads the endpoint that a member names; an error says why this client cannot use it.
 fn usable(config: &Config, url: String, is_strict: bool) -> Result<Vec<Endpoint>, Cause> {
     let endpoints = config.parse_endpoints(&[url]).map_err(|error| match error.source() {
         Some(cause) => Cause::new(cause.to_string()),

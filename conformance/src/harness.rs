@@ -150,7 +150,7 @@ pub(crate) fn trial(subject: Subject, run: impl FnOnce() -> CaseResult + Send + 
     })
 }
 
-/// An error in one line, its causes included.
+/// Writes an error in one line, its causes included.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
     match error.downcast_ref::<etcd3_client::Error>() {
         Some(error) => error.report().to_string(),

@@ -203,7 +203,7 @@ const TOO_LARGE: [&str; 2] =
     ["grpc: received message larger than max (", "trying to send message larger than max ("];
 
 impl ServerError {
-    /// Whether the same request may fare better a moment later, on the same member or on another.
+    /// Returns whether the same request may fare better a moment later, on this member or another.
     #[must_use]
     pub const fn may_pass(self) -> bool {
         matches!(self.code(), Code::Unavailable | Code::Canceled | Code::DeadlineExceeded)
@@ -227,8 +227,8 @@ impl ServerError {
             .or_else(|| OTHER_TEXTS.iter().find(|(other, _)| *other == text).map(|(_, e)| *e))
     }
 
-    /// The same for the answer to a request of this length, in bytes. With it one more thing is
-    /// recognised: that the gRPC layer of a server, or of a proxy, found the request too large.
+    /// Recognises a status that answers a request of this length, in bytes. The length tells one
+    /// thing more: that the gRPC layer of a server, or of a proxy, found the request too large.
     #[must_use]
     pub fn in_answer(status: &Status, request_len: Option<usize>) -> Option<Self> {
         Self::from_status(status).or_else(|| {

@@ -107,7 +107,7 @@ impl Status {
         Self { code, message, undefined: None }
     }
 
-    /// The number of the code as it came over the wire, also one that gRPC does not define, which
+    /// Returns the number of the code as it came over the wire, also one that gRPC does not define, which
     /// [`code`](Self::code) has as [`Code::Unknown`].
     #[must_use]
     pub fn number(&self) -> u32 {

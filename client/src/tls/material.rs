@@ -96,7 +96,7 @@ impl Source {
     }
 }
 
-/// What is wrong with one certificate of a source, which is found by its number.
+/// Says what is wrong with one certificate of a source, which is found by its number.
 fn numbered(number: usize, what: impl fmt::Display) -> String {
     format!("certificate number {number} in it: {what}")
 }

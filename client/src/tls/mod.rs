@@ -153,7 +153,7 @@ impl TlsConfig {
         if self.is_in_memory() { self.load().map(drop) } else { Ok(()) }
     }
 
-    /// Whether servers are shown a certificate.
+    /// Returns whether servers are shown a certificate.
     pub(crate) fn has_identity(&self) -> bool {
         let own = self.rustls.as_ref().map(|config| config.client_auth_cert_resolver.has_certs());
         own.unwrap_or_else(|| self.identity.is_some())

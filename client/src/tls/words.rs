@@ -86,7 +86,8 @@ fn untrusted(why: &CertificateError) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with a certificate that was given to this side: rustls calls all of them a peer's.
+/// Says what is wrong with a certificate that was given to this side: rustls calls all of them a
+/// peer's.
 pub(super) fn of_own_certificate(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::BadEncoding) => "it cannot be read".to_owned(),
@@ -95,7 +96,8 @@ pub(super) fn of_own_certificate(error: &Error) -> String {
     }
 }
 
-/// An error of a stream that ended; rustls adds a link for programmers to one of them.
+/// Replaces the error of a stream that ended without an end of TLS: rustls adds a link for
+/// programmers to it.
 pub(super) fn of_stream(error: io::Error) -> io::Error {
     let is_text = error.get_ref().is_some_and(|inner| inner.downcast_ref::<Error>().is_none());
     if error.kind() != io::ErrorKind::UnexpectedEof || !is_text {

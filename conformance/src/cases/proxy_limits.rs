@@ -16,7 +16,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// As much as the proxy sends to a member, and takes from one, in bytes.
+/// The longest messages that the proxy sends to a member, and takes from one, in bytes.
 const SENDS: usize = 3000;
 const TAKES: usize = 4000;
 
@@ -60,7 +60,7 @@ impl Proxy {
     }
 }
 
-/// Starts a server, and a proxy before it; a client of each.
+/// Starts a server and a proxy before it, with a client for each.
 async fn scene(
     ctx: &Ctx,
 ) -> Result<(Server, Proxy, [Client; 2]), Box<dyn std::error::Error + Send + Sync>> {

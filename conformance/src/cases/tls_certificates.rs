@@ -82,8 +82,8 @@ pub(super) fn lazy(ctx: &Ctx, config: Config) -> Result<Client, Error> {
     Client::lazy(Arc::clone(&ctx.rt), config)
 }
 
-/// What is told of a certificate that the server refuses for this reason. Debian's 3.4 is made with a
-/// Go that gives none.
+/// Returns what is told of a certificate that the server refuses for this reason. Debian's 3.4 is
+/// made with a Go that gives none.
 fn refusal(ctx: &Ctx, why: &str) -> String {
     let gives_reasons = (ctx.etcd.version.major, ctx.etcd.version.minor) > (3, 4);
     let why = if gives_reasons { why } else { "it is not valid there" };

@@ -67,7 +67,7 @@ async fn members(ctx: &Ctx) -> Made<(Cluster, Vec<Client>)> {
     Ok((cluster, clients))
 }
 
-/// The head of a store whose history is compacted up to it.
+/// Writes a history, compacts all of it, and returns its last revision.
 async fn compacted_history(client: &Client) -> Result<i64, Error> {
     let mut head = 0;
     for n in 1..=20 {
@@ -77,8 +77,8 @@ async fn compacted_history(client: &Client) -> Result<i64, Error> {
     Ok(head)
 }
 
-/// A transaction that writes this key and reads at this revision, and whether only the member that
-/// is asked looks at the revision.
+/// Returns transactions that write this key and read at this revision, each with whether only the
+/// member that is asked looks at the revision.
 fn shapes(key: &'static str, revision: i64) -> Vec<(Branches, bool)> {
     let (read, write) = (|| Step::GetAt("k1", revision), || Step::Put(key));
     let then = |steps: Vec<Step>| Branches { then: steps, otherwise: vec![] };

@@ -53,7 +53,7 @@ fn abstract_unix(security: Security, name: &str) -> Parsed {
     Ok((security, Place::UnixAbstract(name.to_owned()), unix_authority(name)))
 }
 
-/// The name of a socket may hold anything; an authority may not.
+/// Returns the authority of requests to a socket, whose name may hold what no authority may.
 fn unix_authority(path: &str) -> String {
     let name = path.rsplit('/').next().filter(|name| is_authority(name));
     name.unwrap_or("localhost").to_owned()

@@ -28,14 +28,14 @@ impl Cause {
         Self(Arc::from(Box::<dyn StdError + Send + Sync>::from(text)))
     }
 
-    /// The error itself.
+    /// Returns the error itself.
     #[must_use]
     pub fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
         &*self.0
     }
 }
 
-/// The error and all that it was caused by, in one line.
+/// Writes the error and all that it was caused by in one line.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Chain(Some(self.as_error())).fmt(f)
@@ -50,7 +50,7 @@ impl PartialEq for Cause {
 
 impl Eq for Cause {}
 
-/// An error and its sources, in one line: `what: why: why`.
+/// An error and its sources in one line: `what: why: why`.
 pub(super) struct Chain<'a>(pub(super) Option<&'a (dyn StdError + 'static)>);
 
 impl fmt::Display for Chain<'_> {
@@ -66,7 +66,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Whether an error, its sources included, can be put into a line of a log as it is.
+/// Returns whether an error, its sources included, can be put into a line of a log as it is.
 fn is_plain(error: &(dyn StdError + 'static)) -> bool {
     /// Takes no control characters.
     struct Plain;

@@ -43,7 +43,7 @@ impl StdError for Error {
 }
 
 impl Parts {
-    /// What was called, and what went wrong.
+    /// Writes what was called and what went wrong.
     fn fmt_what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.endpoint, self.method) {
             (Some(endpoint), _) if self.is_nested => write!(f, "{endpoint}: ")?,
@@ -58,7 +58,7 @@ impl Parts {
         }
     }
 
-    /// What may have become of it, after how many attempts, and where.
+    /// Writes what may have become of it, after how many attempts, and where.
     fn fmt_details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_nested {
             return Ok(());
@@ -79,7 +79,8 @@ impl Parts {
         f.write_str(if separator == "; " { "]" } else { "" })
     }
 
-    /// What is worth saying: nothing of what was no request, nor that a read changed nothing.
+    /// Returns what is worth saying of the outcome: nothing where there was no request, nor that a
+    /// read may have changed something.
     fn outcome_in_words(&self) -> Option<&'static str> {
         let is_request = self.effect.is_some() || self.method.is_some();
         match (self.outcome, self.effect) {

@@ -9,7 +9,8 @@ use std::fmt;
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The server refused with an error that etcd is known for; or would have, and the client did
-    /// not ask: the outcome is *not sent* then, and there is no [`Error::status`](super::Error::status).
+    /// not ask: the outcome is *not sent* then, and the error has no
+    /// [`status`](super::Error::status).
     Server(ServerError),
     /// The server, or what stands before it, answered with another status, or reset the stream with
     /// an error code that stands for this one.

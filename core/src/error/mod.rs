@@ -67,7 +67,7 @@ impl Error {
         Self::answered(status, None).with_outcome(outcome)
     }
 
-    /// The same for the answer to a request of this length, with unknown outcome.
+    /// Makes the error of an answer to a request of this length, with unknown outcome.
     pub(crate) fn answered(status: Status, request_len: Option<usize>) -> Self {
         let kind = match ServerError::in_answer(&status, request_len) {
             Some(error) => ErrorKind::Server(error),
@@ -154,12 +154,12 @@ impl Error {
         self
     }
 
-    /// The parts, to change them; copied first if they are shared.
+    /// Returns the parts for a change; a copy of them, if they are shared.
     fn parts(&mut self) -> &mut Parts {
         Arc::make_mut(&mut self.0)
     }
 
-    /// The error in one line, with all that [`source`](StdError::source) leads to:
+    /// Returns the error in one line, with all that [`source`](StdError::source) leads to:
     /// `Put: the connection was lost: connection reset [not sent; attempts: 1]`.
     #[must_use]
     pub fn report(&self) -> Report<'_> {
@@ -178,22 +178,22 @@ impl Error {
         self.0.outcome
     }
 
-    /// What the request may do to the store; `None` for an error that no request of a client ended
-    /// in.
+    /// Returns what the request may do to the store; `None` for an error that no request of a client
+    /// ended in.
     #[must_use]
     pub fn effect(&self) -> Option<Effect> {
         self.0.effect
     }
 
-    /// The status that the server answered with, code and text, or that stands for an answer which
-    /// is none of gRPC. `None` when no server answered, also where the kind is
+    /// Returns the status that the server answered with, code and text, or that stands for an answer
+    /// which is none of gRPC. `None` when no server answered, also where the kind is
     /// [`Server`](ErrorKind::Server): the client knew what a server would have said.
     #[must_use]
     pub fn status(&self) -> Option<&Status> {
         self.0.status.as_ref()
     }
 
-    /// The known error of etcd that the server answered with, or would have, if it is one.
+    /// Returns the known error of etcd that the server answered with, or would have, if it is one.
     #[must_use]
     pub fn server_error(&self) -> Option<ServerError> {
         match self.0.kind {
@@ -240,15 +240,15 @@ impl Error {
         self.0.endpoint.as_deref()
     }
 
-    /// How many times the request was handed to a connection; 0 if that never happened.
+    /// Returns how many times the request was handed to a connection; 0 if that never happened.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// Whether the caller may repeat the operation, and whether that may help: what went wrong
-    /// passes, and it is certain that nothing happens twice. That is so for reads, for what was
-    /// *not sent* or *rejected*, and where twice is the same as once.
+    /// Returns whether the caller may repeat the operation, and whether that may help: what went
+    /// wrong passes, and it is certain that nothing happens twice. That is so for reads, for what
+    /// was *not sent* or *rejected*, and where twice is the same as once.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         let is_safe =
@@ -256,7 +256,7 @@ impl Error {
         is_safe && self.may_pass()
     }
 
-    /// Whether what went wrong may be different a moment later.
+    /// Returns whether what went wrong may be different a moment later.
     fn may_pass(&self) -> bool {
         match self.kind() {
             ErrorKind::Server(error) => error.may_pass(),

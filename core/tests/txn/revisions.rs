@@ -131,7 +131,7 @@ fn what_all_members_refuse_alike_is_sent() {
 }
 
 #[test]
-fn who_asks_for_the_danger_gets_it() {
+fn what_is_asked_for_by_name_is_sent() {
     for (name, it) in divisive() {
         let it = it.dangerously_allow_pinned_reads_in_writes();
         assert_eq!(it.effect(), Effect::PinnedWrite, "{name}: of unknown outcome when refused");

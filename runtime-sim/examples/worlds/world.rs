@@ -148,7 +148,7 @@ async fn calm(world: &World, workers: &Workers) -> Result<(), String> {
     }
 }
 
-/// Every member holds the same, with the same revisions, once all of it has arrived.
+/// Checks that every member holds the same, with the same revisions, once all of it has arrived.
 fn members_agree(etcd: &Etcd) -> Result<(), String> {
     etcd.model(|cluster, _| {
         let store = |member| cluster.replica(etcd.member_id(member)).map(Replica::store);

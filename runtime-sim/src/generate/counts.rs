@@ -355,7 +355,7 @@ fn span(key: &[u8], end: &[u8]) -> &'static str {
     }
 }
 
-/// Whether there is a write in a branch, nested or not.
+/// Returns whether there is a write in a branch, nested or not.
 fn writes(branch: &[pb::RequestOp]) -> bool {
     branch.iter().any(|op| match &op.request {
         Some(Op::RequestTxn(nested)) => writes(&nested.success) || writes(&nested.failure),

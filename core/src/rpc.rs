@@ -94,8 +94,8 @@ fn check_range(range: &pb::RangeRequest) -> Result<(), Error> {
     Err(Error::invalid_request(format!("unknown sort target {target} or order {order}")))
 }
 
-/// Returns whether a branch of a transaction holds a read at a revision, and beside it, or nested in what
-/// stands beside it, a write.
+/// Returns whether a branch of a transaction holds a read at a revision, and beside it, or nested
+/// in what stands beside it, a write.
 ///
 /// Before etcd 3.7 only the member that was asked looks at such a revision; the others leave the
 /// reads of the branch out. Reads of nested transactions are left out by none (etcd#18667).

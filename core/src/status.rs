@@ -92,8 +92,9 @@ pub struct Status {
     pub code: Code,
     /// The text, at most 8 KiB of it; control characters are shown escaped.
     pub message: String,
-    /// The number on the wire, where gRPC defines no code for it.
-    undefined: Option<u32>,
+    /// The number on the wire where gRPC defines no code for it, else 0: no larger than it must be,
+    /// for every call moves one of these.
+    undefined: u32,
 }
 
 impl Status {
@@ -104,14 +105,14 @@ impl Status {
             let end = (0..=MESSAGE_LIMIT).rev().find(|&i| message.is_char_boundary(i)).unwrap_or(0);
             message.truncate(end);
         }
-        Self { code, message, undefined: None }
+        Self { code, message, undefined: 0 }
     }
 
     /// Returns the number of the code as it came over the wire. One that gRPC does not define is
     /// [`Code::Unknown`] in [`code`](Self::code).
     #[must_use]
     pub fn number(&self) -> u32 {
-        self.undefined.unwrap_or_else(|| self.code.number().into())
+        if self.undefined == 0 { self.code.number().into() } else { self.undefined }
     }
 
     /// Reads `grpc-status` and `grpc-message`, from trailers or from the head of a response that
@@ -126,7 +127,7 @@ impl Status {
         let is_single = values.next().is_none();
         if value == "0" && is_single {
             // Most are, and have no message.
-            return Some(Self { code: Code::Ok, message: String::new(), undefined: None });
+            return Some(Self { code: Code::Ok, message: String::new(), undefined: 0 });
         }
         let number = value.to_str().ok().and_then(parse_number).filter(|_| is_single);
         let message = || headers.get(&GRPC_MESSAGE).map(percent_decode).unwrap_or_default();
@@ -134,7 +135,7 @@ impl Status {
             Some(0) => Self::new(Code::Ok, ""),
             Some(number) => {
                 let code = Code::from_number(number);
-                let undefined = Some(number).filter(|number| *number != code.number().into());
+                let undefined = if number == u32::from(code.number()) { 0 } else { number };
                 Self { undefined, ..Self::new(code, message()) }
             }
             None => Self::new(Code::Unknown, format!("malformed grpc-status: {value:?}")),
@@ -191,8 +192,8 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.code)?;
-        if let Some(number) = self.undefined {
-            write!(f, " (grpc-status {number})")?;
+        if self.undefined != 0 {
+            write!(f, " (grpc-status {})", self.undefined)?;
         }
         write!(f, ": {}", Escaped(&self.message))
     }

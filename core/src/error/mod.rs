@@ -45,7 +45,10 @@ struct Parts {
 }
 
 impl Error {
+    // Cold, as `parts` is: else the code that makes errors keeps the path of calls that succeed from
+    // being inlined, and makes them dearer.
     /// Makes an error of this kind that was not sent anywhere.
+    #[cold]
     #[must_use]
     pub fn new(kind: ErrorKind) -> Self {
         Self(Arc::new(Parts {
@@ -155,6 +158,7 @@ impl Error {
     }
 
     /// Returns the parts for a change; a copy of them, if they are shared.
+    #[cold]
     fn parts(&mut self) -> &mut Parts {
         Arc::make_mut(&mut self.0)
     }

@@ -1,9 +1,7 @@
 //! What errors say: which endpoint, why, and what may have become of the request.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
-use etcd3_client::{
-    Client, Config, ConnectFailure, EndpointState, Error, ErrorKind, Outcome, Phase,
-};
+use etcd3_client::{Client, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase};
 use etcd3_sim::{Door, Etcd, Host, Link, Personality, World, run};
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,11 +121,13 @@ fn a_connection_that_worked_is_lost_and_was_not_refused() {
         let (host, etcd) = (world.host(), cluster(&world, 1));
         let client = host.client(Config::new(etcd.endpoints())).unwrap();
         client.put("k", "v").await.unwrap();
+        // The next dial is not answered, so that there is time to look.
+        let door = Door::Hang;
+        world.net().set_link(host.id(), etcd.address(0), Link { door, ..Link::default() });
         etcd.kill(0);
         let lost = loop {
-            let health = client.health().endpoints.remove(0);
-            if matches!(health.state, EndpointState::Down { .. }) {
-                break health.last_error.unwrap();
+            if let Some(error) = client.health().endpoints.remove(0).last_error {
+                break error;
             }
             world.sleep(Duration::from_millis(1)).await;
         };

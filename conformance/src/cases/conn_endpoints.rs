@@ -2,6 +2,7 @@
 
 use crate::{Case, CaseResult, ClusterBuilder, Ctx, Member, case};
 use etcd3_client::{Config, ConnectFailure, EndpointState, ErrorKind, Outcome};
+use etcd3_lab::Bridge;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -13,7 +14,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_put_right_after_a_change_of_endpoints, ["CONN-014"]).plain_and_tls(),
     case!(the_members_are_taken_over_as_endpoints, []),
     case!(health_tells_who_is_connected, []),
-    case!(what_was_connected_is_lost, []).plain_and_tls(),
+    case!(what_was_connected_is_lost, []).real("a bridge").plain_and_tls(),
     case!(members_that_only_speak_tls_are_told_apart_from_a_fault, [])
         .real("what a member advertises")
         .any_version(),
@@ -145,11 +146,12 @@ async fn health_tells_who_is_connected(ctx: Ctx) -> CaseResult {
 /// B11: what worked a moment ago does not expect TLS, nor another protocol.
 async fn what_was_connected_is_lost(ctx: Ctx) -> CaseResult {
     let server = ctx.server().await?;
-    // Long enough to look before it is dialled again.
-    let config = Config::new([server.client_url()]).reconnect_backoff(LIMIT, LIMIT);
-    let client = ctx.connect_with(config).await?;
+    let bridge = Bridge::new(server.addr())?;
+    let client = ctx.connect([ctx.url(bridge.addr())]).await?;
     client.put("foo", "bar").await?;
-    ctx.blocking(move || server.kill()).await?;
+    // The next dial is not answered, so that there is time to look.
+    bridge.pause_accept();
+    bridge.drop_all();
     let last = || client.health().endpoints.remove(0).last_error;
     ctx.until("the loss to be seen", LIMIT, || async { last().is_some() }).await?;
     let error = last().ok_or("no error")?;

@@ -133,6 +133,10 @@ impl Runtime for Tokio {
                 }
                 #[cfg(unix)]
                 Target::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                Target::UnixAbstract(name) => {
+                    Box::new(tokio::net::UnixStream::connect(format!("\0{name}")).await?)
+                }
                 _ => return Err(io::ErrorKind::Unsupported.into()),
             };
             Ok(io)

@@ -50,6 +50,8 @@ pub struct Call {
     method: &'static Method,
     options: Options,
     attempts: u32,
+    /// How many of them were handed to a connection.
+    sent: u32,
     /// How many of them were given up for want of an answer.
     unanswered: u32,
     /// The worst that can be said of any attempt so far.
@@ -76,6 +78,7 @@ impl Call {
             method,
             options,
             attempts: 0,
+            sent: 0,
             unanswered: 0,
             outcome: Outcome::NotSent,
             last_endpoint: None,
@@ -185,12 +188,12 @@ impl Call {
     }
 
     fn fail_with_status(&mut self, now: Instant, status: &Status) {
-        let require_leader = self.options.require_leader;
-        let error = Error::from_status(status.clone(), Outcome::Unknown);
+        let Options { require_leader, request_len, .. } = self.options;
+        let error = Error::answered(status.clone(), request_len);
         if server_error::tells_of_a_deadline(status) && self.is_due(now) {
             return self.time_out_with(now, error);
         }
-        self.fail(now, Failure::Status { status, require_leader }, error);
+        self.fail(now, Failure::Status { status, require_leader, request_len }, error);
     }
 
     fn fail_with_answer(&mut self, now: Instant, error: Error) {
@@ -202,7 +205,10 @@ impl Call {
     }
 
     fn finish(&mut self, result: Result<Reply, Error>) {
-        let complete = |e: Error| e.with_method(self.method.path).with_attempts(self.attempts);
+        let Options { effect, .. } = self.options;
+        let complete = |error: Error| {
+            error.with_method(self.method.path).with_effect(effect).with_attempts(self.sent)
+        };
         self.state = State::Done(Some(result.map_err(complete)));
     }
 
@@ -335,7 +341,7 @@ impl Call {
             (Ok(()), None) => Err(Error::protocol("no message in answer to a unary call")),
             (Ok(()), Some(message)) => Ok(message),
         };
-        let (endpoint, attempts) = (flight.endpoint, self.attempts);
+        let (endpoint, attempts) = (flight.endpoint, self.sent);
         let message = match message {
             Ok(message) => message,
             Err(error) => return self.fail_with_answer(now, error),
@@ -375,6 +381,7 @@ impl Machine for Call {
         // One look at each: a pair of them would be moved as a whole.
         match input {
             Input::Sent(endpoint) if self.is_routing() => {
+                self.sent = self.sent.saturating_add(1);
                 self.last_endpoint = Some(endpoint);
                 self.impression = Impression::None;
                 let flight = Flight::new(now, endpoint, self.options.max_response_bytes);

@@ -3,10 +3,10 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use async_io::{Async, Timer};
-use etcd3_client::{BoxFuture, Client, Compat, Config, Instant, Io, Runtime, Target};
+use etcd3_client::{BoxFuture, Client, Compat, Config, Instant, Io, Lookup, Runtime, Target};
 use futures_lite::future::block_on;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::{io, sync::Arc, thread, time};
@@ -14,6 +14,7 @@ use std::{io, sync::Arc, thread, time};
 /// One thread for each task.
 struct Threads {
     origin: time::Instant,
+    lookup: Lookup,
 }
 
 impl Runtime for Threads {
@@ -41,8 +42,7 @@ impl Runtime for Threads {
         host: &'a str,
         port: u16,
     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        // Blocks only the thread of the task that dials.
-        Box::pin(async move { Ok((host, port).to_socket_addrs()?.collect()) })
+        self.lookup.resolve(host, port)
     }
 
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
@@ -68,7 +68,7 @@ impl Runtime for Threads {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let endpoints = std::env::args().nth(1).ok_or("usage: own_runtime URL[,URL…]")?;
-    let runtime = Arc::new(Threads { origin: time::Instant::now() });
+    let runtime = Arc::new(Threads { origin: time::Instant::now(), lookup: Lookup::system() });
     block_on(async {
         let client = Client::connect(runtime, Config::new(endpoints.split(','))).await?;
         let written = client.put("example/own-runtime", "works").await?;

@@ -5,7 +5,7 @@ use crate::health;
 use crate::shared::Shared;
 use etcd3_core::Instant;
 use etcd3_core::call::{Call, Options, Reply};
-use etcd3_core::channel::{EndpointId, Impression};
+use etcd3_core::channel::{ConnectionId, EndpointId, Impression};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind, Phase};
 use etcd3_core::frame;
@@ -25,6 +25,8 @@ pub(crate) struct CallOptions {
     pub(crate) require_leader: bool,
     /// The only endpoint that will do.
     pub(crate) only: Option<EndpointId>,
+    /// The only connection that will do, for a probe.
+    pub(crate) connection: Option<ConnectionId>,
     pub(crate) max_attempts: Option<u32>,
 }
 
@@ -53,7 +55,7 @@ impl<T: Operation> Future for Run<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shared, operation: rest, options, driver } = &mut *self;
-        // Who polls on after the end waits for ever.
+        // Polling after completion returns `Pending` forever.
         let Some(operation) = rest else { return Poll::Pending };
         let now = shared.rt.now();
         let driver = match driver {
@@ -91,6 +93,7 @@ fn begin<T: Operation>(
         is_linearizable,
         takes_cluster: is_linearizable || effect != Effect::Read,
         only: options.only,
+        connection: options.connection,
     };
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let options = Options {

@@ -8,7 +8,7 @@ use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::{Config, control, sync, version};
 use etcd3_core::channel::{self, EndpointId, Listed};
-use etcd3_core::error::Error;
+use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::request::{
     Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
 };
@@ -35,7 +35,7 @@ struct Handle(Arc<Shared>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.close(ErrorKind::Closed);
     }
 }
 
@@ -62,7 +62,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) when there is no endpoint, or one
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is no endpoint, or one
     /// that cannot be read, or a setting that cannot mean anything.
     pub fn lazy(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
         config.check()?;
@@ -82,9 +82,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) as in [`lazy`](Self::lazy), or
-    /// [`Connect`](crate::ErrorKind::Connect) with the cause of each endpoint, or
-    /// [`OldServer`](crate::ErrorKind::OldServer) if the configuration asks for a version.
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) as in [`lazy`](Self::lazy), or
+    /// [`Connect`](ErrorKind::Connect) with the cause of each endpoint, or
+    /// [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
     ///
     /// # Cancel safety
     ///
@@ -95,6 +95,9 @@ impl Client {
         shared.tell(channel::Input::Wanted);
         loop {
             let changed = shared.changed();
+            if let Some(kind) = shared.closed_kind() {
+                return Err(Error::new(kind));
+            }
             if shared.channel(|channel| channel.is_ready()) {
                 break;
             }
@@ -114,17 +117,18 @@ impl Client {
     /// Closes the client and all its clones, and waits until its tasks have ended.
     ///
     /// Calls under way, and later ones, end in an error of kind
-    /// [`Closed`](crate::ErrorKind::Closed). May be called more than once.
+    /// [`Closed`](ErrorKind::Closed). May be called more than once.
     ///
     /// # Cancel safety
     ///
     /// The client is closed as soon as the future is first polled; dropping it only stops waiting.
     pub async fn close(&self) {
-        self.shared().close();
+        self.shared().close(ErrorKind::Closed);
         self.shared().ended().await;
     }
 
-    /// Whether [`close`](Self::close) was called on this client or one of its clones.
+    /// Whether [`close`](Self::close) was called on this client or one of its clones, or the
+    /// runtime that it was made on has ended.
     pub fn is_closed(&self) -> bool {
         self.shared().is_closed()
     }
@@ -140,7 +144,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) when there is none, or one that
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is none, or one that
     /// cannot be read; the endpoints stay as they were then.
     pub fn set_endpoints<E: Into<String>>(
         &self,
@@ -157,7 +161,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of any read, and kind [`NoUsableMember`](crate::ErrorKind::NoUsableMember) when no
+    /// Those of any read, and kind [`NoUsableMember`](ErrorKind::NoUsableMember) when no
     /// member has an endpoint that this client can use. The endpoints stay as they were then.
     ///
     /// # Cancel safety
@@ -176,7 +180,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) when the endpoint cannot be read.
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when the endpoint cannot be read.
     pub fn endpoint(&self, endpoint: impl Into<String>) -> Result<Self, Error> {
         let shared = self.shared();
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
@@ -200,7 +204,7 @@ impl Client {
     }
 
     /// Accepts answers that are older than what was seen before, as after the cluster was restored
-    /// from a snapshot: see [`StaleRead`](crate::ErrorKind::StaleRead).
+    /// from a snapshot: see [`StaleRead`](ErrorKind::StaleRead).
     pub fn forget_revision(&self) {
         self.shared().tell(channel::Input::ForgetFloor);
     }

@@ -29,8 +29,8 @@ use std::time::Duration;
 /// | [`max_request_bytes`](Self::max_request_bytes) | 2 MiB |
 /// | [`max_response_bytes`](Self::max_response_bytes) | 64 MiB |
 /// | [`max_txn_ops`](Self::max_txn_ops) | 128 |
-/// | [`stream_window`](Self::stream_window) | 1 MiB |
-/// | [`connection_window`](Self::connection_window) | 16 MiB |
+/// | [`stream_window`](Self::stream_window) | 256 KiB |
+/// | [`connection_window`](Self::connection_window) | 256 MiB |
 ///
 /// [`InvalidConfig`]: ErrorKind::InvalidConfig
 #[derive(Debug, Clone)]
@@ -56,8 +56,10 @@ pub struct Config {
 
 /// The largest window that HTTP/2 knows.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
-/// The window that HTTP/2 begins with.
-const MIN_WINDOW: u32 = (1 << 16) - 1;
+/// The smallest window of a stream: one frame. With much less an answer would come byte by byte.
+const MIN_STREAM_WINDOW: u32 = 16 << 10;
+/// The window of a connection that HTTP/2 begins with.
+const MIN_CONNECTION_WINDOW: u32 = (1 << 16) - 1;
 /// No message has a longer length on the wire.
 const MAX_MESSAGE: usize = u32::MAX as usize;
 
@@ -113,8 +115,8 @@ impl Config {
             plaintext_passwords: false,
             limits: Limits::default(),
             max_response_bytes: 64 << 20,
-            stream_window: 1 << 20,
-            connection_window: 16 << 20,
+            stream_window: 256 << 10,
+            connection_window: 256 << 20,
             require_leader: false,
             tls: None,
         }
@@ -237,19 +239,25 @@ impl Config {
     }
 
     /// How much of one answer may be under way unread, in bytes (the HTTP/2 stream window): from
-    /// 65,535 to 2 GiB - 1; what lies outside counts as the nearer of the two.
+    /// 16 KiB to 2 GiB - 1; what lies outside counts as the nearer of the two. One answer comes at
+    /// this much for each round trip to the server at most.
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
-        self.stream_window = bytes.clamp(MIN_WINDOW, MAX_WINDOW);
+        self.stream_window = bytes.clamp(MIN_STREAM_WINDOW, MAX_WINDOW);
         self
     }
 
     /// How much of all answers of one connection may be under way unread, in bytes (the HTTP/2
     /// connection window): from 65,535 to 2 GiB - 1; what lies outside counts as the nearer of the
     /// two. At least that of a stream is used.
+    ///
+    /// It bounds the memory that calls take that are made and then not polled: a connection carries
+    /// as many calls at once as windows of a stream fit into its own, 1,024 by default, so that none
+    /// can keep the others from their answers; further ones wait. A call that is past its deadline
+    /// gives its part back although nobody polls it.
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
-        self.connection_window = bytes.clamp(MIN_WINDOW, MAX_WINDOW);
+        self.connection_window = bytes.clamp(MIN_CONNECTION_WINDOW, MAX_WINDOW);
         self
     }
 
@@ -268,6 +276,12 @@ impl Config {
     pub fn require_leader(mut self) -> Self {
         self.require_leader = true;
         self
+    }
+
+    /// How many calls a connection carries at once.
+    pub(crate) fn calls_per_connection(&self) -> usize {
+        let calls = self.connection_window / self.stream_window.max(1);
+        usize::try_from(calls.max(1)).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn channel_settings(&self) -> Settings {

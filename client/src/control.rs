@@ -1,13 +1,14 @@
 //! The control task: carries out what the channel asks, and wakes calls at their deadlines.
 
-use crate::dial::{self, Dialled};
+use crate::dial::{self, Dialled, Http2};
+use crate::exchange;
 use crate::link::Link;
 use crate::probe;
 use crate::shared::Shared;
-use etcd3_core::Next;
 use etcd3_core::channel::{Broken, ConnectionId, EndpointId, Input, Output};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Cause, ConnectFailure};
+use etcd3_core::{ErrorKind, Next};
 use h2::{Ping, Reason};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,11 +16,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-/// Runs until the client closes.
+/// Runs until the client closes; closes it when it cannot go on.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    let _end = Ending(&shared);
     let mut sleep = None;
     while !shared.is_closed() {
-        shared.timers.disarm();
+        shared.wakeups.disarm();
         let now = shared.rt.now();
         let until = loop {
             match shared.poll_channel(now) {
@@ -27,7 +29,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 Next::Wait(until) => break until,
             }
         };
-        let until = shared.timers.fire(now, until);
+        let until = shared.wakeups.fire(now, until);
         if sleep.as_ref().map(|(at, _)| *at) != until {
             sleep = until.map(|at| (at, shared.rt.sleep_until(at)));
         }
@@ -38,9 +40,19 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 sleep = None;
                 return Poll::Ready(());
             }
-            shared.poll_kicked(cx)
+            shared.wakeups.poll_notified(cx)
         })
         .await;
+    }
+}
+
+/// Closes the client when the control task ends, also by a panic of the runtime: nobody would wake
+/// its calls.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.close(ErrorKind::RuntimeEnded);
     }
 }
 
@@ -57,6 +69,12 @@ fn carry_out(shared: &Arc<Shared>, output: Output) {
         Output::Ping(connection) => {
             if let Some(link) = shared.link(connection) {
                 link.ping();
+            }
+        }
+        Output::Migrate(connection) => {
+            if let Some(link) = shared.link(connection) {
+                link.migrate();
+                shared.wakeups.wake_all();
             }
         }
         Output::Close(connection) => {
@@ -80,10 +98,32 @@ async fn connect(
     connection: ConnectionId,
     link: Arc<Link>,
 ) {
+    let mut report = Report { shared: &shared, connection, link: &link, is_told: false };
     if let Some(place) = shared.endpoint(endpoint) {
         live(&shared, &place, connection, &link).await;
     }
-    shared.remove_connection(connection);
+    report.is_told = true;
+}
+
+/// Sees to it that the end of a connection is known, also when its task panicked.
+struct Report<'a> {
+    shared: &'a Shared,
+    connection: ConnectionId,
+    link: &'a Link,
+    is_told: bool,
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        self.shared.remove_connection(self.connection);
+        self.link.note_over();
+        if self.is_told {
+            return;
+        }
+        let cause = Some(Cause::new("the task of the connection panicked"));
+        let broken = Broken { failure: ConnectFailure::ClosedByPeer, cause };
+        self.shared.tell(Input::Ended(self.connection, broken));
+    }
 }
 
 async fn live(shared: &Shared, place: &Endpoint, id: ConnectionId, link: &Link) {
@@ -118,9 +158,13 @@ async fn serve(
     dialled: Dialled,
 ) -> Option<Broken> {
     let Dialled { requests, mut connection, verdict } = dialled;
+    // Tells when the server takes no more streams.
+    let mut state = Some(requests.clone());
     // Made with the first one: most connections need none.
     let mut pings = None;
-    link.open(place, requests, connection.http2.max_concurrent_send_streams());
+    let most = shared.config.calls_per_connection();
+    let places = |http2: &Http2| http2.max_concurrent_send_streams().min(most);
+    link.open(place, requests, places(&connection.http2));
     shared.tell(Input::Connected(id));
     // At once: the first calls leave with the answer to the server's greeting.
     shared.notify_changed();
@@ -148,11 +192,26 @@ async fn serve(
             is_pinged = is_pinged && pings.poll_pong(cx).is_pending();
             is_pinged |= must_ping && pings.send_ping(Ping::opaque()).is_ok();
         }
+        let asked = link.asked();
         let ended = Pin::new(&mut connection).poll(cx);
+        link.note_read(asked);
         if std::mem::replace(&mut reads, verdict.reads()) != verdict.reads() {
-            link.hear(shared.rt.now());
+            let now = shared.rt.now();
+            link.hear(now);
+            if is_pinged {
+                // Calls may wait for a sign of life.
+                shared.wakeups.notify(now);
+            }
+            // The next connection is made while this one does what is left, if there is anything.
+            if let Some(Poll::Ready(Err(error))) = state.as_mut().map(|it| it.poll_ready(cx))
+                && error.is_go_away()
+            {
+                state = None;
+                link.shut();
+                shared.tell(Input::Retired(id, exchange::goodbye(&error)));
+            }
             // Not what this poll changed: a call may have looked in the midst of it.
-            if link.set_places(connection.http2.max_concurrent_send_streams()) {
+            if link.set_places(places(&connection.http2)) {
                 shared.notify_changed();
             }
         }

@@ -1,6 +1,6 @@
 //! From an endpoint to a connection that speaks HTTP/2, within one deadline.
 
-use crate::gather::{self, Gathered};
+use crate::gather::{self, Gathered, Half};
 use crate::greeting::{Greeting, Verdict};
 use crate::race::{self, Lost};
 use crate::runtime::{BoxFuture, Io, Runtime, Target};
@@ -22,6 +22,8 @@ const MAX_HEADER_LIST: u32 = 16 << 10;
 const STREAMS_BEFORE_SETTINGS: usize = 100;
 
 type Stream = Greeting<Box<dyn Io>>;
+/// The HTTP/2 side of a connection.
+pub(crate) type Http2 = h2::client::Connection<Half<Stream>, Bytes>;
 
 /// A connection that has been greeted by the server.
 pub(crate) struct Dialled {
@@ -94,7 +96,8 @@ async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, B
                 let error = io::Error::other("the name has no address");
                 return Err(broken(ConnectFailure::Resolve, error));
             }
-            Ok(race::interleave(addresses).into_iter().map(Target::Tcp).collect())
+            let addresses = race::interleave(race::rotate(addresses, rt.seed()));
+            Ok(addresses.into_iter().map(Target::Tcp).collect())
         }
         _ => Err(broken(
             ConnectFailure::Unsupported,

@@ -2,14 +2,16 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use crate::exchange::Exchange;
+use crate::alarm::Alarm;
+use crate::last_look::LastLook;
+use crate::open_call::{Open, OpenCall};
 use crate::place::Place;
 use crate::shared::{NoPlace, Shared};
-use crate::timers::Alarm;
 use bytes::Bytes;
 use etcd3_core::call::{Attempt, Call, Input, Output, Reply};
-use etcd3_core::channel::{self, Channel, EndpointId, Impression, Want};
+use etcd3_core::channel::{self, Channel, ConnectionId, EndpointId, Impression, Want};
 use etcd3_core::endpoint::Endpoint;
+use etcd3_core::error::Cause;
 use etcd3_core::metadata::Metadata;
 use etcd3_core::{Error, ErrorKind};
 use etcd3_core::{Instant, Machine, Next};
@@ -26,6 +28,7 @@ pub(crate) struct Driver {
     body: Option<Bytes>,
     pub(crate) terms: Terms,
     flight: Flight,
+    last_look: LastLook,
     alarm: Alarm,
     /// Where it was sent last.
     pub(crate) last: Option<Endpoint>,
@@ -41,6 +44,8 @@ pub(crate) struct Terms {
     pub(crate) takes_cluster: bool,
     /// The only endpoint that will do.
     pub(crate) only: Option<EndpointId>,
+    /// The only connection that will do.
+    pub(crate) connection: Option<ConnectionId>,
 }
 
 /// What the call waits for.
@@ -49,19 +54,23 @@ enum Flight {
     Nothing(Option<EventListener>),
     /// A place on a connection.
     Launching(Attempt, Option<EventListener>),
-    Flying {
-        exchange: Exchange,
-        place: Place,
-    },
+    /// The stream that the alarm shares with the control task.
+    Flying,
     /// The stream is over, and what the answer is worth is yet to be said.
     Landed(Place),
 }
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, call: Call, body: Bytes, terms: Terms) -> Self {
-        let alarm = Alarm::new(shared);
-        let body = Some(body);
-        Self { call, body, terms, flight: Flight::Nothing(None), alarm, last: None }
+        Self {
+            call,
+            body: Some(body),
+            terms,
+            flight: Flight::Nothing(None),
+            last_look: LastLook::default(),
+            alarm: Alarm::new(shared),
+            last: None,
+        }
     }
 
     /// Goes on, at this moment. The message is encoded anew for each attempt but the first: to keep
@@ -73,6 +82,12 @@ impl Driver {
         encode: &mut dyn FnMut() -> Result<Bytes, Error>,
     ) -> Poll<Result<Reply, Error>> {
         loop {
+            // What is there counts, also at the deadline: the machine is asked after that.
+            self.take_in(now, cx);
+            if let Some(due) = self.overdue_since(now) {
+                ready!(self.last_look.poll(now, due, &mut self.alarm, cx));
+                self.take_in(now, cx);
+            }
             match self.call.poll(now) {
                 Next::Do(Output::Attempt(attempt)) => self.begin(now, attempt),
                 Next::Do(Output::Check(header)) => {
@@ -89,43 +104,52 @@ impl Driver {
                 Next::Wait(deadline) => {
                     let Poll::Ready(input) = self.step(now, cx, encode) else {
                         if let Some(deadline) = deadline {
-                            self.alarm.set(deadline, cx.waker());
+                            self.alarm.set(now, deadline, cx);
                         }
                         return Poll::Pending;
                     };
-                    self.hand_over(now, input, cx);
+                    self.call.handle(now, input);
                 }
             }
         }
     }
 
-    /// Hands over what came, and what more of the answer is there: nothing is due in between.
-    fn hand_over(&mut self, now: Instant, mut input: Input, cx: &mut Context<'_>) {
-        loop {
-            let is_part = matches!(input, Input::Head { .. } | Input::Data(_));
-            self.call.handle(now, input);
-            let Flight::Flying { exchange, .. } = &mut self.flight else { return };
-            if !is_part || !self.call.is_under_way() {
-                return;
-            }
-            let Poll::Ready(next) = exchange.poll_next(self.call.has_message(), cx) else {
-                return;
-            };
-            input = self.take(next);
+    /// Hands over all that has come on the stream.
+    fn take_in(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if !matches!(self.flight, Flight::Flying) {
+            return;
         }
+        if let Some((open, input)) = self.alarm.call.take_in(now, &mut self.call, cx) {
+            let input = self.judge(open.reason(), input);
+            // The stream is dropped before the machine hears of its end.
+            self.flight = Flight::Landed(open.end());
+            self.call.handle(now, input);
+        } else if let Some(kind) = self.shared().quick_closed_kind() {
+            self.call.handle(now, Input::Closed(kind));
+        }
+    }
+
+    /// Since when the machine is to give up the stream that is open, if it is.
+    fn overdue_since(&mut self, now: Instant) -> Option<Instant> {
+        let is_open = matches!(self.flight, Flight::Flying) && self.call.is_under_way();
+        let due = if is_open { self.call.next_due().filter(|due| *due <= now) } else { None };
+        if due.is_none() {
+            self.last_look.reset();
+        }
+        due
     }
 
     /// Begins an attempt, unless too many calls are being repeated.
     fn begin(&mut self, now: Instant, attempt: Attempt) {
         self.leave(now);
-        if attempt.is_retry && !self.alarm.shared.channel(Channel::spend_retry) {
+        if attempt.is_retry && !self.shared().channel(Channel::spend_retry) {
             self.call.handle(now, Input::Throttled);
         } else {
             self.flight = Flight::Launching(attempt, None);
         }
     }
 
-    /// Looks for what the call waits for.
+    /// Looks for what the call waits for, except on its stream.
     fn step(
         &mut self,
         now: Instant,
@@ -134,19 +158,17 @@ impl Driver {
     ) -> Poll<Input> {
         match &mut self.flight {
             Flight::Launching(attempt, listener) => {
-                let want = Want { avoid: attempt.avoid, only: self.terms.only };
+                let Terms { only, connection, .. } = self.terms;
+                let want = Want { avoid: attempt.avoid, only, connection };
                 match poll_place(&self.alarm.shared, (now, want), listener, cx) {
-                    Poll::Ready(Some(place)) => Poll::Ready(self.launch(now, place, encode)),
-                    Poll::Ready(None) => Poll::Ready(Input::Closed),
+                    Poll::Ready(Ok(place)) => Poll::Ready(self.launch(now, place, encode)),
+                    Poll::Ready(Err(kind)) => Poll::Ready(Input::Closed(kind)),
                     Poll::Pending => Poll::Pending,
                 }
             }
-            Flight::Flying { exchange, .. } => {
-                let next = exchange.poll_next(self.call.has_message(), cx);
-                next.map(|input| self.take(input))
-            }
+            Flight::Flying => Poll::Pending,
             Flight::Nothing(listener) => {
-                poll_closed(&self.alarm.shared, listener, cx).map(|()| Input::Closed)
+                poll_closed(&self.alarm.shared, listener, cx).map(Input::Closed)
             }
             // Nothing more is said of it: the attempt is over.
             Flight::Landed(_) => {
@@ -163,10 +185,11 @@ impl Driver {
         place: Place,
         encode: &mut dyn FnMut() -> Result<Bytes, Error>,
     ) -> Input {
-        let Flight::Launching(attempt, _) = &self.flight else { return Input::Closed };
+        let Flight::Launching(attempt, _) = &self.flight else {
+            return Input::Closed(ErrorKind::Closed);
+        };
         let endpoint = &place.endpoint;
-        let may_tell =
-            || self.alarm.shared.config.plaintext_passwords || endpoint.is_confidential();
+        let may_tell = || self.shared().config.plaintext_passwords || endpoint.is_confidential();
         if self.call.method().carries_secret() && !may_tell() {
             let error = Error::new(ErrorKind::PlaintextPassword);
             return Input::Refused(error.with_endpoint(Some(endpoint.text())));
@@ -183,54 +206,35 @@ impl Driver {
             Ok(exchange) => {
                 let id = place.route.endpoint;
                 self.last = Some(endpoint.clone());
-                self.flight = Flight::Flying { exchange, place };
+                self.flight = Flight::Flying;
+                self.open_call().open(Open { exchange, place });
                 Input::Sent(id)
             }
-            Err(lost) => {
-                self.alarm.shared.tell(channel::Input::Retired(place.connection()));
+            Err((lost, goodbye)) => {
+                self.shared().tell(channel::Input::Retired(place.connection(), goodbye));
                 self.flight = Flight::Nothing(None);
-                self.judge(&place, Input::Lost(lost))
-            }
-        }
-    }
-
-    /// Completes what came; the stream is dropped before the machine hears of its end.
-    fn take(&mut self, input: Input) -> Input {
-        if matches!(input, Input::Head { .. } | Input::Data(_)) {
-            return input;
-        }
-        match std::mem::replace(&mut self.flight, Flight::Nothing(None)) {
-            Flight::Flying { exchange, place } => {
-                drop(exchange);
-                let input = self.judge(&place, input);
-                self.flight = Flight::Landed(place);
-                input
-            }
-            other => {
-                self.flight = other;
-                input
+                self.judge(place.reason(), Input::Lost(lost))
             }
         }
     }
 
     /// Says why an attempt was lost, if it was this side that ended the connection.
-    fn judge(&self, place: &Place, input: Input) -> Input {
-        match input {
-            Input::Lost(_) if self.alarm.shared.is_closed() => Input::Closed,
-            Input::Lost(mut lost) => {
-                lost.cause = place.reason().or(lost.cause);
-                Input::Lost(lost)
-            }
-            input => input,
+    fn judge(&self, reason: Option<Cause>, input: Input) -> Input {
+        let Input::Lost(mut lost) = input else { return input };
+        if let Some(kind) = self.shared().closed_kind() {
+            return Input::Closed(kind);
         }
+        lost.cause = reason.or(lost.cause);
+        Input::Lost(lost)
     }
 
     /// Drops the stream if there is one, and gives the place back.
     fn leave(&mut self, now: Instant) {
         match std::mem::replace(&mut self.flight, Flight::Nothing(None)) {
-            Flight::Flying { exchange, place } => {
-                drop(exchange);
-                place.leave(now, self.impression());
+            Flight::Flying => {
+                if let Some(open) = self.open_call().take() {
+                    open.end().leave(now, self.impression());
+                }
             }
             Flight::Landed(place) => place.leave(now, self.impression()),
             Flight::Nothing(_) | Flight::Launching(..) => {}
@@ -244,15 +248,23 @@ impl Driver {
             other => other,
         }
     }
+
+    fn shared(&self) -> &Shared {
+        &self.alarm.shared
+    }
+
+    fn open_call(&self) -> &OpenCall {
+        &self.alarm.call
+    }
 }
 
-/// Waits for a place on a connection; `None` when the client is closed.
+/// Waits for a place on a connection; an error when the client is closed.
 fn poll_place(
     shared: &Arc<Shared>,
     (now, want): (Instant, Want),
     listener: &mut Option<EventListener>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Place>> {
+) -> Poll<Result<Place, ErrorKind>> {
     loop {
         if let Some(changed) = listener {
             ready!(Pin::new(changed).poll(cx));
@@ -261,8 +273,8 @@ fn poll_place(
         for next in [None, Some(())] {
             *listener = next.map(|()| shared.changed_for(want));
             match shared.place(now, want) {
-                Ok(place) => return Poll::Ready(Some(place)),
-                Err(NoPlace::Closed) => return Poll::Ready(None),
+                Ok(place) => return Poll::Ready(Ok(place)),
+                Err(NoPlace::Closed(kind)) => return Poll::Ready(Err(kind)),
                 Err(NoPlace::NotYet) => {}
             }
         }
@@ -270,13 +282,16 @@ fn poll_place(
     }
 }
 
-/// Waits for the end of the client.
+/// Waits for the end of the client, and says why.
 fn poll_closed(
     shared: &Shared,
     listener: &mut Option<EventListener>,
     cx: &mut Context<'_>,
-) -> Poll<()> {
-    while !shared.is_closed() {
+) -> Poll<ErrorKind> {
+    loop {
+        if let Some(kind) = shared.closed_kind() {
+            return Poll::Ready(kind);
+        }
         match listener {
             None => *listener = Some(shared.closing()),
             Some(closing) => {
@@ -285,5 +300,4 @@ fn poll_closed(
             }
         }
     }
-    Poll::Ready(())
 }

@@ -15,9 +15,10 @@
 use bytes::Bytes;
 use etcd3_core::Outcome;
 use etcd3_core::call::{Input, Lost};
+use etcd3_core::channel::Goodbye;
 use etcd3_core::error::Cause;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::Request;
 use std::future::Future;
 use std::pin::Pin;
@@ -39,14 +40,35 @@ pub(crate) fn start(
     requests: &mut SendRequest<Bytes>,
     mut head: impl FnMut() -> Request<()>,
     body: Bytes,
-) -> Result<Exchange, Lost> {
+) -> Result<Exchange, (Lost, Goodbye)> {
     let opened = requests.send_request(head(), false).or_else(|_| {
         *requests = requests.clone();
         requests.send_request(head(), false)
     });
-    let (response, mut send) = opened.map_err(|error| lost(Outcome::NotSent, error))?;
-    send.send_data(body, true).map_err(|error| lost(Outcome::Unknown, error))?;
-    Ok(Exchange::Head(response))
+    match opened {
+        Ok((response, send)) => Ok(finish(response, send, body)),
+        Err(error) => {
+            let goodbye = goodbye(&error);
+            Err((lost(Outcome::NotSent, error), goodbye))
+        }
+    }
+}
+
+/// Hands over the body.
+fn finish(response: ResponseFuture, mut send: SendStream<Bytes>, body: Bytes) -> Exchange {
+    // Fails when the stream is over already: an early response (RFC 9113, 8.1), a reset, the end of
+    // the connection. Each is read from the response, as if it had come a little later.
+    let _ = send.send_data(body, true);
+    Exchange::Head(response)
+}
+
+/// How the peer said that a connection takes no new streams, if it did.
+pub(crate) fn goodbye(error: &h2::Error) -> Goodbye {
+    let is_orderly = error.is_remote() && error.is_go_away();
+    match error.reason() {
+        Some(Reason::NO_ERROR) if is_orderly => Goodbye::Orderly,
+        _ => Goodbye::Other,
+    }
 }
 
 impl Exchange {
@@ -103,8 +125,8 @@ fn poll_data(
 }
 
 /// The connection takes no more calls.
-pub(crate) fn shut() -> Lost {
-    Lost { outcome: Outcome::NotSent, reset: None, cause: None }
+pub(crate) fn shut() -> (Lost, Goodbye) {
+    (Lost { outcome: Outcome::NotSent, reset: None, cause: None }, Goodbye::Other)
 }
 
 fn lost(outcome: Outcome, error: h2::Error) -> Lost {
@@ -126,8 +148,16 @@ fn judge(error: h2::Error) -> Lost {
 mod tests {
     use super::*;
     use crate::Compat;
-    use futures_lite::future::block_on;
+    use async_io::Async;
+    use futures_lite::FutureExt;
+    use futures_lite::future::{block_on, poll_fn, poll_once, zip};
     use futures_lite::io::Cursor;
+    use http::{Response, StatusCode};
+    use std::net::{TcpListener, TcpStream};
+
+    fn head() -> Request<()> {
+        Request::post("http://a/b").body(()).expect("a head")
+    }
 
     // I-C4: the calls counted their places before the server's new limit was known.
     #[test]
@@ -139,8 +169,170 @@ mod tests {
         let (mut requests, _connection) = greeting.expect("a connection");
         let mut exchanges = Vec::new();
         for _ in 0..4 {
-            let head = || Request::post("http://a/b").body(()).expect("a head");
             exchanges.push(start(&mut requests, head, Bytes::new()).expect("an exchange"));
         }
+    }
+
+    type Respond = h2::server::SendResponse<Bytes>;
+
+    /// Both ends of a connection.
+    async fn connected() -> (Async<TcpStream>, Async<TcpStream>) {
+        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+        let address = listener.get_ref().local_addr().expect("an address");
+        let (near, far) = zip(Async::<TcpStream>::connect(address), listener.accept()).await;
+        (near.expect("a connection"), far.expect("a connection").0)
+    }
+
+    /// How a server answers before the body of the request has come.
+    #[derive(Clone, Copy)]
+    enum Early {
+        /// With a head that ends the response, or one that does not.
+        Head {
+            is_end: bool,
+        },
+        Nothing,
+    }
+
+    /// Answers one request before its body comes, and resets the stream with this code.
+    async fn refuse_early(stream: Async<TcpStream>, early: Early, reason: Reason) {
+        let mut server = h2::server::handshake(Compat(stream)).await.expect("a greeting");
+        let (_request, mut respond) = server.accept().await.expect("a request").expect("a head");
+        let response = Response::builder().status(413).body(()).expect("a response");
+        match early {
+            Early::Nothing => respond.send_reset(reason),
+            Early::Head { is_end } => {
+                let body = respond.send_response(response, is_end);
+                // The head leaves before the reset, which would take it back.
+                assert!(poll_once(server.accept()).await.is_none(), "there is no other request");
+                body.expect("it can be sent").send_reset(reason);
+            }
+        }
+        poll_fn(|cx| server.poll_closed(cx)).await.expect("the client leaves");
+    }
+
+    /// What a client sees of a stream that was refused early, if it hands over the body after that.
+    fn seen(early: Early, reason: Reason) -> Vec<Input> {
+        block_on(async {
+            let (near, far) = connected().await;
+            let server = refuse_early(far, early, reason);
+            let client = async {
+                let greeting = h2::client::handshake(Compat(near)).await;
+                let (mut requests, connection) = greeting.expect("a connection");
+                let exchange = async {
+                    let (response, mut send) =
+                        requests.send_request(head(), false).expect("a stream");
+                    let reset = poll_fn(|cx| send.poll_reset(cx)).await;
+                    assert_eq!(reset.expect("a reset"), reason, "the stream is over");
+                    let mut exchange = finish(response, send, Bytes::from_static(b"body"));
+                    let mut inputs = Vec::new();
+                    loop {
+                        let next = poll_fn(|cx| exchange.poll_next(false, cx)).await;
+                        let is_over = matches!(next, Input::End(_) | Input::Lost(_));
+                        inputs.push(next);
+                        if is_over {
+                            return inputs;
+                        }
+                    }
+                };
+                let driver = async {
+                    let _ = connection.await;
+                    std::future::pending().await
+                };
+                exchange.or(driver).await
+            };
+            zip(client, server).await.0
+        })
+    }
+
+    // RFC 9113, 8.1: a server that has answered needs no body; an error of one stream is that
+    // stream's.
+    #[test]
+    fn a_response_that_comes_before_the_body_has_left_is_read() {
+        let inputs = seen(Early::Head { is_end: true }, Reason::NO_ERROR);
+        let [Input::Head { status, .. }, Input::End(None)] = &inputs[..] else {
+            panic!("{inputs:?}");
+        };
+        assert_eq!(*status, StatusCode::PAYLOAD_TOO_LARGE);
+        let inputs = seen(Early::Head { is_end: false }, Reason::NO_ERROR);
+        assert!(matches!(inputs[..], [Input::Head { .. }, Input::Lost(_)]), "{inputs:?}");
+    }
+
+    /// What becomes of a stream whose body has left, if the server then does this.
+    fn judged(
+        act: fn(&mut h2::server::Connection<Compat<Async<TcpStream>>, Bytes>, Respond),
+    ) -> Lost {
+        block_on(async {
+            let (near, far) = connected().await;
+            let server = async {
+                let mut server = h2::server::handshake(Compat(far)).await.expect("a greeting");
+                let (_request, respond) =
+                    server.accept().await.expect("a request").expect("a head");
+                act(&mut server, respond);
+                let _ = poll_fn(|cx| server.poll_closed(cx)).await;
+            };
+            let client = async {
+                let greeting = h2::client::handshake(Compat(near)).await;
+                let (mut requests, connection) = greeting.expect("a connection");
+                let exchange = async {
+                    let mut exchange =
+                        start(&mut requests, head, Bytes::new()).expect("an exchange");
+                    loop {
+                        let next = poll_fn(|cx| exchange.poll_next(false, cx)).await;
+                        if let Input::Lost(lost) = next {
+                            return lost;
+                        }
+                    }
+                };
+                let driver = async {
+                    let _ = connection.await;
+                    std::future::pending().await
+                };
+                exchange.or(driver).await
+            };
+            client
+                .or(async {
+                    server.await;
+                    std::future::pending().await
+                })
+                .await
+        })
+    }
+
+    // The table above: what is provably unprocessed, and what is not.
+    #[test]
+    fn what_a_server_declares_unprocessed_is_not_sent() {
+        let refused = judged(|_, mut respond| respond.send_reset(Reason::REFUSED_STREAM));
+        assert_eq!((refused.outcome, refused.reset), (Outcome::NotSent, Some(7)));
+        for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+            let act: fn(&mut _, Respond) = match reason {
+                Reason::NO_ERROR => |_, mut respond| respond.send_reset(Reason::NO_ERROR),
+                Reason::CANCEL => |_, mut respond| respond.send_reset(Reason::CANCEL),
+                _ => |_, mut respond| respond.send_reset(Reason::INTERNAL_ERROR),
+            };
+            let lost = judged(act);
+            assert_eq!((lost.outcome, lost.reset), (Outcome::Unknown, Some(reason.into())));
+        }
+        let begun = judged(|server, mut respond| {
+            let mut body = respond.send_response(Response::new(()), false).expect("a response");
+            let _ = block_on(poll_once(server.accept()));
+            body.send_reset(Reason::REFUSED_STREAM);
+        });
+        assert_eq!(begun.outcome, Outcome::Unknown, "it has begun to answer");
+        let abrupt = judged(|server, _| server.abrupt_shutdown(Reason::NO_ERROR));
+        assert_eq!((abrupt.outcome, abrupt.reset), (Outcome::Unknown, None));
+    }
+
+    #[test]
+    fn a_stream_that_is_refused_before_the_body_has_left_is_not_sent() {
+        let inputs = seen(Early::Nothing, Reason::REFUSED_STREAM);
+        assert!(
+            matches!(&inputs[..], [Input::Lost(lost)] if lost.outcome == Outcome::NotSent),
+            "{inputs:?}"
+        );
+        let inputs = seen(Early::Nothing, Reason::INTERNAL_ERROR);
+        assert!(
+            matches!(&inputs[..], [Input::Lost(lost)] if lost.outcome == Outcome::Unknown),
+            "{inputs:?}"
+        );
     }
 }

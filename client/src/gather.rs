@@ -194,6 +194,7 @@ mod tests {
         taken: Vec<u8>,
         fails_at: usize,
         flushes: usize,
+        is_shut: bool,
     }
 
     impl AsyncWrite for Narrow {
@@ -218,7 +219,8 @@ mod tests {
             if self.flushes.is_multiple_of(2) { Poll::Ready(Ok(())) } else { Poll::Pending }
         }
 
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.is_shut = true;
             Poll::Ready(Ok(()))
         }
     }
@@ -238,7 +240,8 @@ mod tests {
     }
 
     fn narrow(seed: u64, fails_at: usize) -> Half<Narrow> {
-        let io = Narrow { rng: Rng::new(seed), taken: Vec::new(), fails_at, flushes: 0 };
+        let (rng, taken) = (Rng::new(seed), Vec::new());
+        let io = Narrow { rng, taken, fails_at, flushes: 0, is_shut: false };
         Half(Arc::new(Mutex::new(Stream::new(io))))
     }
 
@@ -287,6 +290,17 @@ mod tests {
             assert!(Pin::new(&mut half).poll_flush(&mut no_waker()).is_ready());
         }
         assert_eq!(half.lock().io.taken.len(), 0);
+    }
+
+    #[test]
+    fn all_that_was_written_leaves_before_the_stream_is_shut_down() {
+        let mut half = narrow(1, usize::MAX);
+        assert!(Pin::new(&mut half).poll_write(&mut no_waker(), &vec![7; 40_000]).is_ready());
+        while Pin::new(&mut half).poll_shutdown(&mut no_waker()).is_pending() {
+            assert!(!half.lock().io.is_shut);
+        }
+        let stream = half.lock();
+        assert_eq!((stream.io.taken.len(), stream.io.is_shut), (40_000, true));
     }
 
     #[test]

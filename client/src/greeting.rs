@@ -312,6 +312,53 @@ mod tests {
         }
     }
 
+    /// Counts what it is asked for.
+    #[derive(Default)]
+    struct Counting {
+        flushes: usize,
+        shutdowns: usize,
+    }
+
+    impl AsyncRead for Counting {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Counting {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.shutdowns += 1;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    // A stream that buffers, as that of TLS does, sends nothing otherwise.
+    #[test]
+    fn the_stream_is_flushed_and_shut_down() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (mut greeting, _) = Greeting::new(Counting::default());
+        assert!(Pin::new(&mut greeting).poll_flush(&mut cx).is_ready());
+        assert!(Pin::new(&mut greeting).poll_shutdown(&mut cx).is_ready());
+        assert_eq!((greeting.io.flushes, greeting.io.shutdowns), (1, 1));
+    }
+
     #[test]
     fn other_servers_are_told_apart() {
         let tls_says =

@@ -54,11 +54,16 @@ pub enum EndpointState {
     /// It is connected, but left calls unanswered or says that it cannot serve them. Calls go there
     /// only when there is no other, until it answers again.
     Suspect,
+    /// It is connected, but nothing has come since the connection of another endpoint was found
+    /// dead. No calls go there until it is known to be alive, or is connected anew.
+    Unconfirmed,
     /// It could not be connected to, or the connection broke.
     Down {
         /// How long until the next try.
         retry_in: Duration,
     },
+    /// The client is closed, or the runtime that it was made on has ended.
+    Closed,
 }
 
 impl Health {
@@ -74,11 +79,14 @@ impl Health {
     pub(crate) fn of(shared: &Shared) -> Self {
         let now = shared.rt.now();
         let health = shared.channel(|channel| channel.health());
+        let is_closed = shared.is_closed();
         let endpoints = health.into_iter().map(|it| EndpointHealth {
             state: match it.state {
+                _ if is_closed => EndpointState::Closed,
                 channel::EndpointState::Connecting => EndpointState::Connecting,
                 channel::EndpointState::Ready => EndpointState::Ready,
                 channel::EndpointState::Suspect => EndpointState::Suspect,
+                channel::EndpointState::Unconfirmed => EndpointState::Unconfirmed,
                 channel::EndpointState::Down { retry_at } => {
                     EndpointState::Down { retry_in: retry_at.saturating_since(now) }
                 }
@@ -99,7 +107,11 @@ impl Health {
         let number = |state| match state {
             EndpointState::Ready => 1,
             EndpointState::Suspect => 2,
-            EndpointState::Idle | EndpointState::Connecting | EndpointState::Down { .. } => 0,
+            EndpointState::Unconfirmed => 3,
+            EndpointState::Idle
+            | EndpointState::Connecting
+            | EndpointState::Down { .. }
+            | EndpointState::Closed => 0,
         };
         let states = self.endpoints.iter().map(|it| (Arc::clone(&it.endpoint), number(it.state)));
         states.collect()

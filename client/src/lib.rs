@@ -23,6 +23,7 @@
 //! None is on by default.
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod bell;
 mod call;
 mod client;
@@ -37,7 +38,10 @@ mod exchange;
 mod gather;
 mod greeting;
 mod health;
+mod last_look;
 mod link;
+mod lookup;
+mod open_call;
 mod pages;
 mod place;
 mod probe;
@@ -45,11 +49,14 @@ mod race;
 mod request;
 mod runtime;
 mod shared;
+#[cfg(test)]
+mod still;
 mod sync;
-mod timers;
+mod task;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod version;
+mod wakeups;
 
 pub use client::Client;
 pub use compat::Compat;
@@ -66,6 +73,7 @@ pub use etcd3_core::{
     key_missing, prefix, proto, put, txn,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
+pub use lookup::Lookup;
 pub use pages::Pages;
 pub use request::{Request, RequestFuture};
 pub use runtime::{BoxFuture, Io, Runtime, Target};

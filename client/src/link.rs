@@ -5,10 +5,11 @@ use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use etcd3_core::Instant;
 use etcd3_core::call::Lost;
-use etcd3_core::channel::Broken;
+use etcd3_core::channel::{Broken, Goodbye};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::metadata::{Heads, Metadata};
 use etcd3_core::method::Method;
+use event_listener::{Event, EventListener};
 use h2::client::SendRequest;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,6 +28,12 @@ pub(crate) struct Link {
     /// When the last byte came, in nanoseconds.
     heard: AtomicU64,
     ping: AtomicBool,
+    /// How often calls asked the task of the connection to read, and up to which of these it has.
+    asked: AtomicU64,
+    read: AtomicU64,
+    has_read: Event,
+    /// How often the calls on it were told to go elsewhere if they may.
+    migrations: AtomicU64,
     end: OnceLock<Option<Broken>>,
     /// The task of the connection, and whether it was called.
     task: AtomicWaker,
@@ -51,6 +58,10 @@ impl Default for Link {
             crowded: AtomicUsize::new(NOBODY),
             heard: AtomicU64::default(),
             ping: AtomicBool::default(),
+            asked: AtomicU64::default(),
+            read: AtomicU64::default(),
+            has_read: Event::new(),
+            migrations: AtomicU64::default(),
             end: OnceLock::default(),
             task: AtomicWaker::new(),
             is_called: AtomicBool::default(),
@@ -77,7 +88,7 @@ impl Link {
         method: &'static Method,
         metadata: Metadata,
         body: Bytes,
-    ) -> Result<Exchange, Lost> {
+    ) -> Result<Exchange, (Lost, Goodbye)> {
         let mut outlet = self.outlet();
         let Outlet { requests, heads } = outlet.as_mut().ok_or_else(exchange::shut)?;
         exchange::start(requests, || heads.head(method, metadata), body)
@@ -148,6 +159,51 @@ impl Link {
 
     pub(crate) fn take_ping(&self) -> bool {
         self.ping.load(Ordering::Relaxed) && self.ping.swap(false, Ordering::Relaxed)
+    }
+
+    /// Asks the task of the connection to read what has arrived.
+    pub(crate) fn ask_to_read(&self) -> u64 {
+        let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.call();
+        ticket
+    }
+
+    /// How often the task of the connection was asked to read; what it reads after that counts.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Notes that everything was read that had arrived when it was asked for so many times.
+    pub(crate) fn note_read(&self, asked: u64) {
+        if self.read.load(Ordering::Relaxed) < asked {
+            self.read.store(asked, Ordering::SeqCst);
+            self.has_read.notify(usize::MAX);
+        }
+    }
+
+    /// Whether everything was read that had arrived when it was asked for.
+    pub(crate) fn has_read(&self, ticket: u64) -> bool {
+        self.read.load(Ordering::SeqCst) >= ticket
+    }
+
+    /// Nothing more will be read: the connection is over.
+    pub(crate) fn note_over(&self) {
+        self.note_read(u64::MAX);
+    }
+
+    /// Notified when something that was asked for was read.
+    pub(crate) fn read_listener(&self) -> EventListener {
+        self.has_read.listen()
+    }
+
+    /// Tells the calls on it to go elsewhere if they may; they have to be woken for that.
+    pub(crate) fn migrate(&self) {
+        self.migrations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often its calls were told to go elsewhere.
+    pub(crate) fn migrations(&self) -> u64 {
+        self.migrations.load(Ordering::Relaxed)
     }
 
     /// Asks for the end of the connection; the calls on it, if any, are lost for this reason.

@@ -16,6 +16,8 @@ pub(crate) struct Place {
     pub(crate) route: Route,
     pub(crate) endpoint: Endpoint,
     pub(crate) link: Arc<Link>,
+    /// How often the calls there had been told to go elsewhere when this one came.
+    migrations: u64,
     /// When and how it was given back.
     left: Option<(Instant, Impression)>,
 }
@@ -27,7 +29,8 @@ impl Place {
         route: Route,
         (endpoint, link): (Endpoint, Arc<Link>),
     ) -> Self {
-        Self { shared, since, route, endpoint, link, left: None }
+        let migrations = link.migrations();
+        Self { shared, since, route, endpoint, link, migrations, left: None }
     }
 
     pub(crate) const fn connection(&self) -> ConnectionId {
@@ -43,6 +46,11 @@ impl Place {
                 self.shared.check(self.route.connection, header, floor)
             }
         }
+    }
+
+    /// Whether the call has been told to go elsewhere if it may.
+    pub(crate) fn must_migrate(&self) -> bool {
+        self.link.migrations() != self.migrations
     }
 
     /// Why the connection was ended by this side, if it was.

@@ -15,6 +15,7 @@ pub(crate) async fn run(shared: Arc<Shared>, endpoint: EndpointId, connection: C
     let options = CallOptions {
         timeout: Some(shared.config.probe_timeout()),
         only: Some(endpoint),
+        connection: Some(connection),
         max_attempts: Some(1),
         ..CallOptions::default()
     };

@@ -8,6 +8,7 @@
 
 use crate::runtime::{BoxFuture, Io, Runtime, Target};
 use etcd3_core::error::ConnectFailure;
+use etcd3_core::rng::Rng;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -37,6 +38,22 @@ pub(crate) async fn connect(
         failed: Vec::new(),
     };
     poll_fn(|cx| race.poll(cx)).await
+}
+
+/// Begins with another address of each family, drawn by the seed: the clients of a name spread over
+/// its addresses. The family of the first address stays, as does the order within a family but for
+/// where it begins.
+pub(crate) fn rotate(addresses: Vec<SocketAddr>, seed: u64) -> Vec<SocketAddr> {
+    let v6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut first, mut second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == v6_first);
+    let mut rng = Rng::new(seed);
+    for family in [&mut first, &mut second] {
+        let count = u64::try_from(family.len()).unwrap_or(u64::MAX);
+        family.rotate_left(usize::try_from(rng.below(count)).unwrap_or_default());
+    }
+    first.append(&mut second);
+    first
 }
 
 /// Puts addresses of both families in turns, beginning with the family of the first (RFC 8305,
@@ -206,9 +223,28 @@ impl From<Lost> for io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn at(text: &str) -> SocketAddr {
         text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_name_is_begun_with_any_of_its_addresses() {
+        let given = ["[::1]:1", "[::2]:1", "1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"].map(at);
+        let mut firsts = [0; 5];
+        for seed in 0..600 {
+            let turned = interleave(rotate(given.to_vec(), seed));
+            assert!(turned[0].is_ipv6(), "the resolver prefers this family");
+            for (count, address) in firsts.iter_mut().zip(given) {
+                *count += u32::from(turned[..2].contains(&address));
+            }
+            let all: BTreeSet<_> = turned.into_iter().collect();
+            assert_eq!(all, BTreeSet::from(given));
+        }
+        assert!(firsts[..2].iter().all(|count| *count > 240), "{firsts:?}");
+        assert!(firsts[2..].iter().all(|count| *count > 150), "{firsts:?}");
+        assert_eq!(rotate(Vec::new(), 1), []);
     }
 
     // RFC 8305, section 4

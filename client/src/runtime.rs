@@ -49,7 +49,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs a task in the background until it ends.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
-    /// Resolves a host name to addresses, in the order in which they are to be tried.
+    /// Resolves a host name to addresses, in the order of the resolver. The client keeps the family
+    /// of the first one, begins with any address of each family, so that many clients spread over
+    /// them, and tries the families in turns.
     fn resolve<'a>(
         &'a self,
         host: &'a str,

@@ -1,30 +1,27 @@
 //! What the handles, the calls and the tasks of one client share.
 
-use crate::bell::Bell;
 use crate::config::Config;
 use crate::link::Link;
 use crate::place::Place;
 use crate::runtime::Runtime;
-use crate::timers::Timers;
+use crate::task::Task;
+use crate::wakeups::Wakeups;
 use etcd3_core::channel::{
     Channel, Checked, ConnectionId, EndpointId, Floor, Impression, Input, Output, Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::header::Header;
-use etcd3_core::{Instant, Machine, Next};
+use etcd3_core::{ErrorKind, Instant, Machine, Next};
 use event_listener::{Event, EventListener};
-use pin_project_lite::pin_project;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 
 pub(crate) struct Shared {
     pub(crate) rt: Arc<dyn Runtime>,
     pub(crate) config: Config,
-    pub(crate) timers: Timers,
+    pub(crate) wakeups: Wakeups,
     state: Mutex<State>,
     /// A connection came or went, or has a place again. Only calls listen: some news is for one.
     changed: Event,
@@ -34,10 +31,10 @@ pub(crate) struct Shared {
     health: Event,
     /// Whether there is another endpoint to go to.
     has_choice: AtomicBool,
-    /// The control task must look.
-    kick: Bell,
     /// The client closed, or a task ended after that.
     closing: Event,
+    /// Whether the client is closed, for a quick look.
+    is_closing: AtomicBool,
     seed: AtomicU64,
 }
 
@@ -46,7 +43,8 @@ struct State {
     connections: BTreeMap<ConnectionId, Connection>,
     /// The endpoints that the user gave.
     seeds: Arc<[Endpoint]>,
-    closed: bool,
+    /// Why the client is closed, if it is.
+    closed: Option<ErrorKind>,
     tasks: usize,
 }
 
@@ -59,7 +57,7 @@ struct Connection {
 /// Why there is no place.
 pub(crate) enum NoPlace {
     NotYet,
-    Closed,
+    Closed(ErrorKind),
 }
 
 impl Shared {
@@ -69,18 +67,18 @@ impl Shared {
         let has_choice = endpoints.len() > 1;
         let channel = Channel::new(endpoints, config.channel_settings(), seed);
         let connections = BTreeMap::new();
-        let state = State { channel, connections, seeds, closed: false, tasks: 0 };
+        let state = State { channel, connections, seeds, closed: None, tasks: 0 };
         Self {
             rt,
             config,
-            timers: Timers::default(),
+            wakeups: Wakeups::default(),
             state: Mutex::new(state),
             changed: Event::new(),
             changed_for_named: Event::new(),
             health: Event::new(),
             has_choice: AtomicBool::new(has_choice),
-            kick: Bell::default(),
             closing: Event::new(),
+            is_closing: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
         }
     }
@@ -126,7 +124,7 @@ impl Shared {
         state.channel.handle(now, Input::Endpoints { primary, fallback });
         self.has_choice.store(state.channel.choices() > 1, Ordering::Relaxed);
         drop(state);
-        self.kick();
+        self.wakeups.notify(now);
     }
 
     /// Whether there is another endpoint to go to.
@@ -141,7 +139,7 @@ impl Shared {
             channel.handle(now, Input::Pinned(endpoint.clone()));
             channel.find(endpoint)
         });
-        self.kick();
+        self.wakeups.notify(now);
         // The channel has just been told of it.
         id.unwrap_or(EndpointId(u32::MAX))
     }
@@ -150,7 +148,7 @@ impl Shared {
     pub(crate) fn tell(&self, input: Input) {
         let now = self.rt.now();
         self.channel(|channel| channel.handle(now, input));
-        self.kick();
+        self.wakeups.notify(now);
     }
 
     /// Tells the channel what came on the connections, and asks what is to be done.
@@ -171,8 +169,8 @@ impl Shared {
     /// could tell whether they left; so they wait here, where it is certain that they did not.
     pub(crate) fn place(self: &Arc<Self>, now: Instant, want: Want) -> Result<Place, NoPlace> {
         let mut state = self.lock();
-        if state.closed {
-            return Err(NoPlace::Closed);
+        if let Some(kind) = state.closed {
+            return Err(NoPlace::Closed(kind));
         }
         let State { channel, connections, .. } = &mut *state;
         let has_place = |id| connections.get(&id).is_some_and(|it| it.link.has_place());
@@ -184,7 +182,7 @@ impl Shared {
         channel.handle(now, Input::Began(route.connection));
         if is_first {
             // The others wait for what it waits for.
-            self.hurry(channel.due_on(route.endpoint));
+            self.hurry(now, channel.due_on(route.endpoint));
         }
         drop(state);
         Ok(Place::new(Arc::clone(self), now, route, (endpoint, link)))
@@ -207,7 +205,7 @@ impl Shared {
         state.channel.handle(now, Input::Finished(id, since, impression));
         let news = state.channel.has_news() || impression == Impression::Bad;
         if news {
-            self.hurry(state.channel.next_due());
+            self.hurry(now, state.channel.next_due());
         }
         drop(state);
         if is_awaited {
@@ -218,9 +216,9 @@ impl Shared {
     }
 
     /// Lets the control task look at this moment, if it would not.
-    fn hurry(&self, due: Option<Instant>) {
-        if due.is_some_and(|due| self.timers.must_hurry(due)) {
-            self.kick();
+    fn hurry(&self, now: Instant, due: Option<Instant>) {
+        if let Some(due) = due {
+            self.wakeups.notify_at(now, due);
         }
     }
 
@@ -229,7 +227,7 @@ impl Shared {
         let link = Arc::new(Link::default());
         let connection = Connection { link: Arc::clone(&link), told: Instant::ORIGIN };
         let mut state = self.lock();
-        if state.closed {
+        if state.closed.is_some() {
             link.end(None);
         }
         state.connections.insert(id, connection);
@@ -273,24 +271,27 @@ impl Shared {
         tell_all(&self.health);
     }
 
-    /// Looks whether the control task must look.
-    pub(crate) fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.kick.poll_rung(cx)
-    }
-
-    pub(crate) fn kick(&self) {
-        self.kick.ring();
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
+        self.closed_kind().is_some()
+    }
+
+    /// Why the client is closed, if it is.
+    pub(crate) fn closed_kind(&self) -> Option<ErrorKind> {
         self.lock().closed
     }
 
-    /// Ends everything: tasks end by themselves, calls end in an error. Idempotent.
-    pub(crate) fn close(&self) {
+    /// The same without the lock as long as it is not; the client may just have been closed.
+    pub(crate) fn quick_closed_kind(&self) -> Option<ErrorKind> {
+        if self.is_closing.load(Ordering::Relaxed) { self.closed_kind() } else { None }
+    }
+
+    /// Ends everything: tasks end by themselves, calls end in an error of this kind. The first kind
+    /// counts.
+    pub(crate) fn close(&self, kind: ErrorKind) {
         let connections = {
             let mut state = self.lock();
-            state.closed = true;
+            state.closed.get_or_insert(kind);
+            self.is_closing.store(true, Ordering::Relaxed);
             std::mem::take(&mut state.connections)
         };
         for connection in connections.values() {
@@ -299,7 +300,9 @@ impl Shared {
         }
         tell_all(&self.closing);
         self.notify_changed();
-        self.kick();
+        // Calls that wait for their stream alone: that may be on its way to them or not.
+        self.wakeups.wake_all();
+        self.wakeups.notify(self.rt.now());
     }
 
     /// Notified when the client is closed.
@@ -309,12 +312,12 @@ impl Shared {
 
     /// Completes once the client is closed.
     pub(crate) async fn closed(&self) {
-        self.wait_closing(|state| state.closed).await;
+        self.wait_closing(|state| state.closed.is_some()).await;
     }
 
     /// Completes once the client is closed and its tasks have ended.
     pub(crate) async fn ended(&self) {
-        self.wait_closing(|state| state.closed && state.tasks == 0).await;
+        self.wait_closing(|state| state.closed.is_some() && state.tasks == 0).await;
     }
 
     async fn wait_closing(&self, is_met: impl Fn(&State) -> bool) {
@@ -329,8 +332,17 @@ impl Shared {
 
     /// Spawns a task that [`ended`](Self::ended) waits for.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.lock().tasks += 1;
-        self.rt.spawn(Box::pin(Task { task, running: Some(Running(Arc::clone(self))) }));
+        self.rt.spawn(Box::pin(Task::new(self, task)));
+    }
+
+    /// Counts one more task, or one less.
+    pub(crate) fn count_task(&self, begins: bool) {
+        let mut state = self.lock();
+        state.tasks = if begins { state.tasks + 1 } else { state.tasks - 1 };
+        drop(state);
+        if !begins {
+            tell_all(&self.closing);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -347,33 +359,59 @@ fn tell_all(event: &Event) {
     }
 }
 
-pin_project! {
-    /// A task of the client. A struct, since an async block would hold the task twice.
-    struct Task<F> {
-        #[pin]
-        task: F,
-        // Goes last; with the end of the task, whatever the runtime does with it then.
-        running: Option<Running>,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::still::Still;
+    use futures_lite::future::{block_on, poll_once};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_call_has_a_jitter_of_its_own() {
+        let shared = Still::shared(&["http://a"]);
+        let seeds: BTreeSet<_> = (0..100).map(|_| shared.next_seed()).collect();
+        assert_eq!(seeds.len(), 100);
     }
-}
 
-impl<F: Future<Output = ()>> Future for Task<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        ready!(this.task.poll(cx));
-        *this.running = None;
-        Poll::Ready(())
+    #[test]
+    fn connections_that_are_gone_are_forgotten() {
+        let shared = Still::shared(&["http://a"]);
+        for n in 1..=1_000 {
+            let link = shared.add_connection(ConnectionId(n));
+            assert!(shared.link(ConnectionId(n)).is_some());
+            shared.remove_connection(ConnectionId(n));
+            assert!(shared.link(ConnectionId(n)).is_none());
+            assert_eq!(Arc::strong_count(&link), 1);
+        }
+        assert_eq!(shared.lock().connections.len(), 0);
     }
-}
 
-/// Counts a task for as long as it lives, also when its runtime drops it.
-struct Running(Arc<Shared>);
+    #[test]
+    fn there_is_a_choice_where_there_is_another_endpoint() {
+        let shared = Still::shared(&["http://a"]);
+        assert!(!shared.has_choice());
+        assert!(Still::shared(&["http://a", "http://b"]).has_choice());
+        let endpoint = |text: &str| text.parse::<Endpoint>().unwrap();
+        shared.set_seeds(vec![endpoint("http://a"), endpoint("http://b")]);
+        assert!(shared.has_choice());
+        shared.set_seeds(vec![endpoint("http://b")]);
+        assert!(!shared.has_choice());
+    }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.lock().tasks -= 1;
-        tell_all(&self.0.closing);
+    // Whoever waits for the end of the client is told of it, and of its last task.
+    #[test]
+    fn the_end_is_that_of_the_last_task() {
+        let shared = Still::shared(&["http://a"]);
+        shared.count_task(true);
+        let (mut closed, mut ended) = (Box::pin(shared.closed()), Box::pin(shared.ended()));
+        assert!(block_on(poll_once(&mut closed)).is_none());
+        assert!(block_on(poll_once(&mut ended)).is_none());
+        shared.close(ErrorKind::RuntimeEnded);
+        shared.close(ErrorKind::Closed);
+        assert_eq!(shared.closed_kind(), Some(ErrorKind::RuntimeEnded), "the first one counts");
+        assert!(block_on(poll_once(&mut closed)).is_some());
+        assert!(block_on(poll_once(&mut ended)).is_none());
+        shared.count_task(false);
+        assert!(block_on(poll_once(&mut ended)).is_some());
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::peer::{Heard, Kind, Peer, Request, Wire};
 use etcd3_client::{Client, Config, Outcome, Runtime};
+use etcd3_lab::load::Limit;
 use futures_lite::future::poll_once;
 use std::future::IntoFuture;
 use std::io;
@@ -17,9 +18,11 @@ pub const BATCH: u64 = 100;
 /// Of every so many calls two batches are dropped with their answers on the way.
 pub const ROUND: u64 = BATCH * STAGES.len() as u64;
 
-/// Far less than the answers that are dropped.
-const CONNECTION_WINDOW: u32 = 2 << 20;
-const LARGE: usize = 1 << 20;
+/// More than the largest answer.
+const STREAM_WINDOW: u32 = 16 << 10;
+/// Room for the calls of a batch, and far less than the answers that are dropped.
+const CONNECTION_WINDOW: u32 = 128 * STREAM_WINDOW;
+const LARGE: usize = 12 << 10;
 const VALUE: usize = 2000;
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -112,9 +115,8 @@ pub async fn run(
     let seen = Arc::<Seen>::default();
     let teller = Arc::clone(&seen);
     let peer = Peer::start(move |_, mut wire| play(&mut wire, &teller))?;
-    let config = Config::new([peer.url()])
-        .stream_window(CONNECTION_WINDOW)
-        .connection_window(CONNECTION_WINDOW);
+    let config =
+        Config::new([peer.url()]).stream_window(STREAM_WINDOW).connection_window(CONNECTION_WINDOW);
     let client = Client::connect(Arc::clone(&rt), config).await?;
     let rounds = calls.div_ceil(ROUND);
     let mut base = None;
@@ -169,9 +171,9 @@ async fn until(
     what: &str,
     mut condition: impl FnMut() -> bool,
 ) -> Result<(), String> {
-    let deadline = rt.now() + LIMIT;
+    let patience = Limit::new(LIMIT);
     while !condition() {
-        if rt.now() > deadline {
+        if patience.left().is_zero() {
             return Err(format!("waited for {what}"));
         }
         rt.sleep_until(rt.now() + Duration::from_millis(1)).await;

@@ -34,7 +34,8 @@ pub struct Needs {
     /// The first version that can pass it.
     pub since: Option<Version>,
     /// Whether it takes seconds rather than fractions: it then runs on one runtime and one server
-    /// version only, in rotation, unless `ETCD3_ALL` is set. In virtual time nothing is heavy.
+    /// version only, unless `ETCD3_ALL` is set; which ones, turns with the number `ETCD3_TURN`. In
+    /// virtual time nothing is heavy.
     pub is_heavy: bool,
     /// Whether the version of the server makes no difference: it then runs against the newest one.
     pub is_versionless: bool,

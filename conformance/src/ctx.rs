@@ -2,9 +2,10 @@
 
 use crate::servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
 use crate::task::Task;
-use crate::{Case, CaseResult};
+use crate::{Case, CaseResult, harness};
 use etcd3_client::{Client, Config, EndpointHealth, EndpointState, Error, Runtime, TlsConfig};
-use etcd3_lab::{Authority, Status, Tls};
+use etcd3_lab::load::{self, Limit};
+use etcd3_lab::{Authority, Status, Tls, notes};
 use futures_lite::FutureExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct Ctx {
     pub etcd: Etcd,
     /// The name of the runtime.
     pub runtime: &'static str,
+    /// The name of the case that runs.
+    case: &'static str,
     /// Who issues the certificates, in a run over TLS ([`Case::plain_and_tls`]).
     authority: Option<Arc<Authority>>,
 }
@@ -29,7 +32,7 @@ pub struct Ctx {
 impl Ctx {
     /// Makes the world of one case in plaintext.
     pub(crate) fn new(rt: Arc<dyn Runtime>, etcd: Etcd, runtime: &'static str) -> Self {
-        Self { rt, etcd, runtime, authority: None }
+        Self { rt, etcd, runtime, case: "", authority: None }
     }
 
     /// Makes servers and clients speak TLS with each other.
@@ -43,7 +46,8 @@ impl Ctx {
     }
 
     /// Runs a case to its end, unless that takes longer than any case may.
-    pub(crate) async fn run(self, case: Case) -> CaseResult {
+    pub(crate) async fn run(mut self, case: Case) -> CaseResult {
+        self.case = harness::short_name(&case);
         match self.within(CASE_LIMIT, (case.run)(self.clone())).await {
             Some(result) => result,
             None => Err(format!("took longer than {CASE_LIMIT:?}").into()),
@@ -198,14 +202,40 @@ impl Ctx {
         self.blocking(move || order(&member)).await
     }
 
-    /// Waits for a future; `None` if it takes longer than `limit`.
+    /// Waits for a future; `None` if it takes longer than `limit`, which stretches with the load of
+    /// the machine. A note says so when that made a difference.
     pub async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-        let deadline = self.rt.now() + limit;
+        if self.etcd.is_model() {
+            let timeout = async {
+                self.pause(limit).await;
+                None
+            };
+            return async { Some(future.await) }.or(timeout).await;
+        }
+        let patience = Limit::new(limit);
         let timeout = async {
-            self.rt.sleep_until(deadline).await;
-            None
+            // No wake-up of this one before the limit could be over: it polls the future, too, and
+            // would hide that nothing else wakes it.
+            loop {
+                let left = patience.left();
+                if left.is_zero() {
+                    return None;
+                }
+                self.pause(left).await;
+            }
         };
-        async { Some(future.await) }.or(timeout).await
+        let result = async { Some(future.await) }.or(timeout).await;
+        if let Some(took) = patience.stretched_to().filter(|_| result.is_some()) {
+            let case = self.case;
+            notes::say(&format!("{case} waited {took:.1?}, {limit:?} allowed when idle"));
+        }
+        result
+    }
+
+    /// Stretches an amount of time by the load of the machine that is seen now, for a bound on what
+    /// the machine takes. In virtual time nothing is stretched.
+    pub fn stretched(&self, time: Duration) -> Duration {
+        if self.etcd.is_model() { time } else { load::stretched(time) }
     }
 
     /// Waits until all endpoints of a client are connected.

@@ -8,6 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// Names the variable that makes heavy cases run everywhere.
+const ALL: &str = "ETCD3_ALL";
+/// Names the variable that turns the rotation of heavy cases: the number of commits, for example.
+const TURN: &str = "ETCD3_TURN";
 /// The runtimes among which heavy cases rotate.
 const ROTATION: [&str; 3] = ["tokio", "smol", "async-std"];
 /// Servers and clients of a case use several processes, but hardly the CPU.
@@ -72,9 +76,9 @@ fn machine(
     binaries: &[Binary],
     run: impl Fn(Case, Binary, Transport) -> CaseResult + Copy + Send + 'static,
 ) -> Vec<Trial> {
-    let all = std::env::var_os("ETCD3_ALL").is_some();
+    let turn = turn();
     let of_case = |case: &'static Case| {
-        versions(case, binaries, host.name, all).flat_map(move |etcd| {
+        versions(case, binaries, host.name, turn).into_iter().flat_map(move |etcd| {
             let tls = case.needs.and_tls.then_some(Transport::Tls);
             [Transport::Plain].into_iter().chain(tls).map(move |transport| {
                 let (name, etcd) = (name_of(case, transport), etcd.clone());
@@ -86,31 +90,36 @@ fn machine(
     cases::all().flat_map(of_case).collect()
 }
 
-/// The servers that a case runs against on this runtime.
+/// The servers that a case runs against on this runtime. A heavy case runs in one of the cells of a
+/// table of runtimes and versions, the next one with each turn.
 fn versions<'a>(
     case: &Case,
     binaries: &'a [Binary],
     runtime: &str,
-    all: bool,
-) -> impl Iterator<Item = &'a Binary> {
+    turn: Option<usize>,
+) -> Vec<&'a Binary> {
     let since = case.needs.since;
-    let fitting: Vec<_> =
+    let mut fitting: Vec<_> =
         binaries.iter().filter(|etcd| since.is_none_or(|since| etcd.version >= since)).collect();
-    let sum = case.name.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
-    let turn = ROTATION.iter().position(|name| *name == runtime).unwrap_or(sum % ROTATION.len());
-    let is_one_of_many = case.needs.is_heavy && !all;
-    let mine = !is_one_of_many || sum % ROTATION.len() == turn;
-    let newest = fitting.len().saturating_sub(1);
-    let only = match (case.needs.is_versionless, is_one_of_many) {
-        (true, _) => Some(newest),
-        (false, true) => Some((sum / ROTATION.len()) % fitting.len().max(1)),
-        (false, false) => None,
+    if case.needs.is_versionless {
+        fitting.drain(..fitting.len().saturating_sub(1));
+    }
+    let Some(turn) = turn.filter(|_| case.needs.is_heavy && !fitting.is_empty()) else {
+        return fitting;
     };
-    fitting
-        .into_iter()
-        .enumerate()
-        .filter(move |(index, _)| mine && only.is_none_or(|only| only == *index))
-        .map(|(_, etcd)| etcd)
+    let sum = case.name.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
+    let cell = sum.wrapping_add(turn) % (ROTATION.len() * fitting.len());
+    // A runtime of somebody else's stands in for the one whose turn it is.
+    let is_mine = !ROTATION.contains(&runtime) || ROTATION[cell % ROTATION.len()] == runtime;
+    if is_mine { vec![fitting[cell / ROTATION.len()]] } else { Vec::new() }
+}
+
+/// The turn of heavy cases; `None` when all of their cells are to run.
+fn turn() -> Option<usize> {
+    if std::env::var_os(ALL).is_some() {
+        return None;
+    }
+    Some(std::env::var(TURN).ok().and_then(|turn| turn.parse().ok()).unwrap_or_default())
 }
 
 /// The module and function of a case.
@@ -171,4 +180,62 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
         .unwrap_or_else(|| "panicked".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn binaries() -> Vec<Binary> {
+        let binary = |version: &str| Binary {
+            version: version.parse().unwrap(),
+            path: version.into(),
+            source: "a test".into(),
+        };
+        ["3.4.23", "3.5.16", "3.5.30"].map(binary).to_vec()
+    }
+
+    /// The cells in which a case runs in a turn.
+    fn cells(case: &Case, turn: Option<usize>) -> Vec<(&'static str, Version)> {
+        let binaries = binaries();
+        let of = |runtime| versions(case, &binaries, runtime, turn).into_iter();
+        ROTATION.into_iter().flat_map(|name| of(name).map(move |it| (name, it.version))).collect()
+    }
+
+    #[test]
+    fn nine_turns_bring_a_heavy_case_to_every_cell_once() {
+        let mut cases = 0;
+        for case in cases::all().filter(|case| case.needs.is_heavy) {
+            for first in [0, 7, 1_000_000] {
+                let turns = ROTATION.len() * binaries().len();
+                let each: Vec<_> =
+                    (first..first + turns).flat_map(|turn| cells(case, Some(turn))).collect();
+                let distinct: BTreeSet<_> = each.iter().copied().collect();
+                assert_eq!(each.len(), turns, "{}: one cell in each turn", case.name);
+                let everywhere: BTreeSet<_> = cells(case, None).into_iter().collect();
+                assert_eq!(distinct, everywhere, "{}", case.name);
+            }
+            cases += 1;
+        }
+        assert!(cases > 20);
+    }
+
+    #[test]
+    fn other_cases_run_everywhere_in_every_turn_or_against_the_newest() {
+        for case in cases::all().filter(|case| !case.needs.is_heavy) {
+            assert_eq!(cells(case, Some(3)), cells(case, None), "{}", case.name);
+            if case.needs.is_versionless {
+                let newest = binaries().pop().unwrap().version;
+                assert_eq!(cells(case, Some(3)), ROTATION.map(|name| (name, newest)));
+            }
+        }
+    }
+
+    #[test]
+    fn cases_move_on_at_different_times() {
+        let heavy = cases::all().filter(|case| case.needs.is_heavy);
+        let busy: BTreeSet<_> = heavy.flat_map(|case| cells(case, Some(0))).collect();
+        assert!(busy.len() >= 7, "{busy:?}");
+    }
 }

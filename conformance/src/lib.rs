@@ -34,6 +34,7 @@ pub mod failover;
 mod harness;
 pub mod load;
 pub mod peer;
+mod proxies;
 pub mod raw;
 mod results;
 pub mod rolling;

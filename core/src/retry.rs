@@ -11,6 +11,7 @@
 //! | other refusals | rejected | final | final |
 //! | connection lost, timed out, stopped, leader changed, … | unknown | again | **final** |
 //! | no answer within the time for one attempt | unknown | again | – |
+//! | the connection may be dead, and there is another one | unknown | again | – |
 //! | older than what was seen before it was asked for | unknown | again, later | – |
 //! | from another cluster than the other endpoints | unknown | again, later | **final** |
 //! | from the cluster that all endpoints have become | unknown | final | **final** |
@@ -35,6 +36,8 @@ pub enum Failure<'a> {
     TooLarge,
     /// No answer came within the time for one attempt.
     Unanswered,
+    /// The connection may be dead, and there is another one.
+    Migrated,
     /// The answer is not to be had from this endpoint now.
     Checked(Checked),
     /// The server answered with a status other than OK.
@@ -78,7 +81,7 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
     let again_if_repeatable = if effect.is_repeatable() { Cure::Again } else { Cure::None };
     let (outcome, cure) = match failure {
         Failure::NotSent => (Outcome::NotSent, Cure::Again),
-        Failure::Lost | Failure::Malformed | Failure::Unanswered => {
+        Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::Migrated => {
             (Outcome::Unknown, again_if_repeatable)
         }
         Failure::Checked(Checked::Changed { .. }) | Failure::TooLarge => {
@@ -105,7 +108,9 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
 /// What a failure tells of the endpoint: whether others should be preferred for a while (B27).
 fn impression(failure: Failure<'_>) -> Impression {
     match failure {
-        Failure::NotSent | Failure::Checked(Checked::Changed { .. }) => Impression::None,
+        Failure::NotSent | Failure::Migrated | Failure::Checked(Checked::Changed { .. }) => {
+            Impression::None
+        }
         Failure::TooLarge | Failure::Checked(Checked::Fresh) => Impression::Good,
         Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::Checked(_) => {
             Impression::Bad
@@ -238,6 +243,7 @@ mod tests {
             (Failure::Malformed, UNKNOWN, Cure::Again, Cure::None),
             (Failure::TooLarge, UNKNOWN, Cure::None, Cure::None),
             (Failure::Unanswered, UNKNOWN, Cure::Again, Cure::None),
+            (Failure::Migrated, UNKNOWN, Cure::Again, Cure::None),
             (Failure::Checked(Checked::Stale { floor: 1 }), UNKNOWN, Cure::Later, Cure::None),
             (Failure::Checked(Checked::Foreign { expected: 1 }), UNKNOWN, Cure::Later, Cure::None),
             (Failure::Checked(Checked::Changed { expected: 1 }), UNKNOWN, Cure::None, Cure::None),
@@ -374,6 +380,7 @@ mod tests {
         assert_eq!(decide(Effect::Write, plain(&status)).impression, Impression::Bad);
         let not_sent = decide(Effect::Read, Failure::NotSent);
         assert_eq!(not_sent.impression, Impression::None);
+        assert_eq!(decide(Effect::Read, Failure::Migrated).impression, Impression::None);
         assert_eq!(decide(Effect::Write, Failure::Unanswered).impression, Impression::Bad);
     }
 }

@@ -147,7 +147,7 @@ fn a_loss_while_waiting_for_a_connection_is_not_sent() {
     let mut rig = Rig::new(write());
     rig.feed(lost(Outcome::Unknown));
     assert_eq!(rig.attempts(), [(0, 1, None), (0, 2, None)]);
-    rig.feed(Input::Closed);
+    rig.feed(Input::Closed(ErrorKind::Closed));
     assert_eq!(rig.error().outcome(), Outcome::NotSent);
 }
 
@@ -225,9 +225,11 @@ fn closing_ends_a_call_in_every_state() {
         (waiting, Outcome::NotSent, 2),
     ] {
         let mut rig = Rig::new(write());
-        rig.feed_all(inputs.to_vec()).feed(Input::Closed).until(10_000);
+        let kind =
+            if outcome == Outcome::Unknown { ErrorKind::RuntimeEnded } else { ErrorKind::Closed };
+        rig.feed_all(inputs.to_vec()).feed(Input::Closed(kind)).until(10_000);
         let error = rig.error();
-        assert_eq!(error.kind(), ErrorKind::Closed);
+        assert_eq!(error.kind(), kind);
         assert_eq!((error.outcome(), rig.attempts().len()), (outcome, attempts));
     }
 }
@@ -243,7 +245,9 @@ fn inputs_that_do_not_fit_are_ignored_and_counted() {
     assert_eq!(rig.call.last_endpoint().map(|e| e.0), Some(0));
     rig.feed_all(ok(b"answer"));
     assert_eq!(&rig.reply().message[..], b"answer");
-    for input in [sent(0), head(), rig::body(b"x"), Input::End(None), Input::Closed] {
+    for input in
+        [sent(0), head(), rig::body(b"x"), Input::End(None), Input::Closed(ErrorKind::Closed)]
+    {
         rig.feed(input);
     }
     rig.feed(lost(Outcome::Unknown)).until(1_000_000);

@@ -2,6 +2,8 @@
 
 mod channel {
     pub(crate) mod dials;
+    pub(crate) mod doubts;
+    pub(crate) mod goodbyes;
     pub(crate) mod laws;
     pub(crate) mod lineage;
     pub(crate) mod list;

@@ -6,7 +6,9 @@ use etcd3_core::call::{Call, Input, Lost, Options, Output, Reply};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::method::{self, Effect};
 use etcd3_core::retry::{self, Cure, Failure};
-use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, ServerError, Status, laws};
+use etcd3_core::{
+    Code, Error, ErrorKind, Instant, Machine, Next, Outcome, ServerError, Status, laws,
+};
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
@@ -122,7 +124,7 @@ fn input(step: &Step) -> Option<Input> {
             };
             Input::Lost(Lost { outcome, reset: None, cause: None })
         }
-        Step::Closed => Input::Closed,
+        Step::Closed => Input::Closed(ErrorKind::Closed),
         Step::Pass(_) => return None,
     })
 }
@@ -221,7 +223,9 @@ impl Watched {
                 self.end = Some((true, Outcome::NotSent));
             }
             Input::Lost(_) => self.end = Some((false, Outcome::Unknown)),
-            Input::Closed if self.is_sent => self.end = Some((false, Outcome::Unknown)),
+            Input::Migrate | Input::Closed(_) if self.is_sent => {
+                self.end = Some((false, Outcome::Unknown));
+            }
             Input::Head { headers, .. } => self.head = Status::from_headers(headers),
             // Whatever ends with a refusal may be sent again if the verdict on it says so.
             Input::End(trailers) => {
@@ -234,7 +238,11 @@ impl Watched {
                 self.status = status;
             }
             Input::Data(chunk) => self.body.extend(chunk),
-            Input::Closed | Input::Throttled | Input::Refused(_) | Input::Checked(_) => {}
+            Input::Migrate
+            | Input::Closed(_)
+            | Input::Throttled
+            | Input::Refused(_)
+            | Input::Checked(_) => {}
         }
     }
 

@@ -5,7 +5,8 @@ mod watched;
 use arbitrary::Arbitrary;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{
-    Broken, Channel, ConnectionId, EndpointId, Impression, Input, Keepalive, Settings, Want,
+    Broken, Channel, ConnectionId, EndpointId, Goodbye, Impression, Input, Keepalive, Settings,
+    Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::ConnectFailure;
@@ -78,8 +79,13 @@ enum Mood {
 
 /// No sequence of events makes a channel break its promises.
 pub fn channel(data: &[u8]) {
-    let Some(run) = crate::input::<Run>(data) else { return };
-    let settings = settings(&run);
+    if let Some(run) = crate::input::<Run>(data) {
+        channel_run(&run);
+    }
+}
+
+fn channel_run(run: &Run) {
+    let settings = settings(run);
     let endpoints: Vec<Endpoint> = (0..run.endpoints % 5).map(endpoint).collect();
     let channel = Channel::new(endpoints.clone(), settings, run.seed);
     let mut watched = Watched::new(channel.clone(), endpoints, settings);
@@ -145,7 +151,9 @@ fn input(watched: &Watched, now: Instant, step: &Step) -> Option<Input> {
         Step::Unpinned(number) => Input::Unpinned(number_of(watched, *number)),
         Step::Connected(ago) => Input::Connected(id(ago)),
         Step::Failed(ago) => Input::Failed(id(ago), broken()),
-        Step::Retired(ago) => Input::Retired(id(ago)),
+        // By its highest bit, which the number of a connection has no use for.
+        Step::Retired(ago @ 128..) => Input::Retired(id(ago), Goodbye::Orderly),
+        Step::Retired(ago) => Input::Retired(id(ago), Goodbye::Other),
         Step::Ended(ago) => Input::Ended(id(ago), broken()),
         Step::TooManyPings => Input::TooManyPings,
         Step::Heard(ago, late) => {
@@ -173,7 +181,7 @@ fn ask(watched: &mut Watched, step: &Step) {
     match step {
         Step::Route { avoid, only, places } => {
             let number = |it: &Option<u8>| it.map(|it| number_of(watched, it));
-            let want = Want { avoid: number(avoid), only: number(only) };
+            let want = Want { avoid: number(avoid), only: number(only), connection: None };
             watched.ask(want, |id| places & (1 << (id.0 % 16)) != 0);
         }
         Step::Answered { connection, cluster, revision, is_checked } => {
@@ -184,5 +192,54 @@ fn ask(watched: &mut Watched, step: &Step) {
         }
         Step::Retry => watched.retry(),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd3_core::rng::Rng;
+
+    /// A step of a client that is in use: connections come up, carry calls, and fall silent.
+    fn step(rng: &mut Rng) -> Step {
+        let ago = u8::try_from(rng.below(6)).expect("a small number");
+        match rng.below(24) {
+            0..=4 => Step::Connected(ago),
+            5 => Step::Failed(ago),
+            6 => Step::Retired(ago | (u8::from(rng.below(2) == 0) << 7)),
+            7 => Step::Ended(ago),
+            8 | 9 => Step::Heard(ago, u8::try_from(rng.below(4)).expect("a small number") * 60),
+            10..=13 => Step::Began(ago),
+            14 => Step::Finished(ago, Mood::Good),
+            15 => Step::Finished(ago, Mood::None),
+            16 => Step::Probed(ago, rng.below(2) == 0),
+            17 if rng.below(8) == 0 => Step::Endpoints(7, 8),
+            17 if rng.below(8) == 0 => Step::Pinned(ago),
+            18..=20 => Step::Pass(u16::try_from(rng.below(600)).expect("a small number")),
+            _ => Step::Route { avoid: None, only: None, places: u16::MAX },
+        }
+    }
+
+    // What coverage-guided runs find, random bytes do not: this keeps near to what clients do.
+    #[test]
+    fn likely_runs() {
+        for seed in 0..10_000 {
+            let mut rng = Rng::new(seed);
+            let mut steps = vec![(0, Step::Wanted)];
+            steps.extend((0..rng.below(120)).map(|_| {
+                let after_ms = u8::try_from(rng.below(20)).expect("a small number");
+                (after_ms, step(&mut rng))
+            }));
+            let run = Run {
+                endpoints: 3,
+                backoff_ms: (100, 5_000),
+                suspect_ms: (255, 10_000),
+                keepalive_ms: (10_000, 5_000),
+                slow_ms: 750,
+                seed,
+                steps,
+            };
+            channel_run(&run);
+        }
     }
 }

@@ -13,8 +13,8 @@ mod hall;
 
 use crate::fault::{Direction, End, Fault, Links};
 use crate::{Error, Result, until};
-pub(crate) use hall::Admission;
-use hall::{CONNECT_LIMIT, Door, Duty, Everybody, Hall};
+use hall::{CONNECT_LIMIT, Door, Duty, Hall, Straight};
+pub(crate) use hall::{Guide, Way};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -38,8 +38,8 @@ pub struct Connections {
     pub accepted: u64,
     /// Counts those that are open now.
     pub live: usize,
-    /// Counts those that were turned away: nobody knew their source, they came from a source that
-    /// is cut off, or the target refused them.
+    /// Counts those that were turned away: they did not say where to, their target is cut off, or
+    /// it refused them.
     pub rejected: u64,
 }
 
@@ -50,18 +50,15 @@ impl Bridge {
     ///
     /// Fails when there is no free port.
     pub fn new(target: SocketAddr) -> Result<Self> {
-        Self::on((Ipv4Addr::LOCALHOST, 0).into(), target, Box::new(Everybody))
+        Self::guided(Box::new(Straight(target)))
     }
 
-    /// Starts a proxy on a port that was reserved for it.
-    pub(crate) fn on(
-        addr: SocketAddr,
-        target: SocketAddr,
-        admission: Box<dyn Admission>,
-    ) -> Result<Self> {
-        let listener = TcpListener::bind(addr).map_err(Error::doing("cannot start a bridge"))?;
-        let addr = listener.local_addr().map_err(Error::doing("cannot start a bridge"))?;
-        let hall = Arc::new(Hall::new(target, admission));
+    /// Starts a proxy that leads each connection where the guide says.
+    pub(crate) fn guided(guide: Box<dyn Guide>) -> Result<Self> {
+        let failed = "cannot start a bridge";
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::doing(failed))?;
+        let addr = listener.local_addr().map_err(Error::doing(failed))?;
+        let hall = Arc::new(Hall::new(guide));
         let thread = Arc::clone(&hall);
         let acceptor = std::thread::spawn(move || thread.accept_all(listener, addr));
         Ok(Self { addr, hall, acceptor: Some(acceptor) })
@@ -160,7 +157,7 @@ impl Bridge {
     }
 
     /// Returns the numbers of the connections that are open now, the oldest first. Connections are
-    /// numbered from 0.
+    /// numbered from 0 as they come, those included that are turned away.
     pub fn links(&self) -> Vec<u64> {
         self.hall.lock().links.keys().copied().collect()
     }
@@ -168,6 +165,12 @@ impl Bridge {
     /// Counts the bytes that have passed in a direction, on all connections.
     pub fn passed(&self, direction: Direction) -> u64 {
         self.hall.passed(direction)
+    }
+
+    /// Counts the bytes that have disappeared in a direction, on all connections: whether anybody
+    /// has met a fault that swallows.
+    pub fn swallowed(&self, direction: Direction) -> u64 {
+        self.hall.swallowed(direction)
     }
 
     /// Makes all bytes disappear in both directions from now on, without a sign to either side.
@@ -185,9 +188,9 @@ impl Bridge {
         self.hall.end_all(End::Close);
     }
 
-    /// Resets the connections that came from a source.
-    pub(crate) fn reset_from(&self, wanted: impl Fn(usize) -> bool) {
-        self.hall.end_links(End::Reset, |_, source| wanted(source));
+    /// Resets the connections to a peer.
+    pub(crate) fn reset_to(&self, peer: usize) {
+        self.hall.end_links(End::Reset, |_, its| its == peer);
     }
 
     fn await_duty(&self, duty: Duty) -> Result<()> {
@@ -213,6 +216,7 @@ impl Drop for Bridge {
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
+        self.hall.end_arriving();
         self.hall.end_links(End::Close, |_, _| true);
     }
 }

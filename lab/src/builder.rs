@@ -1,7 +1,18 @@
 //! How servers and clusters are described before they start.
 
 use crate::etcd::{self, Binary};
-use crate::{Cluster, Result, Server, Tls};
+use crate::{Cluster, Error, Result, Server, Tls, notes};
+use std::time::Duration;
+
+/// etcd's own times, in milliseconds, for a machine that is too busy for ours.
+const PATIENT_HEARTBEAT_MS: u32 = 100;
+const PATIENT_ELECTION_MS: u32 = 1000;
+
+/// The smallest election timeout that etcd takes, in heartbeats.
+const HEARTBEATS_OF_AN_ELECTION: u32 = 5;
+
+/// Bounds the wait for a member that starts.
+const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// Bounds how often other ports are tried after another program took one.
 const MAX_TRIES: u32 = 4;
@@ -19,6 +30,8 @@ pub struct ClusterBuilder {
     pub(crate) tls: Option<Tls>,
     pub(crate) unix_socket: bool,
     pub(crate) behind_proxy: bool,
+    /// Bounds the wait for each member that starts.
+    pub(crate) ready_limit: Duration,
 }
 
 impl ClusterBuilder {
@@ -34,6 +47,7 @@ impl ClusterBuilder {
             tls: None,
             unix_socket: false,
             behind_proxy: false,
+            ready_limit: READY_LIMIT,
         }
     }
 
@@ -104,8 +118,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// Puts a proxy in front of each member's peer port, so that [`Cluster::partition`] works.
-    /// Linux only.
+    /// Puts a proxy between each member and the others, so that [`Cluster::partition`] works.
     #[must_use]
     pub fn behind_peer_proxy(mut self) -> Self {
         self.behind_proxy = true;
@@ -113,6 +126,10 @@ impl ClusterBuilder {
     }
 
     /// Starts all members and waits until all are healthy.
+    ///
+    /// On a busy machine members may elect one leader after the other, since they do so within
+    /// fractions of a second by default. A cluster that runs and does not become healthy is started
+    /// once more, with etcd's own times where none were set, and a note says so.
     ///
     /// # Errors
     ///
@@ -122,15 +139,55 @@ impl ClusterBuilder {
             Some(binary) => binary.clone(),
             None => etcd::any()?,
         };
+        match self.try_start(&binary) {
+            Err(Unstarted { error, is_slow: true }) => {
+                let what = format!("{} of etcd {}", self.what(), binary.version);
+                notes::say(&format!("{what} did not come up and was started once more: {error}"));
+                self.patient().try_start(&binary).map_err(|again| again.error)
+            }
+            started => started.map_err(|unstarted| unstarted.error),
+        }
+    }
+
+    /// Starts all members, on other ports when another program took one.
+    fn try_start(&self, binary: &Binary) -> std::result::Result<Cluster, Unstarted> {
         let mut tries = 1;
         loop {
-            let cluster = Cluster::lay_out(&self, &binary)?;
+            let cluster = Cluster::lay_out(self, binary)?;
             match cluster.start_all() {
                 Ok(()) => return Ok(cluster),
                 Err(_) if tries < MAX_TRIES && cluster.lost_a_port() => tries += 1,
-                Err(error) => return Err(error),
+                Err(error) => return Err(Unstarted { error, is_slow: cluster.is_running() }),
             }
         }
+    }
+
+    /// Takes etcd's own times in place of those of the lab.
+    fn patient(mut self) -> Self {
+        let election = *self.election_ms.get_or_insert(PATIENT_ELECTION_MS);
+        let longest = election / HEARTBEATS_OF_AN_ELECTION;
+        self.heartbeat_ms.get_or_insert(PATIENT_HEARTBEAT_MS.min(longest).max(1));
+        self
+    }
+
+    fn what(&self) -> String {
+        match self.members {
+            1 => "a server".to_owned(),
+            members => format!("a cluster of {members} members"),
+        }
+    }
+}
+
+/// Why a cluster did not start.
+struct Unstarted {
+    error: Error,
+    /// Tells that all its processes ran: only time was lacking, perhaps.
+    is_slow: bool,
+}
+
+impl From<Error> for Unstarted {
+    fn from(error: Error) -> Self {
+        Self { error, is_slow: false }
     }
 }
 
@@ -194,5 +251,55 @@ impl ServerBuilder {
     /// Fails with the end of the server's log when it does not start.
     pub fn start(self) -> Result<Server> {
         self.0.start().map(Server::of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_takes_the_times_of_etcd_and_keeps_those_that_were_set() {
+        let times = |builder: ClusterBuilder| {
+            let patient = builder.patient();
+            (patient.heartbeat_ms, patient.election_ms)
+        };
+        let builder = || ClusterBuilder::new(3);
+        assert_eq!(times(builder()), (Some(100), Some(1000)));
+        assert_eq!(times(builder().election(300)), (Some(60), Some(300)));
+        assert_eq!(times(builder().heartbeat(20).election(200)), (Some(20), Some(200)));
+    }
+
+    /// A program that is etcd with etcd's own times, and does nothing with others.
+    fn impatient(dir: &std::path::Path) -> Binary {
+        use std::os::unix::fs::PermissionsExt;
+        let etcd = etcd::any().expect("an etcd");
+        let path = dir.join("etcd");
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in *=100\\ --election-timeout=1000*) exec '{}' \"$@\";; esac\n\
+             exec sleep 600\n",
+            etcd.path.display()
+        );
+        std::fs::write(&path, script).expect("a script");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("a program");
+        Binary { path, ..etcd }
+    }
+
+    #[test]
+    fn a_server_that_does_not_come_up_is_started_once_more_with_the_times_of_etcd() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let notes = dir.path().join("notes");
+        notes::keep_in(&notes);
+        let mut builder = ClusterBuilder::new(1).version(&impatient(dir.path()));
+        builder.ready_limit = Duration::from_secs(5);
+        let cluster = builder.clone().start().expect("a server");
+        cluster.member(0).put("a", "b").expect("it serves");
+        let said = std::fs::read_to_string(&notes).expect("notes");
+        assert!(said.contains("a server of etcd") && said.contains("started once more"), "{said}");
+
+        // Times that were set are kept, and these do not help.
+        builder.ready_limit = Duration::from_millis(200);
+        let error = builder.heartbeat(20).start().expect_err("not with these times").to_string();
+        assert!(error.contains("gave up after 200ms"), "{error}");
     }
 }

@@ -138,7 +138,7 @@ impl Cluster {
         let first = members.first().ok_or_else(|| Error::new("the cluster has no member"))?;
         let place = self.place(members.len())?;
         if let Some(network) = &self.network {
-            network.add(place.advertised, place.listen)?;
+            network.add(place.listen)?;
         }
         let urls = self.announce(&place.peer_url(), learner)?;
         let named = urls.iter().filter_map(|url| {
@@ -164,7 +164,7 @@ impl Cluster {
             .prefix("etcd3-lab-")
             .tempdir()
             .map_err(Error::doing("no temporary folder"))?;
-        let network = builder.behind_proxy.then(Peers::new).transpose()?.map(Arc::new);
+        let network = builder.behind_proxy.then(Arc::default);
         let mut cluster = Self { members: RwLock::default(), network, https: builder.https, dir };
         let places =
             (0..builder.members).map(|i| cluster.place(i)).collect::<Result<Vec<Place>>>()?;
@@ -180,13 +180,14 @@ impl Cluster {
             env: builder.env.clone(),
             tls: builder.tls.clone(),
             unix_socket: builder.unix_socket,
+            ready_limit: builder.ready_limit,
             initial: initial.join(","),
             initial_state: "new",
         };
         let mut members = Vec::new();
         for place in places {
             if let Some(network) = &cluster.network {
-                network.add(place.advertised, place.listen)?;
+                network.add(place.listen)?;
             }
             let network = cluster.network.clone();
             members.push(Arc::new(Member::new(place, options.clone(), network)));
@@ -205,6 +206,11 @@ impl Cluster {
         self.members().iter().any(|member| member.lost_its_port())
     }
 
+    /// Tells whether all processes run, healthy or not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.members().iter().all(|member| member.is_running())
+    }
+
     fn network(&self) -> Result<&Peers> {
         self.network.as_deref().ok_or_else(|| {
             Error::new("this cluster was built without behind_peer_proxy, so nothing can be cut")
@@ -212,9 +218,10 @@ impl Cluster {
     }
 
     fn place(&self, index: usize) -> Result<Place> {
-        let mut ports = Ports::reserve(4)?;
+        let mut ports = Ports::reserve(2 + usize::from(self.https))?;
         let (client, listen) = (ports.take()?, ports.take()?);
-        let advertised = if self.network.is_some() { ports.take()? } else { listen };
+        let is_behind_proxy = self.network.is_some();
+        let advertised = if is_behind_proxy { Peers::advertised(index)? } else { listen };
         let plain = self.https.then(|| ports.take()).transpose()?;
         let name = unique(&format!("m{index}"));
         let dir = self.dir.path().join(&name);

@@ -31,8 +31,15 @@ pub const LIST_VARIABLE: &str = "ETCD3_ETCD";
 /// is `etcd` in the workspace's target directory otherwise.
 pub const CACHE_VARIABLE: &str = "ETCD3_ETCD_CACHE";
 
+/// Names the environment variable that lists what not to fetch, separated by commas: versions, as
+/// in `3.4.23`, or releases of the distribution, as in `sid`.
+pub const WITHOUT_VARIABLE: &str = "ETCD3_WITHOUT";
+
 /// Is the oldest version that this workspace supports.
 pub const OLDEST: Version = Version { major: 3, minor: 4, patch: 0 };
+
+/// The releases that a whole run of the tests has a version of, each.
+const RELEASES: [(u32, u32); 2] = [(3, 4), (3, 5)];
 
 /// Is an etcd on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +59,9 @@ pub struct Missing {
     pub what: String,
     /// Says why it is not there.
     pub why: String,
+    /// Tells that it should be there: this machine's packages have it, or it was asked for, and
+    /// nobody left it out by [`ETCD3_WITHOUT`](WITHOUT_VARIABLE).
+    pub is_required: bool,
 }
 
 /// Is everything that [`fetch`] found, and everything that it did not.
@@ -78,7 +88,8 @@ impl fmt::Display for Binary {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MISSING {}: {}", self.what, self.why)
+        let how = if self.is_required { "MISSING" } else { "WITHOUT" };
+        write!(f, "{how} {}: {}", self.what, self.why)
     }
 }
 
@@ -114,6 +125,7 @@ pub fn fetch() -> Fetched {
 }
 
 fn look() -> Fetched {
+    let without = Without::from_environment();
     let mut fetched = Fetched::default();
     let mut wanted = 0;
     for path in listed() {
@@ -122,14 +134,45 @@ fn look() -> Fetched {
     }
     for suite in machine::suites() {
         wanted += 1;
-        fetched.note(&suite.what(), cache::unpacked(&suite));
+        let names = [Some(suite.name.clone()), suite.version.map(|it| it.to_string())];
+        match names.into_iter().flatten().find(|name| without.names(name)) {
+            Some(name) => fetched.leave_out(&suite.what(), &name),
+            None => fetched.note(&suite.what(), cache::unpacked(&suite)),
+        }
     }
     if wanted == 0 {
         fetched.note("etcd", Err(no_packages()));
     }
+    for binary in std::mem::take(&mut fetched.binaries) {
+        let version = binary.version.to_string();
+        if without.names(&version) {
+            fetched.leave_out(&binary.to_string(), &version);
+        } else {
+            fetched.binaries.push(binary);
+        }
+    }
     fetched.binaries.sort_by_key(|binary| binary.version);
     fetched.binaries.dedup_by_key(|binary| binary.version);
+    fetched.miss_releases(&without);
     fetched
+}
+
+/// What not to fetch.
+struct Without(Vec<String>);
+
+impl Without {
+    fn from_environment() -> Self {
+        Self::list(&std::env::var(WITHOUT_VARIABLE).unwrap_or_default())
+    }
+
+    fn list(text: &str) -> Self {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        Self(names.map(str::to_owned).collect())
+    }
+
+    fn names(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known == name)
+    }
 }
 
 /// Returns one etcd, by the least effort: the first that `ETCD3_ETCD` lists, else the one in
@@ -169,9 +212,35 @@ impl Fetched {
             Err(error) => {
                 // One line, because a report prints it as one.
                 let why: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
-                self.missing.push(Missing { what: what.to_owned(), why: why.join("; ") });
+                self.miss(what, why.join("; "), true);
             }
         }
+    }
+
+    /// Notes what somebody wants to do without.
+    fn leave_out(&mut self, what: &str, name: &str) {
+        self.miss(what, format!("left out, since {WITHOUT_VARIABLE} names {name}"), false);
+    }
+
+    /// Notes the releases of which no version is at hand, nor should be.
+    fn miss_releases(&mut self, without: &Without) {
+        if self.missing.iter().any(|missing| missing.is_required) {
+            return;
+        }
+        for (major, minor) in RELEASES {
+            let is_it = |version: Version| (version.major, version.minor) == (major, minor);
+            let is_here = self.binaries.iter().any(|binary| is_it(binary.version));
+            let is_left_out = without.0.iter().filter_map(|name| name.parse().ok()).any(is_it);
+            if !is_here && !is_left_out {
+                let why =
+                    format!("this machine has no package of it; {LIST_VARIABLE} can name one");
+                self.miss(&format!("etcd {major}.{minor}"), why, false);
+            }
+        }
+    }
+
+    fn miss(&mut self, what: &str, why: String, is_required: bool) {
+        self.missing.push(Missing { what: what.to_owned(), why, is_required });
     }
 }
 
@@ -195,4 +264,38 @@ fn from_list(path: &Path) -> Result<Binary> {
 fn in_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join("etcd")).find(|etcd| etcd.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binary(version: &str) -> Binary {
+        let version = version.parse().expect("a version");
+        Binary { version, path: version.to_string().into(), source: "a test".into() }
+    }
+
+    #[test]
+    fn a_release_that_is_not_at_hand_is_missed_unless_it_was_left_out() {
+        let missed = |without: &str| {
+            let mut fetched = Fetched { binaries: vec![binary("3.5.16")], missing: vec![] };
+            fetched.miss_releases(&Without::list(without));
+            fetched.missing
+        };
+        let [old] = &missed("sid, 3.5.30")[..] else { panic!("one release") };
+        assert_eq!((old.what.as_str(), old.is_required), ("etcd 3.4", false));
+        assert!(old.to_string().starts_with("WITHOUT etcd 3.4: "), "{old}");
+        assert_eq!(missed("3.4.23"), []);
+    }
+
+    #[test]
+    fn what_fails_is_required_and_what_is_left_out_is_not() {
+        let mut fetched = Fetched::default();
+        fetched.note("a", Err(Error::new("no\nmirror")));
+        fetched.leave_out("b", "3.4.23");
+        fetched.miss_releases(&Without::list(""));
+        let [a, b] = &fetched.missing[..] else { panic!("{:?}", fetched.missing) };
+        assert_eq!(a.to_string(), "MISSING a: no; mirror");
+        assert!(a.is_required && !b.is_required);
+    }
 }

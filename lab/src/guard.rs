@@ -53,6 +53,8 @@ pub enum Signal {
     Stop,
     /// Lets a frozen process go on.
     Continue,
+    /// Asks the process to read its configuration again; nginx replaces its workers then.
+    Hangup,
 }
 
 impl Signal {
@@ -62,6 +64,7 @@ impl Signal {
             Self::Terminate => "-TERM",
             Self::Stop => "-STOP",
             Self::Continue => "-CONT",
+            Self::Hangup => "-HUP",
         }
     }
 }

@@ -12,6 +12,8 @@
 //! - [`Bridge`] is a TCP proxy that loses, holds or swallows connections between a client and a
 //!   server, or what a [`Fault`] says of their bytes. [`Cluster::partition`] does the same between
 //!   members. [`BlackHole`] is a port that does not even answer.
+//! - [`Nginx`] and [`GrpcProxy`] are real proxies of HTTP/2 and of etcd's API.
+//! - [`load`] stretches time limits on a busy machine, and [`strain`] makes it busy.
 //!
 //! ```no_run
 //! let fetched = etcd3_lab::etcd::fetch();
@@ -22,9 +24,6 @@
 //! }
 //! # Ok::<(), etcd3_lab::Error>(())
 //! ```
-//!
-//! Finding out which process owns a socket needs Linux's `/proc`. Elsewhere the check that an
-//! answer comes from the lab's own process is left out, and partitions are refused with an error.
 #![forbid(unsafe_code)]
 
 mod apt;
@@ -33,21 +32,28 @@ mod builder;
 mod certs;
 mod cluster;
 pub mod command;
+mod daemon;
 mod error;
 pub mod etcd;
 mod fault;
 mod gateway;
+mod grpc_proxy;
 mod guard;
 mod hole;
 pub mod http;
+pub mod load;
 mod machine;
 mod member;
+mod nginx;
+pub mod notes;
 mod peers;
 mod ports;
 mod proc;
 pub mod protoc;
 mod relay;
 mod server;
+mod socks;
+pub mod strain;
 pub mod tools;
 mod wait;
 
@@ -58,9 +64,11 @@ pub use cluster::Cluster;
 pub use error::{Error, Result};
 pub use fault::{Direction, End, Fault, Links};
 pub use gateway::Status;
+pub use grpc_proxy::GrpcProxy;
 pub use guard::{Guarded, Signal};
 pub use hole::BlackHole;
 pub use member::Member;
+pub use nginx::{Nginx, NginxBuilder, Served};
 pub use ports::Ports;
 pub use server::Server;
 pub use wait::until;

@@ -1,5 +1,6 @@
 //! Which packages this machine's distribution has.
 
+use crate::etcd::Version;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,6 +10,8 @@ pub(crate) struct Suite {
     pub(crate) name: String,
     pub(crate) component: &'static str,
     pub(crate) keyrings: &'static [&'static str],
+    /// The version of its etcd, where that does not change any more.
+    pub(crate) version: Option<Version>,
     /// Names the package of etcd and its hash where they never change; only for amd64.
     pub(crate) pin: Option<Pin>,
 }
@@ -31,6 +34,9 @@ const DEBIAN_KEYRINGS: &[&str] = &[
     "/usr/share/keyrings/debian-archive-keyring.pgp",
 ];
 const UBUNTU_KEYRINGS: &[&str] = &["/usr/share/keyrings/ubuntu-archive-keyring.gpg"];
+
+const OLD_STABLE: Version = Version { major: 3, minor: 4, patch: 23 };
+const STABLE: Version = Version { major: 3, minor: 5, patch: 16 };
 
 const BOOKWORM: Pin = Pin {
     path: "pool/main/e/etcd/etcd-server_3.4.23-4+b4_amd64.deb",
@@ -106,16 +112,17 @@ impl Release {
 fn suites_of(release: &Release, architecture: &str) -> Vec<Suite> {
     if release.debian {
         let pin = |pin| (architecture == "amd64").then_some(pin);
-        let suite = |name: &str, pin| Suite {
+        let suite = |name: &str, version, pin| Suite {
             name: name.to_owned(),
             component: "main",
             keyrings: DEBIAN_KEYRINGS,
+            version,
             pin,
         };
         return vec![
-            suite("bookworm", pin(BOOKWORM)),
-            suite("trixie", pin(TRIXIE)),
-            suite("sid", None),
+            suite("bookworm", Some(OLD_STABLE), pin(BOOKWORM)),
+            suite("trixie", Some(STABLE), pin(TRIXIE)),
+            suite("sid", None, None),
         ];
     }
     if release.ubuntu && !release.code_name.is_empty() {
@@ -123,6 +130,7 @@ fn suites_of(release: &Release, architecture: &str) -> Vec<Suite> {
             name: name.to_owned(),
             component: "universe",
             keyrings: UBUNTU_KEYRINGS,
+            version: None,
             pin: None,
         };
         return vec![suite(&release.code_name), suite("devel")];
@@ -137,7 +145,7 @@ fn own_suite_of(release: Release) -> Option<Suite> {
         Release { .. } => return None,
     };
     let name = release.code_name;
-    (!name.is_empty()).then_some(Suite { name, component, keyrings, pin: None })
+    (!name.is_empty()).then_some(Suite { name, component, keyrings, version: None, pin: None })
 }
 
 #[cfg(test)]

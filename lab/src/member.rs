@@ -5,16 +5,13 @@ use crate::etcd::Binary;
 use crate::gateway::{Gateway, Status};
 use crate::guard::{Guarded, Signal};
 use crate::peers::Peers;
-use crate::{Error, Result, command, http, ports, proc, until};
+use crate::{Error, Result, command, http, ports, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// Bounds the wait for a member that starts.
-const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// Bounds one request to a member by HTTP.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
@@ -64,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) tls: Option<Tls>,
     pub(crate) unix_socket: bool,
+    /// Bounds the wait for a member that starts.
+    pub(crate) ready_limit: Duration,
     /// Is `name=url` of all members, separated by commas.
     pub(crate) initial: String,
     /// Is `new` or `existing`.
@@ -215,9 +214,6 @@ impl Member {
         std::fs::create_dir_all(&self.place.dir).map_err(Error::doing(self.place.dir.display()))?;
         let started = Guarded::spawn(&self.command(flags)?, &self.place.dir, &self.log_file())?;
         self.pid.store(started.pid(), Ordering::SeqCst);
-        if let Some(network) = &self.network {
-            network.set_pid(self.place.index, started.pid());
-        }
         *process = Some(started);
         Ok(())
     }
@@ -230,7 +226,7 @@ impl Member {
     ///
     /// Fails with the end of the log when the process ends, or is not ready after 20 seconds.
     pub fn wait_ready(&self) -> Result<()> {
-        let ready = until(READY_LIMIT, "a healthy member", || {
+        let ready = until(self.options.ready_limit, "a healthy member", || {
             if !self.is_running() {
                 return Err(Error::new("the process has ended"));
             }
@@ -355,11 +351,12 @@ impl Member {
     }
 
     fn check_owner(&self) -> Result<()> {
-        if proc::listens(self.pid(), self.place.client) == Some(false) {
-            let client = self.place.client;
-            return Err(Error::new(format!("another process answers at {client}")));
+        // The name is unique on this machine, and etcd tells with which flags it was started.
+        let flag = format!("\"--name={}\"", self.place.name);
+        if self.http_get("/debug/vars")?.contains(&flag) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::new(format!("another process answers at {}", self.plain_addr())))
     }
 
     fn log_file(&self) -> PathBuf {
@@ -388,6 +385,13 @@ impl Member {
         }
         if let Some(name) = unsupported_architecture() {
             etcd.env("ETCD_UNSUPPORTED_ARCH", name);
+        }
+        if let Some(network) = &self.network {
+            // What else decides about proxies in Go.
+            for name in ["http_proxy", "NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
+                etcd.env_remove(name);
+            }
+            etcd.envs(network.proxy_of(place.index).map(|proxy| ("HTTP_PROXY", proxy)));
         }
         for (name, value) in &options.env {
             etcd.env(name, value);
@@ -425,11 +429,28 @@ impl Member {
 }
 
 /// Names this machine's architecture as Go does, where some etcd runs only when it is told so.
-fn unsupported_architecture() -> Option<&'static str> {
+pub(crate) fn unsupported_architecture() -> Option<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => None,
         "aarch64" => Some("arm64"),
         "x86" => Some("386"),
         other => Some(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Server;
+
+    #[test]
+    fn another_process_at_the_port_of_a_member_is_noticed() {
+        let server = Server::start().expect("a server");
+        let mut place = server.place.clone();
+        place.name.push('0');
+        let member = Member::new(place, server.options.clone(), None);
+        assert_eq!(server.check_owner(), Ok(()));
+        let error = member.check_owner().expect_err("the name is another one").to_string();
+        assert!(error.contains("another process answers"), "{error}");
     }
 }

@@ -1,37 +1,7 @@
-//! Who owns a socket: Linux's `/proc`.
+//! The state of processes: Linux's `/proc`, or `ps`.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Is the state of a listening socket in `/proc/net/tcp`.
-const LISTEN: &str = "0A";
-/// Is the state of a connected socket.
-const ESTABLISHED: &str = "01";
-
-/// Tells whether sockets can be attributed to processes on this machine.
-pub(crate) fn available() -> bool {
-    cfg!(target_os = "linux") && Path::new("/proc/net/tcp").exists()
-}
-
-/// Tells whether the process `pid` has the socket that listens on `addr`; `None` when this machine
-/// cannot tell.
-pub(crate) fn listens(pid: u32, addr: SocketAddr) -> Option<bool> {
-    if !available() {
-        return None;
-    }
-    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-    let inode = find(&table, addr, None, LISTEN);
-    Some(inode.is_some_and(|inode| owns(pid, inode)))
-}
-
-/// Returns the position in `pids` of the process that holds the near end `near` of a connection to
-/// `far`.
-pub(crate) fn connector(pids: &[Option<u32>], near: SocketAddr, far: SocketAddr) -> Option<usize> {
-    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-    let inode = find(&table, near, Some(far), ESTABLISHED)?;
-    pids.iter().position(|pid| pid.is_some_and(|pid| owns(pid, inode)))
-}
 
 /// Tells whether a process exists and is more than a zombie.
 pub(crate) fn runs(pid: u32) -> bool {
@@ -64,53 +34,9 @@ fn state_by_ps(pid: u32) -> Option<char> {
     said.stdout.trim_ascii().first().map(|&state| char::from(state))
 }
 
-fn find(table: &str, near: SocketAddr, far: Option<SocketAddr>, state: &str) -> Option<u64> {
-    let near = hex(near)?;
-    let far = far.map(hex);
-    table.lines().skip(1).find_map(|row| {
-        let columns: Vec<&str> = row.split_whitespace().collect();
-        let [_, local, remote, its_state, _, _, _, _, _, inode, ..] = columns[..] else {
-            return None;
-        };
-        let far_fits = far.as_ref().is_none_or(|far| far.as_deref() == Some(remote));
-        (local == near && far_fits && its_state == state).then(|| inode.parse().ok()).flatten()
-    })
-}
-
-/// Writes an address as `/proc/net/tcp` does: the bytes of the address in the machine's order.
-fn hex(addr: SocketAddr) -> Option<String> {
-    let SocketAddr::V4(addr) = addr else { return None };
-    let ip: &Ipv4Addr = addr.ip();
-    Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), addr.port()))
-}
-
-fn owns(pid: u32, inode: u64) -> bool {
-    let wanted = format!("socket:[{inode}]");
-    let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    files
-        .flatten()
-        .filter_map(|file| std::fs::read_link(file.path()).ok())
-        .any(|target| target.as_os_str() == wanted.as_str())
-}
-
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{TcpListener, TcpStream};
-
-    #[test]
-    fn a_listener_and_a_connection_are_attributed_to_their_process() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let addr = listener.local_addr().expect("an address");
-        let stream = TcpStream::connect(addr).expect("a connection");
-        let near = stream.local_addr().expect("an address");
-        let me = std::process::id();
-        assert_eq!(listens(me, addr), Some(true));
-        assert_eq!(listens(1, addr), Some(false));
-        assert_eq!(connector(&[None, Some(1), Some(me)], near, addr), Some(2));
-        drop((listener, stream));
-        assert_eq!(listens(me, addr), Some(false));
-    }
 
     #[test]
     fn a_zombie_does_not_run() {

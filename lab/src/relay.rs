@@ -45,6 +45,8 @@ struct Lane {
     passed: u64,
     /// Counts the bytes that passed.
     total: u64,
+    /// Counts the bytes that disappeared.
+    swallowed: u64,
     /// Tells that nothing passes any more.
     is_dead: bool,
     /// Is the state of the jitter's generator.
@@ -80,6 +82,7 @@ impl Lane {
     fn step(&mut self, len: usize) -> Step {
         let fault = self.fault;
         if self.is_silent() {
+            self.swallowed += u64::try_from(len).unwrap_or(u64::MAX);
             return Step::Swallow;
         }
         if let Some(end) = self.due_cut() {
@@ -146,6 +149,11 @@ impl Link {
     /// Counts the bytes that passed in a direction.
     pub(crate) fn total(&self, direction: Direction) -> u64 {
         self.lanes().each[direction.index()].total
+    }
+
+    /// Counts the bytes that disappeared in a direction.
+    pub(crate) fn swallowed(&self, direction: Direction) -> u64 {
+        self.lanes().each[direction.index()].swallowed
     }
 
     /// Tells whether bytes of this connection are lost, or would be.

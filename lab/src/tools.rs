@@ -1,13 +1,19 @@
-//! Where programs that measure come from: valgrind and strace.
+//! Where programs come from that tests and measurements need: valgrind, strace, nginx, Go.
 //!
 //! What is in `PATH` is taken; else the distribution's package is unpacked below the workspace's
 //! target directory, and nothing is installed.
 
 use crate::apt::{self, Wanted};
+use crate::etcd::Version;
 use crate::machine::Suite;
-use crate::{Error, Result, etcd, machine};
+use crate::{Error, Result, command, etcd, machine};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Lets one thread of a process fetch while the others wait for the same files.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Is a program, with the variables that it needs where it is not installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +67,66 @@ pub fn strace() -> Result<Tool> {
     let folder = folders.map(|folder| folder.path()).find(|folder| folder.is_dir());
     let variables = folder.into_iter().map(|folder| ("LD_LIBRARY_PATH", folder)).collect();
     Ok(Tool { program: tree.join("usr/bin/strace"), variables })
+}
+
+/// The oldest nginx that counts the requests of HTTP/2 connections as it does those of others.
+const OLDEST_NGINX: Version = Version { major: 1, minor: 19, patch: 10 };
+
+/// Finds `nginx`, or fetches it: some 2 MB from the mirror, once.
+///
+/// # Errors
+///
+/// Fails when it is not there and the machine has no packages of Debian or Ubuntu, and when it is
+/// older than 1.19.10.
+pub fn nginx() -> Result<Tool> {
+    let tool = installed("nginx").map_or_else(unpacked_nginx, Ok)?;
+    let version = nginx_version(&tool)?;
+    if version < OLDEST_NGINX {
+        let text = format!("nginx is {version}, older than {OLDEST_NGINX}; install a newer one");
+        return Err(Error::new(text));
+    }
+    Ok(tool)
+}
+
+/// Asks an nginx for its version.
+///
+/// # Errors
+///
+/// Fails when it cannot be run or does not tell.
+pub fn nginx_version(nginx: &Tool) -> Result<Version> {
+    let asked = command::run(nginx.command().arg("-v"), Duration::from_secs(20))?.success()?;
+    let said = asked.stderr.trim().rsplit('/').next().unwrap_or_default();
+    // Some distributions add their names.
+    let version = said.split_whitespace().next().and_then(|version| version.parse().ok());
+    version.ok_or_else(|| Error::new(format!("nginx does not tell its version: {}", asked.stderr)))
+}
+
+fn unpacked_nginx() -> Result<Tool> {
+    // Some releases have the program in a package that `nginx` depends on.
+    let needs = &["nginx-core", "nginx-light", "libpcre", "libssl"];
+    let tree = fetch("nginx", Wanted { packages: &["nginx"], needs, pin: None })?;
+    let program = tree.join("usr/sbin/nginx");
+    if !program.is_file() {
+        return Err(Error::new(format!("{}: no nginx", tree.display())));
+    }
+    let libraries = std::env::join_paths(library_folders(&tree)).unwrap_or_default();
+    let variables = vec![("LD_LIBRARY_PATH", libraries.into())];
+    Ok(Tool { program, variables })
+}
+
+/// Finds the folders of an unpacked tree that have shared libraries; they are named after the
+/// architecture.
+fn library_folders(tree: &Path) -> Vec<PathBuf> {
+    let folders = ["usr/lib", "lib"].into_iter().flat_map(|lib| entries(&tree.join(lib)));
+    let has_library = |folder: &PathBuf| {
+        let mut files = entries(folder);
+        files.any(|file| file.to_string_lossy().contains(".so."))
+    };
+    folders.filter(has_library).collect()
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 /// Is a compiler, and the sources of etcd's own client with all that they need.
@@ -123,6 +189,7 @@ pub(crate) fn fetch(name: &str, wanted: Wanted) -> Result<PathBuf> {
 }
 
 fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let tools = etcd::target().join("tools");
     let folder = tools.join(name);
     if is_there(&folder) {
@@ -148,5 +215,5 @@ fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf>
 }
 
 fn is_there(tree: &Path) -> bool {
-    tree.join("usr/bin").is_dir()
+    ["usr/bin", "usr/sbin"].iter().any(|folder| tree.join(folder).is_dir())
 }

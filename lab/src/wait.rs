@@ -1,14 +1,18 @@
 //! Waiting for a condition, never for an amount of time.
 
-use crate::{Error, Result};
-use std::time::{Duration, Instant};
+use crate::load::Limit;
+use crate::{Error, Result, notes};
+use std::time::Duration;
 
-/// Is the pause between two looks at a condition.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The pause before the second look at a condition. Each one is longer than the one before by a
+/// tenth, up to [`LONGEST_PAUSE`]: what takes long is not looked at as often, nor told much later.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks `probe` again and again until it answers, and returns the answer.
 ///
-/// `what` completes the sentence "gave up after … waiting for …".
+/// `what` completes the sentence "gave up after … waiting for …". The limit stretches with the load
+/// of the machine ([`Limit`]), and a note says so when that made a difference.
 ///
 /// # Errors
 ///
@@ -18,15 +22,20 @@ pub fn until<T>(
     what: &str,
     mut probe: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let begin = Instant::now();
+    let patience = Limit::new(limit);
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Some(answer) = probe()? {
+            if let Some(took) = patience.stretched_to() {
+                notes::say(&format!("waited {took:.1?} for {what}, {limit:?} allowed when idle"));
+            }
             return Ok(answer);
         }
-        if begin.elapsed() >= limit {
+        if patience.left().is_zero() {
             return Err(Error::new(format!("gave up after {limit:?} waiting for {what}")));
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
+        pause = (pause + pause / 10).min(LONGEST_PAUSE);
     }
 }
 

@@ -89,6 +89,11 @@ fn silence_in_one_direction_leaves_the_other() {
         is_silent(&mut client);
         assert_eq!(bridge.passed(Up), if reaches_the_server { 8 } else { 4 });
         assert_eq!(bridge.passed(Down), 4);
+        let swallowed = [Up, Down].map(|direction| bridge.swallowed(direction));
+        assert_eq!(swallowed, if reaches_the_server { [0, 4] } else { [4, 0] });
+        bridge.heal();
+        let swallowed = [Up, Down].map(|direction| bridge.swallowed(direction));
+        assert_eq!(swallowed.iter().sum::<u64>(), 4, "also of a connection that is gone");
     }
 }
 

@@ -173,7 +173,6 @@ fn a_learner_joins_a_running_cluster() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_partitioned_leader_loses_its_office_until_the_partition_heals() {
     for binary in versions() {

@@ -28,22 +28,44 @@ use std::time;
 #[derive(Debug, Clone)]
 pub struct AsyncStd {
     origin: time::Instant,
+    lookup: Lookup,
 }
 
 impl AsyncStd {
     /// Takes the global executor.
     #[must_use]
     pub fn global() -> Self {
-        Self { origin: time::Instant::now() }
+        Self { origin: time::Instant::now(), lookup: Lookup::system() }
+    }
+
+    /// Resolves host names in this way instead of by the system.
+    #[must_use]
+    pub fn lookup(mut self, lookup: Lookup) -> Self {
+        self.lookup = lookup;
+        self
     }
 }
 
 /// Makes a client and waits until one endpoint can be used; see [`Client::connect`].
+///
+/// # Errors
+///
+/// Those of [`Client::connect`]: kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and
+/// endpoints that cannot be used, [`Connect`](ErrorKind::Connect) once every endpoint has failed,
+/// and [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes what was opened.
 pub async fn connect(config: Config) -> Result<Client, Error> {
     Client::connect(Arc::new(AsyncStd::global()), config).await
 }
 
 /// Makes a client that connects when it is first used; see [`Client::lazy`].
+///
+/// # Errors
+///
+/// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and endpoints that cannot be used.
 pub fn lazy(config: Config) -> Result<Client, Error> {
     Client::lazy(Arc::new(AsyncStd::global()), config)
 }
@@ -71,9 +93,7 @@ impl Runtime for AsyncStd {
         host: &'a str,
         port: u16,
     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move {
-            Ok(async_std::net::ToSocketAddrs::to_socket_addrs(&(host, port)).await?.collect())
-        })
+        self.lookup.resolve(host, port)
     }
 
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {

@@ -162,3 +162,25 @@ fn all_attempts_together_have_one_deadline() {
         assert_eq!(world.stats().attempts, 20, "one each 250 ms");
     });
 }
+
+// One name for all members, as a service of Kubernetes has it.
+#[test]
+fn clients_of_one_name_spread_over_its_addresses() {
+    for seed in 0..10 {
+        let counts = run(seed, |world| async move {
+            let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), seed));
+            world.net().name("many", (0..3).map(|member| etcd.address(member)));
+            let mut counts = [0; 3];
+            for _ in 0..30 {
+                let client = world.host().client(Config::new(["http://many:2379"])).unwrap();
+                let answer = client.get("key").await.unwrap();
+                let member = answer.header.member_id;
+                let index = (0..3).find(|index| etcd.member_id(*index) == member).unwrap();
+                counts[index] += 1;
+            }
+            counts
+        });
+        let counts = counts.unwrap().0;
+        assert!(counts.iter().all(|count| *count >= 4), "seed {seed}: {counts:?}");
+    }
+}

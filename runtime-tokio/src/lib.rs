@@ -25,10 +25,15 @@ use tokio::runtime::Handle;
 use tokio::time;
 
 /// Tokio, as a [`Runtime`] of the client: tasks go to the runtime that it was made on.
+///
+/// That runtime needs its drivers of IO and of time, as `#[tokio::main]` and
+/// [`Builder::enable_all`](tokio::runtime::Builder::enable_all) make it. Without them tokio panics
+/// in the client's tasks.
 #[derive(Debug, Clone)]
 pub struct Tokio {
     handle: Handle,
     origin: time::Instant,
+    lookup: Lookup,
 }
 
 impl Tokio {
@@ -36,20 +41,49 @@ impl Tokio {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, as [`Handle::current`] does.
+    /// When it is called outside of a tokio runtime, as [`Handle::current`] does.
     #[must_use]
     pub fn current() -> Self {
-        Self { handle: Handle::current(), origin: time::Instant::now() }
+        let (handle, lookup) = (Handle::current(), Lookup::system());
+        Self { handle, origin: time::Instant::now(), lookup }
+    }
+
+    /// Resolves host names in this way instead of by the system.
+    #[must_use]
+    pub fn lookup(mut self, lookup: Lookup) -> Self {
+        self.lookup = lookup;
+        self
     }
 }
 
 /// Makes a client and waits until one endpoint can be used; see [`Client::connect`].
+///
+/// # Errors
+///
+/// Those of [`Client::connect`]: kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and
+/// endpoints that cannot be used, [`Connect`](ErrorKind::Connect) once every endpoint has failed,
+/// and [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
+///
+/// # Panics
+///
+/// When it is polled outside of a tokio runtime.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes what was opened.
 pub async fn connect(config: Config) -> Result<Client, Error> {
     Client::connect(Arc::new(Tokio::current()), config).await
 }
 
-/// Makes a client that connects when it is first used; see [`Client::lazy`]. Panics outside of a
-/// tokio runtime.
+/// Makes a client that connects when it is first used; see [`Client::lazy`].
+///
+/// # Errors
+///
+/// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and endpoints that cannot be used.
+///
+/// # Panics
+///
+/// When it is called outside of a tokio runtime.
 pub fn lazy(config: Config) -> Result<Client, Error> {
     Client::lazy(Arc::new(Tokio::current()), config)
 }
@@ -64,8 +98,15 @@ impl Runtime for Tokio {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        let handle = self.handle.clone();
         match self.origin.checked_add(at.saturating_since(Instant::ORIGIN)) {
-            Some(at) => Box::pin(async move { time::sleep_until(at).await }),
+            // On the runtime that polls it, which may not be this one; on this one if there is none.
+            Some(at) => Box::pin(async move {
+                let entered = Handle::try_current().is_err().then(|| handle.enter());
+                let sleep = time::sleep_until(at);
+                drop(entered);
+                sleep.await;
+            }),
             None => Box::pin(std::future::pending()), // beyond the clock of the machine
         }
     }
@@ -79,7 +120,7 @@ impl Runtime for Tokio {
         host: &'a str,
         port: u16,
     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        self.lookup.resolve(host, port)
     }
 
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {

@@ -5,7 +5,7 @@
 //! those in user space, told by the difference of two runs of different lengths.
 
 mod growth;
-mod judge;
+pub(crate) mod judge;
 mod latency;
 pub(crate) mod programs;
 pub(crate) mod rows;

@@ -1,8 +1,10 @@
 //! `cargo xtask etcd`: which etcd versions the tests have, and where.
 
 use crate::options::Options;
+use crate::test::Passed;
 use crate::{Outcome, shell};
-use etcd3_lab::Error;
+use etcd3_lab::etcd::{Fetched, WITHOUT_VARIABLE};
+use etcd3_lab::{Error, Result};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -23,4 +25,44 @@ pub(crate) fn run(_options: &Options) -> Outcome {
         return Err(Error::new("There is no etcd for the tests."));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Demands every version that this machine's packages should have.
+pub(crate) fn check() -> Result<Passed> {
+    verdict(&etcd3_lab::etcd::fetch()).map(Passed::saying)
+}
+
+fn verdict(fetched: &Fetched) -> Result<String> {
+    let required = fetched.missing.iter().filter(|missing| missing.is_required);
+    let mut problems: Vec<String> = required.map(ToString::to_string).collect();
+    if !problems.is_empty() {
+        problems.push(format!(
+            "{WITHOUT_VARIABLE}=NAME,NAME does without: a version, or a release of the distribution"
+        ));
+        return Err(Error::new(problems.join("\n")));
+    }
+    if fetched.binaries.is_empty() {
+        return Err(Error::new("There is no etcd for the tests."));
+    }
+    let versions: Vec<String> = fetched.binaries.iter().map(|it| it.version.to_string()).collect();
+    Ok(versions.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd3_lab::etcd::{Binary, Missing};
+
+    #[test]
+    fn a_version_that_should_be_there_is_demanded() {
+        let missing = |is_required| Missing { what: "x".into(), why: "y".into(), is_required };
+        let version = "3.5.16".parse().unwrap();
+        let binary = Binary { version, path: "etcd".into(), source: "a test".into() };
+        let mut fetched = Fetched { binaries: vec![binary], missing: vec![missing(false)] };
+        assert_eq!(verdict(&fetched).as_deref(), Ok("3.5.16"));
+        fetched.missing.push(missing(true));
+        let error = verdict(&fetched).unwrap_err().to_string();
+        assert!(error.starts_with("MISSING x: y\nETCD3_WITHOUT="), "{error}");
+        assert!(verdict(&Fetched::default()).is_err());
+    }
 }

@@ -9,6 +9,7 @@ mod crates;
 mod demo;
 mod etcd;
 mod fuzz;
+mod goaway;
 mod hello;
 mod model;
 mod mutants;
@@ -17,11 +18,12 @@ mod proto;
 mod runs;
 mod shell;
 mod sim;
+mod strain;
 mod tally;
 mod test;
 mod workspace;
 
-use options::Options;
+use options::{Options, Words};
 use std::process::ExitCode;
 
 /// Is the exit code of a command line that makes no sense.
@@ -33,7 +35,9 @@ cargo xtask <command>
   demo      show the client at work against a real etcd
             --runtime tokio|smol|async-std   the adapter, tokio by default
             --endpoints URL,URL              servers that run already
-  test      check everything that has to hold, as CI does
+  test      check everything that has to hold, as CI does; the cheap steps come first
+            --list         the names of the steps
+            --only STEP    some of the steps: --only format,clippy or --only twice
   coverage  compare the conformance cases with the list of scenarios
             --show ID    one scenario, and what covers it
             --list       every scenario with its case
@@ -65,6 +69,8 @@ cargo xtask <command>
             --runtime tokio|smol|async-std   tokio by default
   compare   kill a member under this client and under another one, side by side
             --version X  one of the versions, the newest by default
+  goaway    calls through nginx, which ends connections in an orderly way, beside the floor
+            --seconds N  for how long with each client and setting, 15 by default
   hello     build a program that puts one key, with this client and another one, and compare
   bench     measure calls beside the floor of h2 and other clients; fails where a target does
             --quick      fewer rounds and rows, two minutes
@@ -73,6 +79,9 @@ cargo xtask <command>
             --save       write what was measured to bench/cost.tsv, to compare with later
   mutants   break the code on purpose and see the tests fail
             --only NAME,NAME   some of the mutants
+  strain    run a command on a machine that is made busy: cargo xtask strain --busy 4 -- COMMAND
+            --time-wait N  sockets in TIME_WAIT beside it, renewed every 30 seconds
+            --busy N       threads beside it that only use the processor
   etcd      fetch the etcd versions for the tests and tell where they are
   proto     generate the protocol's code
             --check      only tell whether it is up to date
@@ -81,13 +90,13 @@ cargo xtask <command>
 /// Is how a command ends.
 type Outcome = Result<ExitCode, etcd3_lab::Error>;
 
-/// Is a command with the options it takes: those with a value, those without, and whether a word
-/// may follow.
+/// Is a command with the options it takes: those with a value, those without, and what may
+/// follow.
 struct Command {
     name: &'static str,
     valued: &'static [&'static str],
     plain: &'static [&'static str],
-    word: bool,
+    words: Words,
     run: fn(&Options) -> Outcome,
 }
 
@@ -96,73 +105,117 @@ const COMMANDS: &[Command] = &[
         name: "demo",
         valued: &["--runtime", "--endpoints"],
         plain: &[],
-        word: false,
+        words: Words::Nothing,
         run: demo::run,
     },
-    Command { name: "test", valued: &[], plain: &[], word: false, run: test::run },
+    Command {
+        name: "test",
+        valued: &["--only"],
+        plain: &["--list"],
+        words: Words::Nothing,
+        run: test::run,
+    },
     Command {
         name: "coverage",
         valued: &["--show"],
         plain: &["--list", "--no-run"],
-        word: false,
+        words: Words::Nothing,
         run: coverage::run,
     },
     Command {
         name: "sim",
         valued: &["--seeds", "--from", "--seed"],
         plain: &["--mutants"],
-        word: false,
+        words: Words::Nothing,
         run: sim::run,
     },
-    Command { name: "fuzz", valued: &["--seconds"], plain: &[], word: true, run: fuzz::run },
+    Command { name: "fuzz", valued: &["--seconds"], plain: &[], words: Words::One, run: fuzz::run },
     Command {
         name: "model",
         valued: &["--ops", "--seed", "--version"],
         plain: &[],
-        word: false,
+        words: Words::Nothing,
         run: model::run,
     },
     Command {
         name: "failover",
         valued: &["--runtime", "--version"],
         plain: &["--short"],
-        word: false,
+        words: Words::Nothing,
         run: runs::failover,
     },
     Command {
         name: "rolling",
         valued: &["--runtime", "--version"],
         plain: &[],
-        word: false,
+        words: Words::Nothing,
         run: runs::rolling,
     },
     Command {
         name: "soak",
         valued: &["--runtime", "--version", "--minutes"],
         plain: &["--tls"],
-        word: false,
+        words: Words::Nothing,
         run: runs::soak,
     },
     Command {
         name: "cancel",
         valued: &["--calls", "--runtime"],
         plain: &[],
-        word: false,
+        words: Words::Nothing,
         run: runs::cancel,
     },
     Command {
         name: "bench",
         valued: &[],
         plain: &["--quick", "--save"],
-        word: false,
+        words: Words::Nothing,
         run: bench::run,
     },
-    Command { name: "cost", valued: &[], plain: &["--save"], word: false, run: cost::run },
-    Command { name: "compare", valued: &["--version"], plain: &[], word: false, run: compare::run },
-    Command { name: "hello", valued: &[], plain: &[], word: false, run: hello::run },
-    Command { name: "mutants", valued: &["--only"], plain: &[], word: false, run: mutants::run },
-    Command { name: "etcd", valued: &[], plain: &[], word: false, run: etcd::run },
-    Command { name: "proto", valued: &[], plain: &["--check"], word: false, run: proto::run },
+    Command {
+        name: "cost",
+        valued: &[],
+        plain: &["--save"],
+        words: Words::Nothing,
+        run: cost::run,
+    },
+    Command {
+        name: "compare",
+        valued: &["--version"],
+        plain: &[],
+        words: Words::Nothing,
+        run: compare::run,
+    },
+    Command {
+        name: "goaway",
+        valued: &["--seconds"],
+        plain: &[],
+        words: Words::Nothing,
+        run: goaway::run,
+    },
+    Command { name: "hello", valued: &[], plain: &[], words: Words::Nothing, run: hello::run },
+    Command {
+        name: "mutants",
+        valued: &["--only"],
+        plain: &[],
+        words: Words::Nothing,
+        run: mutants::run,
+    },
+    Command {
+        name: "strain",
+        valued: &["--time-wait", "--busy"],
+        plain: &[],
+        words: Words::Command,
+        run: strain::run,
+    },
+    Command { name: "etcd", valued: &[], plain: &[], words: Words::Nothing, run: etcd::run },
+    Command {
+        name: "proto",
+        valued: &[],
+        plain: &["--check"],
+        words: Words::Nothing,
+        run: proto::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -180,7 +233,7 @@ fn main() -> ExitCode {
         eprintln!("There is no command {name:?}.\n\n{HELP}");
         return ExitCode::from(USAGE);
     };
-    let options = match Options::parse(&rest, command.valued, command.plain, command.word) {
+    let options = match Options::parse(&rest, command.valued, command.plain, command.words) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("{error}\n\n{HELP}");

@@ -7,14 +7,16 @@ mod list;
 
 use crate::options::Options;
 use crate::tally::Tally;
+use crate::test::Passed;
 use crate::{Outcome, shell, workspace};
 use copy::Copy;
 use etcd3_lab::{Error, Result};
 use list::Mutant;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Names the file with all mutants.
 const LIST: &str = "xtask/mutants.txt";
@@ -44,50 +46,84 @@ pub(crate) fn try_all(is_chosen: impl Fn(&str) -> bool) -> Outcome {
     if chosen.is_empty() {
         return Err(Error::new(format!("There is no such mutant, of {} in {LIST}.", all.len())));
     }
-    shell::heading("copying the workspace");
-    let place = workspace::target().join("mutants");
-    let copy = Copy::of(&workspace::files()?, workspace::root(), &place.join("src"))?;
-    let lab = Laboratory { copy, target: &place.join("target") };
+    let lab = Laboratory::open(|line| println!("{line}"))?;
     let commands: BTreeSet<&str> = chosen.iter().map(|mutant| mutant.test.as_str()).collect();
     for test in &commands {
         lab.demand_pass(test)?;
     }
-    let mut bad = 0;
-    for mutant in &chosen {
-        shell::heading(&format!("{}: {}", mutant.name, mutant.breaks));
-        let begin = std::time::Instant::now();
-        let fate = lab.try_out(mutant)?;
-        let seconds = shell::time(begin.elapsed().as_secs_f64());
-        match &fate {
-            Fate::Killed => println!("    killed, {seconds}"),
-            Fate::Survived => println!("    SURVIVED {}, {seconds}", mutant.test),
-            Fate::Invalid(why) => println!("    INVALID, {seconds}: {why}"),
-        }
-        bad += usize::from(fate != Fate::Killed);
-    }
-    println!("{} mutants, {} killed, {bad} not", chosen.len(), chosen.len() - bad);
+    let killed = lab.count_killed(&chosen)?;
+    let bad = chosen.len() - killed;
+    println!("{} mutants, {killed} killed, {bad} not", chosen.len());
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Is the copy together with its build.
-struct Laboratory<'a> {
-    copy: Copy,
-    target: &'a Path,
+/// Tries the mutants that stand for their areas. Their tests need few crates, so that the copy of
+/// the workspace is built quickly.
+pub(crate) fn check() -> Result<Passed> {
+    let all = list::parse(&workspace::read(LIST)?)?;
+    let chosen: Vec<&Mutant> = all.iter().filter(|mutant| !mutant.area.is_empty()).collect();
+    let said = RefCell::new(String::new());
+    let tell = |line: &str| said.borrow_mut().extend([line, "\n"]);
+    let lab = Laboratory::open(tell)?;
+    let begin = Instant::now();
+    let targets: BTreeSet<Vec<&str>> = chosen.iter().map(|it| list::target(&it.test)).collect();
+    for target in &targets {
+        lab.demand_pass(&target.join(" "))?;
+    }
+    tell(&format!("built and run unbroken in {}", shell::time(begin.elapsed().as_secs_f64())));
+    let begin = Instant::now();
+    let killed = lab.count_killed(&chosen)?;
+    let seconds = shell::time(begin.elapsed().as_secs_f64());
+    tell(&format!("{} planted bugs, {killed} noticed, {seconds}", chosen.len()));
+    drop(lab);
+    let said = said.into_inner();
+    if killed == chosen.len() { Ok(Passed::saying(said)) } else { Err(Error::new(said)) }
 }
 
-impl Laboratory<'_> {
+/// A copy of the workspace together with its build.
+struct Laboratory<T> {
+    copy: Copy,
+    target: PathBuf,
+    tell: T,
+}
+
+impl<T: Fn(&str)> Laboratory<T> {
+    fn open(tell: T) -> Result<Self> {
+        let place = workspace::target().join("mutants");
+        let copy = Copy::of(&workspace::files()?, workspace::root(), &place.join("src"))?;
+        Ok(Self { copy, target: place.join("target"), tell })
+    }
+
     /// Runs a test without any mutant.
     fn demand_pass(&self, test: &str) -> Result<()> {
-        shell::heading(&format!("unbroken: cargo test {test}"));
+        (self.tell)(&format!("==> unbroken: cargo test {test}"));
         let ended = shell::capture(&self.cargo_test(test, false), LIMIT)?;
         let tally = Tally::of(&ended.output);
         if !ended.ok() || tally.passed == 0 {
-            println!("{}", ended.output.trim_end());
+            (self.tell)(ended.output.trim_end());
             let problem = if ended.ok() { "matches no test" } else { "fails without a mutant" };
             return Err(Error::new(format!("`cargo test {test}` {problem}.")));
         }
-        println!("    {tally}, {}", shell::time(ended.seconds));
+        (self.tell)(&format!("    {tally}, {}", shell::time(ended.seconds)));
         Ok(())
+    }
+
+    /// Tries each mutant, tells how it ends, and returns how many were killed.
+    fn count_killed(&self, mutants: &[&Mutant]) -> Result<usize> {
+        let mut killed = 0;
+        for mutant in mutants {
+            (self.tell)(&format!("==> {}: {}", mutant.name, mutant.breaks));
+            let begin = Instant::now();
+            let fate = self.try_out(mutant)?;
+            let seconds = shell::time(begin.elapsed().as_secs_f64());
+            (self.tell)(&match &fate {
+                Fate::Killed => format!("    killed, {seconds}"),
+                Fate::Survived => format!("    SURVIVED {}, {seconds}", mutant.test),
+                Fate::Invalid(why) => format!("    INVALID, {seconds}: {why}"),
+            });
+            killed += usize::from(fate == Fate::Killed);
+        }
+        Ok(killed)
     }
 
     fn try_out(&self, mutant: &Mutant) -> Result<Fate> {
@@ -111,6 +147,7 @@ impl Laboratory<'_> {
         let Ok(ended) = shell::capture(&self.cargo_test(test, false), LIMIT) else {
             return Ok(Fate::Killed);
         };
+        // A test that is not there any more notices nothing, and says so by its success.
         Ok(if ended.ok() { Fate::Survived } else { Fate::Killed })
     }
 
@@ -119,7 +156,7 @@ impl Laboratory<'_> {
         let build = only_build.then_some("--no-run");
         let words = ["test"].into_iter().chain(build).chain(before);
         let mut cargo = workspace::cargo(words.chain(if only_build { vec![] } else { after }));
-        cargo.current_dir(self.copy.root()).env("CARGO_TARGET_DIR", self.target);
+        cargo.current_dir(self.copy.root()).env("CARGO_TARGET_DIR", &self.target);
         // The servers are the same for the copy.
         let etcd = workspace::target().join("etcd");
         cargo.env(etcd3_lab::etcd::CACHE_VARIABLE, etcd);
@@ -142,5 +179,20 @@ mod tests {
             let found = text.matches(&mutant.search).count();
             assert_eq!(found, 1, "{} in {}", mutant.name, mutant.file);
         }
+    }
+
+    #[test]
+    fn one_mutant_stands_for_an_area_and_its_test_needs_few_crates() {
+        let text = std::fs::read_to_string(workspace::root().join(LIST)).expect("the list");
+        let mutants = list::parse(&text).expect("a list of mutants");
+        let mut areas = BTreeSet::new();
+        for mutant in mutants.iter().filter(|mutant| !mutant.area.is_empty()) {
+            assert!(areas.insert(&mutant.area), "{} twice", mutant.area);
+            let target = list::target(&mutant.test);
+            let is_quick = matches!(target[..], ["-p", "etcd3-core" | "etcd3-client", "--lib"])
+                || matches!(target[..], ["-p", "etcd3-core" | "etcd3-client", "--test", _]);
+            assert!(is_quick, "{}: {}", mutant.name, mutant.test);
+        }
+        assert!(areas.len() >= 15, "{areas:?}");
     }
 }

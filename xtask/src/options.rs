@@ -8,15 +8,26 @@ pub(crate) struct Options {
     valued: Vec<(String, String)>,
     plain: Vec<String>,
     word: Option<String>,
+    command: Vec<String>,
+}
+
+/// What a command line may have besides options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Words {
+    Nothing,
+    /// One word.
+    One,
+    /// Another command, after `--`.
+    Command,
 }
 
 impl Options {
-    /// Reads `--name value`, `--name=value`, `--name` and at most one word.
+    /// Reads `--name value`, `--name=value`, `--name`, and the words that may be there.
     pub(crate) fn parse(
         words: &[String],
         valued: &[&str],
         plain: &[&str],
-        word: bool,
+        allowed: Words,
     ) -> Result<Self> {
         let mut options = Self::default();
         let mut words = words.iter();
@@ -31,8 +42,10 @@ impl Options {
                 options.valued.push((name.to_owned(), value));
             } else if plain.contains(&next.as_str()) {
                 options.plain.push(next.clone());
-            } else if word && options.word.is_none() && !next.starts_with('-') {
+            } else if allowed == Words::One && options.word.is_none() && !next.starts_with('-') {
                 options.word = Some(next.clone());
+            } else if allowed == Words::Command && next == "--" {
+                options.command = words.by_ref().cloned().collect();
             } else {
                 return Err(Error::new(format!("{next:?} is not understood.")));
             }
@@ -51,6 +64,29 @@ impl Options {
         self.plain.iter().any(|known| known == name)
     }
 
+    /// Returns all values of an option, in their order; commas separate values, too.
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+        let found = self.valued.iter().filter(|(known, _)| known == name);
+        found.flat_map(|(_, value)| value.split(',')).map(str::trim).collect()
+    }
+
+    /// Returns the value of an option as a number.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is none.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<usize>> {
+        let number = |value: &str| {
+            value.parse().map_err(|_| Error::new(format!("{name} needs a number, not {value:?}.")))
+        };
+        self.value(name).map(number).transpose()
+    }
+
+    /// Returns the words after `--`.
+    pub(crate) fn command(&self) -> &[String] {
+        &self.command
+    }
+
     /// Returns the word that is no option.
     pub(crate) fn word(&self) -> Option<&str> {
         self.word.as_deref()
@@ -63,7 +99,7 @@ mod tests {
 
     fn parse(line: &str) -> Result<Options> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        Options::parse(&words, &["--show"], &["--list"], true)
+        Options::parse(&words, &["--show"], &["--list"], Words::One)
     }
 
     #[test]
@@ -81,5 +117,22 @@ mod tests {
         assert_eq!(options.word(), Some("frame"));
         assert!(parse("--other").is_err() && parse("two words").is_err());
         assert!(parse("--list=yes").is_err());
+    }
+
+    #[test]
+    fn a_command_follows_two_dashes_and_keeps_its_options() {
+        let words = ["--busy", "4", "--", "cargo", "test", "--busy", "x", "--"].map(str::to_owned);
+        let options = Options::parse(&words, &["--busy"], &[], Words::Command).unwrap();
+        assert_eq!(options.number("--busy"), Ok(Some(4)));
+        assert_eq!(options.command(), ["cargo", "test", "--busy", "x", "--"]);
+        assert!(Options::parse(&words, &["--busy"], &[], Words::Nothing).is_err());
+    }
+
+    #[test]
+    fn an_option_may_have_several_values_and_numbers_are_checked() {
+        let options = parse("--show a,b --show=c").unwrap();
+        assert_eq!(options.values("--show"), ["a", "b", "c"]);
+        assert!(options.number("--show").is_err());
+        assert_eq!(parse("").unwrap().number("--show"), Ok(None));
     }
 }

@@ -20,6 +20,19 @@ pub(crate) fn target() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
+/// Returns the file of the notes that tests leave for the summary.
+pub(crate) fn notes() -> PathBuf {
+    target().join("notes.txt")
+}
+
+/// Returns the number of commits so far; `None` where git does not tell.
+pub(crate) fn commits() -> Option<u64> {
+    let mut git = Command::new("git");
+    git.args(["rev-list", "--count", "HEAD"]).current_dir(root());
+    let counted = command::run(&mut git, Duration::from_secs(30)).ok()?.success().ok()?;
+    counted.stdout.trim().parse().ok()
+}
+
 /// Reads a file of the workspace.
 pub(crate) fn read(file: &str) -> Result<String> {
     std::fs::read_to_string(root().join(file))
@@ -81,10 +94,11 @@ pub(crate) fn example_of(runtime: &str, stem: &str) -> String {
     format!("{stem}_{}", runtime.replace('-', "_"))
 }
 
-/// Makes a command line of cargo that runs at the root.
+/// Makes a command line of cargo that runs at the root, and whose programs leave their notes for
+/// the summary.
 pub(crate) fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(words).current_dir(root());
+    cargo.args(words).current_dir(root()).env(etcd3_lab::notes::VARIABLE, notes());
     shell::forget_outer_cargo(&mut cargo);
     cargo
 }

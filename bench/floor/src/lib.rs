@@ -12,7 +12,10 @@
 
 mod call;
 mod drive;
+mod redial;
 mod streams;
+
+pub use redial::Redialling;
 
 use bytes::Bytes;
 use call::Methods;

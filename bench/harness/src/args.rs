@@ -51,6 +51,8 @@ pub struct Args {
     pub callers: usize,
     /// Is the number of operations that are measured.
     pub ops: u64,
+    /// Is for how long operations are made instead, in seconds; those that fail are counted then.
+    pub seconds: Option<u64>,
     /// Is the number of operations before that.
     pub warm_up: u64,
     /// Whether the latency of each operation is noted.
@@ -60,8 +62,8 @@ pub struct Args {
 }
 
 impl Args {
-    /// Reads `--endpoints URL,URL --work W --size S --callers C --ops N --warm-up N --core K` and
-    /// `--latency`; only the endpoints have to be there.
+    /// Reads `--endpoints URL,URL --work W --size S --callers C --ops N --warm-up N --core K
+    /// --seconds N` and `--latency`; only the endpoints have to be there.
     pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self> {
         let mut args = Self {
             endpoints: Vec::new(),
@@ -69,6 +71,7 @@ impl Args {
             size: 256,
             callers: 1,
             ops: 1000,
+            seconds: None,
             warm_up: 0,
             latency: false,
             core: None,
@@ -90,6 +93,7 @@ impl Args {
                 "--callers" => args.callers = value.parse::<usize>()?.max(1),
                 "--ops" => args.ops = value.parse()?,
                 "--warm-up" => args.warm_up = value.parse()?,
+                "--seconds" => args.seconds = Some(value.parse()?),
                 "--core" => args.core = Some(value.parse()?),
                 _ => return Err(format!("{name:?} is not understood").into()),
             }

@@ -14,6 +14,7 @@ mod gather;
 mod host;
 mod meter;
 mod run;
+mod timed;
 
 pub use args::{Args, Work};
 pub use client::{Client, Error, NoSuchWork, Result};

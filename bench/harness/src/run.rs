@@ -1,11 +1,12 @@
 //! One run: its callers, and the line that it writes.
 
+use crate::timed::timed;
 use crate::{Args, Client, Host, Measured, Meter, NoSuchWork, Result, Work};
 use bytes::Bytes;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::fmt::Write;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Runs what the arguments ask for, and writes what it cost.
 pub fn main<C: Client, H: Host>() -> ExitCode {
@@ -29,6 +30,10 @@ fn line<C: Client, H: Host>(args: &Args) -> Result<String> {
         sched_setaffinity(None, &cores)?;
     }
     let begin = head(args);
+    if let Some(seconds) = args.seconds {
+        let told = H::block_on(timed::<C, H>(args, Duration::from_secs(seconds)))?;
+        return Ok(format!("{{{begin},{told}}}"));
+    }
     match H::block_on(measure::<C, H>(args)) {
         Ok((measured, latencies)) => {
             Ok(format!("{{{begin},{}}}", figures(args.ops, measured, latencies)))
@@ -118,7 +123,7 @@ async fn callers<C: Client, H: Host>(client: &C, args: &Args, ops: u64) -> Resul
 }
 
 /// Waits for all of them; each is polled once at the beginning, which starts it.
-async fn join<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
+pub(crate) async fn join<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut tasks: Vec<_> = tasks.into_iter().map(Box::pin).collect();
     let mut first = Vec::with_capacity(tasks.len());
     std::future::poll_fn(|cx| {
@@ -137,28 +142,43 @@ async fn join<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
 }
 
 async fn caller<C: Client>(mut client: C, args: &Args, number: u64, ops: u64) -> Result<Vec<u64>> {
-    let key = match args.work {
-        Work::Put => Bytes::from(format!("bench/{number:06}")),
-        _ => value_key(args.size),
-    };
-    let value = Bytes::from(vec![b'x'; args.size]);
+    let (key, value) = subject(args, number);
     let noted = if args.latency { usize::try_from(ops)? } else { 0 };
     let mut latencies = Vec::with_capacity(noted);
     for _ in 0..ops {
         let begin = args.latency.then(Instant::now);
-        match args.work {
-            Work::Put => client.put(key.clone(), value.clone()).await?,
-            Work::Connect => {
-                let mut client = C::connect(&args.endpoints).await?;
-                expect(args.size, client.get(key.clone()).await?)?;
-            }
-            _ => expect(args.size, client.get(key.clone()).await?)?,
-        }
+        one(&mut client, args, &key, &value).await?;
         if let Some(begin) = begin {
             latencies.push(u64::try_from(begin.elapsed().as_nanos())?);
         }
     }
     Ok(latencies)
+}
+
+/// Names the key of a caller, and makes the value that it puts.
+pub(crate) fn subject(args: &Args, number: u64) -> (Bytes, Bytes) {
+    let key = match args.work {
+        Work::Put => Bytes::from(format!("bench/{number:06}")),
+        _ => value_key(args.size),
+    };
+    (key, Bytes::from(vec![b'x'; args.size]))
+}
+
+/// Makes one call.
+pub(crate) async fn one<C: Client>(
+    client: &mut C,
+    args: &Args,
+    key: &Bytes,
+    value: &Bytes,
+) -> Result<()> {
+    match args.work {
+        Work::Put => client.put(key.clone(), value.clone()).await,
+        Work::Connect => {
+            let mut client = C::connect(&args.endpoints).await?;
+            expect(args.size, client.get(key.clone()).await?)
+        }
+        _ => expect(args.size, client.get(key.clone()).await?),
+    }
 }
 
 async fn pages<C: Client>(client: &mut C, keys: usize) -> Result<()> {
@@ -183,7 +203,7 @@ async fn keep_alives<C: Client>(client: &mut C, args: &Args) -> Result<(Measured
 }
 
 /// Names a key whose value has this size.
-fn value_key(size: usize) -> Bytes {
+pub(crate) fn value_key(size: usize) -> Bytes {
     format!("v{size}/k").into()
 }
 

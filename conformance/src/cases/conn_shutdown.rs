@@ -2,6 +2,7 @@
 
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
 use etcd3_client::{Client, Error};
+use etcd3_lab::Status;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -33,13 +34,14 @@ async fn pinned(ctx: &Ctx, cluster: &Cluster, member: usize) -> Made<Client> {
 async fn shut_down(ctx: &Ctx) -> Made<(Cluster, Client)> {
     let cluster = ctx.cluster().await?;
     let client = pinned(ctx, &cluster, 0).await?;
+    let first = cluster.member(0);
+    let gone = ctx.blocking(move || first.status()).await?.member_id;
     ctx.order(&cluster.member(0), Member::terminate).await?;
     for other in [1, 2] {
         let member = cluster.member(other);
-        let gone = cluster.member(0);
-        let old = gone.client_url();
-        assert!(!old.is_empty());
-        ctx.until_member(&member, "a leader that lives", LIMIT, |it| it.leader != 0).await?;
+        // A follower names a leader that is gone for as long as it has not missed it.
+        let lives = |it: &Status| ![0, gone].contains(&it.leader);
+        ctx.until_member(&member, "a leader that lives", LIMIT, lives).await?;
     }
     ctx.pause(SECOND).await;
     Ok((cluster, client))
@@ -48,14 +50,15 @@ async fn shut_down(ctx: &Ctx) -> Made<(Cluster, Client)> {
 /// CONN-026
 async fn a_put_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = shut_down(&ctx).await?;
-    client.put("foo", "baz").timeout(SECOND).await?;
+    client.put("foo", "baz").timeout(ctx.stretched(SECOND)).await?;
     Ok(())
 }
 
 /// CONN-027
 async fn a_delete_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = shut_down(&ctx).await?;
-    assert_eq!(client.delete("foo").timeout(SECOND).await?.deleted, 1);
+    let deleted = client.delete("foo").timeout(ctx.stretched(SECOND)).await?;
+    assert_eq!(deleted.deleted, 1);
     Ok(())
 }
 
@@ -63,7 +66,7 @@ async fn a_delete_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
 async fn a_txn_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = shut_down(&ctx).await?;
     let txn = client.txn().when([etcd3_client::key_exists("foo")]);
-    let done = txn.then([etcd3_client::put("foo", "baz")]).timeout(SECOND).await?;
+    let done = txn.then([etcd3_client::put("foo", "baz")]).timeout(ctx.stretched(SECOND)).await?;
     assert!(done.succeeded);
     Ok(())
 }
@@ -76,7 +79,8 @@ async fn a_get_during_a_shutdown_succeeds(ctx: Ctx) -> CaseResult {
         let member = if leads { leader } else { (leader + 1) % 3 };
         let client = pinned(&ctx, &cluster, member).await?;
         ctx.order(&cluster.member(member), Member::terminate).await?;
-        assert_eq!(client.get("foo").timeout(7 * SECOND).await?.kvs.len(), 1);
+        let found = client.get("foo").timeout(ctx.stretched(7 * SECOND)).await?;
+        assert_eq!(found.kvs.len(), 1);
     }
     Ok(())
 }
@@ -91,7 +95,7 @@ async fn a_serializable_get_during_a_shutdown_succeeds(ctx: Ctx) -> CaseResult {
         ctx.until_member(&member, "the key", LIMIT, |it| it.revision >= revision).await?;
     }
     ctx.order(&cluster.member(0), Member::terminate).await?;
-    let get = client.get("foo").serializable().timeout(2 * SECOND);
+    let get = client.get("foo").serializable().timeout(ctx.stretched(2 * SECOND));
     assert_eq!(get.await?.kvs.len(), 1);
     Ok(())
 }
@@ -102,7 +106,7 @@ async fn wait_for_restart(
     ctx: &Ctx,
     members: usize,
     (leads, first): (bool, bool),
-    read: impl AsyncFn(&Client) -> Result<usize, Error>,
+    read: impl AsyncFn(&Client, Duration) -> Result<usize, Error>,
 ) -> CaseResult {
     let cluster = ctx.cluster_with(|cluster| cluster.members(members)).await?;
     let leader = cluster.leader().ok_or("there is a leader")?;
@@ -110,9 +114,11 @@ async fn wait_for_restart(
     let client = pinned(ctx, &cluster, used).await?;
     let other = (0..members).find(|it| *it != used && (*it == leader || leads)).unwrap_or(leader);
     let order = if first { [used, other] } else { [other, used] };
-    for member in order {
-        ctx.order(&cluster.member(member), Member::kill).await?;
+    ctx.order(&cluster.member(order[0]), Member::kill).await?;
+    if first {
+        ctx.pause(SECOND).await;
     }
+    ctx.order(&cluster.member(order[1]), Member::kill).await?;
     // A process that finds no majority at its start lets nobody in, unlike the servers within the
     // tests of etcd: of two members, both have to come back.
     let back = if members > 2 { vec![used] } else { vec![used, other] };
@@ -123,13 +129,13 @@ async fn wait_for_restart(
             ctx.blocking(move || member.restart())
         })
         .collect();
-    let read = async {
-        match read(&client).await {
-            Ok(found) => Ok(found),
-            Err(_) => read(&client).await,
-        }
+    // Two tries within one deadline.
+    let limit = ctx.stretched(7 * SECOND);
+    let deadline = ctx.rt.now() + limit;
+    let found = match read(&client, limit).await {
+        Ok(found) => found,
+        Err(_) => read(&client, deadline.saturating_since(ctx.rt.now())).await?,
     };
-    let found = ctx.within(14 * SECOND, read).await.ok_or("the read hangs")??;
     assert_eq!(found, 1);
     for restart in restarts {
         restart.await?;
@@ -140,8 +146,8 @@ async fn wait_for_restart(
 /// CONN-031, CONN-033, CONN-034
 async fn a_get_waits_for_a_restart(ctx: Ctx) -> CaseResult {
     for pinned in [(true, true), (false, true), (false, false)] {
-        let read = async |client: &Client| {
-            client.get("foo").timeout(7 * SECOND).await.map(|answer| answer.kvs.len())
+        let read = async |client: &Client, limit: Duration| {
+            client.get("foo").timeout(limit).await.map(|answer| answer.kvs.len())
         };
         wait_for_restart(&ctx, 3, pinned, read).await?;
     }
@@ -151,8 +157,8 @@ async fn a_get_waits_for_a_restart(ctx: Ctx) -> CaseResult {
 /// CONN-036, CONN-037, CONN-038
 async fn a_serializable_get_waits_for_a_restart(ctx: Ctx) -> CaseResult {
     for pinned in [(true, false), (false, true), (false, false)] {
-        let read = async |client: &Client| {
-            let get = client.get("foo").serializable().timeout(7 * SECOND);
+        let read = async |client: &Client, limit: Duration| {
+            let get = client.get("foo").serializable().timeout(limit);
             get.await.map(|answer| answer.kvs.len())
         };
         wait_for_restart(&ctx, 2, pinned, read).await?;

@@ -6,7 +6,7 @@ use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
 use etcd3_client::core::request::Limits;
 use etcd3_client::core::{frame, method};
 use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Client, Config, Error, Outcome, key};
+use etcd3_client::{Client, Config, EndpointState, Error, Outcome, key};
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
@@ -98,5 +98,8 @@ async fn what_a_learner_refuses_is_done_by_a_voter(ctx: Ctx) -> CaseResult {
         assert_eq!(only(&read).value, value);
         assert_eq!((only(&read).version, put.header.revision), (n + 1, n + 2), "written once");
     }
+    // It does not count what it refuses, but who was refused suspects it.
+    let learner = client.health().endpoints.swap_remove(0);
+    assert_eq!(learner.state, EndpointState::Suspect, "no call met the learner: {learner:?}");
     Ok(())
 }

@@ -1,21 +1,22 @@
 //! Reads: which keys, at which revision, in which order, and how many of them.
 
 use super::kv_data::{Data, LATEST, Read};
-use super::kv_expect::only;
+use super::kv_expect::{keys, only};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3_client::{KeyValue, SortOrder, SortTarget, all, from_key, get, prefix};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_put_is_read_back, ["KV-034"]),
+    case!(a_put_is_read_back, ["KV-034"]).plain_and_tls(),
     case!(ranges_hold_their_keys, ["KV-035", "KV-036", "KV-039", "KV-040"]),
     case!(counts_prefixes_and_open_ends, ["KV-041", "KV-042", "KV-043", "KV-044"]),
     case!(answers_sort_by_revisions, ["KV-046", "KV-047", "KV-050", "KV-051"]),
+    case!(no_target_sorts_as_another_does, ["KV-046", "KV-050", "KV-051", "KV-061", "KV-063"]),
     case!(answers_sort_by_values_and_keys, ["KV-049", "KV-054", "KV-055", "KV-056"]),
     case!(each_revision_is_kept, ["KV-057", "KV-058", "KV-059", "KV-060"]),
     case!(revision_filters_do_not_count, ["KV-061", "KV-062", "KV-063", "KV-064"]),
     case!(keys_only_leaves_just_the_values_out, ["KV-065"]),
-    case!(every_member_answers_alike, ["KV-034"]).heavy(),
+    case!(every_member_answers_alike, ["KV-034"]).plain_and_tls().heavy(),
     case!(every_kv_tells_its_revisions, ["KV-008"]),
     case!(count_only_outweighs_keys_only, ["KV-016"]),
 ];
@@ -43,6 +44,41 @@ async fn counts_prefixes_and_open_ends(ctx: Ctx) -> CaseResult {
 /// KV-046, KV-047, KV-050, KV-051, K12
 async fn answers_sort_by_revisions(ctx: Ctx) -> CaseResult {
     on_one_server(ctx, sorts_by_revision).await
+}
+
+/// KV-046, KV-050, KV-051, KV-061, KV-063, K12: with the keys of the rows these orders are that of
+/// the keys, or its reverse.
+async fn no_target_sorts_as_another_does(ctx: Ctx) -> CaseResult {
+    use SortOrder::{Ascend, Descend, None};
+    use SortTarget::{Create, Key, Mod, Value, Version};
+    let (_server, client) = ctx.server_and_client().await?;
+    // Five orders, no two of them alike.
+    for (key, value) in
+        [("k2", "x"), ("k3", "x"), ("k3", "c"), ("k2", "x"), ("k1", "b"), ("k2", "a")]
+    {
+        client.put(key, value).await?;
+    }
+    let table: [(SortTarget, SortOrder, [&str; 3]); 11] = [
+        (Key, Ascend, ["k1", "k2", "k3"]),
+        (Key, Descend, ["k3", "k2", "k1"]),
+        (Create, Ascend, ["k2", "k3", "k1"]),
+        (Create, None, ["k2", "k3", "k1"]),
+        (Create, Descend, ["k1", "k3", "k2"]),
+        (Mod, Ascend, ["k3", "k1", "k2"]),
+        (Mod, Descend, ["k2", "k1", "k3"]),
+        (Version, Ascend, ["k1", "k3", "k2"]),
+        (Version, Descend, ["k2", "k3", "k1"]),
+        (Value, Ascend, ["k2", "k1", "k3"]),
+        (Value, Descend, ["k3", "k1", "k2"]),
+    ];
+    for (target, order, expected) in table {
+        for filtered in [get(prefix("")), get(prefix("")).min_mod_revision(3)] {
+            let answer = client.execute(filtered.sort(target, order)).await?;
+            let answer = answer.into_get().ok_or("not a read")?;
+            assert_eq!(keys(&answer), expected, "{target:?} {order:?}");
+        }
+    }
+    Ok(())
 }
 
 /// KV-049, KV-054, KV-055, KV-056, K12, K19

@@ -79,6 +79,8 @@ fn start(cluster: &Cluster, victim: usize) -> LabResult<()> {
 struct Shared {
     is_over: AtomicBool,
     answers: AtomicU64,
+    /// Counts the calls that an outage made fail.
+    failures: AtomicU64,
 }
 
 /// Ends the workers with the case, however that ends.
@@ -136,6 +138,8 @@ async fn revisions_grow(ctx: Ctx, fault: Fault) -> CaseResult {
         .await?;
     }
 
+    let failures = workers.0.failures.load(Ordering::Relaxed);
+    assert!(failures >= ROUNDS as u64, "{failures} calls met an outage");
     drop(workers);
     let (mut done, mut unknown) = (0, 0);
     for writer in writers {
@@ -165,6 +169,7 @@ async fn write(clients: Vec<Client>, first: usize, shared: Arc<Shared>) -> Resul
             }
             Err(error) => {
                 explained(&error)?;
+                shared.failures.fetch_add(1, Ordering::Relaxed);
                 puts.unknown += i64::from(error.outcome() == Outcome::Unknown);
             }
         }
@@ -189,7 +194,10 @@ async fn read(clients: Vec<Client>, first: usize, shared: Arc<Shared>) -> Result
                 seen = revision;
                 shared.answers.fetch_add(1, Ordering::Relaxed);
             }
-            Err(error) => explained(&error)?,
+            Err(error) => {
+                explained(&error)?;
+                shared.failures.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
     Ok(())
@@ -208,6 +216,9 @@ fn explained(error: &Error) -> Result<(), String> {
                     | ServerError::TimeoutDueToConnectionLost
             )
     );
+    // Members tell of their own deadline in several ways.
+    let told = error.status().map_or("", |status| &*status.message);
+    let allowed = allowed || told.ends_with("context deadline exceeded");
     if allowed && error.outcome() != Outcome::Rejected {
         Ok(())
     } else {

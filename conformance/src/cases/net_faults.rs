@@ -7,7 +7,7 @@ use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3_client::{Client, Config, Error, ErrorKind, Outcome, Phase};
 use etcd3_lab::Direction::{Down, Up};
 use etcd3_lab::{Bridge, Direction, End, Fault, Links};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -36,12 +36,15 @@ impl Rig {
     pub(super) async fn new(ctx: &Ctx) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let server = ctx.server().await?;
         let bridge = Bridge::new(server.addr())?;
-        let config = Config::new([bridge.url()])
-            .connect_timeout(SHORT)
-            .reconnect_backoff(Duration::from_millis(5), Duration::from_millis(50));
-        let client = ctx.connect_with(config).await?;
+        let client = connect(ctx, &bridge).await?;
         let direct = ctx.connect([server.client_url()]).await?;
         Ok(Self { ctx: ctx.clone(), bridge, client, direct, _server: server })
+    }
+
+    /// Takes another client, which knows nothing of what the one before has seen.
+    pub(super) async fn renew(&mut self) -> Result<(), Error> {
+        self.client = connect(&self.ctx, &self.bridge).await?;
+        Ok(())
     }
 
     /// How often a key was written.
@@ -77,14 +80,25 @@ impl Rig {
     pub(super) async fn heal(&self) -> CaseResult {
         self.bridge.heal();
         self.bridge.resume_accept()?;
-        self.ctx
-            .until("the client to work again", SOON, || async {
-                self.client.get("k").timeout(SHORT).await.is_ok()
-            })
-            .await?;
+        let last = Mutex::new(None);
+        let works = || async {
+            let error = self.client.get("k").timeout(SHORT).await.err();
+            let works = error.is_none();
+            *last.lock().unwrap() = error;
+            works
+        };
+        let healed = self.ctx.until("the client to work again", SOON, works).await;
+        healed.map_err(|waited| format!("{waited}: {:?}", last.lock().unwrap()))?;
         self.client.put("k", "v").await?;
         Ok(())
     }
+}
+
+async fn connect(ctx: &Ctx, bridge: &Bridge) -> Result<Client, Error> {
+    let config = Config::new([bridge.url()])
+        .connect_timeout(SHORT)
+        .reconnect_backoff(Duration::from_millis(5), Duration::from_millis(50));
+    ctx.connect_with(config).await
 }
 
 /// What came of a write.
@@ -129,6 +143,7 @@ async fn connections_that_end(ctx: Ctx) -> CaseResult {
                 let name = format!("{end:?} {way:?} {after}");
                 let cut = Fault::new().cut(after, end);
                 rig.heal().await?;
+                let before = rig.bridge.connections().accepted;
                 rig.bridge.set_fault(Links::One(last(&rig.bridge)?), [way], cut);
                 if let Some(error) = rig.get(SOON).await? {
                     return Err(format!("{name}: {error}").into());
@@ -136,6 +151,9 @@ async fn connections_that_end(ctx: Ctx) -> CaseResult {
                 rig.heal().await?;
                 rig.bridge.set_fault(Links::One(last(&rig.bridge)?), [way], cut);
                 rig.put(&name, SOON).await?;
+                rig.heal().await?;
+                let ended = rig.bridge.connections().accepted - before;
+                assert_eq!(ended, 2, "{name}: each call met the end of its connection");
             }
         }
     }
@@ -258,6 +276,7 @@ async fn one_way_of_two_is_a_black_hole(ctx: Ctx) -> CaseResult {
         }
     }
     assert!(reads >= 3 && writes >= 3, "{reads} reads and {writes} writes of 10");
+    assert!(bridge.swallowed(Up) > 0, "no call went into the hole");
     bridge.unblackhole();
     ctx.until("the bridge in use", SOON, || async {
         client.get("k").timeout(SHORT).await.is_ok() && bridge.connections().live == 1

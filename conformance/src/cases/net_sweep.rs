@@ -2,9 +2,10 @@
 
 use super::net_faults::{Rig, last};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::Outcome;
+use etcd3_client::{ErrorKind, Outcome};
 use etcd3_lab::{Direction, End, Fault, Links};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -13,6 +14,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_millis(400);
 /// Parts of a direction that are tried.
 const PARTS: u64 = 24;
 
@@ -62,8 +64,7 @@ async fn cut_at_each_byte_of_a_write(ctx: Ctx) -> CaseResult {
 /// N9, I-X1: nothing protects plaintext, so the answer may be wrong; but the call ends, the write
 /// is not repeated where it may have been applied, and the client goes on.
 async fn a_bit_flipped_at_each_byte_of_an_answer(ctx: Ctx) -> CaseResult {
-    const TIMEOUT: Duration = Duration::from_millis(400);
-    let rig = Rig::new(&ctx).await?;
+    let mut rig = Rig::new(&ctx).await?;
     let [_, bytes] = cost(&rig).await?;
     for at in 0..bytes {
         let bit = u8::try_from(at % 8)?;
@@ -74,10 +75,31 @@ async fn a_bit_flipped_at_each_byte_of_an_answer(ctx: Ctx) -> CaseResult {
         let put = rig.client.put(&key, "v").timeout(TIMEOUT);
         let put = ctx.within(SOON, async { put.await }).await.ok_or("the write hangs")?;
         rig.bridge.drop_all();
+        if has_seen_the_future(&rig).await? {
+            rig.renew().await?;
+        }
         rig.heal().await?;
         let version = rig.version(&key).await?;
         assert!(version <= 1, "{key}: version {version} after {put:?}");
         assert!(put.is_err() || version == 1, "{key}: version {version} after {put:?}");
     }
     Ok(())
+}
+
+/// Whether the flipped bit made a revision larger, so that the client rightly takes every true
+/// answer for an old one.
+async fn has_seen_the_future(rig: &Rig) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    let is_stale = AtomicBool::new(false);
+    let answered = || async {
+        match rig.client.get("k").timeout(TIMEOUT).await {
+            Ok(_) => true,
+            Err(error) => {
+                let stale = matches!(error.kind(), ErrorKind::StaleRead { .. });
+                is_stale.fetch_or(stale, Ordering::Relaxed);
+                stale
+            }
+        }
+    };
+    rig.ctx.until("the client to be answered", SOON, answered).await?;
+    Ok(is_stale.into_inner())
 }

@@ -1,8 +1,8 @@
 //! Several members, each with a certificate of its own.
 
 use super::tls_certificates::{lazy, refused, trusting};
-use crate::{Case, CaseResult, Ctx, Member, case};
-use etcd3_client::{Client, Config, Error, ErrorKind};
+use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
+use etcd3_client::{Client, Code, Config, EndpointState, Error, ServerError};
 use etcd3_lab::{Authority, Tls};
 use std::time::Duration;
 
@@ -16,10 +16,9 @@ pub(super) const CASES: &[Case] = &[
 
 const TRIES: usize = 10;
 const TIMEOUT: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(10);
 
-/// Puts and reads a key, again when a try times out, and when the connection of a put broke: the
-/// client may not have seen yet that the member died, and it never repeats a write by itself that
-/// may have been applied.
+/// Puts and reads a key, again only when a try times out.
 async fn put_and_get(client: &Client, value: &str) -> CaseResult {
     for _ in 0..TRIES {
         let tried = async {
@@ -31,15 +30,26 @@ async fn put_and_get(client: &Client, value: &str) -> CaseResult {
                 assert_eq!(read.kvs[0].value, value.as_bytes());
                 return Ok(());
             }
-            Err(error) if is_passing(&error) => {}
+            Err(error) if is_timeout(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err("no try succeeded".into())
 }
 
-fn is_passing(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Timeout(_) | ErrorKind::ConnectionLost)
+/// Whether a deadline ended a call, here or there.
+fn is_timeout(error: &Error) -> bool {
+    let told = error.server_error();
+    let is_told = matches!(told, Some(ServerError::Timeout | ServerError::TimeoutDueToLeaderFail));
+    is_told || error.code() == Code::DeadlineExceeded
+}
+
+/// Kills a member, and waits until its client has seen that: a write that is on its way then is
+/// lost, and not repeated by the client itself.
+async fn kill(ctx: &Ctx, cluster: &Cluster, client: &Client, member: usize) -> CaseResult {
+    ctx.order(&cluster.member(member), Member::kill).await?;
+    let state = || client.health().endpoints[member].state;
+    ctx.until("the client to see it", SOON, || async { state() != EndpointState::Ready }).await
 }
 
 async fn fails_over(ctx: Ctx, made_before: bool) -> CaseResult {
@@ -47,11 +57,14 @@ async fn fails_over(ctx: Ctx, made_before: bool) -> CaseResult {
     let tls = Tls::new(&authority);
     let cluster = ctx.cluster_with(|cluster| cluster.tls(tls)).await?;
     let config = Config::new(cluster.client_urls()).tls(trusting(&authority));
-    let early = if made_before { Some(ctx.connect_with(config.clone()).await?) } else { None };
-    ctx.order(&cluster.member(0), Member::kill).await?;
-    let client = match early {
-        Some(client) => client,
-        None => ctx.connect_with(config).await?,
+    let client = if made_before {
+        let client = ctx.connect_with(config).await?;
+        ctx.until_connected(&client).await?;
+        kill(&ctx, &cluster, &client, 0).await?;
+        client
+    } else {
+        ctx.order(&cluster.member(0), Member::kill).await?;
+        ctx.connect_with(config).await?
     };
     put_and_get(&client, "v").await
 }
@@ -92,7 +105,8 @@ async fn each_member_is_known_by_its_own_name(ctx: Ctx) -> CaseResult {
 
     let client = ctx.connect_with(config(&[&by_name, &by_address, &by_override])).await?;
     for (member, value) in ["a", "b", "c"].into_iter().enumerate() {
-        ctx.order(&cluster.member(member), Member::kill).await?;
+        ctx.until_connected(&client).await?;
+        kill(&ctx, &cluster, &client, member).await?;
         put_and_get(&client, value).await?;
         let member = cluster.member(member);
         ctx.blocking(move || member.restart()).await?;

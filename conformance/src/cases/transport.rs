@@ -4,7 +4,6 @@ use crate::peer::Peer;
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3_client::{Client, Config, ConnectFailure, ErrorKind, Outcome};
 use etcd3_lab::Bridge;
-#[cfg(unix)]
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +35,6 @@ async fn names_are_resolved_and_every_address_is_tried(ctx: Ctx) -> CaseResult {
 }
 
 /// C34f; a relay stands in for a server that listens on one.
-#[cfg(unix)]
 async fn a_unix_socket_will_do(ctx: Ctx) -> CaseResult {
     let folder =
         std::env::temp_dir().join(format!("etcd3-{}-{}", std::process::id(), ctx.rt.seed()));
@@ -46,11 +44,6 @@ async fn a_unix_socket_will_do(ctx: Ctx) -> CaseResult {
     let made = through(&ctx, listener, [format!("unix://{}", path.display())]).await;
     std::fs::remove_dir_all(&folder)?;
     made
-}
-
-#[cfg(not(unix))]
-async fn a_unix_socket_will_do(_: Ctx) -> CaseResult {
-    Ok(())
 }
 
 /// As Go and gRPC write it.
@@ -78,7 +71,6 @@ async fn an_abstract_unix_socket_will_do(ctx: Ctx) -> CaseResult {
 }
 
 /// Uses a server behind this socket, which takes one connection.
-#[cfg(unix)]
 async fn through(ctx: &Ctx, listener: UnixListener, endpoints: [String; 1]) -> CaseResult {
     use std::io::copy;
     use std::net::TcpStream;

@@ -126,6 +126,8 @@ pub(crate) enum Heard {
     /// The stream was reset.
     Reset,
     Data(u32),
+    /// The answer to a PING.
+    Pong,
     Other,
 }
 
@@ -272,6 +274,9 @@ impl Wire {
         if kind == Kind::Ping as u8 && flags & ACK == 0 {
             self.frame(Kind::Ping, ACK, 0, &payload)?;
         }
+        if kind == Kind::Ping as u8 && flags & ACK != 0 {
+            return Ok(Heard::Pong);
+        }
         if let (true, 0, [a, b, c, d]) = (kind == Kind::WindowUpdate as u8, stream, &payload[..]) {
             self.window += i64::from(u32::from_be_bytes([*a, *b, *c, *d]));
         }
@@ -340,7 +345,7 @@ impl Wire {
                 Heard::Data(used) if used > 0 => {
                     self.frame(Kind::WindowUpdate, 0, stream, &used.to_be_bytes())?;
                 }
-                Heard::Data(_) | Heard::Reset | Heard::Other => {}
+                Heard::Data(_) | Heard::Reset | Heard::Pong | Heard::Other => {}
             }
         }
     }

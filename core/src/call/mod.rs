@@ -25,6 +25,7 @@ use crate::method::Method;
 use crate::outcome::Outcome;
 use crate::retry::{self, Cure, Failure};
 use crate::rng::Rng;
+use crate::server_error;
 use crate::status::{Code, Status};
 use crate::{Instant, Machine, Next};
 use bytes::Bytes;
@@ -68,8 +69,12 @@ pub enum Input {
     Refused(Error),
     /// The answer that was to be checked is worth this.
     Checked(Checked),
-    /// The client was closed, so that no attempt can follow.
-    Closed,
+    /// A byte has not come on the connection of the attempt for so long that it may be dead, and
+    /// there is another one. Ignored by a call that must not be repeated.
+    Migrate,
+    /// The client was closed, so that no attempt can follow: [`ErrorKind::Closed`] or
+    /// [`ErrorKind::RuntimeEnded`].
+    Closed(ErrorKind),
 }
 
 /// What the driver is to do.
@@ -182,6 +187,30 @@ impl Call {
         matches!(&self.state, State::Flying(flight) if flight.message.is_some())
     }
 
+    /// Whether the attempt under way may be made again on another connection instead.
+    #[must_use]
+    pub const fn may_migrate(&self) -> bool {
+        self.is_under_way()
+            && self.options.effect.is_repeatable()
+            && self.attempts < self.options.max_attempts
+    }
+
+    /// When [`poll`](Machine::poll) will want something without a further input; the past, if it
+    /// does already.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        let deadline = self.options.deadline;
+        match &self.state {
+            State::Waiting(None)
+            | State::Done(Some(_))
+            | State::Checking { is_asked: false, .. } => Some(Instant::ORIGIN),
+            State::Waiting(until) => until.iter().copied().chain(deadline).min(),
+            State::Flying(_) => self.patience().into_iter().chain(deadline).min(),
+            State::Routing | State::Checking { .. } => deadline,
+            State::Done(None) => None,
+        }
+    }
+
     /// The endpoint of the last attempt that was sent.
     #[must_use]
     pub const fn last_endpoint(&self) -> Option<EndpointId> {
@@ -239,7 +268,7 @@ impl Call {
     fn fail_with_status(&mut self, now: Instant, status: &Status) {
         let Options { require_leader, request_len, .. } = self.options;
         let error = Error::answered(status.clone(), request_len);
-        if matches!(status.code, Code::DeadlineExceeded | Code::Canceled) && self.is_due(now) {
+        if server_error::tells_of_a_deadline(status) && self.is_due(now) {
             return self.time_out_with(now, error);
         }
         self.fail(now, Failure::Status { status, require_leader, request_len }, error);
@@ -261,9 +290,15 @@ impl Call {
         self.state = State::Done(Some(result.map_err(complete)));
     }
 
-    fn close(&mut self, outcome: Outcome) {
+    fn close(&mut self, kind: ErrorKind, outcome: Outcome) {
         let last = self.last_error.take().map(Cause::new);
-        self.finish(Err(Error::new(ErrorKind::Closed).with_outcome(outcome).with_cause(last)));
+        self.finish(Err(Error::new(kind).with_outcome(outcome).with_cause(last)));
+    }
+
+    fn migrate(&mut self, now: Instant) {
+        let State::Flying(flight) = &self.state else { return };
+        let error = Error::new(ErrorKind::ConnectionLost).with_cause(flight.silence(now));
+        self.fail(now, Failure::Migrated, error);
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -455,9 +490,10 @@ impl Machine for Call {
             Input::End(trailers) if self.has_head() == Some(true) => {
                 self.on_end(now, trailers.as_ref());
             }
-            Input::Closed => match self.state {
-                State::Waiting(_) | State::Routing => self.close(self.outcome),
-                State::Flying(_) | State::Checking { .. } => self.close(Outcome::Unknown),
+            Input::Migrate if self.may_migrate() => self.migrate(now),
+            Input::Closed(kind) => match self.state {
+                State::Waiting(_) | State::Routing => self.close(kind, self.outcome),
+                State::Flying(_) | State::Checking { .. } => self.close(kind, Outcome::Unknown),
                 State::Done(_) => self.ignored += 1,
             },
             _ => self.ignored += 1,
@@ -468,31 +504,28 @@ impl Machine for Call {
         if let State::Done(result) = &mut self.state {
             return result.take().map_or(Next::Wait(None), |r| Next::Do(Output::Done(r)));
         }
-        let deadline = self.options.deadline;
+        if let State::Checking { header, is_asked, .. } = &mut self.state
+            && !*is_asked
+        {
+            // Before the deadline is looked at: the answer is there.
+            *is_asked = true;
+            return Next::Do(Output::Check(*header));
+        }
         if self.is_due(now) {
             self.time_out(now);
             return self.poll(now);
         }
-        let patience = self.patience();
-        if patience.is_some_and(|patience| patience <= now) {
+        if self.patience().is_some_and(|patience| patience <= now) {
             self.give_up_attempt(now);
             return self.poll(now);
         }
-        match &mut self.state {
-            State::Waiting(until) if until.is_none_or(|until| until <= now) => {
-                self.attempts += 1;
-                self.state = State::Routing;
-                let (number, avoid) = (self.attempts, self.last_endpoint);
-                let is_retry = self.is_retry;
-                Next::Do(Output::Attempt(Attempt { number, avoid, deadline, is_retry }))
-            }
-            State::Waiting(until) => Next::Wait(until.iter().copied().chain(deadline).min()),
-            State::Checking { header, is_asked, .. } if !*is_asked => {
-                *is_asked = true;
-                Next::Do(Output::Check(*header))
-            }
-            State::Flying(_) => Next::Wait(patience.into_iter().chain(deadline).min()),
-            State::Routing | State::Checking { .. } | State::Done(_) => Next::Wait(deadline),
+        if matches!(self.state, State::Waiting(until) if until.is_none_or(|until| until <= now)) {
+            self.attempts += 1;
+            self.state = State::Routing;
+            let (number, avoid) = (self.attempts, self.last_endpoint);
+            let (deadline, is_retry) = (self.options.deadline, self.is_retry);
+            return Next::Do(Output::Attempt(Attempt { number, avoid, deadline, is_retry }));
         }
+        Next::Wait(self.next_due())
     }
 }

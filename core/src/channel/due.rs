@@ -1,7 +1,8 @@
 //! What is due on the endpoints and their connections, and when.
 
+use super::ends::Draining;
 use super::liveness::Due;
-use super::slot::{Connection, Listed, Slot, State};
+use super::slot::{Beside, Connection, End, Listed, Slot, State};
 use super::{Broken, Channel, ConnectionId, EndpointId, Output};
 use crate::Instant;
 use crate::error::{Cause, ConnectFailure};
@@ -20,7 +21,8 @@ impl Channel {
             return Some(Instant::ORIGIN);
         }
         let slots = (0..self.slots.len()).filter_map(|index| self.slot_due(index));
-        let draining = self.draining.iter().filter_map(|connection| self.ping_due(connection));
+        let draining = self.draining.iter().filter_map(Draining::living);
+        let draining = draining.filter_map(|connection| self.connection_due(connection));
         slots.chain(draining).min()
     }
 
@@ -53,18 +55,32 @@ impl Channel {
             State::Backoff { until } => Some(*until),
             State::Dialing(_) => None,
             State::Ready(connection) => {
-                let probe = slot.suspicion.filter(|suspicion| suspicion.probing.is_none());
-                let probe = probe.map(|suspicion| suspicion.until);
-                let mute = connection.mute_at(self.settings.mute_after);
-                let mute = mute.filter(|_| slot.suspicion.is_none() && self.choices() > 1);
-                self.ping_due(connection).into_iter().chain(probe).chain(mute).min()
+                if slot.beside == Beside::Wanted {
+                    return Some(Instant::ORIGIN);
+                }
+                let due = earlier(self.connection_due(connection), slot.probe_due());
+                earlier(due, self.mute_due(slot, connection))
             }
         }
     }
 
-    pub(super) fn ping_due(&self, connection: &Connection) -> Option<Instant> {
-        let next = connection.liveness.next(connection.calls > 0, self.settings.keepalive);
-        next.map(|(at, _)| at)
+    /// When an endpoint will have left its calls waiting for too long.
+    fn mute_due(&self, slot: &Slot, connection: &Connection) -> Option<Instant> {
+        let mute_at = connection.mute_at(self.settings.mute_after)?;
+        (slot.suspicion.is_none() && self.choices() > 1).then_some(mute_at)
+    }
+
+    /// When a PING is due on a connection, or its end, or its calls are to be told to leave.
+    fn connection_due(&self, connection: &Connection) -> Option<Instant> {
+        if connection.wants_to_migrate() && self.has_usable() {
+            return Some(Instant::ORIGIN);
+        }
+        connection.liveness_due(self.ping_policy).map(|(at, _)| at)
+    }
+
+    /// Whether calls can go to some endpoint.
+    fn has_usable(&self) -> bool {
+        self.slots.iter().any(|slot| slot.listed != Listed::No && slot.usable().is_some())
     }
 
     pub(super) fn poll_slot(&mut self, now: Instant, index: usize) -> Option<Output> {
@@ -83,6 +99,12 @@ impl Channel {
             return Some(Output::Dial(endpoint, connection));
         }
         let id = slot.ready()?.id;
+        if slot.beside == Beside::Wanted {
+            self.dialled += 1;
+            let connection = ConnectionId(self.dialled);
+            slot.beside = Beside::Dialing(connection);
+            return Some(Output::Dial(endpoint, connection));
+        }
         let mute_at = slot.ready()?.mute_at(self.settings.mute_after);
         let is_mute = mute_at.is_some_and(|mute_at| mute_at <= now);
         if has_choice && is_mute && slot.suspicion.is_none() {
@@ -91,20 +113,22 @@ impl Channel {
             slot.suspect(now, (self.settings.suspect, &mut self.rng));
             return Some(Output::Changed);
         }
-        if let Some(suspicion) = &mut slot.suspicion
-            && suspicion.probing.is_none()
-            && suspicion.until <= now
-        {
-            suspicion.probing = Some(id);
+        if slot.probe_due().is_some_and(|due| due <= now) {
+            slot.probing = Some(id);
             return Some(Output::Probe(endpoint, id));
         }
-        self.poll_liveness(now, id)
+        self.poll_connection(now, id)
     }
 
-    pub(super) fn poll_liveness(&mut self, now: Instant, id: ConnectionId) -> Option<Output> {
-        let settings = self.settings.keepalive;
+    pub(super) fn poll_connection(&mut self, now: Instant, id: ConnectionId) -> Option<Output> {
+        let policy = self.ping_policy;
+        let has_usable = self.has_usable();
         let connection = self.connection_mut(id)?;
-        let (at, due) = connection.liveness.next(connection.calls > 0, settings)?;
+        if connection.wants_to_migrate() && has_usable {
+            connection.is_migrated = true;
+            return Some(Output::Migrate(id));
+        }
+        let (at, due) = connection.liveness_due(policy)?;
         match due {
             _ if at > now => None,
             Due::Ping => {
@@ -113,12 +137,36 @@ impl Channel {
             }
             Due::Dead if connection.liveness.extend(at, now) => None,
             Due::Dead => {
-                let cause = format!("a PING was not answered within {:?}", settings.timeout);
+                let pinged = connection.liveness.pending().unwrap_or(now);
+                let timeout = policy.keepalive.timeout;
+                let cause = format!("a PING was not answered within {timeout:?}");
                 let cause = Some(Cause::new(cause));
                 let broken = Broken { failure: ConnectFailure::Unresponsive, cause };
-                self.on_down(now, id, Some(broken.clone()));
+                self.on_down(now, id, End::Broken(broken.clone()));
+                self.doubt_others(pinged);
                 Some(Output::Kill(id, broken))
             }
         }
+    }
+
+    /// Doubts all connections on which nothing has come since this PING, which was not answered on
+    /// another one: whatever lies between may have forgotten all of them (NAT, for example). Each
+    /// is asked for a sign of life, and its successor is dialled meanwhile.
+    fn doubt_others(&mut self, pinged: Instant) {
+        for slot in &mut self.slots {
+            if slot.ready_mut().is_some_and(|ready| ready.doubt(pinged)) {
+                slot.beside = Beside::Wanted;
+            }
+        }
+        for connection in self.draining.iter_mut().filter_map(Draining::living_mut) {
+            connection.doubt(pinged);
+        }
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

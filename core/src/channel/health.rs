@@ -18,6 +18,9 @@ pub enum EndpointState {
     /// It is connected, but left calls unanswered or says that it cannot serve them; calls go there
     /// only when there is no other.
     Suspect,
+    /// It is connected, but nothing has come since another connection was found dead: no calls go
+    /// there until it is known to be alive, or is connected anew.
+    Unconfirmed,
     /// It could not be connected to, or the connection broke; the next try is at `retry_at`.
     Down {
         /// When it is dialled again.
@@ -60,6 +63,7 @@ impl Slot {
             State::Idle => EndpointState::Idle,
             State::Dialing(_) => EndpointState::Connecting,
             State::Ready(_) if self.suspicion.is_some() => EndpointState::Suspect,
+            State::Ready(ready) if ready.unconfirmed.is_some() => EndpointState::Unconfirmed,
             State::Ready(_) => EndpointState::Ready,
             State::Backoff { until } => EndpointState::Down { retry_at: *until },
         };

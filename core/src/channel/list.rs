@@ -1,6 +1,6 @@
 //! The endpoints that a channel has, and how they come and go.
 
-use super::slot::{Connection, Listed, Slot, State};
+use super::slot::{Listed, Slot, State};
 use super::{Channel, EndpointId};
 use crate::Instant;
 use crate::endpoint::Endpoint;
@@ -40,22 +40,15 @@ impl Channel {
         self.slots = kept;
         let gone: Vec<Slot> = gone;
         for mut slot in gone {
+            self.closing.extend(slot.dialed_beside());
             match slot.enter(now, State::Idle) {
                 State::Dialing(id) => self.closing.push_back(id),
-                State::Ready(connection) => self.drain(connection),
+                State::Ready(connection) => self.drain(connection, false),
                 State::Idle | State::Backoff { .. } => {}
             }
         }
         // A number is all that `route` needs of it.
         self.cursor %= self.slots.len().max(1);
-    }
-
-    pub(super) fn drain(&mut self, connection: Connection) {
-        if connection.calls == 0 {
-            self.closing.push_back(connection.id);
-        } else {
-            self.draining.push(connection);
-        }
     }
 
     pub(super) fn on_unpinned(&mut self, now: Instant, id: EndpointId) {

@@ -1,8 +1,9 @@
 //! Whether a connection still answers: when to send a PING, and when to give it up (I-C1, I-C2).
 //!
 //! A PING is sent only while a call is open, after [`Keepalive::interval`] without a byte from the
-//! server, and never closer than [`MIN_INTERVAL`] to the one before: etcd ends connections that are
-//! pinged more often than every five seconds, or without a call (C45). Any byte is a sign of life.
+//! server or sooner if there is a reason, and never closer than [`MIN_INTERVAL`] to the one before:
+//! etcd ends connections that are pinged more often than every five seconds, or without a call
+//! (C45). Any byte is a sign of life.
 
 use crate::Instant;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub const MIN_INTERVAL: Duration = Duration::from_secs(6);
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 /// An answer is given this long at least, whatever is asked for.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// A call waits this long at least before there is a reason for a PING.
+const MIN_PATIENCE: Duration = Duration::from_secs(1);
 /// Who looks this much later than asked for was stopped, or starved.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 
@@ -24,6 +27,21 @@ pub struct Keepalive {
     pub interval: Duration,
     /// How long the answer may take before the connection counts as dead.
     pub timeout: Duration,
+}
+
+/// When PINGs are sent, as a channel does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PingPolicy {
+    pub(super) keepalive: Keepalive,
+    /// How long a call waits without a byte before there is a reason for a PING.
+    pub(super) patience: Duration,
+}
+
+impl PingPolicy {
+    /// Half of what calls may all wait, so that the PING leaves while they do.
+    pub(super) fn new(keepalive: Keepalive, mute_after: Duration) -> Self {
+        Self { keepalive, patience: (mute_after / 2).max(MIN_PATIENCE) }
+    }
 }
 
 impl Default for Keepalive {
@@ -87,13 +105,26 @@ impl Liveness {
         may
     }
 
-    /// What comes next, and when; nothing for a connection without calls.
-    pub(crate) fn next(&self, is_used: bool, settings: Keepalive) -> Option<(Instant, Due)> {
-        if let Some(pinged) = self.pending {
-            return Some((pinged + settings.timeout.max(MIN_TIMEOUT), Due::Dead));
-        }
+    /// When the last byte came.
+    pub(crate) const fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// When the PING was sent that has not been answered.
+    pub(crate) const fn pending(&self) -> Option<Instant> {
+        self.pending
+    }
+
+    /// When the answer to the PING under way is overdue.
+    pub(crate) fn dead_at(&self, settings: Keepalive) -> Option<Instant> {
+        self.pending.map(|pinged| pinged + settings.timeout.max(MIN_TIMEOUT))
+    }
+
+    /// When to send the next PING on a connection with open calls; from `reason` on there is a
+    /// reason for one, whether the interval is over or not.
+    pub(crate) fn ping_at(&self, reason: Instant, settings: Keepalive) -> Instant {
         let silent = self.heard + settings.interval.max(MIN_INTERVAL);
-        let allowed = self.last_ping.map(|last| last + MIN_INTERVAL);
-        is_used.then(|| (silent.max(allowed.unwrap_or(silent)), Due::Ping))
+        let wanted = reason.min(silent);
+        self.last_ping.map_or(wanted, |last| wanted.max(last + MIN_INTERVAL))
     }
 }

@@ -19,10 +19,13 @@
 //! An endpoint that leaves a call unanswered until that is given up, or all its calls for a while,
 //! or says that it cannot serve them, is a *suspect*: calls go elsewhere as long as there is
 //! another, and it is probed with a read now and then until it answers. A connection with open
-//! calls that is silent is pinged, and given up when that is not answered either.
+//! calls that is silent is pinged, and given up when that is not answered either. Those on which
+//! nothing has come since that PING may be dead, too: no call goes there until a byte comes, for
+//! which they are asked, and another connection is dialled beside each.
 
 mod budget;
 mod due;
+mod ends;
 mod health;
 mod lineage;
 mod list;
@@ -43,7 +46,9 @@ use crate::header::Header;
 use crate::rng::Rng;
 use crate::{Instant, Machine, Next};
 use budget::Budget;
-use slot::{Connection, Slot, State};
+use ends::Draining;
+use liveness::PingPolicy;
+use slot::{Beside, Connection, End, Slot, State};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -77,6 +82,15 @@ pub enum Impression {
     Bad,
 }
 
+/// How a server says that a connection takes no new calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Goodbye {
+    /// By a GOAWAY with the code `NO_ERROR`.
+    Orderly,
+    /// With another code, or not at all.
+    Other,
+}
+
 /// How a channel goes about its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -88,7 +102,8 @@ pub struct Settings {
     pub suspect: Backoff,
     /// How long the calls of a connection may all wait before others are preferred.
     pub slow_after: Duration,
-    /// How long they may all wait before the endpoint is a suspect, if there is another one.
+    /// How long they may all wait before the endpoint is a suspect, if there is another one. After
+    /// half of that without a byte the connection is pinged, but not before one second.
     pub mute_after: Duration,
     /// How many calls may go to one endpoint in a row.
     pub in_a_row: u32,
@@ -96,9 +111,6 @@ pub struct Settings {
     /// call and goes needs no other connection. One that fails ends the wait.
     pub stagger: Duration,
 }
-
-/// While no endpoint is ready, none waits longer than this since its last failure.
-const RUSH: Duration = Duration::from_secs(2);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -136,7 +148,7 @@ pub enum Input {
     /// The connection could not be made.
     Failed(ConnectionId, Broken),
     /// The connection takes no new calls, though those under way may still end well (GOAWAY).
-    Retired(ConnectionId),
+    Retired(ConnectionId, Goodbye),
     /// The connection is gone.
     Ended(ConnectionId, Broken),
     /// The server finds that it is pinged too often (`ENHANCE_YOUR_CALM`).
@@ -166,6 +178,8 @@ pub enum Output {
     Close(ConnectionId),
     /// End the connection: it is dead. The calls on it are lost for this reason.
     Kill(ConnectionId, Broken),
+    /// Let the calls on this connection that may be repeated go to another one, which is there.
+    Migrate(ConnectionId),
     /// Let the calls that wait for a connection look again.
     Changed,
 }
@@ -174,9 +188,10 @@ pub enum Output {
 #[derive(Debug, Clone)]
 pub struct Channel {
     settings: Settings,
+    ping_policy: PingPolicy,
     slots: Vec<Slot>,
     /// Connections that take no new calls.
-    draining: Vec<Connection>,
+    draining: Vec<Draining>,
     closing: VecDeque<ConnectionId>,
     rng: Rng,
     /// Where `route` looks first.
@@ -199,6 +214,7 @@ impl Channel {
     pub fn new(endpoints: Vec<Endpoint>, settings: Settings, seed: u64) -> Self {
         let mut channel = Self {
             settings,
+            ping_policy: PingPolicy::new(settings.keepalive, settings.mute_after),
             slots: Vec::new(),
             draining: Vec::new(),
             closing: VecDeque::new(),
@@ -317,113 +333,61 @@ impl Channel {
 
     fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         let ready = self.slots.iter_mut().filter_map(Slot::ready_mut);
-        ready.chain(&mut self.draining).find(|connection| connection.id == id)
+        let draining = self.draining.iter_mut().filter_map(Draining::living_mut);
+        ready.chain(draining).find(|connection| connection.id == id)
     }
 
     fn on_connected(&mut self, now: Instant, id: ConnectionId) {
-        match self.slot_of(id) {
-            Some(slot) if slot.state == State::Dialing(id) => {
-                slot.enter(now, State::Ready(Connection::new(id, now)));
-                slot.last = None;
-                self.changed = true;
-            }
-            _ => self.ignored += 1,
-        }
-    }
-
-    fn on_down(&mut self, now: Instant, id: ConnectionId, broken: Option<Broken>) {
-        if let Some(index) = self.draining.iter().position(|connection| connection.id == id) {
-            // Told again that it takes no new calls, it goes on draining.
-            if broken.is_some() {
-                self.draining.swap_remove(index);
-            } else {
-                self.ignored += 1;
-            }
-            return;
-        }
-        let is_retired = broken.is_none();
-        let random = (self.settings.backoff, &mut self.rng);
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
+        let is_it =
+            |slot: &&mut Slot| slot.state == State::Dialing(id) || slot.dialed_beside() == Some(id);
+        let Some(slot) = self.slots.iter_mut().find(is_it) else {
             self.ignored += 1;
             return;
         };
-        let lost = slot.lose(now, broken, random);
-        if let State::Ready(connection) = lost {
-            if is_retired {
-                self.drain(connection);
-            }
-            self.rush(now, id);
-        }
+        slot.beside = Beside::None;
+        slot.probing = None;
+        slot.last = None;
         self.changed = true;
-    }
-
-    /// Looks for another endpoint sooner when the last one that was ready is gone: those that have
-    /// failed before may be back.
-    fn rush(&mut self, now: Instant, lost: ConnectionId) {
-        if self.is_ready() {
-            return;
-        }
-        for slot in self.slots.iter_mut().filter(|slot| slot.lost != Some(lost)) {
-            if let State::Backoff { until } = &mut slot.state {
-                *until = (*until).min(slot.since + RUSH).max(now);
-            }
+        if let State::Ready(old) = slot.enter(now, State::Ready(Connection::new(id, now))) {
+            self.drain(old, false);
         }
     }
 
-    fn on_finished(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        (since, impression): (Instant, Impression),
-    ) {
-        let impression = match self.connection_mut(id) {
-            Some(connection) if connection.calls > 0 => connection.finish(now, since, impression),
-            _ => {
-                self.ignored += 1;
-                return;
-            }
-        };
-        if let Some(index) = self.draining.iter().position(|it| it.id == id && it.calls == 0) {
-            self.draining.swap_remove(index);
-            self.closing.push_back(id);
-        }
-        if matches!(impression, Impression::None | Impression::Bad) {
-            // What follows had better go elsewhere.
-            self.row = u32::MAX;
-        }
-        let random = (self.settings.suspect, &mut self.rng);
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
+    /// A byte came.
+    fn on_heard(&mut self, now: Instant, id: ConnectionId, at: Instant) {
+        let Some(connection) = self.connection_mut(id) else {
+            self.ignored += 1;
             return;
         };
-        match impression {
-            Impression::None | Impression::Answered => {}
-            Impression::Good => self.changed |= slot.suspicion.take().is_some(),
-            Impression::Bad => self.changed |= slot.suspect(now, random),
+        if connection.hear(at.min(now)) {
+            self.on_confirmed(id);
         }
+    }
+
+    /// A connection that was in doubt is alive: no other needs to be made in its place.
+    fn on_confirmed(&mut self, id: ConnectionId) {
+        let Some(slot) = self.slot_of(id) else { return };
+        let beside = slot.dialed_beside();
+        slot.beside = Beside::None;
+        self.closing.extend(beside);
+        self.changed = true;
     }
 
     fn on_probed(&mut self, now: Instant, id: ConnectionId, is_well: bool) {
         let random = (self.settings.suspect, &mut self.rng);
-        let probed = self
-            .slots
-            .iter_mut()
-            .find(|slot| slot.suspicion.is_some_and(|suspicion| suspicion.probing == Some(id)));
-        match probed {
-            None => self.ignored += 1,
-            Some(slot) if is_well => {
-                slot.suspicion = None;
-                if let Some(connection) = slot.ready_mut() {
-                    connection.good(now);
-                }
-                self.changed = true;
-            }
-            Some(slot) => {
-                if let Some(suspicion) = &mut slot.suspicion {
-                    suspicion.probing = None;
-                }
-                slot.suspect(now, random);
-            }
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.probing == Some(id)) else {
+            self.ignored += 1;
+            return;
+        };
+        slot.probing = None;
+        if !is_well {
+            self.changed |= slot.suspect(now, random);
+            return;
         }
+        if let Some(connection) = slot.ready_mut() {
+            connection.good(now);
+        }
+        self.changed |= slot.suspicion.take().is_some();
     }
 }
 
@@ -445,14 +409,13 @@ impl Machine for Channel {
             Input::Unpinned(endpoint) => self.on_unpinned(now, endpoint),
             Input::Connected(connection) => self.on_connected(now, connection),
             Input::Failed(connection, broken) | Input::Ended(connection, broken) => {
-                self.on_down(now, connection, Some(broken));
+                self.on_down(now, connection, End::Broken(broken));
             }
-            Input::Retired(connection) => self.on_down(now, connection, None),
-            Input::TooManyPings => self.settings.keepalive.slow_down(),
-            Input::Heard(connection, at) => match self.connection_mut(connection) {
-                Some(connection) => connection.liveness.hear(at.min(now)),
-                None => self.ignored += 1,
-            },
+            Input::Retired(connection, goodbye) => {
+                self.on_down(now, connection, End::Retired(goodbye));
+            }
+            Input::TooManyPings => self.ping_policy.keepalive.slow_down(),
+            Input::Heard(connection, at) => self.on_heard(now, connection, at),
             Input::Began(connection) => match self.connection_mut(connection) {
                 Some(connection) => {
                     connection.begin(now);
@@ -480,9 +443,9 @@ impl Machine for Channel {
                 return Next::Do(output);
             }
         }
-        let draining: Vec<_> = self.draining.iter().map(|connection| connection.id).collect();
+        let draining: Vec<_> = self.draining.iter().map(Draining::id).collect();
         for id in draining {
-            if let Some(output) = self.poll_liveness(now, id) {
+            if let Some(output) = self.poll_connection(now, id) {
                 return Next::Do(output);
             }
         }

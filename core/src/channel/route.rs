@@ -13,6 +13,26 @@ pub struct Want {
     pub avoid: Option<EndpointId>,
     /// The only endpoint that will do.
     pub only: Option<EndpointId>,
+    /// The only connection that will do, also one that may be dead: for a probe.
+    pub connection: Option<ConnectionId>,
+}
+
+impl Want {
+    /// Whether any endpoint will do.
+    const fn is_open(&self) -> bool {
+        self.only.is_none() && self.connection.is_none()
+    }
+}
+
+impl Slot {
+    /// The connection that a call may go to here.
+    fn candidate(&self, want: Want) -> Option<ConnectionId> {
+        if let Some(wanted) = want.connection {
+            return self.ready().map(|ready| ready.id).filter(|id| *id == wanted);
+        }
+        let is_meant = want.only.map_or(self.listed != Listed::No, |only| only == self.id);
+        self.usable().filter(|_| is_meant).map(|ready| ready.id)
+    }
 }
 
 /// The connection for a call.
@@ -67,10 +87,7 @@ impl Channel {
         for step in 0..count {
             let index = (first + step) % count;
             let slot = &self.slots[index];
-            let is_meant = want.only.map_or(slot.listed != Listed::No, |only| only == slot.id);
-            let Some(connection) = slot.ready().filter(|_| is_meant).map(|ready| ready.id) else {
-                continue;
-            };
+            let Some(connection) = slot.candidate(want) else { continue };
             let doubt = self.doubt(now, slot, want);
             if best.is_none_or(|(least, ..)| doubt < least) && has_place(connection) {
                 best = Some((doubt, index, connection));
@@ -80,7 +97,7 @@ impl Channel {
             }
         }
         let (doubt, index, connection) = best?;
-        if doubt != Doubt::Avoided && want.only.is_none() {
+        if doubt != Doubt::Avoided && want.is_open() {
             self.row = if index == before { self.row.saturating_add(1) } else { 1 };
             self.cursor = (index + 1) % count;
         }

@@ -1,7 +1,7 @@
 //! One endpoint of a channel, and its connection.
 
-use super::liveness::Liveness;
-use super::{Broken, ConnectionId, EndpointId, Impression};
+use super::liveness::{Due, Liveness, PingPolicy};
+use super::{Broken, ConnectionId, EndpointId, Goodbye, Impression};
 use crate::Instant;
 use crate::backoff::Backoff;
 use crate::endpoint::Endpoint;
@@ -17,6 +17,21 @@ pub enum Listed {
     Fallback,
     /// Only calls that name it go there.
     No,
+}
+
+/// How an endpoint lost its connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// The server takes no new calls on it.
+    Retired(Goodbye),
+    /// It is gone, or could not be made.
+    Broken(Broken),
+}
+
+impl End {
+    fn is_orderly(&self) -> bool {
+        *self == Self::Retired(Goodbye::Orderly)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,15 +53,32 @@ pub(super) struct Connection {
     waiting: Option<Instant>,
     /// When it answered well last.
     good: Option<Instant>,
+    /// Whether a call was answered on it.
+    is_answered: bool,
     pub(super) liveness: Liveness,
+    /// When the PING was sent by whose lack of an answer another connection was found dead, if
+    /// nothing has come on this one since: it may be dead, too.
+    pub(super) unconfirmed: Option<Instant>,
+    /// Whether the calls on it have been told to go elsewhere if they may.
+    pub(super) is_migrated: bool,
     /// The cluster that answered on it, 0 before.
     pub(super) cluster: u64,
 }
 
 impl Connection {
     pub(super) const fn new(id: ConnectionId, now: Instant) -> Self {
-        let liveness = Liveness::new(now);
-        Self { id, since: now, calls: 0, waiting: None, good: None, liveness, cluster: 0 }
+        Self {
+            id,
+            since: now,
+            calls: 0,
+            waiting: None,
+            good: None,
+            is_answered: false,
+            liveness: Liveness::new(now),
+            unconfirmed: None,
+            is_migrated: false,
+            cluster: 0,
+        }
     }
 
     pub(super) fn begin(&mut self, now: Instant) {
@@ -68,6 +100,7 @@ impl Connection {
             Impression::Answered => self.answer(now),
             Impression::Bad | Impression::None => {}
         }
+        self.is_answered |= matches!(impression, Impression::Good | Impression::Answered);
         self.calls = self.calls.saturating_sub(1);
         if self.calls == 0 {
             self.waiting = None;
@@ -84,6 +117,47 @@ impl Connection {
     pub(super) fn good(&mut self, now: Instant) {
         self.answer(now);
         self.good = Some(now);
+    }
+
+    /// Notes when the last byte came; says whether the connection was in doubt until then.
+    pub(super) fn hear(&mut self, at: Instant) -> bool {
+        self.liveness.hear(at);
+        let is_confirmed = self.unconfirmed.is_some_and(|since| self.liveness.heard() >= since);
+        if is_confirmed {
+            (self.unconfirmed, self.is_migrated) = (None, false);
+        }
+        is_confirmed
+    }
+
+    /// Doubts that it is alive, since another connection was found dead by a PING of this moment,
+    /// unless something has come since.
+    pub(super) fn doubt(&mut self, pinged: Instant) -> bool {
+        let is_new = self.unconfirmed.is_none() && self.liveness.heard() < pinged;
+        if is_new {
+            self.unconfirmed = Some(pinged);
+        }
+        is_new
+    }
+
+    /// Whether its calls had better go to another one, if there is one.
+    pub(super) const fn wants_to_migrate(&self) -> bool {
+        self.unconfirmed.is_some() && !self.is_migrated && self.calls > 0
+    }
+
+    /// When to send a PING, or to give it up, and which of the two; no PING without calls.
+    pub(super) fn liveness_due(&self, policy: PingPolicy) -> Option<(Instant, Due)> {
+        if let Some(dead_at) = self.liveness.dead_at(policy.keepalive) {
+            return Some((dead_at, Due::Dead));
+        }
+        // Calls are open exactly if one waits.
+        let since = self.waiting?.max(self.liveness.heard());
+        let sooner = self.unconfirmed.unwrap_or(since + policy.patience);
+        Some((self.liveness.ping_at(sooner, policy.keepalive), Due::Ping))
+    }
+
+    /// Whether it did its work: it carried a call that was answered, or held for long.
+    fn is_proven(&self, now: Instant) -> bool {
+        self.is_answered || now.saturating_since(self.since) >= PROVEN
     }
 
     /// When its calls will all have waited for so long.
@@ -104,8 +178,15 @@ pub(super) struct Suspicion {
     strikes: u32,
     /// When to look again.
     pub(super) until: Instant,
-    /// The connection that is being looked at.
-    pub(super) probing: Option<ConnectionId>,
+}
+
+/// A connection that is made beside one that may be dead, to take its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// There is no need of it, or it could not be made.
+    None,
+    Wanted,
+    Dialing(ConnectionId),
 }
 
 #[derive(Debug, Clone)]
@@ -124,11 +205,14 @@ pub(super) struct Slot {
     /// The connection that it had last.
     pub(super) lost: Option<ConnectionId>,
     pub(super) suspicion: Option<Suspicion>,
+    /// The connection that a probe is under way on.
+    pub(super) probing: Option<ConnectionId>,
+    pub(super) beside: Beside,
     /// Whether it answered for another cluster last.
     pub(super) foreign: bool,
 }
 
-/// How long a connection must hold to be called a good one.
+/// How long a connection that answered nothing must hold to be called a good one.
 const PROVEN: Duration = Duration::from_secs(5);
 
 impl Slot {
@@ -144,6 +228,8 @@ impl Slot {
             last: None,
             lost: None,
             suspicion: None,
+            probing: None,
+            beside: Beside::None,
             foreign: false,
         }
     }
@@ -162,6 +248,19 @@ impl Slot {
         }
     }
 
+    /// The connection that is being made beside the one that it has.
+    pub(super) const fn dialed_beside(&self) -> Option<ConnectionId> {
+        match self.beside {
+            Beside::Dialing(id) => Some(id),
+            Beside::None | Beside::Wanted => None,
+        }
+    }
+
+    /// The connection that calls may go to.
+    pub(super) fn usable(&self) -> Option<&Connection> {
+        self.ready().filter(|ready| ready.unconfirmed.is_none())
+    }
+
     /// The connection that it has or is making.
     pub(super) fn current(&self) -> Option<ConnectionId> {
         match &self.state {
@@ -176,23 +275,37 @@ impl Slot {
         std::mem::replace(&mut self.state, state)
     }
 
-    /// Takes leave of the connection that it has or was making, and plans the next one.
+    /// Takes leave of the connection that it has or was making, and plans the next one: at once if
+    /// it did its work, or said goodbye as it should the first time.
     pub(super) fn lose(
         &mut self,
         now: Instant,
-        broken: Option<Broken>,
+        end: End,
         (backoff, rng): (Backoff, &mut Rng),
     ) -> State {
-        let is_proven =
-            self.ready().is_some_and(|ready| now.saturating_since(ready.since) >= PROVEN);
-        self.failures = if is_proven { 0 } else { self.failures.saturating_add(1) };
-        self.last = broken.or(self.last.take());
-        self.lost = self.current();
-        if let Some(suspicion) = &mut self.suspicion {
-            suspicion.probing = None;
+        let is_proven = self.ready().is_some_and(|ready| ready.is_proven(now));
+        let unproven = if is_proven { 0 } else { self.failures.saturating_add(1) };
+        let waits = if end.is_orderly() { unproven.saturating_sub(1) } else { unproven };
+        self.failures = unproven;
+        if let End::Broken(broken) = end {
+            self.last = Some(broken);
         }
-        let until = now + backoff.after(self.failures, rng);
+        self.lost = self.current();
+        self.probing = None;
+        if let Beside::Dialing(id) = std::mem::replace(&mut self.beside, Beside::None) {
+            return self.enter(now, State::Dialing(id));
+        }
+        let until = now + backoff.after(waits, rng);
         self.enter(now, State::Backoff { until })
+    }
+
+    /// When its connection is to be probed: a suspect after its backoff, one that may be dead at
+    /// once, unless it has a call that a PING can go with.
+    pub(super) fn probe_due(&self) -> Option<Instant> {
+        let ready = self.ready().filter(|_| self.probing.is_none())?;
+        let is_in_doubt = ready.unconfirmed.is_some() && ready.calls == 0;
+        let in_doubt = is_in_doubt.then_some(Instant::ORIGIN);
+        in_doubt.or_else(|| self.suspicion.map(|suspicion| suspicion.until))
     }
 
     /// Whether it is down: tried, and failed.
@@ -206,13 +319,15 @@ impl Slot {
     /// Notes that it did not do what it should; says whether that is news.
     pub(super) fn suspect(&mut self, now: Instant, (backoff, rng): (Backoff, &mut Rng)) -> bool {
         // The calls that fail together with the first one, or with the probe, tell nothing new.
-        if self.suspicion.is_some_and(|known| known.probing.is_some() || now < known.until) {
+        let is_known =
+            self.suspicion.is_some_and(|known| self.probing.is_some() || now < known.until);
+        if is_known {
             return false;
         }
         let strikes = self.suspicion.map_or(0, |known| known.strikes).saturating_add(1);
         let until = now + backoff.after(strikes, rng).max(Duration::from_nanos(1));
         let is_news = self.suspicion.is_none();
-        self.suspicion = Some(Suspicion { strikes, until, probing: None });
+        self.suspicion = Some(Suspicion { strikes, until });
         is_news
     }
 }

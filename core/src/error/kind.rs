@@ -72,6 +72,9 @@ pub enum ErrorKind {
     NoUsableMember,
     /// The client is closed.
     Closed,
+    /// The runtime that the client was made on has ended, or its control task panicked there. Make
+    /// a new client, on a runtime that lives as long as it is used.
+    RuntimeEnded,
 }
 
 /// What a call was waiting for when its deadline passed.
@@ -164,6 +167,7 @@ impl fmt::Display for ErrorKind {
                 f.write_str("no member has an endpoint that this client can use")
             }
             Self::Closed => f.write_str("the client is closed"),
+            Self::RuntimeEnded => f.write_str("the runtime that this client was made on has ended"),
         }
     }
 }

@@ -228,7 +228,7 @@ impl Error {
             | ErrorKind::OldServer { .. }
             | ErrorKind::NoUsableMember
             | ErrorKind::PlaintextPassword => Code::FailedPrecondition,
-            ErrorKind::Closed => Code::Canceled,
+            ErrorKind::Closed | ErrorKind::RuntimeEnded => Code::Canceled,
         }
     }
 
@@ -283,7 +283,8 @@ impl Error {
             | ErrorKind::OldServer { .. }
             | ErrorKind::PlaintextPassword
             | ErrorKind::NoUsableMember
-            | ErrorKind::Closed => false,
+            | ErrorKind::Closed
+            | ErrorKind::RuntimeEnded => false,
         }
     }
 }

@@ -35,6 +35,27 @@ fn a_read_goes_elsewhere_when_it_is_not_answered() {
     assert_eq!((rig.reply().attempts, rig.call.impression()), (2, Impression::Good));
 }
 
+// A connection that may be dead is left by what can be repeated, for nothing but a retry.
+#[test]
+fn a_read_migrates_and_a_write_stays() {
+    let mut rig = Rig::new(patient(read()));
+    rig.feed(sent(4)).rest(1_000).feed(Input::Migrate);
+    assert_eq!(rig.attempts()[1..], [(1_000, 2, Some(4))]);
+    assert_eq!(rig.call.impression(), Impression::None, "nothing is said of the endpoint");
+    assert!(rig.last_attempt().is_retry);
+    rig.feed(Input::Migrate);
+    assert_eq!(rig.call.ignored(), 1, "there is no attempt under way");
+    let mut one = patient(read());
+    one.max_attempts = 1;
+    for options in [patient(write()), one] {
+        let mut rig = Rig::new(options);
+        rig.feed(sent(4)).feed(Input::Migrate);
+        assert_eq!((rig.call.ignored(), rig.attempts().len()), (1, 1));
+        rig.feed_all(ok(b"answer"));
+        assert_eq!(rig.reply().attempts, 1);
+    }
+}
+
 // A slow cluster is not asked for ever more than it can do: each attempt waits twice as long.
 #[test]
 fn patience_doubles() {

@@ -1,7 +1,8 @@
 //! The deadline of a call, in every phase (I-R4).
 
 use crate::rig::{Rig, head, lost, ms, ok, read, sent, trailers_only, write};
-use etcd3_core::call::{Call, Options, Output};
+use etcd3_core::call::{Call, Input, Options, Output};
+use etcd3_core::channel::Checked;
 use etcd3_core::error::Phase;
 use etcd3_core::{Code, Error, ErrorKind, Machine, Next, Outcome, ServerError, method};
 use std::error::Error as _;
@@ -111,16 +112,16 @@ fn a_stream_that_is_cut_when_the_deadline_has_passed_timed_out() {
 // E14: nor is it an answer when it says so in a status. Before the deadline it is one (R3).
 #[test]
 fn a_status_that_tells_of_the_deadline_timed_out() {
-    for (ms_late, kind) in [
-        (0, ErrorKind::Timeout(Phase::Answer)),
-        (5, ErrorKind::Timeout(Phase::Answer)),
-        (-5, ErrorKind::Status(Code::DeadlineExceeded)),
-    ] {
+    let cases = [Code::DeadlineExceeded, Code::Unknown].into_iter().flat_map(|code| {
+        let timeout = ErrorKind::Timeout(Phase::Answer);
+        [(code, 0, timeout), (code, 5, timeout), (code, -5, ErrorKind::Status(code))]
+    });
+    for (code, ms_late, kind) in cases {
         let mut call = Call::new(&method::PUT, due_at(500, write()));
         assert!(matches!(call.poll(ms(0)), Next::Do(Output::Attempt(_))));
         call.handle(ms(0), sent(0));
         let at = ms(500u64.saturating_add_signed(ms_late));
-        for input in trailers_only(Code::DeadlineExceeded, "context deadline exceeded") {
+        for input in trailers_only(code, "context deadline exceeded") {
             call.handle(at, input);
         }
         let Next::Do(Output::Done(Err(error))) = call.poll(at) else { panic!("not over") };
@@ -161,6 +162,26 @@ fn an_answer_at_the_deadline_is_not_thrown_away() {
     }
     assert!(matches!(call.poll(ms(500)), Next::Do(Output::Done(Ok(_)))));
     assert_eq!(call.poll(ms(500)), Next::Wait(None));
+}
+
+// Nor is one that came while nobody looked, also if it is yet to be judged where it came from.
+#[test]
+fn an_answer_after_the_deadline_is_not_thrown_away() {
+    const HEADER: &[u8] = b"\x0a\x04\x08\x01\x18\x09";
+    let mut options = due_at(500, write());
+    options.is_checked = true;
+    for (checked, is_ok) in [(Checked::Fresh, true), (Checked::Stale { floor: 10 }, false)] {
+        let mut call = Call::new(&method::PUT, options);
+        assert!(matches!(call.poll(ms(0)), Next::Do(Output::Attempt(_))));
+        call.handle(ms(0), sent(0));
+        for input in ok(HEADER) {
+            call.handle(ms(900), input);
+        }
+        assert!(matches!(call.poll(ms(900)), Next::Do(Output::Check(_))));
+        call.handle(ms(900), Input::Checked(checked));
+        let Next::Do(Output::Done(result)) = call.poll(ms(900)) else { panic!("not over") };
+        assert_eq!(result.is_ok(), is_ok);
+    }
 }
 
 // I-C10: without a deadline a call waits for its driver alone.

@@ -63,10 +63,15 @@ impl Rig {
 
     fn drain(&mut self) {
         loop {
+            let due = self.call.next_due();
             match self.call.poll(self.now) {
-                Next::Do(output) => self.log.push((self.now_ms(), output)),
+                Next::Do(output) => {
+                    assert!(due.is_some_and(|due| due <= self.now), "{output:?} was not due");
+                    self.log.push((self.now_ms(), output));
+                }
                 Next::Wait(wake) => {
                     assert!(wake.is_none_or(|wake| wake > self.now), "would spin");
+                    assert_eq!(self.call.next_due(), wake);
                     self.wake = wake;
                     return;
                 }

@@ -1,9 +1,11 @@
 //! When a channel dials, how calls are spread, what it says is broken.
 
 use crate::rig::{Rig, broken, ended, endpoint, failed, settings};
-use etcd3_core::Machine;
-use etcd3_core::channel::{ConnectionId, EndpointId, Impression, Input, Settings, Want};
+use etcd3_core::channel::{
+    Channel, ConnectionId, EndpointId, Goodbye, Impression, Input, Output, Settings, Want,
+};
 use etcd3_core::error::ConnectFailure;
+use etcd3_core::{Instant, Machine, Next};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -60,10 +62,13 @@ fn most_dials(seed: u64, end: impl Fn(&mut Rig, ConnectionId)) -> usize {
     let mut rig = Rig::new(1, seed);
     rig.feed(Input::Wanted);
     while rig.now_ms() < 600_000 {
+        assert!(rig.dials.len() < 10_000, "dials without a wait");
         let connection = rig.last_dial();
         end(&mut rig, connection);
-        let wake = rig.wake.expect("a dial to come");
-        rig.until(wake.as_nanos().div_ceil(1_000_000));
+        if rig.last_dial() == connection {
+            let wake = rig.wake.expect("a dial to come");
+            rig.until(wake.as_nanos().div_ceil(1_000_000));
+        }
     }
     let times: Vec<_> = rig.dials.iter().map(|(at, ..)| *at).collect();
     let within =
@@ -83,10 +88,12 @@ fn at_most_ten_dials_in_any_ten_seconds() {
             rig.feed(Input::Connected(connection)).feed(ended(connection));
         });
         assert!(dials <= 10, "accepts and dies: {dials} dials");
-        let dials = most_dials(seed, |rig, connection| {
-            rig.feed(Input::Connected(connection)).feed(Input::Retired(connection));
-        });
-        assert!(dials <= 10, "accepts and retires: {dials} dials");
+        for goodbye in [Goodbye::Orderly, Goodbye::Other] {
+            let dials = most_dials(seed, |rig, connection| {
+                rig.feed(Input::Connected(connection)).feed(Input::Retired(connection, goodbye));
+            });
+            assert!(dials <= 10, "accepts and retires: {dials} dials");
+        }
     }
 }
 
@@ -209,7 +216,7 @@ fn route_avoids_an_endpoint_if_it_can() {
 #[test]
 fn a_retired_connection_takes_no_new_calls() {
     let mut rig = Rig::connected(1);
-    rig.until(60_000).feed(Input::Retired(ConnectionId(1)));
+    rig.until(60_000).feed(Input::Retired(ConnectionId(1), Goodbye::Other));
     assert_eq!(rig.route(Want::default()), None);
     assert_eq!(rig.dials.last(), Some(&(60_000, 0, 2)));
     assert_eq!(rig.channel.broken(), None, "a server that is going away politely is not broken");
@@ -226,7 +233,7 @@ fn stale_connection_numbers_are_ignored() {
     for stale in [0, 1, 3, u64::MAX].map(ConnectionId) {
         rig.feed_stale(Input::Connected(stale));
         rig.feed_stale(failed(stale));
-        rig.feed_stale(Input::Retired(stale));
+        rig.feed_stale(Input::Retired(stale, Goodbye::Other));
         rig.feed_stale(ended(stale));
     }
     rig.feed_stale(Input::Connected(ConnectionId(2)));
@@ -287,4 +294,102 @@ fn the_others_are_dialled_sooner_when_none_is_left() {
     rig.feed(ended(ConnectionId(1))).rest(1_500);
     let soon = rig.dials[dials..].iter().any(|(_, endpoint, _)| *endpoint == 1);
     assert!(soon, "within two seconds of its last failure, at {at}: {:?}", &rig.dials[dials..]);
+}
+
+// One that is ready is dialled first among those that calls go to: a fallback is for later.
+#[test]
+fn the_first_dial_goes_to_the_endpoint_whose_turn_it_is() {
+    let stagger = Duration::from_millis(50);
+    for seed in 0..40 {
+        let settings = Settings { stagger, ..settings() };
+        let mut rig = Rig::seeded(3, settings, seed);
+        rig.feed(Input::Wanted);
+        let first = rig.dials[0].1;
+        rig.feed(Input::Connected(ConnectionId(1)));
+        assert_eq!(rig.routes(1), [Some(first)], "seed {seed}");
+        // The one in turn after that is not listed first, but as a fallback.
+        let mut rig = Rig::seeded(3, settings, seed);
+        let primary = vec![endpoint("e7")];
+        rig.feed(Input::Endpoints { primary, fallback: crate::rig::endpoints(3) });
+        rig.feed(Input::Wanted);
+        let id = rig.channel.find(&endpoint("e7")).unwrap();
+        assert_eq!(rig.dials.iter().map(|(_, id, _)| *id).collect::<Vec<_>>(), [id.0]);
+        rig.until(49);
+        assert_eq!(rig.dials.len(), 1);
+        rig.until(50);
+        assert_eq!(rig.dials.len(), 4);
+    }
+}
+
+// B27: while none is ready, each is tried two seconds after its last failure at the latest, and
+// not at once.
+#[test]
+fn dials_come_two_seconds_after_a_failure_when_none_is_left() {
+    let mut rig = Rig::new(2, 1);
+    rig.feed(Input::Wanted).feed(Input::Connected(ConnectionId(1)));
+    while rig.now_ms() < 60_000 {
+        rig.feed(failed(rig.last_dial()));
+        let wake = rig.wake.expect("a dial to come").as_nanos().div_ceil(1_000_000);
+        rig.until(wake);
+    }
+    let since = rig.now_ms();
+    rig.feed(failed(rig.last_dial())).rest(500);
+    rig.feed(ended(ConnectionId(1)));
+    let dials = rig.dials.len();
+    let other = |rig: &Rig| rig.dials[dials..].iter().find(|(_, id, _)| *id == 1).copied();
+    rig.until(since + 1_999);
+    assert_eq!(other(&rig), None);
+    rig.until(since + 2_000);
+    assert_eq!(other(&rig).map(|(at, ..)| at), Some(since + 2_000));
+    // One that failed longer ago than that is tried at once, and the one that was lost as planned.
+    let mut rig = Rig::new(2, 1);
+    rig.feed(Input::Wanted).feed(Input::Connected(ConnectionId(1)));
+    while rig.now_ms() < 60_000 {
+        rig.feed(failed(rig.last_dial()));
+        let wake = rig.wake.expect("a dial to come").as_nanos().div_ceil(1_000_000);
+        rig.until(wake);
+    }
+    rig.feed(failed(rig.last_dial())).rest(3_000);
+    let (dials, now) = (rig.dials.len(), rig.now_ms());
+    rig.feed(ended(ConnectionId(1)));
+    let dialled: Vec<_> = rig.dials[dials..].iter().map(|(at, id, _)| (*at, *id)).collect();
+    assert_eq!(dialled, [(now, 0), (now, 1)]);
+}
+
+// What h2 would queue goes to another connection, or waits here.
+#[test]
+fn a_call_goes_to_a_connection_with_a_permit_to_spare() {
+    let mut rig = Rig::connected(3);
+    let want = Want::default();
+    let now = rig.now;
+    for free in 1..=3 {
+        let route = rig.channel.route(now, want, |id| id == ConnectionId(free));
+        assert_eq!(route.map(|route| route.connection), Some(ConnectionId(free)));
+    }
+    assert_eq!(rig.channel.route(now, want, |_| false), None);
+    let only = Want { only: Some(EndpointId(0)), ..Want::default() };
+    assert_eq!(rig.channel.route(now, only, |id| id != ConnectionId(1)), None);
+    // Nor does one of which less is expected wait behind a full one.
+    rig.begin(1).finish(1, Impression::Bad);
+    let route = rig.channel.route(now, want, |id| id == ConnectionId(1));
+    assert_eq!(route.map(|route| route.connection), Some(ConnectionId(1)));
+}
+
+// News that has not been told is not lost to what comes after it.
+#[test]
+fn news_add_up() {
+    let mut channel = Channel::new(crate::rig::endpoints(1), settings(), 1);
+    let now = Instant::ORIGIN;
+    channel.handle(now, Input::Wanted);
+    while let Next::Do(_) = channel.poll(now) {}
+    channel.handle(now, Input::Connected(ConnectionId(1)));
+    channel.handle(now, Input::Began(ConnectionId(1)));
+    for impression in [Impression::Good, Impression::Bad, Impression::Bad] {
+        channel.handle(now, Input::Began(ConnectionId(1)));
+        channel.handle(now, Input::Finished(ConnectionId(1), now, impression));
+        assert!(channel.has_news(), "it is connected");
+        assert_eq!(channel.next_due(), Some(Instant::ORIGIN));
+    }
+    assert_eq!(channel.poll(now), Next::Do(Output::Changed));
+    assert!(!channel.has_news());
 }

@@ -2,7 +2,9 @@
 
 use crate::rig::{Rig, ended, endpoint, endpoints, failed, settings};
 use etcd3_core::Instant;
-use etcd3_core::channel::{Channel, ConnectionId, EndpointId, Impression, Input, Settings, Want};
+use etcd3_core::channel::{
+    Channel, ConnectionId, EndpointId, Goodbye, Impression, Input, Settings, Want,
+};
 use etcd3_core::laws;
 use etcd3_core::rng::Rng;
 use std::time::Duration;
@@ -21,7 +23,8 @@ fn random_input(rng: &mut Rng) -> Input {
         0 => Input::Wanted,
         1..=5 => Input::Connected(connection),
         6 => failed(connection),
-        7 => Input::Retired(connection),
+        7 if rng.below(2) == 0 => Input::Retired(connection, Goodbye::Orderly),
+        7 => Input::Retired(connection, Goodbye::Other),
         8 | 9 => ended(connection),
         10 => Input::Endpoints { primary: some(rng), fallback: some(rng) },
         11 => Input::Pinned(endpoint(&format!("e{}", rng.below(8)))),

@@ -72,7 +72,7 @@ fn a_pinned_endpoint_is_kept_for_those_who_name_it() {
     let mut rig = Rig::connected(1);
     rig.feed(Input::Pinned(endpoint("other"))).feed(Input::Pinned(endpoint("other")));
     let other = rig.channel.find(&endpoint("other")).unwrap();
-    let want = Want { only: Some(other), avoid: Some(other) };
+    let want = Want { only: Some(other), avoid: Some(other), ..Want::default() };
     assert_eq!(rig.route(want), None, "not connected yet");
     rig.feed(Input::Connected(rig.last_dial()));
     let route = rig.route(want).unwrap();
@@ -93,7 +93,7 @@ fn calls_that_name_an_endpoint_do_not_move_the_turn() {
     let mut rig = Rig::connected(3);
     let first = rig.routes(1)[0].unwrap();
     rig.feed(Input::Pinned(endpoint(&format!("e{first}"))));
-    let want = Want { only: Some(EndpointId(first)), avoid: None };
+    let want = Want { only: Some(EndpointId(first)), ..Want::default() };
     let mut picked = vec![];
     for _ in 0..6 {
         rig.route(want).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, settings};
 use etcd3_core::Instant;
-use etcd3_core::channel::{ConnectionId, Impression, Input, MIN_INTERVAL, Output, Want};
+use etcd3_core::channel::{ConnectionId, Goodbye, Impression, Input, MIN_INTERVAL, Output, Want};
 use etcd3_core::error::ConnectFailure;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ fn an_open_call_that_is_silent_is_pinged_after_ten_seconds_and_given_up_after_fi
     };
     assert_eq!(broken.failure, ConnectFailure::Unresponsive);
     assert!(rig.dials.len() > 1, "dialled again");
+    rig.finish(1, Impression::Bad);
     rig.feed_stale(Input::Finished(ONE, Instant::ORIGIN, Impression::Bad));
 }
 
@@ -124,7 +125,7 @@ fn too_many_pings_double_the_interval() {
 #[test]
 fn a_draining_connection_is_given_up_when_it_is_silent() {
     let mut rig = Rig::connected(1);
-    rig.begin(1).feed(Input::Retired(ONE));
+    rig.begin(1).feed(Input::Retired(ONE, Goodbye::Other));
     assert_eq!(rig.route(Want::default()), None);
     rig.until(60_000);
     let orders = rig.take_orders();
@@ -136,7 +137,7 @@ fn a_draining_connection_is_given_up_when_it_is_silent() {
 #[test]
 fn a_draining_connection_is_closed_after_its_last_call() {
     let mut rig = Rig::connected(1);
-    rig.begin(1).begin(1).feed(Input::Retired(ONE));
+    rig.begin(1).begin(1).feed(Input::Retired(ONE, Goodbye::Other));
     rig.finish(1, Impression::Good);
     assert_eq!(rig.take_orders(), []);
     rig.finish(1, Impression::Good);

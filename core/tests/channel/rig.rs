@@ -49,6 +49,10 @@ impl Rig {
         Self::of(Channel::new(endpoints(count), settings, 1))
     }
 
+    pub(crate) fn seeded(count: u32, settings: Settings, seed: u64) -> Self {
+        Self::of(Channel::new(endpoints(count), settings, seed))
+    }
+
     fn of(channel: Channel) -> Self {
         let mut rig = Self {
             channel,
@@ -96,7 +100,7 @@ impl Rig {
         self.wanted |= matches!(input, Input::Wanted);
         if let Input::Connected(id)
         | Input::Failed(id, _)
-        | Input::Retired(id)
+        | Input::Retired(id, _)
         | Input::Ended(id, _) = &input
         {
             self.dialling.retain(|_, current| current != id);
@@ -132,7 +136,12 @@ impl Rig {
 
     pub(crate) fn drain(&mut self) {
         loop {
-            match self.channel.poll(self.now) {
+            let due = self.channel.next_due();
+            let next = self.channel.poll(self.now);
+            // Whoever looks only when something is due misses nothing.
+            let is_due = due.is_some_and(|due| due <= self.now);
+            assert!(is_due || matches!(next, Next::Wait(_)), "due at {due:?}, but {next:?}");
+            match next {
                 Next::Do(Output::Changed) => self.changes += 1,
                 Next::Do(Output::Dial(endpoint, connection)) => {
                     assert!(self.wanted, "dials though nobody wanted it");

@@ -18,6 +18,8 @@ enum State {
     Draining,
     /// It is to be closed at once.
     Doomed,
+    /// It is gone, and its calls have yet to say how they ended.
+    Gone,
 }
 
 /// A connection that was dialled and has not gone.
@@ -35,10 +37,17 @@ struct Connection {
     /// The PING that was not answered, and the last one.
     pending: Option<Instant>,
     pinged: Option<Instant>,
+    /// The PING of another connection, found dead, since which nothing has come on this one.
+    unconfirmed: Option<Instant>,
+    is_migrated: bool,
     is_probed: bool,
 }
 
 impl Connection {
+    fn doom(&mut self) {
+        self.state = State::Doomed;
+    }
+
     fn is_made(&self) -> bool {
         matches!(self.state, State::Ready | State::Draining)
     }
@@ -127,10 +136,8 @@ impl Watched {
             Input::Pinned(endpoint) => self.pins.push(endpoint.clone()),
             // Noted before it was handled.
             Input::Unpinned(_) => return None,
-            Input::Failed(id, _) | Input::Ended(id, _) => {
-                return Some(self.connections.remove(id).is_some());
-            }
-            Input::Retired(id) => return Some(self.note_retired(*id)),
+            Input::Failed(id, _) | Input::Ended(id, _) => return Some(self.note_gone(*id)),
+            Input::Retired(id, _) => return Some(self.note_retired(*id)),
             Input::Probed(id, is_well) => {
                 if let Some(connection) = self.connections.get_mut(id) {
                     if connection.is_probed && *is_well {
@@ -159,6 +166,24 @@ impl Watched {
         pin.is_some()
     }
 
+    fn note_gone(&mut self, id: ConnectionId) -> bool {
+        match self.connections.get_mut(&id).map(|it| (it.state, it)) {
+            None | Some((State::Gone, _)) => false,
+            Some((_, it)) => {
+                (it.state, it.is_probed) = (State::Gone, false);
+                self.forget_gone(id);
+                true
+            }
+        }
+    }
+
+    /// Forgets a connection that is gone, once its calls are over.
+    fn forget_gone(&mut self, id: ConnectionId) {
+        if self.connections.get(&id).is_some_and(|it| it.state == State::Gone && it.calls == 0) {
+            self.connections.remove(&id);
+        }
+    }
+
     fn note_retired(&mut self, id: ConnectionId) -> bool {
         match self.connections.get_mut(&id).map(|it| (it.state, it)) {
             Some((State::Dialing, _)) => self.connections.remove(&id).is_some(),
@@ -181,13 +206,22 @@ impl Watched {
             return false;
         };
         let Some(it) = self.connections.get_mut(id) else { return false };
+        let (endpoint, was_ready) = (it.endpoint, it.state == State::Ready);
         match input {
             Input::Connected(_) if it.state == State::Dialing => {
                 (it.state, it.heard) = (State::Ready, now);
+                self.replace(*id, endpoint);
             }
             Input::Heard(_, at) if it.is_made() => {
                 it.heard = it.heard.max(*at);
                 it.pending = it.pending.filter(|pinged| pinged > at);
+                if it.unconfirmed.is_some_and(|since| it.heard >= since) {
+                    (it.unconfirmed, it.is_migrated) = (None, false);
+                    let beside = |it: &&mut Connection| {
+                        was_ready && it.endpoint == endpoint && it.state == State::Dialing
+                    };
+                    self.connections.values_mut().filter(beside).for_each(Connection::doom);
+                }
             }
             Input::Began(_) if it.is_made() => {
                 it.calls += 1;
@@ -204,8 +238,6 @@ impl Watched {
                     it.waiting = Some(now);
                 }
                 it.waiting = it.waiting.filter(|_| it.calls > 0);
-                // Whatever comes of a probe now, the endpoint was cleared without it.
-                it.is_probed &= *impression != Impression::Good;
                 let is_judged = match impression {
                     Impression::Bad => !is_old,
                     Impression::Good => true,
@@ -216,10 +248,33 @@ impl Watched {
                     let endpoint = it.endpoint;
                     assert_eq!(self.is_suspect(endpoint), is_bad, "{input:?}");
                 }
+                self.forget_gone(*id);
             }
             _ => return false,
         }
         true
+    }
+
+    /// One that was made beside another takes its place.
+    fn replace(&mut self, new: ConnectionId, endpoint: EndpointId) {
+        for (id, it) in &mut self.connections {
+            if *id != new && it.endpoint == endpoint && it.state == State::Ready {
+                (it.state, it.is_probed) = (State::Draining, false);
+            }
+        }
+    }
+
+    /// A connection was found dead: those on which nothing has come since its PING may be dead, too.
+    fn doubt_others(&mut self, pinged: Instant) {
+        for it in self.connections.values_mut().filter(|it| it.is_made() && it.heard < pinged) {
+            it.unconfirmed = it.unconfirmed.or(Some(pinged));
+        }
+    }
+
+    /// Whether some endpoint that is listed has a connection that is sure.
+    fn has_usable(&self) -> bool {
+        let mut ready = self.connections.values().filter(|it| it.state == State::Ready);
+        ready.any(|it| it.unconfirmed.is_none() && self.is_listed(&it.name))
     }
 
     /// Lets go of the connections of endpoints that nobody names.
@@ -233,6 +288,7 @@ impl Watched {
             connection.state = match connection.state {
                 State::Dialing | State::Doomed => State::Doomed,
                 State::Ready | State::Draining => State::Draining,
+                State::Gone => State::Gone,
             };
         }
     }
@@ -272,6 +328,9 @@ impl Watched {
             assert!(changes <= 1 + kills + news, "Changed without a change");
         }
         assert!(self.mute().all(|it| self.is_suspect(it.endpoint)), "mute, and trusted");
+        let moves = |it: &&Connection| it.is_made() && it.unconfirmed.is_some() && it.calls > 0;
+        let stays = self.connections.values().filter(moves).any(|it| !it.is_migrated);
+        assert!(!stays || !self.has_usable(), "not told to go elsewhere");
         for (id, it) in &self.connections {
             assert!(it.state != State::Doomed, "{id:?} is not closed");
             assert!(it.state != State::Draining || it.calls > 0, "{id:?} is not closed");
@@ -295,16 +354,30 @@ impl Watched {
                 let it = self.connections.get_mut(id).expect("pings what is there");
                 assert!(it.is_made() && it.calls > 0, "H7: a PING without a call");
                 assert_eq!(it.pending, None, "a second PING before the answer");
-                assert!(now >= it.heard + keepalive.interval.max(MIN_INTERVAL), "not silent yet");
+                let patience = (self.settings.mute_after / 2).max(Duration::from_secs(1));
+                let waits = it.waiting.is_some_and(|it_waits| now >= it_waits + patience)
+                    && now >= it.heard + patience;
+                let is_silent = now >= it.heard + keepalive.interval.max(MIN_INTERVAL);
+                assert!(is_silent || waits || it.unconfirmed.is_some(), "no reason for a PING");
                 let since = it.pinged.map(|last| now.saturating_since(last));
                 assert!(since.is_none_or(|since| since >= MIN_INTERVAL), "H7: {since:?}");
                 (it.pending, it.pinged) = (Some(now), Some(now));
             }
             Output::Kill(id, _) => {
-                let gone = self.connections.remove(id).expect("kills what is there");
+                let gone = self.connections.get_mut(id).expect("kills what is there");
+                assert!(gone.is_made(), "{gone:?}");
                 let pinged = gone.pending.expect("kills only after a PING without an answer");
+                (gone.state, gone.is_probed) = (State::Gone, false);
+                self.forget_gone(*id);
                 let timeout = self.settings.keepalive.timeout.max(Duration::from_secs(1));
                 assert_eq!(now, pinged + timeout);
+                self.doubt_others(pinged);
+            }
+            Output::Migrate(id) => {
+                assert!(self.has_usable(), "there is nowhere to go");
+                let it = self.connections.get_mut(id).expect("calls to move");
+                assert!(it.is_made() && it.unconfirmed.is_some() && it.calls > 0, "no reason");
+                assert!(!std::mem::replace(&mut it.is_migrated, true), "told twice");
             }
             Output::Probe(endpoint, id) => {
                 let others = self.connections.values().filter(|it| it.endpoint == *endpoint);
@@ -312,7 +385,8 @@ impl Watched {
                 let it = self.connections.get_mut(id).expect("probes what is there");
                 assert_eq!((it.endpoint, it.state), (*endpoint, State::Ready));
                 it.is_probed = true;
-                assert!(self.is_suspect(*endpoint));
+                let is_in_doubt = it.unconfirmed.is_some() && it.calls == 0;
+                assert!(is_in_doubt || self.is_suspect(*endpoint));
             }
         }
     }
@@ -321,8 +395,10 @@ impl Watched {
         assert!(self.is_wanted, "dials though nobody wanted it");
         assert!(id.0 > self.dialled, "a number is used twice");
         self.dialled = id.0;
+        // One that may be dead gets a successor beside it.
         let current = |it: &&Connection| {
-            it.endpoint == endpoint && matches!(it.state, State::Dialing | State::Ready)
+            let is_sure = it.state == State::Ready && it.unconfirmed.is_none();
+            it.endpoint == endpoint && (is_sure || it.state == State::Dialing)
         };
         assert_eq!(self.connections.values().filter(current).count(), 0, "I-C11");
         let name = self.channel.endpoint(endpoint).expect("an endpoint that is known").clone();
@@ -336,6 +412,8 @@ impl Watched {
             heard: self.now,
             pending: None,
             pinged: None,
+            unconfirmed: None,
+            is_migrated: false,
             is_probed: false,
         };
         self.connections.insert(id, connection);
@@ -343,7 +421,8 @@ impl Watched {
 
     /// Asks for a connection, and checks that there is no better one.
     pub(super) fn ask(&mut self, want: Want, has_place: impl Fn(ConnectionId) -> bool) {
-        let ready = self.connections.iter().filter(|(_, it)| it.state == State::Ready);
+        let usable = |it: &Connection| it.state == State::Ready && it.unconfirmed.is_none();
+        let ready = self.connections.iter().filter(|(_, it)| usable(it));
         let ready = ready.filter(|(id, it)| has_place(**id) && self.is_meant(it, want));
         let best = ready.map(|(_, it)| self.doubt(it, want)).min();
         let route = self.channel.route(self.now, want, &has_place);

@@ -1,11 +1,12 @@
-//! The threads of a bridge: one that accepts, and two for each connection.
+//! The threads of a bridge: one that accepts, one for each connection that is being made, and two
+//! for each connection that is relayed.
 
 use crate::fault::{Direction, End, Fault, Links};
 use crate::hole::BlackHole;
 use crate::relay::Link;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,24 +17,39 @@ pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// Is the pause before the proxy tries again what the machine has just refused.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Decides about each incoming connection by the source it comes from.
-pub(crate) trait Admission: Send + Sync {
-    /// Attributes a connection that came from `near`; `None` turns it away.
-    fn source(&self, near: SocketAddr) -> Option<usize>;
-    /// Tells whether connections from that source may exist.
-    fn allows(&self, source: usize) -> bool;
+/// Decides where each incoming connection goes. It is asked on a thread of the connection's own, so
+/// that one that says nothing delays no other.
+pub(crate) trait Guide: Send + Sync {
+    /// Returns the way of a connection, which may be read from it; `None` turns it away.
+    fn way(&self, near: &TcpStream) -> Option<Way>;
+    /// Tells whether connections to that peer may exist.
+    fn allows(&self, peer: usize) -> bool;
+    /// Tells the side that connected that its connection is relayed from now on.
+    fn welcome(&self, near: &TcpStream) -> std::io::Result<()>;
 }
 
-/// Lets everybody in.
-pub(super) struct Everybody;
+/// Where a connection goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) target: SocketAddr,
+    /// The number of the target, for those who tell targets apart.
+    pub(crate) peer: usize,
+}
 
-impl Admission for Everybody {
-    fn source(&self, _near: SocketAddr) -> Option<usize> {
-        Some(0)
+/// Leads every connection to one target.
+pub(super) struct Straight(pub(super) SocketAddr);
+
+impl Guide for Straight {
+    fn way(&self, _near: &TcpStream) -> Option<Way> {
+        Some(Way { target: self.0, peer: 0 })
     }
 
-    fn allows(&self, _source: usize) -> bool {
+    fn allows(&self, _peer: usize) -> bool {
         true
+    }
+
+    fn welcome(&self, _near: &TcpStream) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -86,10 +102,9 @@ impl Port {
     }
 }
 
-/// Is what the threads of a bridge share.
+/// What the threads of a bridge share.
 pub(super) struct Hall {
-    target: SocketAddr,
-    admission: Box<dyn Admission>,
+    guide: Box<dyn Guide>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -100,31 +115,37 @@ pub(super) struct State {
     pub(super) duty: Duty,
     /// Is what happens to connections to come, by direction.
     faults: [Fault; 2],
+    /// Counts the connections that were accepted while the door was open.
+    arrived: u64,
+    /// The connections that are being made, by number.
+    arriving: BTreeMap<u64, TcpStream>,
     pub(super) links: BTreeMap<u64, Entry>,
     pub(super) accepted: u64,
     pub(super) rejected: u64,
     /// Counts the bytes that passed on connections that are gone, by direction.
     passed: [u64; 2],
+    /// Counts those that disappeared there.
+    swallowed: [u64; 2],
     /// Counts the calls that ended all connections, and tells how the last one did.
     endings: (u64, Option<End>),
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    source: usize,
+    peer: usize,
     link: Arc<Link>,
     pumps: [JoinHandle<()>; 2],
 }
 
 impl fmt::Debug for Hall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hall").field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("Hall").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
 impl Hall {
-    pub(super) fn new(target: SocketAddr, admission: Box<dyn Admission>) -> Self {
-        Self { target, admission, state: Mutex::default(), changed: Condvar::new() }
+    pub(super) fn new(guide: Box<dyn Guide>) -> Self {
+        Self { guide, state: Mutex::default(), changed: Condvar::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -152,7 +173,7 @@ impl Hall {
                 (Door::Closed, _) => return,
                 (Door::Open | Door::Paused, Port::Listening(listener)) => {
                     match listener.accept() {
-                        Ok((stream, near)) => self.receive(stream, near),
+                        Ok((stream, _)) => self.receive(stream),
                         // No file numbers left, or a connection that was gone at once.
                         Err(_) => std::thread::sleep(RETRY),
                     }
@@ -176,29 +197,41 @@ impl Hall {
         }
     }
 
-    /// Holds a connection while the door is paused, and relays it if it is open then.
-    fn receive(self: &Arc<Self>, near: TcpStream, from: SocketAddr) {
-        let state = self.wait_while(|state| state.door == Door::Paused);
-        let (door, endings) = (state.door, state.endings.0);
-        drop(state);
-        if door != Door::Open {
+    /// Holds a connection while the door is paused, and leads it on if it is open then.
+    fn receive(self: &Arc<Self>, near: TcpStream) {
+        let mut state = self.wait_while(|state| state.door == Door::Paused);
+        if state.door != Door::Open {
             return;
         }
-        let Some(source) = self.admission.source(from).filter(|&from| self.admission.allows(from))
-        else {
-            return self.reject(&near);
-        };
-        let Ok(far) = TcpStream::connect_timeout(&self.target, CONNECT_LIMIT) else {
-            return self.reject(&near);
-        };
-        let link = Arc::new(Link::new(near, far));
+        let Ok(handle) = near.try_clone() else { return turn_away(state, &near) };
+        let (id, endings) = (state.arrived, state.endings.0);
+        state.arrived += 1;
+        state.arriving.insert(id, handle);
+        drop(state);
+        let hall = Arc::clone(self);
+        std::thread::spawn(move || hall.lead(near, id, endings));
+    }
+
+    /// Connects an accepted connection to its target and relays it.
+    fn lead(self: Arc<Self>, near: TcpStream, id: u64, endings: u64) {
+        let far = self.guide.way(&near).filter(|way| self.guide.allows(way.peer)).and_then(|way| {
+            let far = TcpStream::connect_timeout(&way.target, CONNECT_LIMIT).ok()?;
+            self.guide.welcome(&near).ok()?;
+            Some((way.peer, far))
+        });
         let mut state = self.lock();
-        // Asked again under the lock: whoever cuts a source off ends its links under it too.
-        if !self.admission.allows(source) {
+        state.arriving.remove(&id);
+        self.changed.notify_all();
+        let Some((peer, far)) = far else { return turn_away(state, &near) };
+        let link = Arc::new(Link::new(near, far));
+        // Asked again under the lock: whoever cuts a peer off ends its links under it too.
+        if !self.guide.allows(peer) {
             state.rejected += 1;
             return link.end(End::Reset);
         }
-        let id = state.accepted;
+        if state.door == Door::Closed {
+            return link.end(End::Close);
+        }
         state.accepted += 1;
         if let (count, Some(end)) = state.endings
             && count != endings
@@ -209,20 +242,23 @@ impl Hall {
             link.set(way, id, state.faults[way.index()]);
         }
         let pumps = Direction::BOTH.map(|way| {
-            let (hall, link) = (Arc::clone(self), Arc::clone(&link));
+            let (hall, link) = (Arc::clone(&self), Arc::clone(&link));
             std::thread::spawn(move || {
                 link.pump(way);
                 drop(link);
                 hall.forget(id);
             })
         });
-        state.links.insert(id, Entry { source, link, pumps });
+        state.links.insert(id, Entry { peer, link, pumps });
     }
 
-    fn reject(&self, near: &TcpStream) {
-        self.lock().rejected += 1;
-        // With no time to linger the drop of the socket is a reset.
-        let _ = socket2::SockRef::from(near).set_linger(Some(Duration::ZERO));
+    /// Ends the connections that are being made, and waits for their threads.
+    pub(super) fn end_arriving(&self) {
+        for near in self.lock().arriving.values() {
+            // One that is gone already needs no end.
+            let _ = near.shutdown(Shutdown::Both);
+        }
+        drop(self.wait_while(|state| !state.arriving.is_empty()));
     }
 
     /// Lets go of a link when the last of its threads ends.
@@ -266,6 +302,13 @@ impl Hall {
         state.passed[direction.index()] + live.sum::<u64>()
     }
 
+    /// Counts the bytes that disappeared in a direction, on all connections.
+    pub(super) fn swallowed(&self, direction: Direction) -> u64 {
+        let state = self.lock();
+        let live = state.links.values().map(|entry| entry.link.swallowed(direction));
+        state.swallowed[direction.index()] + live.sum::<u64>()
+    }
+
     /// Is the links that lose bytes, or would.
     pub(super) fn silent(&self) -> Vec<u64> {
         let state = self.lock();
@@ -281,11 +324,11 @@ impl Hall {
         self.end_links(end, |_, _| true);
     }
 
-    /// Ends certain links, by number and source, and waits for their threads.
+    /// Ends certain links, by number and peer, and waits for their threads.
     pub(super) fn end_links(&self, end: End, wanted: impl Fn(u64, usize) -> bool) {
         let mut state = self.lock();
         let links = std::mem::take(&mut state.links);
-        let (ending, staying) = links.into_iter().partition(|(id, e)| wanted(*id, e.source));
+        let (ending, staying) = links.into_iter().partition(|(id, e)| wanted(*id, e.peer));
         state.links = staying;
         drop(state);
         let ending: BTreeMap<u64, Entry> = ending;
@@ -301,11 +344,19 @@ impl Hall {
     }
 }
 
+/// Resets a connection that is not relayed.
+fn turn_away(mut state: MutexGuard<'_, State>, near: &TcpStream) {
+    state.rejected += 1;
+    // With no time to linger the drop of the socket is a reset.
+    let _ = socket2::SockRef::from(near).set_linger(Some(Duration::ZERO));
+}
+
 impl State {
-    /// Keeps the count of a link that is gone.
+    /// Keeps the counts of a link that is gone.
     fn bury(&mut self, link: &Link) {
         for way in Direction::BOTH {
             self.passed[way.index()] += link.total(way);
+            self.swallowed[way.index()] += link.swallowed(way);
         }
     }
 }

@@ -4,10 +4,11 @@ use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// Is a version of etcd; what follows the third number, as in `3.6.0-rc.1`, is left out.
+/// A version of etcd, or of another program that is numbered alike; what follows the third number,
+/// as in `3.6.0-rc.1`, is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
-    /// Is 3 in all versions that this workspace supports.
+    /// Is 3 in all versions of etcd that this workspace supports.
     pub major: u32,
     /// Names the release: 4, 5, 6.
     pub minor: u32,

@@ -132,6 +132,15 @@ pub(crate) fn run(name: &str, urls: &str, job: Job, more: &[&str]) -> Result<Fig
     Ok(Figures(line.ok_or_else(|| Error::new(format!("{name}: {ended}")))?.to_owned()))
 }
 
+/// Makes calls for so many seconds; returns the figures, and what else was said.
+pub(crate) fn timed(name: &str, urls: &str, job: Job, seconds: u64) -> Result<(Figures, String)> {
+    let mut command = client(program(name), urls, job, job.ops);
+    let said = finish(command.args(["--seconds", &seconds.to_string()]))?;
+    let (figures, others): (Vec<_>, Vec<_>) = said.lines().partition(|it| it.starts_with('{'));
+    let line = figures.first().ok_or_else(|| Error::new(format!("{name}: {said}")))?;
+    Ok((Figures((*line).to_owned()), others.join("\n")))
+}
+
 /// Counts the instructions in user space that an operation costs.
 pub(crate) fn instructions(name: &str, urls: &str, job: Job) -> Result<f64> {
     let valgrind = tools::valgrind()?;

@@ -1,7 +1,8 @@
 //! Scenarios beside results: how many are covered, and what is wrong.
 
 use super::results::{Results, Run};
-use super::scenarios::Scenarios;
+use super::scenarios::{Reasons, Scenario, Scenarios};
+use etcd3_lab::etcd::Version;
 use etcd3_lab::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,36 +17,61 @@ const MAX_IDS: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Covered,
+    /// A case names it and shows on purpose something else.
+    Deviating(String),
     Skipped(String),
     Missing,
+    /// Needs this version of etcd, which is newer than any that there was.
+    Later(Version),
 }
 
 /// Counts an area's portable scenarios.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     covered: usize,
+    deviating: usize,
     skipped: usize,
     missing: usize,
+    later: usize,
 }
 
 impl Counts {
     fn portable(self) -> usize {
+        self.due() + self.deviating + self.later
+    }
+
+    /// Counts those that are to be covered: the servers that there are can do them, and the client
+    /// means to.
+    fn due(self) -> usize {
         self.covered + self.skipped + self.missing
     }
 
     fn share(self, part: usize) -> f64 {
         // A list of scenarios is far below the numbers that a float cannot count.
         #[allow(clippy::cast_precision_loss)]
-        let share = part as f64 * 100.0 / self.portable().max(1) as f64;
+        let share = part as f64 * 100.0 / self.due().max(1) as f64;
         share
     }
 
+    fn add(&mut self, state: &State) {
+        *match state {
+            State::Covered => &mut self.covered,
+            State::Deviating(_) => &mut self.deviating,
+            State::Skipped(_) => &mut self.skipped,
+            State::Missing => &mut self.missing,
+            State::Later(_) => &mut self.later,
+        } += 1;
+    }
+
     fn line(self, area: &str) -> String {
-        let Self { covered, skipped, missing } = self;
+        let Self { covered, deviating, skipped, missing, later } = self;
         let portable = self.portable();
         let gate = if GATED.iter().any(|(gated, _)| gated == &area) { "  gated" } else { "" };
         let share = self.share(covered);
-        format!("    {area:<15}{portable:>9}{covered:>9}{skipped:>9}{missing:>9}{share:>9.1}{gate}")
+        format!(
+            "    {area:<15}{portable:>9}{later:>7}{deviating:>10}{covered:>9}{skipped:>9}\
+             {missing:>9}{share:>9.1}{gate}"
+        )
     }
 }
 
@@ -61,23 +87,18 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn of(scenarios: &Scenarios, results: &Results) -> Self {
         let mut report = Self { areas: BTreeMap::new(), states: vec![], problems: vec![] };
+        let newest = results.newest();
         for row in scenarios.rows.iter().filter(|row| row.portable()) {
-            let counts = report.areas.entry(row.area().to_owned()).or_default();
-            let state = if results.cover(row.id()) {
-                counts.covered += 1;
-                State::Covered
-            } else if let Some(reason) = scenarios.skips.get(row.id()) {
-                counts.skipped += 1;
-                State::Skipped(reason.clone())
-            } else {
-                counts.missing += 1;
-                State::Missing
-            };
+            let state = state_of(row, newest, scenarios, results);
+            report.areas.entry(row.area().to_owned()).or_default().add(&state);
             report.states.push((row.area().to_owned(), row.id().to_owned(), state));
         }
         report.check_gates();
         report.check_cases(scenarios, results);
+        report.check_reasons("skips.tsv", &scenarios.skips, scenarios);
+        report.check_reasons("deviations.tsv", &scenarios.deviations, scenarios);
         report.check_skips(scenarios, results);
+        report.check_later(results);
         report
     }
 
@@ -85,12 +106,12 @@ impl Report {
         for &(area, min_covered) in GATED {
             let max_skipped = 100 - min_covered;
             let counts = self.areas.get(area).copied().unwrap_or_default();
-            if counts.covered * 100 < min_covered * counts.portable() || counts.portable() == 0 {
+            if counts.covered * 100 < min_covered * counts.due() || counts.due() == 0 {
                 let share = counts.share(counts.covered);
                 let problem = format!("{area}: {share:.1} % covered, {min_covered} % demanded");
                 self.problems.push(problem);
             }
-            if counts.skipped * 100 > max_skipped * counts.portable() {
+            if counts.skipped * 100 > max_skipped * counts.due() {
                 let share = counts.share(counts.skipped);
                 let problem = format!("{area}: {share:.1} % skipped, {max_skipped} % allowed");
                 self.problems.push(problem);
@@ -113,30 +134,51 @@ impl Report {
         }
     }
 
-    fn check_skips(&mut self, scenarios: &Scenarios, results: &Results) {
-        for (id, reason) in &scenarios.skips {
+    fn check_reasons(&mut self, file: &str, reasons: &Reasons, scenarios: &Scenarios) {
+        for (id, reason) in reasons {
             if scenarios.find(id).is_none() {
-                self.problems.push(format!("skips.tsv names {id}, which is no scenario"));
+                self.problems.push(format!("{file} names {id}, which is no scenario"));
             }
             if reason.is_empty() {
-                self.problems.push(format!("skips.tsv gives no reason for {id}"));
+                self.problems.push(format!("{file} gives no reason for {id}"));
             }
-            if results.cover(id) {
-                self.problems.push(format!("{id} is covered, so skips.tsv must not name it"));
+        }
+    }
+
+    fn check_skips(&mut self, scenarios: &Scenarios, results: &Results) {
+        for id in scenarios.skips.keys().filter(|id| results.cover(id)) {
+            self.problems.push(format!("{id} is covered, so skips.tsv must not name it"));
+        }
+        for id in scenarios.deviations.keys().filter(|id| !results.cover(id)) {
+            self.problems.push(format!("deviations.tsv names {id}, and no case shows how"));
+        }
+    }
+
+    /// Checks that no case is said to show what no server here can do.
+    fn check_later(&mut self, results: &Results) {
+        for (_, id, state) in &self.states {
+            if let State::Later(version) = state
+                && results.naming(id).any(|run| !run.is_simulated())
+            {
+                let problem = format!("{id} needs etcd {version}, so no case here can cover it");
+                self.problems.push(problem);
             }
         }
     }
 
     /// Draws the numbers by area.
     pub(super) fn table(&self) -> String {
-        let head = "    area            portable  covered  skipped  missing  percent";
+        let head =
+            "    area            portable  later  deviates  covered  skipped  missing  percent";
         let mut lines = vec![head.to_owned()];
         let mut sum = Counts::default();
         for (area, counts) in &self.areas {
             lines.push(counts.line(area));
             sum.covered += counts.covered;
+            sum.deviating += counts.deviating;
             sum.skipped += counts.skipped;
             sum.missing += counts.missing;
+            sum.later += counts.later;
         }
         lines.push(sum.line("all"));
         lines.join("\n")
@@ -151,19 +193,35 @@ impl Report {
                 lines.push(area.clone());
                 last = area;
             }
+            let cases = || {
+                let runs = results.naming(id);
+                let cases: BTreeSet<String> =
+                    runs.map(|run| format!("{} ({})", run.case, run.place)).collect();
+                cases.into_iter().collect::<Vec<_>>().join(", ")
+            };
             let what = match state {
-                State::Covered => {
-                    let runs = results.naming(id);
-                    let cases: BTreeSet<String> =
-                        runs.map(|run| format!("{} ({})", run.case, run.place)).collect();
-                    cases.into_iter().collect::<Vec<_>>().join(", ")
-                }
+                State::Covered => cases(),
+                State::Deviating(reason) => format!("deviates: {reason} {}", cases()),
                 State::Skipped(reason) => format!("skipped: {reason}"),
                 State::Missing => "MISSING".to_owned(),
+                State::Later(version) => format!("later: needs etcd {version}"),
             };
             lines.push(format!("    {id:<10} {what}"));
         }
         lines.join("\n")
+    }
+}
+
+fn state_of(row: &Scenario, newest: Version, scenarios: &Scenarios, results: &Results) -> State {
+    let reason = |reasons: &Reasons| reasons.get(row.id()).cloned();
+    if row.since() > newest {
+        return State::Later(row.since());
+    }
+    match (results.cover(row.id()), reason(&scenarios.deviations), reason(&scenarios.skips)) {
+        (true, Some(reason), _) => State::Deviating(reason),
+        (true, None, _) => State::Covered,
+        (false, _, Some(reason)) => State::Skipped(reason),
+        (false, _, None) => State::Missing,
     }
 }
 
@@ -173,8 +231,10 @@ pub(super) fn show(id: &str, scenarios: &Scenarios, results: &Results) -> Result
     let row = row.ok_or_else(|| Error::new(format!("There is no scenario {id}.")))?;
     let named = |name: &str, value: &str| format!("{name:<14} {value}");
     let mut lines: Vec<String> = row.columns().map(|(name, value)| named(name, value)).collect();
-    if let Some(reason) = scenarios.skips.get(id) {
-        lines.push(named("skipped", reason));
+    for (what, reasons) in [("skipped", &scenarios.skips), ("deviates", &scenarios.deviations)] {
+        if let Some(reason) = reasons.get(id) {
+            lines.push(named(what, reason));
+        }
     }
     let mut cases: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for run in results.naming(id) {
@@ -195,7 +255,7 @@ pub(super) fn show(id: &str, scenarios: &Scenarios, results: &Results) -> Result
 #[cfg(test)]
 mod tests {
     use super::super::results::tests::results;
-    use super::super::scenarios::tests::scenarios;
+    use super::super::scenarios::tests::{scenarios, with_deviations};
     use super::*;
 
     const BOTH: &[(&str, &str, &str)] = &[
@@ -212,7 +272,7 @@ mod tests {
         let results = results(&[("a", "tokio", "passed", "CONN-001,KV-001,TXN-001")]);
         let report = Report::of(&scenarios, &results);
         assert_eq!(report.problems, Vec::<String>::new());
-        let kv = Counts { covered: 1, skipped: 0, missing: 0 };
+        let kv = Counts { covered: 1, ..Counts::default() };
         assert_eq!((report.areas["kv"], report.areas["watch"].missing), (kv, 1));
         assert!(report.table().contains("100.0  gated"), "{}", report.table());
         let list = report.list(&results);
@@ -259,11 +319,48 @@ mod tests {
             [
                 "greedy names 6 scenarios, more than 5",
                 "other names TXN-2, which is no scenario",
-                "KV-1 is covered, so skips.tsv must not name it",
                 "skips.tsv names KV-9, which is no scenario",
                 "skips.tsv gives no reason for KV-9",
+                "KV-1 is covered, so skips.tsv must not name it",
             ]
         );
+    }
+
+    #[test]
+    fn a_deviation_is_counted_apart_and_needs_a_case_and_a_reason() {
+        let rows = [BOTH, &[("TXN-2", "txn", "yes"), ("TXN-3", "txn", "yes")]].concat();
+        let scenarios = with_deviations(&rows, "", "TXN-2\tsaid at once\nTXN-3\t \n");
+        let ids = "CONN-001,KV-001,TXN-001,TXN-2";
+        let results = results(&[("a", "tokio", "passed", ids)]);
+        let report = Report::of(&scenarios, &results);
+        assert_eq!(
+            report.problems,
+            [
+                "txn: 50.0 % covered, 95 % demanded",
+                "deviations.tsv gives no reason for TXN-3",
+                "deviations.tsv names TXN-3, and no case shows how",
+            ]
+        );
+        let txn = Counts { covered: 1, deviating: 1, missing: 1, ..Counts::default() };
+        assert_eq!(report.areas["txn"], txn);
+        let list = report.list(&results);
+        assert!(list.contains("TXN-2      deviates: said at once a (src/kv.rs:7)"), "{list}");
+    }
+
+    #[test]
+    fn what_needs_a_newer_server_is_due_when_there_is_one() {
+        let rows = [BOTH, &[("KV-3", "kv single; server>=3.8 (RangeStream)", "yes")]].concat();
+        let scenarios = scenarios(&rows, "");
+        let mut results = results(&[("a", "tokio", "passed", "CONN-001,KV-001,TXN-001")]);
+        let report = Report::of(&scenarios, &results);
+        assert_eq!((report.problems.len(), report.areas["kv"].later), (0, 1));
+        assert!(report.list(&results).contains("KV-3       later: needs etcd 3.8.0"));
+        results.add("b\t3.5.16\ttokio\tpassed\t0.1\tKV-3\tsrc/kv.rs\t9\n").unwrap();
+        let problems = Report::of(&scenarios, &results).problems;
+        assert_eq!(problems, ["KV-3 needs etcd 3.8.0, so no case here can cover it"]);
+        results.add("b\t3.8.1\ttokio\tpassed\t0.1\tKV-3\tsrc/kv.rs\t9\n").unwrap();
+        let report = Report::of(&scenarios, &results);
+        assert_eq!((report.problems.len(), report.areas["kv"].covered), (0, 2));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the conformance suite wrote about each run of a case.
 
 use super::scenarios::rows_of;
+use etcd3_lab::etcd::{self, Version};
 use etcd3_lab::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn is_simulated(&self) -> bool {
+    pub(super) fn is_simulated(&self) -> bool {
         self.runtime == SIMULATED
     }
 }
@@ -74,6 +75,13 @@ impl Results {
     pub(super) fn cover(&self, id: &str) -> bool {
         let mut runs = self.naming(id).filter(|run| !run.is_simulated()).peekable();
         runs.peek().is_some() && runs.all(|run| run.passed)
+    }
+
+    /// Returns the newest version of etcd among the real servers.
+    pub(super) fn newest(&self) -> Version {
+        let real = self.runs.iter().filter(|run| !run.is_simulated());
+        let versions = real.filter_map(|run| run.version.parse::<Version>().ok());
+        versions.max().unwrap_or(etcd::OLDEST)
     }
 
     /// Says how much ran.

@@ -1,5 +1,7 @@
-//! The list of scenarios, and the list of those that are skipped with a reason.
+//! The list of scenarios, and the lists of those that are skipped, or not met on purpose, each with
+//! a reason.
 
+use etcd3_lab::etcd::Version;
 use etcd3_lab::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -27,22 +29,37 @@ impl Scenario {
         self.columns[8] == "yes"
     }
 
+    /// Returns the first version of etcd that has what the scenario is about; the oldest one of all
+    /// when the scenario names none.
+    pub(super) fn since(&self) -> Version {
+        let needs = self.columns[7].split_once("server>=").map_or("", |(_, version)| version);
+        let version = needs.split(|c: char| c != '.' && !c.is_ascii_digit()).next();
+        let mut parts = version.unwrap_or_default().split('.').map(|part| part.parse().ok());
+        let mut part = || parts.next().flatten().unwrap_or_default();
+        Version { major: part(), minor: part(), patch: part() }
+    }
+
     /// Returns all columns with their names.
     pub(super) fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
         COLUMNS.into_iter().zip(self.columns.iter().map(String::as_str))
     }
 }
 
-/// Holds all scenarios in the order of the list, and the reasons of those that are skipped.
+/// The reasons of what a list of scenarios names, by id.
+pub(super) type Reasons = BTreeMap<String, String>;
+
+/// Holds all scenarios in the order of the list, and the reasons of those that are skipped and of
+/// those whose cases show on purpose something else than they demand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Scenarios {
     pub(super) rows: Vec<Scenario>,
-    pub(super) skips: BTreeMap<String, String>,
+    pub(super) skips: Reasons,
+    pub(super) deviations: Reasons,
     places: BTreeMap<String, usize>,
 }
 
 impl Scenarios {
-    pub(super) fn parse(list: &str, skips: &str) -> Result<Self> {
+    pub(super) fn parse(list: &str, skips: &str, deviations: &str) -> Result<Self> {
         let mut scenarios = Self::default();
         let mut lines = rows_of(list);
         let head = lines.next().map(|(_, cells)| cells).unwrap_or_default();
@@ -60,18 +77,25 @@ impl Scenarios {
             }
             scenarios.rows.push(row);
         }
-        for (number, cells) in rows_of(skips).filter(|(_, cells)| cells[0] != "id") {
-            let [id, reason] = cells[..] else {
-                return Err(Error::new(format!("skips.tsv line {number} is not id, tab, reason.")));
-            };
-            scenarios.skips.insert(id.to_owned(), reason.trim().to_owned());
-        }
+        scenarios.skips = reasons("skips.tsv", skips)?;
+        scenarios.deviations = reasons("deviations.tsv", deviations)?;
         Ok(scenarios)
     }
 
     pub(super) fn find(&self, id: &str) -> Option<&Scenario> {
         self.places.get(id).map(|&place| &self.rows[place])
     }
+}
+
+fn reasons(file: &str, table: &str) -> Result<Reasons> {
+    let mut reasons = Reasons::new();
+    for (number, cells) in rows_of(table).filter(|(_, cells)| cells[0] != "id") {
+        let [id, reason] = cells[..] else {
+            return Err(Error::new(format!("{file} line {number} is not id, tab, reason.")));
+        };
+        reasons.insert(id.to_owned(), reason.trim().to_owned());
+    }
+    Ok(reasons)
 }
 
 /// Turns borrowed cells into a row of owned ones.
@@ -97,13 +121,36 @@ pub(super) fn rows_of(table: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
 pub(super) mod tests {
     use super::*;
 
-    /// Makes a list of `id area portable` rows, and of `id reason` skips.
+    /// Makes a list of `id area portable` rows, and of `id reason` skips. What follows the area,
+    /// after a space, is what the row needs.
     pub(crate) fn scenarios(rows: &[(&str, &str, &str)], skips: &str) -> Scenarios {
+        with_deviations(rows, skips, "")
+    }
+
+    /// The same with `id reason` deviations.
+    pub(crate) fn with_deviations(
+        rows: &[(&str, &str, &str)],
+        skips: &str,
+        deviations: &str,
+    ) -> Scenarios {
         let rows = rows.iter().map(|(id, area, portable)| {
-            format!("{id}\t{area}\tf.go\tTestX\tg\tw\tt\tsingle\t{portable}")
+            let (area, needs) = area.split_once(' ').unwrap_or((area, "single"));
+            format!("{id}\t{area}\tf.go\tTestX\tg\tw\tt\t{needs}\t{portable}")
         });
         let lines: Vec<String> = [COLUMNS.join("\t")].into_iter().chain(rows).collect();
-        Scenarios::parse(&lines.join("\n"), skips).unwrap()
+        Scenarios::parse(&lines.join("\n"), skips, deviations).unwrap()
+    }
+
+    #[test]
+    fn the_first_version_stands_in_what_a_row_needs() {
+        let rows = [
+            ("KV-1", "kv single; server>=3.8 (RangeStream)", "yes"),
+            ("KV-2", "kv flags --a, --b; server>=3.5.28; tls", "yes"),
+            ("KV-3", "kv single; RangeStream half needs >=3.8", "yes"),
+        ];
+        let read = scenarios(&rows, "");
+        let since: Vec<String> = read.rows.iter().map(|row| row.since().to_string()).collect();
+        assert_eq!(since, ["3.8.0", "3.5.28", "0.0.0"]);
     }
 
     #[test]
@@ -122,11 +169,13 @@ pub(super) mod tests {
         let head = COLUMNS.join("\t");
         let row = "A\tkv\tf\tt\tg\tw\tt\tn\tyes";
         let error = |list: &str, skips: &str| {
-            Scenarios::parse(list, skips).unwrap_err().to_string() //
+            Scenarios::parse(list, skips, "").unwrap_err().to_string() //
         };
         assert!(error("id\tarea\n", "").contains("columns"));
         assert!(error(&format!("{head}\nA\tkv\n"), "").contains("line 2 has 2"));
         assert!(error(&format!("{head}\n{row}\n{row}\n"), "").contains("A twice"));
         assert!(error(&format!("{head}\n{row}\n"), "\nA\n").contains("line 2"));
+        let bad = Scenarios::parse(&format!("{head}\n{row}\n"), "", "A\n").unwrap_err();
+        assert!(bad.to_string().contains("deviations.tsv line 1"), "{bad}");
     }
 }

@@ -6,6 +6,7 @@
 //! breaks: what is wrong with the code now
 //! file: core/src/retry.rs
 //! test: -p etcd3-core --lib retry::tests::gives_up -- --exact
+//! area: retries
 //! --- search
 //! text that is found exactly once,
 //! on as many lines as it needs
@@ -13,7 +14,8 @@
 //! what stands there instead
 //! ```
 //!
-//! `test` is what follows `cargo test`. Both texts end before the next line that begins with `---`
+//! `test` is what follows `cargo test`. `area`, which most do not have, makes a mutant stand for
+//! its area in `cargo xtask test`. Both texts end before the next line that begins with `---`
 //! or `===`; line ends around them do not belong to them.
 
 use etcd3_lab::{Error, Result};
@@ -25,6 +27,7 @@ pub(super) struct Mutant {
     pub(super) breaks: String,
     pub(super) file: String,
     pub(super) test: String,
+    pub(super) area: String,
     pub(super) search: String,
     pub(super) replace: String,
 }
@@ -83,6 +86,16 @@ pub(super) fn split_command(test: &str) -> (Vec<&str>, Vec<&str>) {
     (before, after)
 }
 
+/// Returns the words that say what is built: all but the names of tests, which follow the target.
+pub(super) fn target(test: &str) -> Vec<&str> {
+    let (mut words, _) = split_command(test);
+    let is_target = |word: &&str| word.starts_with("--lib") || word.starts_with("--test");
+    if let Some(place) = words.iter().position(is_target) {
+        words.truncate(if words[place] == "--lib" { place + 1 } else { place + 2 });
+    }
+    words
+}
+
 impl Mutant {
     fn set(&mut self, line: &str) -> Option<()> {
         let (key, value) = line.split_once(':')?;
@@ -90,6 +103,7 @@ impl Mutant {
             "breaks" => &mut self.breaks,
             "file" => &mut self.file,
             "test" => &mut self.test,
+            "area" => &mut self.area,
             _ => return None,
         };
         value.trim().clone_into(field);
@@ -125,6 +139,7 @@ mod tests {
 breaks: the deadline is ignored
 file: core/src/call.rs
 test: -p etcd3-core --lib late -- --exact
+area: deadlines
 --- search
     if now >= deadline {
 
@@ -150,7 +165,17 @@ one
         assert_eq!(mutants[0].search, "    if now >= deadline {\n\n        return;\n    }");
         assert_eq!(mutants[0].replace, "    if false {");
         assert_eq!(mutants[0].breaks, "the deadline is ignored");
+        assert_eq!((mutants[0].area.as_str(), mutants[1].area.as_str()), ("deadlines", ""));
         assert_eq!((mutants[1].file.as_str(), mutants[1].replace.as_str()), ("a.rs", ""));
+    }
+
+    #[test]
+    fn the_target_of_a_test_has_no_name_of_a_test() {
+        let words = |test| target(test).join(" ");
+        assert_eq!(words("-p a --lib b::c -- --exact"), "-p a --lib");
+        assert_eq!(words("-p a --test b c::d"), "-p a --test b");
+        assert_eq!(words("-p a --features f --lib"), "-p a --features f --lib");
+        assert_eq!(words("-p a -- b"), "-p a");
     }
 
     #[test]

@@ -6,9 +6,9 @@ use etcd3_lab::Result;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-/// Is what a step that came to its end has to tell.
+/// What a step that came to its end has to tell.
 #[derive(Debug, Default)]
-pub(super) struct Passed {
+pub(crate) struct Passed {
     says: String,
     tally: Tally,
     broken: Option<String>,
@@ -17,22 +17,22 @@ pub(super) struct Passed {
 
 impl Passed {
     /// Tells something with one line or more.
-    pub(super) fn saying(text: impl Into<String>) -> Self {
+    pub(crate) fn saying(text: impl Into<String>) -> Self {
         Self { says: text.into(), ..Self::default() }
     }
 
     /// Tells something that must not be overlooked.
-    pub(super) fn alarming(text: impl Into<String>) -> Self {
+    pub(crate) fn alarming(text: impl Into<String>) -> Self {
         Self { alarm: Some(text.into()), ..Self::default() }
     }
 
     /// Tells how many test cases passed.
-    pub(super) fn counting(tally: Tally) -> Self {
+    pub(crate) fn counting(tally: Tally) -> Self {
         Self { says: tally.to_string(), tally, ..Self::default() }
     }
 
     /// Tells that test cases failed, with the whole output.
-    pub(super) fn broken(output: String, tally: Tally) -> Self {
+    pub(crate) fn broken(output: String, tally: Tally) -> Self {
         Self { tally, broken: Some(output), ..Self::default() }
     }
 }

@@ -1,0 +1,98 @@
+//! How soon an endpoint is dialled again after its connection ended well, or did its work.
+
+use crate::rig::{Rig, ended, failed};
+use etcd3_core::channel::{ConnectionId, Goodbye, Impression, Input};
+
+fn retired(connection: ConnectionId, goodbye: Goodbye) -> Input {
+    Input::Retired(connection, goodbye)
+}
+
+/// A connection on which so many calls were answered in this way, and that ends so; how long the
+/// next dial waits, in milliseconds.
+fn wait_after(calls: &[Impression], end: fn(ConnectionId) -> Input) -> u64 {
+    let mut rig = Rig::connected(1);
+    for impression in calls {
+        rig.begin(1).finish(1, *impression);
+    }
+    let (from, dials) = (rig.now_ms(), rig.dials.len());
+    rig.feed(end(ConnectionId(1))).until(from + 10_000);
+    rig.dials[dials].0 - from
+}
+
+// Proxies end connections after so many requests, or so much time: that is no failure.
+#[test]
+fn a_connection_that_carried_an_answered_call_is_dialled_again_at_once() {
+    let ends: [fn(ConnectionId) -> Input; 3] =
+        [ended, |id| retired(id, Goodbye::Other), |id| retired(id, Goodbye::Orderly)];
+    for end in ends {
+        for impression in [Impression::Good, Impression::Answered] {
+            assert_eq!(wait_after(&[impression], end), 0);
+        }
+    }
+    for unanswered in [&[][..], &[Impression::Bad], &[Impression::None]] {
+        assert!(wait_after(unanswered, ended) >= 80);
+        assert!(wait_after(unanswered, |id| retired(id, Goodbye::Other)) >= 80);
+        assert_eq!(wait_after(unanswered, |id| retired(id, Goodbye::Orderly)), 0);
+    }
+}
+
+// A server that does nothing but say goodbye is no working one.
+#[test]
+fn goodbyes_without_an_answer_in_between_are_backed_off() {
+    let mut rig = Rig::connected(1);
+    for _ in 0..6 {
+        let connection = rig.last_dial();
+        rig.feed(retired(connection, Goodbye::Orderly));
+        while rig.last_dial() == connection {
+            let wake = rig.wake.expect("a dial to come").as_nanos().div_ceil(1_000_000);
+            rig.until(wake);
+        }
+        let connection = rig.last_dial();
+        rig.feed(Input::Connected(connection));
+    }
+    let waits: Vec<_> = rig.dials.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    assert_eq!(waits[0], 0);
+    assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+    let connection = rig.last_dial();
+    rig.begin(connection.0).finish(connection.0, Impression::Good);
+    let from = rig.now_ms();
+    rig.feed(retired(connection, Goodbye::Orderly));
+    assert_eq!(rig.dials.last().map(|(at, ..)| *at), Some(from), "it works again");
+}
+
+// A GOAWAY may come before the response to the call that it is about.
+#[test]
+fn an_answer_after_the_goodbye_counts() {
+    let mut rig = Rig::connected(1);
+    for n in 0..20 {
+        let connection = rig.last_dial();
+        rig.begin(connection.0).feed(retired(connection, Goodbye::Orderly));
+        rig.finish(connection.0, Impression::Good);
+        assert_eq!(rig.now_ms(), 0, "without a wait");
+        assert_eq!(rig.dials.len(), n + 2);
+        let next = rig.last_dial();
+        rig.feed(Input::Connected(next));
+    }
+    // Nor need the connection live until it is read.
+    for n in 20..40 {
+        let connection = rig.last_dial();
+        rig.begin(connection.0).feed(ended(connection)).finish(connection.0, Impression::Answered);
+        assert_eq!((rig.now_ms(), rig.dials.len()), (0, n + 2));
+        let next = rig.last_dial();
+        rig.feed(Input::Connected(next));
+    }
+    let connection = rig.last_dial();
+    rig.begin(connection.0).feed(retired(connection, Goodbye::Other));
+    assert_eq!(rig.last_dial(), connection, "backed off");
+    rig.finish(connection.0, Impression::None);
+    assert_eq!(rig.last_dial(), connection, "it was not answered");
+}
+
+#[test]
+fn a_dial_that_fails_after_a_goodbye_is_backed_off() {
+    let mut rig = Rig::connected(1);
+    rig.begin(1).finish(1, Impression::Good).feed(retired(ConnectionId(1), Goodbye::Orderly));
+    let from = rig.now_ms();
+    rig.feed(failed(rig.last_dial())).until(from + 10_000);
+    assert!(rig.dials.last().expect("a dial").0 >= from + 80);
+}

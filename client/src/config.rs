@@ -252,9 +252,9 @@ impl Config {
     /// two. At least that of a stream is used.
     ///
     /// It bounds the memory that calls take that are made and then not polled: a connection carries
-    /// as many calls at once as windows of a stream fit into its own, 1,024 by default, so that none
-    /// can keep the others from their answers; further ones wait. A call that is past its deadline
-    /// gives its part back although nobody polls it.
+    /// as many calls at once as windows of a stream fit into its own, 1,024 by default, so that
+    /// none can keep the others from their answers; further ones wait. A call that is past its
+    /// deadline gives its part back although nobody polls it.
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
         self.connection_window = bytes.clamp(MIN_CONNECTION_WINDOW, MAX_WINDOW);

@@ -62,7 +62,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) when there is no endpoint, or one
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is no endpoint, or one
     /// that cannot be read, or a setting that cannot mean anything.
     pub fn lazy(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
         config.check()?;
@@ -82,9 +82,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) as in [`lazy`](Self::lazy), or
-    /// [`Connect`](crate::ErrorKind::Connect) with the cause of each endpoint, or
-    /// [`OldServer`](crate::ErrorKind::OldServer) if the configuration asks for a version.
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) as in [`lazy`](Self::lazy), or
+    /// [`Connect`](ErrorKind::Connect) with the cause of each endpoint, or
+    /// [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
     ///
     /// # Cancel safety
     ///
@@ -117,7 +117,7 @@ impl Client {
     /// Closes the client and all its clones, and waits until its tasks have ended.
     ///
     /// Calls under way, and later ones, end in an error of kind
-    /// [`Closed`](crate::ErrorKind::Closed). May be called more than once.
+    /// [`Closed`](ErrorKind::Closed). May be called more than once.
     ///
     /// # Cancel safety
     ///
@@ -144,7 +144,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) when there is none, or one that
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is none, or one that
     /// cannot be read; the endpoints stay as they were then.
     pub fn set_endpoints<E: Into<String>>(
         &self,
@@ -161,7 +161,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of any read, and kind [`NoUsableMember`](crate::ErrorKind::NoUsableMember) when no
+    /// Those of any read, and kind [`NoUsableMember`](ErrorKind::NoUsableMember) when no
     /// member has an endpoint that this client can use. The endpoints stay as they were then.
     ///
     /// # Cancel safety
@@ -180,7 +180,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](crate::ErrorKind::InvalidConfig) when the endpoint cannot be read.
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when the endpoint cannot be read.
     pub fn endpoint(&self, endpoint: impl Into<String>) -> Result<Self, Error> {
         let shared = self.shared();
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
@@ -204,7 +204,7 @@ impl Client {
     }
 
     /// Accepts answers that are older than what was seen before, as after the cluster was restored
-    /// from a snapshot: see [`StaleRead`](crate::ErrorKind::StaleRead).
+    /// from a snapshot: see [`StaleRead`](ErrorKind::StaleRead).
     pub fn forget_revision(&self) {
         self.shared().tell(channel::Input::ForgetFloor);
     }

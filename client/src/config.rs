@@ -56,8 +56,10 @@ pub struct Config {
 
 /// The largest window that HTTP/2 knows.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
-/// The window that HTTP/2 begins with.
-const MIN_WINDOW: u32 = (1 << 16) - 1;
+/// The smallest window of a stream: one frame. With much less an answer would come byte by byte.
+const MIN_STREAM_WINDOW: u32 = 16 << 10;
+/// The window of a connection that HTTP/2 begins with.
+const MIN_CONNECTION_WINDOW: u32 = (1 << 16) - 1;
 /// No message has a longer length on the wire.
 const MAX_MESSAGE: usize = u32::MAX as usize;
 
@@ -237,11 +239,11 @@ impl Config {
     }
 
     /// How much of one answer may be under way unread, in bytes (the HTTP/2 stream window): from
-    /// 65,535 to 2 GiB - 1; what lies outside counts as the nearer of the two. One answer comes at
+    /// 16 KiB to 2 GiB - 1; what lies outside counts as the nearer of the two. One answer comes at
     /// this much for each round trip to the server at most.
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
-        self.stream_window = bytes.clamp(MIN_WINDOW, MAX_WINDOW);
+        self.stream_window = bytes.clamp(MIN_STREAM_WINDOW, MAX_WINDOW);
         self
     }
 
@@ -255,7 +257,7 @@ impl Config {
     /// deadline gives its part back although nobody polls it.
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
-        self.connection_window = bytes.clamp(MIN_WINDOW, MAX_WINDOW);
+        self.connection_window = bytes.clamp(MIN_CONNECTION_WINDOW, MAX_WINDOW);
         self
     }
 

@@ -4,7 +4,6 @@ use crate::peer::Peer;
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3_client::{Client, Config, ConnectFailure, ErrorKind, Outcome};
 use etcd3_lab::Bridge;
-#[cfg(unix)]
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,11 +46,6 @@ async fn a_unix_socket_will_do(ctx: Ctx) -> CaseResult {
     made
 }
 
-#[cfg(not(unix))]
-async fn a_unix_socket_will_do(_: Ctx) -> CaseResult {
-    Ok(())
-}
-
 /// As Go and gRPC write it.
 #[cfg(target_os = "linux")]
 async fn an_abstract_unix_socket_will_do(ctx: Ctx) -> CaseResult {
@@ -77,7 +71,6 @@ async fn an_abstract_unix_socket_will_do(ctx: Ctx) -> CaseResult {
 }
 
 /// Uses a server behind this socket, which takes one connection.
-#[cfg(unix)]
 async fn through(ctx: &Ctx, listener: UnixListener, endpoints: [String; 1]) -> CaseResult {
     use std::io::copy;
     use std::net::TcpStream;

@@ -45,8 +45,8 @@ struct Parts {
 }
 
 impl Error {
-    // Cold, as `parts` is: else the code that makes errors keeps the path of calls that succeed from
-    // being inlined, and makes them dearer.
+    // Cold, as `parts` is: else the code that makes errors keeps the path of calls that succeed
+    // from being inlined, and makes them dearer.
     /// Makes an error of this kind that was not sent anywhere.
     #[cold]
     #[must_use]

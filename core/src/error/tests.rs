@@ -160,6 +160,7 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
         (ErrorKind::OldServer { major: 3, minor: 3 }, false),
         (ErrorKind::NoUsableMember, false),
         (ErrorKind::Closed, false),
+        (ErrorKind::RuntimeEnded, false),
     ];
     let failures = [
         F::Resolve,

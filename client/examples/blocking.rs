@@ -8,6 +8,7 @@ use etcd3_client::core::call::{Call, Input, Options, Output};
 use etcd3_client::core::channel::{Checked, EndpointId};
 use etcd3_client::core::metadata::{Metadata, request_head};
 use etcd3_client::core::request::{Limits, Operation, put};
+use etcd3_client::core::transport::Event;
 use etcd3_client::core::{Bytes, Instant, Machine, Next};
 use http::uri::{Authority, Scheme};
 use std::future::poll_fn;
@@ -67,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         let (head, body) =
                             drive(&mut connection, &wire, pin!(response))?.into_parts();
                         body_of_answer = Some(body);
-                        Input::Head { status: head.status, headers: head.headers }
+                        Input::Stream(Event::Head { status: head.status, headers: head.headers })
                     }
                     (None, Some(body)) => drive(&mut connection, &wire, pin!(next(body)))?,
                     (None, None) => return Err("the call waits for nothing".into()),
@@ -87,9 +88,9 @@ async fn next(body: &mut h2::RecvStream) -> Result<Input, h2::Error> {
         Some(chunk) => {
             let chunk = chunk?;
             body.flow_control().release_capacity(chunk.len())?;
-            Ok(Input::Data(chunk))
+            Ok(Input::Stream(Event::Data(chunk)))
         }
-        None => Ok(Input::End(poll_fn(|cx| body.poll_trailers(cx)).await?)),
+        None => Ok(Input::Stream(Event::End(poll_fn(|cx| body.poll_trailers(cx)).await?))),
     }
 }
 

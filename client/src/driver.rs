@@ -13,6 +13,7 @@ use etcd3_core::channel::{self, Channel, ConnectionId, EndpointId, Impression, W
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::Cause;
 use etcd3_core::metadata::Metadata;
+use etcd3_core::transport::Event;
 use etcd3_core::{Error, ErrorKind};
 use etcd3_core::{Instant, Machine, Next};
 use event_listener::EventListener;
@@ -119,8 +120,8 @@ impl Driver {
         if !matches!(self.flight, Flight::Flying) {
             return;
         }
-        if let Some((open, input)) = self.alarm.call.take_in(now, &mut self.call, cx) {
-            let input = self.judge(open.reason(), input);
+        if let Some((open, event)) = self.alarm.call.take_in(now, &mut self.call, cx) {
+            let input = self.judge(open.reason(), event);
             // The stream is dropped before the machine hears of its end.
             self.flight = Flight::Landed(open.end());
             self.call.handle(now, input);
@@ -213,19 +214,19 @@ impl Driver {
             Err((lost, goodbye)) => {
                 self.shared().tell(channel::Input::Retired(place.connection(), goodbye));
                 self.flight = Flight::Nothing(None);
-                self.judge(place.reason(), Input::Lost(lost))
+                self.judge(place.reason(), Event::Lost(lost))
             }
         }
     }
 
     /// Says why an attempt was lost, if it was this side that ended the connection.
-    fn judge(&self, reason: Option<Cause>, input: Input) -> Input {
-        let Input::Lost(mut lost) = input else { return input };
+    fn judge(&self, reason: Option<Cause>, event: Event) -> Input {
+        let Event::Lost(mut lost) = event else { return Input::Stream(event) };
         if let Some(kind) = self.shared().closed_kind() {
             return Input::Closed(kind);
         }
         lost.cause = reason.or(lost.cause);
-        Input::Lost(lost)
+        Input::Stream(Event::Lost(lost))
     }
 
     /// Drops the stream if there is one, and gives the place back.

@@ -14,9 +14,9 @@
 
 use bytes::Bytes;
 use etcd3_core::Outcome;
-use etcd3_core::call::{Input, Lost};
 use etcd3_core::channel::Goodbye;
 use etcd3_core::error::Cause;
+use etcd3_core::transport::{Event, Lost};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
@@ -74,23 +74,23 @@ pub(crate) fn goodbye(error: &h2::Error) -> Goodbye {
 impl Exchange {
     /// Looks for what comes next, at first for the end if the answer `is_whole`. After `End` and
     /// `Lost` the exchange is to be dropped.
-    pub(crate) fn poll_next(&mut self, is_whole: bool, cx: &mut Context<'_>) -> Poll<Input> {
+    pub(crate) fn poll_next(&mut self, is_whole: bool, cx: &mut Context<'_>) -> Poll<Event> {
         Poll::Ready(match self {
             Self::Head(response) => match ready!(Pin::new(response).poll(cx)) {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
                     *self = Self::Body(body, 0);
-                    Input::Head { status: head.status, headers: head.headers }
+                    Event::Head { status: head.status, headers: head.headers }
                 }
-                Err(error) => Input::Lost(judge(error)),
+                Err(error) => Event::Lost(judge(error)),
             },
             Self::Body(body, taken) => {
                 if is_whole && let Poll::Ready(end) = poll_end(body, cx) {
                     return Poll::Ready(end);
                 }
                 match ready!(poll_data(body, taken, cx)) {
-                    Some(Ok(chunk)) => Input::Data(chunk),
-                    Some(Err(error)) => Input::Lost(lost(Outcome::Unknown, error)),
+                    Some(Ok(chunk)) => Event::Data(chunk),
+                    Some(Err(error)) => Event::Lost(lost(Outcome::Unknown, error)),
                     None => ready!(poll_end(body, cx)),
                 }
             }
@@ -99,10 +99,10 @@ impl Exchange {
 }
 
 /// Looks for the end of the body. Pending, too, when there is data before it.
-fn poll_end(body: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Input> {
+fn poll_end(body: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Event> {
     body.poll_trailers(cx).map(|end| match end {
-        Ok(trailers) => Input::End(trailers),
-        Err(error) => Input::Lost(lost(Outcome::Unknown, error)),
+        Ok(trailers) => Event::End(trailers),
+        Err(error) => Event::Lost(lost(Outcome::Unknown, error)),
     })
 }
 
@@ -211,7 +211,7 @@ mod tests {
     }
 
     /// What a client sees of a stream that was refused early, if it hands over the body after that.
-    fn seen(early: Early, reason: Reason) -> Vec<Input> {
+    fn seen(early: Early, reason: Reason) -> Vec<Event> {
         block_on(async {
             let (near, far) = connected().await;
             let server = refuse_early(far, early, reason);
@@ -227,7 +227,7 @@ mod tests {
                     let mut inputs = Vec::new();
                     loop {
                         let next = poll_fn(|cx| exchange.poll_next(false, cx)).await;
-                        let is_over = matches!(next, Input::End(_) | Input::Lost(_));
+                        let is_over = matches!(next, Event::End(_) | Event::Lost(_));
                         inputs.push(next);
                         if is_over {
                             return inputs;
@@ -249,12 +249,12 @@ mod tests {
     #[test]
     fn a_response_that_comes_before_the_body_has_left_is_read() {
         let inputs = seen(Early::Head { is_end: true }, Reason::NO_ERROR);
-        let [Input::Head { status, .. }, Input::End(None)] = &inputs[..] else {
+        let [Event::Head { status, .. }, Event::End(None)] = &inputs[..] else {
             panic!("{inputs:?}");
         };
         assert_eq!(*status, StatusCode::PAYLOAD_TOO_LARGE);
         let inputs = seen(Early::Head { is_end: false }, Reason::NO_ERROR);
-        assert!(matches!(inputs[..], [Input::Head { .. }, Input::Lost(_)]), "{inputs:?}");
+        assert!(matches!(inputs[..], [Event::Head { .. }, Event::Lost(_)]), "{inputs:?}");
     }
 
     /// What becomes of a stream whose body has left, if the server then does this.
@@ -278,7 +278,7 @@ mod tests {
                         start(&mut requests, head, Bytes::new()).expect("an exchange");
                     loop {
                         let next = poll_fn(|cx| exchange.poll_next(false, cx)).await;
-                        if let Input::Lost(lost) = next {
+                        if let Event::Lost(lost) = next {
                             return lost;
                         }
                     }
@@ -326,12 +326,12 @@ mod tests {
     fn a_stream_that_is_refused_before_the_body_has_left_is_not_sent() {
         let inputs = seen(Early::Nothing, Reason::REFUSED_STREAM);
         assert!(
-            matches!(&inputs[..], [Input::Lost(lost)] if lost.outcome == Outcome::NotSent),
+            matches!(&inputs[..], [Event::Lost(lost)] if lost.outcome == Outcome::NotSent),
             "{inputs:?}"
         );
         let inputs = seen(Early::Nothing, Reason::INTERNAL_ERROR);
         assert!(
-            matches!(&inputs[..], [Input::Lost(lost)] if lost.outcome == Outcome::Unknown),
+            matches!(&inputs[..], [Event::Lost(lost)] if lost.outcome == Outcome::Unknown),
             "{inputs:?}"
         );
     }

@@ -9,6 +9,7 @@ use crate::place::Place;
 use crate::wakeups::Key;
 use etcd3_core::call::{Call, Input};
 use etcd3_core::error::Cause;
+use etcd3_core::transport::Event;
 use etcd3_core::{Instant, Machine};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -114,15 +115,15 @@ impl OpenCall {
         now: Instant,
         call: &mut Call,
         cx: &mut Context<'_>,
-    ) -> Option<(Open, Input)> {
+    ) -> Option<(Open, Event)> {
         let mut state = self.lock();
         while call.is_under_way() {
             let open = state.open.as_mut()?;
             match open.exchange.poll_next(call.has_message(), cx) {
-                Poll::Ready(input @ (Input::Head { .. } | Input::Data(_))) => {
-                    call.handle(now, input);
+                Poll::Ready(event @ (Event::Head { .. } | Event::Data(_))) => {
+                    call.handle(now, Input::Stream(event));
                 }
-                Poll::Ready(input) => return state.open.take().map(|open| (open, input)),
+                Poll::Ready(event) => return state.open.take().map(|open| (open, event)),
                 Poll::Pending if open.place.must_migrate() && call.may_migrate() => {
                     call.handle(now, Input::Migrate);
                 }

@@ -9,9 +9,10 @@
 //! another endpoint. A transport of your own does the same with real time and real bytes.
 #![forbid(unsafe_code)]
 
-use etcd3_core::call::{Call, Input, Lost, Options, Output, Reply};
+use etcd3_core::call::{Call, Input, Options, Output, Reply};
 use etcd3_core::channel::{Checked, EndpointId};
 use etcd3_core::error::Cause;
+use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{Bytes, Error, Instant, Limits, Machine, Next, Operation, Outcome, get, method};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 /// What the transport saw.
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum Seen {
     /// The whole request is with this endpoint.
     Sent(u32),
     /// GOAWAY with a last stream id below ours: not processed.
@@ -31,32 +32,32 @@ enum Event {
 
 /// When, in milliseconds, and what. The data is a `RangeResponse` with its gRPC head, in two
 /// pieces.
-const TRANSCRIPT: [(u64, Event); 7] = [
-    (1, Event::Sent(0)),
-    (4, Event::GoAway),
-    (5, Event::Sent(1)),
-    (7, Event::Head),
-    (7, Event::Data(b"\0\0\0\0\x22\x0a\x08\x08\x01\x10\x02\x18\x2a\x20\x03\x12\x14")),
-    (8, Event::Data(b"\x0a\x06colour\x10\x29\x18\x2a\x20\x02\x2a\x04blue\x20\x01")),
-    (8, Event::Trailers),
+const TRANSCRIPT: [(u64, Seen); 7] = [
+    (1, Seen::Sent(0)),
+    (4, Seen::GoAway),
+    (5, Seen::Sent(1)),
+    (7, Seen::Head),
+    (7, Seen::Data(b"\0\0\0\0\x22\x0a\x08\x08\x01\x10\x02\x18\x2a\x20\x03\x12\x14")),
+    (8, Seen::Data(b"\x0a\x06colour\x10\x29\x18\x2a\x20\x02\x2a\x04blue\x20\x01")),
+    (8, Seen::Trailers),
 ];
 
-fn input(event: Event) -> Input {
+fn input(event: Seen) -> Input {
     let headers = |name: &'static str, value| {
         HeaderMap::from_iter([(name.parse().expect("a name"), HeaderValue::from_static(value))])
     };
     match event {
-        Event::Sent(endpoint) => Input::Sent(EndpointId(endpoint)),
-        Event::GoAway => {
+        Seen::Sent(endpoint) => Input::Sent(EndpointId(endpoint)),
+        Seen::GoAway => {
             let cause = Some(Cause::new("GOAWAY: the server is shutting down"));
-            Input::Lost(Lost { outcome: Outcome::NotSent, reset: None, cause })
+            Input::Stream(Event::Lost(Lost { outcome: Outcome::NotSent, reset: None, cause }))
         }
-        Event::Head => Input::Head {
+        Seen::Head => Input::Stream(Event::Head {
             status: StatusCode::OK,
             headers: headers("content-type", "application/grpc"),
-        },
-        Event::Data(bytes) => Input::Data(Bytes::from_static(bytes)),
-        Event::Trailers => Input::End(Some(headers("grpc-status", "0"))),
+        }),
+        Seen::Data(bytes) => Input::Stream(Event::Data(Bytes::from_static(bytes))),
+        Seen::Trailers => Input::Stream(Event::End(Some(headers("grpc-status", "0")))),
     }
 }
 

@@ -32,7 +32,9 @@ pub mod rng;
 pub mod rpc;
 pub mod server_error;
 pub mod status;
+pub mod stream;
 mod time;
+pub mod transport;
 
 pub use bytes::Bytes;
 pub use error::{Error, ErrorKind};

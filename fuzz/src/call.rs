@@ -2,10 +2,11 @@
 
 use arbitrary::Arbitrary;
 use etcd3_core::backoff::Backoff;
-use etcd3_core::call::{Call, Input, Lost, Options, Output, Reply};
+use etcd3_core::call::{Call, Input, Options, Output, Reply};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::method::{self, Effect};
 use etcd3_core::retry::{self, Cure, Failure};
+use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{
     Code, Error, ErrorKind, Instant, Machine, Next, Outcome, ServerError, Status, laws,
 };
@@ -103,26 +104,26 @@ fn options(run: &Run) -> Options {
 fn input(step: &Step) -> Option<Input> {
     Some(match step {
         Step::Sent(endpoint) => Input::Sent(EndpointId(u32::from(*endpoint % 4))),
-        Step::Head => Input::Head { status: StatusCode::OK, headers: headers(None) },
-        Step::HeadWith(status, reason) => Input::Head {
+        Step::Head => Input::Stream(Event::Head { status: StatusCode::OK, headers: headers(None) }),
+        Step::HeadWith(status, reason) => Input::Stream(Event::Head {
             status: StatusCode::from_u16(*status).unwrap_or_default(),
             headers: headers(Some(reason)),
-        },
+        }),
         Step::Message(len) => {
             let message = vec![0; usize::from(*len)];
-            Input::Data([&[0, 0, 0, 0, *len], &message[..]].concat().into())
+            Input::Stream(Event::Data([&[0, 0, 0, 0, *len], &message[..]].concat().into()))
         }
-        Step::Data(bytes) => Input::Data(bytes.clone().into()),
-        Step::Trailers(reason) => Input::End(Some(headers(Some(reason)))),
-        Step::TrailersWithoutStatus => Input::End(Some(headers(None))),
-        Step::End => Input::End(None),
+        Step::Data(bytes) => Input::Stream(Event::Data(bytes.clone().into())),
+        Step::Trailers(reason) => Input::Stream(Event::End(Some(headers(Some(reason))))),
+        Step::TrailersWithoutStatus => Input::Stream(Event::End(Some(headers(None)))),
+        Step::End => Input::Stream(Event::End(None)),
         Step::Lost(loss) => {
             let outcome = match loss {
                 Loss::NotSent => Outcome::NotSent,
                 Loss::Rejected => Outcome::Rejected,
                 Loss::Unknown => Outcome::Unknown,
             };
-            Input::Lost(Lost { outcome, reset: None, cause: None })
+            Input::Stream(Event::Lost(Lost { outcome, reset: None, cause: None }))
         }
         Step::Closed => Input::Closed(ErrorKind::Closed),
         Step::Pass(_) => return None,
@@ -219,16 +220,18 @@ impl Watched {
                 self.is_sent = true;
                 self.sent += 1;
             }
-            Input::Lost(lost) if lost.outcome == Outcome::NotSent || !self.is_sent => {
+            Input::Stream(Event::Lost(lost))
+                if lost.outcome == Outcome::NotSent || !self.is_sent =>
+            {
                 self.end = Some((true, Outcome::NotSent));
             }
-            Input::Lost(_) => self.end = Some((false, Outcome::Unknown)),
+            Input::Stream(Event::Lost(_)) => self.end = Some((false, Outcome::Unknown)),
             Input::Migrate | Input::Closed(_) if self.is_sent => {
                 self.end = Some((false, Outcome::Unknown));
             }
-            Input::Head { headers, .. } => self.head = Status::from_headers(headers),
+            Input::Stream(Event::Head { headers, .. }) => self.head = Status::from_headers(headers),
             // Whatever ends with a refusal may be sent again if the verdict on it says so.
-            Input::End(trailers) => {
+            Input::Stream(Event::End(trailers)) => {
                 let status = match trailers {
                     Some(trailers) => Status::from_headers(trailers),
                     None => self.head.take(),
@@ -237,7 +240,7 @@ impl Watched {
                 self.end = Some((may_follow && self.head.is_none(), Outcome::Rejected));
                 self.status = status;
             }
-            Input::Data(chunk) => self.body.extend(chunk),
+            Input::Stream(Event::Data(chunk)) => self.body.extend(chunk),
             Input::Migrate
             | Input::Closed(_)
             | Input::Throttled

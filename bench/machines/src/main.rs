@@ -11,6 +11,7 @@ use etcd3_core::channel::{
 use etcd3_core::frame::{self, Decoder};
 use etcd3_core::metadata::{Heads, Metadata};
 use etcd3_core::proto::etcdserverpb::{PutResponse, ResponseHeader};
+use etcd3_core::transport::Event;
 use etcd3_core::{Instant, Limits, Machine, Next, Operation, header, method, put};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -67,9 +68,9 @@ fn call(op: u64, answer: &Bytes) -> Result<()> {
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let mut inputs = [
         Input::Sent(EndpointId(0)),
-        Input::Head { status: StatusCode::OK, headers },
-        Input::Data(answer.clone()),
-        Input::End(Some(trailers)),
+        Input::Stream(Event::Head { status: StatusCode::OK, headers }),
+        Input::Stream(Event::Data(answer.clone())),
+        Input::Stream(Event::End(Some(trailers))),
     ]
     .into_iter();
     loop {

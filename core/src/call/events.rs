@@ -2,42 +2,18 @@
 
 use crate::Instant;
 use crate::channel::{Checked, EndpointId};
-use crate::error::{Cause, Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::header::Header;
-use crate::outcome::Outcome;
+use crate::transport::Event;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-
-/// How an attempt was lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    /// Whether a server may have acted on it. Only what is provably unprocessed is not
-    /// [`Outcome::Unknown`]; [`Outcome::Rejected`] does not fit here and counts as unknown.
-    pub outcome: Outcome,
-    /// The HTTP/2 error code, if the peer reset the stream of this attempt.
-    pub reset: Option<u32>,
-    /// The underlying error.
-    pub cause: Option<Cause>,
-}
 
 /// What happened to the attempt under way.
 #[derive(Debug, Clone)]
 pub enum Input {
     /// The request was handed to the connection of this endpoint, whole.
     Sent(EndpointId),
-    /// The head of the response came.
-    Head {
-        /// The HTTP status.
-        status: StatusCode,
-        /// The headers.
-        headers: HeaderMap,
-    },
-    /// A piece of the body came.
-    Data(Bytes),
-    /// The response ended, with trailers if it had any.
-    End(Option<HeaderMap>),
-    /// The attempt is lost; the driver has dropped its stream.
-    Lost(Lost),
+    /// The stream of the attempt told this; after [`Event::Lost`] the driver has dropped it.
+    Stream(Event),
     /// The attempt must not be made now, since too many calls are being repeated.
     Throttled,
     /// The attempt must not be made at all, for this reason; ends the call.

@@ -14,10 +14,10 @@
 //! `Checking` for the word that the answer is not older than it may be.
 
 mod events;
-mod flight;
 mod options;
+mod streaming;
 
-pub use events::{Attempt, Input, Lost, Output, Reply};
+pub use events::{Attempt, Input, Output, Reply};
 pub use options::Options;
 
 use crate::channel::{Checked, EndpointId, Impression};
@@ -29,17 +29,17 @@ use crate::retry::{self, Cure, Failure};
 use crate::rng::Rng;
 use crate::server_error;
 use crate::status::{Code, Status};
+use crate::stream::{End, Received};
+use crate::transport::{Event, Lost};
 use crate::{Instant, Machine, Next};
-use bytes::Bytes;
-use flight::Flight;
-use http::{HeaderMap, StatusCode};
 use std::time::Duration;
+use streaming::Streaming;
 
 #[derive(Debug, Clone)]
 enum State {
     Waiting(Option<Instant>),
     Routing,
-    Flying(Flight),
+    Streaming(Streaming),
     Checking { header: Header, is_asked: bool, reply: Reply },
     Done(Option<Result<Reply, Error>>),
 }
@@ -100,13 +100,13 @@ impl Call {
     /// Whether more of an answer is waited for.
     #[must_use]
     pub const fn is_under_way(&self) -> bool {
-        matches!(self.state, State::Flying(_))
+        matches!(self.state, State::Streaming(_))
     }
 
     /// Whether only the end of an answer is waited for.
     #[must_use]
     pub const fn has_message(&self) -> bool {
-        matches!(&self.state, State::Flying(flight) if flight.message.is_some())
+        matches!(&self.state, State::Streaming(streaming) if streaming.message.is_some())
     }
 
     /// Whether the attempt under way may be made again on another connection instead.
@@ -127,7 +127,7 @@ impl Call {
             | State::Done(Some(_))
             | State::Checking { is_asked: false, .. } => Some(Instant::ORIGIN),
             State::Waiting(until) => until.iter().copied().chain(deadline).min(),
-            State::Flying(_) => self.patience().into_iter().chain(deadline).min(),
+            State::Streaming(_) => self.patience().into_iter().chain(deadline).min(),
             State::Routing | State::Checking { .. } => deadline,
             State::Done(None) => None,
         }
@@ -153,14 +153,6 @@ impl Call {
 
     const fn is_routing(&self) -> bool {
         matches!(self.state, State::Routing)
-    }
-
-    /// Whether the answer under way has begun, if one is.
-    const fn has_head(&self) -> Option<bool> {
-        match &self.state {
-            State::Flying(flight) => Some(flight.has_head),
-            _ => None,
-        }
     }
 
     /// Finishes with an error, unless what went wrong can be cured by another attempt.
@@ -196,7 +188,7 @@ impl Call {
         self.fail(now, Failure::Status { status, require_leader, request_len }, error);
     }
 
-    fn fail_with_answer(&mut self, now: Instant, error: Error) {
+    fn fail_with_response(&mut self, now: Instant, error: Error) {
         let failure = match error.kind() {
             ErrorKind::ResponseTooLarge { .. } => Failure::TooLarge,
             _ => Failure::Malformed,
@@ -218,8 +210,8 @@ impl Call {
     }
 
     fn migrate(&mut self, now: Instant) {
-        let State::Flying(flight) = &self.state else { return };
-        let error = Error::new(ErrorKind::ConnectionLost).with_cause(flight.silence(now));
+        let State::Streaming(streaming) = &self.state else { return };
+        let error = Error::new(ErrorKind::ConnectionLost).with_cause(streaming.silence(now));
         self.fail(now, Failure::Migrated, error);
     }
 
@@ -243,10 +235,10 @@ impl Call {
             (State::Waiting(_), Some(last)) => last,
             // Members answer, and what they say is what the caller must know.
             (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
-            (State::Flying(flight), last) => {
-                let waited = now.saturating_since(flight.progress);
+            (State::Streaming(streaming), last) => {
+                let waited = now.saturating_since(streaming.progress);
                 self.impression = if waited >= FAIR { Impression::Bad } else { Impression::None };
-                let cause = last.map_or_else(|| flight.silence(now), Cause::new);
+                let cause = last.map_or_else(|| streaming.silence(now), Cause::new);
                 timeout(Phase::Answer, Outcome::Unknown, Some(cause))
             }
             (State::Checking { .. }, last) => {
@@ -259,15 +251,16 @@ impl Call {
 
     /// When an attempt that may be repeated is given up, unless the server says something.
     fn patience(&self) -> Option<Instant> {
-        let State::Flying(flight) = &self.state else { return None };
+        let State::Streaming(streaming) = &self.state else { return None };
         let first = self.options.attempt_timeout.filter(|_| self.options.effect.is_repeatable())?;
         let doubled = 1u32.checked_shl(self.unanswered).unwrap_or(u32::MAX);
-        Some(flight.progress + first.saturating_mul(doubled))
+        Some(streaming.progress + first.saturating_mul(doubled))
     }
 
     fn give_up_attempt(&mut self, now: Instant) {
-        let State::Flying(flight) = &self.state else { return };
-        let error = Error::new(ErrorKind::Timeout(Phase::Answer)).with_cause(flight.silence(now));
+        let State::Streaming(streaming) = &self.state else { return };
+        let error =
+            Error::new(ErrorKind::Timeout(Phase::Answer)).with_cause(streaming.silence(now));
         self.unanswered = self.unanswered.saturating_add(1);
         self.fail(now, Failure::Unanswered, error);
     }
@@ -287,64 +280,45 @@ impl Call {
         self.fail(now, Failure::Checked(checked), Error::new(kind));
     }
 
-    fn on_head(&mut self, now: Instant, status: StatusCode, headers: &HeaderMap) {
-        let State::Flying(flight) = &mut self.state else { return };
-        flight.has_head = true;
-        flight.progress = now;
-        flight.head_status = Status::from_headers(headers);
-        if flight.head_status.is_none()
-            && let Some(status) = Status::from_http(status, headers)
-        {
-            self.fail_with_status(now, &status);
+    /// Takes what the stream told.
+    fn on_event(&mut self, now: Instant, event: Event) {
+        let State::Streaming(streaming) = &mut self.state else { return };
+        if !streaming.inbound.handle(event) {
+            self.ignored += 1;
+            return;
         }
-    }
-
-    fn on_data(&mut self, now: Instant, chunk: Bytes) {
-        let State::Flying(flight) = &mut self.state else { return };
-        if flight.head_status.is_some() {
-            return self
-                .fail_with_answer(now, Error::protocol("a body after a status in the head"));
-        }
-        flight.progress = now;
-        flight.decoder.push(chunk);
-        let error = loop {
-            match flight.decoder.next_message() {
-                Ok(None) => return,
-                Ok(Some(_)) if flight.message.is_some() => {
-                    break Error::protocol("two messages in answer to a unary call");
+        let end = loop {
+            match streaming.inbound.poll() {
+                None => {
+                    streaming.progress = now;
+                    return;
                 }
-                Ok(Some(message)) => flight.message = Some(message),
-                Err(error) => break Error::from(error),
+                Some(Received::Message(message)) if streaming.message.is_none() => {
+                    streaming.message = Some(message);
+                }
+                Some(Received::Message(_)) => {
+                    break End::Malformed(Error::protocol(
+                        "two messages in answer to a unary call",
+                    ));
+                }
+                Some(Received::End(end)) => break end,
             }
         };
-        self.fail_with_answer(now, error);
+        match end {
+            End::Status(status) if status.code == Code::Ok => self.on_ok(now),
+            End::Status(status) => self.fail_with_status(now, &status),
+            End::Malformed(error) => self.fail_with_response(now, error),
+            End::Lost(lost) => self.on_lost(now, lost),
+        }
     }
 
-    fn on_end(&mut self, now: Instant, trailers: Option<&HeaderMap>) {
-        let State::Flying(flight) = &mut self.state else { return };
-        let status = match (trailers, flight.head_status.take()) {
-            (Some(trailers), None) => {
-                Status::from_headers(trailers).unwrap_or_else(Status::without_code)
-            }
-            (Some(_), Some(_)) => {
-                return self
-                    .fail_with_answer(now, Error::protocol("a status in head and trailers"));
-            }
-            (None, Some(status)) => status,
-            (None, None) => Status::missing(),
-        };
-        if status.code != Code::Ok {
-            return self.fail_with_status(now, &status);
-        }
-        let message = match (flight.decoder.finish(), flight.message.take()) {
-            (Err(error), _) => Err(Error::from(error)),
-            (Ok(()), None) => Err(Error::protocol("no message in answer to a unary call")),
-            (Ok(()), Some(message)) => Ok(message),
-        };
-        let (endpoint, attempts) = (flight.endpoint, self.sent);
-        let message = match message {
-            Ok(message) => message,
-            Err(error) => return self.fail_with_answer(now, error),
+    /// The response ended well.
+    fn on_ok(&mut self, now: Instant) {
+        let State::Streaming(streaming) = &mut self.state else { return };
+        let (endpoint, attempts) = (streaming.endpoint, self.sent);
+        let Some(message) = streaming.message.take() else {
+            let error = Error::protocol("no message in answer to a unary call");
+            return self.fail_with_response(now, error);
         };
         self.impression = Impression::Good;
         let header = header::peek(&message).filter(|_| self.options.is_checked);
@@ -384,10 +358,10 @@ impl Machine for Call {
                 self.sent = self.sent.saturating_add(1);
                 self.last_endpoint = Some(endpoint);
                 self.impression = Impression::None;
-                let flight = Flight::new(now, endpoint, self.options.max_response_bytes);
-                self.state = State::Flying(flight);
+                let streaming = Streaming::new(now, endpoint, self.options.max_response_bytes);
+                self.state = State::Streaming(streaming);
             }
-            Input::Lost(lost) if self.is_routing() => {
+            Input::Stream(Event::Lost(lost)) if self.is_routing() => {
                 self.on_lost(now, Lost { outcome: Outcome::NotSent, ..lost });
             }
             Input::Throttled if self.is_routing() => {
@@ -404,18 +378,11 @@ impl Machine for Call {
             {
                 self.on_checked(now, checked);
             }
-            Input::Lost(lost) if self.is_under_way() => self.on_lost(now, lost),
-            Input::Head { status, headers } if self.has_head() == Some(false) => {
-                self.on_head(now, status, &headers);
-            }
-            Input::Data(chunk) if self.has_head() == Some(true) => self.on_data(now, chunk),
-            Input::End(trailers) if self.has_head() == Some(true) => {
-                self.on_end(now, trailers.as_ref());
-            }
+            Input::Stream(event) if self.is_under_way() => self.on_event(now, event),
             Input::Migrate if self.may_migrate() => self.migrate(now),
             Input::Closed(kind) => match self.state {
                 State::Waiting(_) | State::Routing => self.close(kind, self.outcome),
-                State::Flying(_) | State::Checking { .. } => self.close(kind, Outcome::Unknown),
+                State::Streaming(_) | State::Checking { .. } => self.close(kind, Outcome::Unknown),
                 State::Done(_) => self.ignored += 1,
             },
             _ => self.ignored += 1,

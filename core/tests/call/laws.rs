@@ -5,6 +5,7 @@ use etcd3_core::call::{Call, Input, Options, Output, Reply};
 use etcd3_core::channel::Checked;
 use etcd3_core::method::Effect;
 use etcd3_core::rng::Rng;
+use etcd3_core::transport::Event;
 use etcd3_core::{
     Code, Error, ErrorKind, Instant, Machine, Next, Outcome, ServerError, backoff, laws, method,
 };
@@ -88,25 +89,25 @@ impl Judge {
                 self.sent += 1;
                 return;
             }
-            Input::Data(_) => {
+            Input::Stream(Event::Data(_)) => {
                 flight.has_data = true;
                 return;
             }
-            Input::Head { headers, .. } => match headers.get("content-type") {
+            Input::Stream(Event::Head { headers, .. }) => match headers.get("content-type") {
                 Some(content) if content == "application/grpc" => return,
                 _ => Outcome::Rejected,
             },
-            Input::End(trailers) => {
+            Input::Stream(Event::End(trailers)) => {
                 let text = trailers.as_ref().and_then(|t| t.get("grpc-message"));
                 let busy = ServerError::TooManyRequests.text();
                 flight.unprocessed = text.is_some_and(|text| text == busy);
                 Outcome::Rejected
             }
-            Input::Lost(lost) if lost.outcome == Outcome::NotSent => {
+            Input::Stream(Event::Lost(lost)) if lost.outcome == Outcome::NotSent => {
                 flight.unprocessed = true;
                 Outcome::NotSent
             }
-            Input::Lost(_) | Input::Migrate | Input::Closed(_) => Outcome::Unknown,
+            Input::Stream(Event::Lost(_)) | Input::Migrate | Input::Closed(_) => Outcome::Unknown,
             Input::Throttled => {
                 self.attempts -= 1;
                 return;
@@ -203,10 +204,10 @@ fn random_input(rng: &mut Rng) -> Input {
         6 => trailers_only(codes[pick(rng, codes.len())], "text").swap_remove(0),
         7 => head_with(StatusCode::SERVICE_UNAVAILABLE, &[("content-type", "text/html")]),
         8 => body(b"message"),
-        9 => Input::Data(framed(b"message").slice(pick(rng, 12)..)),
+        9 => Input::Stream(Event::Data(framed(b"message").slice(pick(rng, 12)..))),
         10 => trailers(codes[pick(rng, codes.len())], "text"),
         11 => trailers(busy.code(), busy.text()),
-        12 => Input::End(None),
+        12 => Input::Stream(Event::End(None)),
         13 => lost(Outcome::NotSent),
         14 => lost(Outcome::Unknown),
         15 => body(HEADER),
@@ -301,11 +302,11 @@ fn every_short_run_of_a_write_keeps_its_promises() {
         sent(0),
         head(),
         body(b"a"),
-        Input::Data(framed(b"a").slice(..3)),
+        Input::Stream(Event::Data(framed(b"a").slice(..3))),
         trailers(Code::Ok, ""),
         trailers(Code::Unavailable, "text"),
         trailers(busy.code(), busy.text()),
-        Input::End(None),
+        Input::Stream(Event::End(None)),
         Input::Migrate,
         lost(Outcome::NotSent),
         lost(Outcome::Unknown),

@@ -1,9 +1,10 @@
 //! Drives one call by hand, in milliseconds.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use etcd3_core::call::{Attempt, Call, Input, Lost, Options, Output, Reply};
+use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::method::Effect;
+use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, backoff, method};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::time::Duration;
@@ -159,7 +160,7 @@ pub(crate) fn sent(endpoint: u32) -> Input {
 }
 
 pub(crate) fn lost(outcome: Outcome) -> Input {
-    Input::Lost(Lost { outcome, reset: None, cause: None })
+    Input::Stream(Event::Lost(Lost { outcome, reset: None, cause: None }))
 }
 
 pub(crate) fn head() -> Input {
@@ -167,7 +168,7 @@ pub(crate) fn head() -> Input {
 }
 
 pub(crate) fn head_with(status: StatusCode, headers: &[(&'static str, &str)]) -> Input {
-    Input::Head { status, headers: headers_of(headers) }
+    Input::Stream(Event::Head { status, headers: headers_of(headers) })
 }
 
 pub(crate) fn headers_of(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -188,12 +189,12 @@ pub(crate) fn framed(message: &[u8]) -> Bytes {
 }
 
 pub(crate) fn body(message: &[u8]) -> Input {
-    Input::Data(framed(message))
+    Input::Stream(Event::Data(framed(message)))
 }
 
 pub(crate) fn trailers(code: Code, text: &str) -> Input {
     let code = code.number().to_string();
-    Input::End(Some(headers_of(&[("grpc-status", &code), ("grpc-message", text)])))
+    Input::Stream(Event::End(Some(headers_of(&[("grpc-status", &code), ("grpc-message", text)]))))
 }
 
 /// A whole answer with this message.
@@ -211,5 +212,5 @@ pub(crate) fn trailers_only(code: Code, text: &str) -> Vec<Input> {
     let code = code.number().to_string();
     let headers =
         [("content-type", "application/grpc"), ("grpc-status", &code[..]), ("grpc-message", text)];
-    vec![head_with(StatusCode::OK, &headers), Input::End(None)]
+    vec![head_with(StatusCode::OK, &headers), Input::Stream(Event::End(None))]
 }

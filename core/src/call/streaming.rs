@@ -1,40 +1,28 @@
-//! The attempt under way.
+//! The attempt whose stream is open.
 
 use crate::Instant;
 use crate::channel::EndpointId;
 use crate::error::Cause;
-use crate::frame::Decoder;
-use crate::status::Status;
+use crate::stream::Inbound;
 use bytes::Bytes;
 
-/// The answer as far as it has come.
+/// The response as far as it was received.
 #[derive(Debug, Clone)]
-pub(super) struct Flight {
+pub(super) struct Streaming {
     pub(super) endpoint: EndpointId,
-    pub(super) sent: Instant,
+    sent: Instant,
     /// When the server last said something, or the request was sent.
     pub(super) progress: Instant,
-    pub(super) decoder: Decoder,
-    pub(super) has_head: bool,
-    /// The status of a response that ended with its head ("trailers-only").
-    pub(super) head_status: Option<Status>,
+    pub(super) inbound: Inbound,
     pub(super) message: Option<Bytes>,
 }
 
-impl Flight {
+impl Streaming {
     pub(super) fn new(now: Instant, endpoint: EndpointId, max_bytes: usize) -> Self {
-        Self {
-            endpoint,
-            sent: now,
-            progress: now,
-            decoder: Decoder::new(max_bytes),
-            has_head: false,
-            head_status: None,
-            message: None,
-        }
+        Self { endpoint, sent: now, progress: now, inbound: Inbound::new(max_bytes), message: None }
     }
 
-    /// Says how long nothing has come.
+    /// Says for how long nothing was received.
     pub(super) fn silence(&self, now: Instant) -> Cause {
         let (sent, heard) = (now.saturating_since(self.sent), now.saturating_since(self.progress));
         let text = if self.sent == self.progress {

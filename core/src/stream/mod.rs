@@ -1,0 +1,5 @@
+//! gRPC on top of the events of one HTTP/2 stream.
+
+mod inbound;
+
+pub use inbound::{End, Inbound, Received};

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use etcd3_client::core::call::{Call, Input, Options, Output};
-use etcd3_client::core::channel::{Checked, EndpointId};
+use etcd3_client::core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
 use etcd3_client::core::metadata::{Metadata, request_head};
 use etcd3_client::core::request::{Limits, Operation, put};
 use etcd3_client::core::transport::Event;
@@ -59,9 +59,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let (response, mut send) = ready.send_request(head, false)?;
                 send.send_data(body.clone(), true)?;
                 answer = Some(response);
-                call.handle(now(), Input::Sent(EndpointId(0)));
+                // The only connection that there is; it admits whatever there is to send.
+                let admission = Admission {
+                    kind: Kind::Call,
+                    endpoint: EndpointId(0),
+                    connection: ConnectionId(0),
+                    since: now(),
+                    floor: None,
+                    has_choice: false,
+                };
+                call.handle(now(), Input::Sent(admission.into()));
             }
-            Next::Do(Output::Check(_)) => call.handle(now(), Input::Checked(Checked::Fresh)),
+            Next::Do(Output::Release(_)) => call.handle(now(), Input::Freshness(Freshness::Fresh)),
             Next::Wait(_) => {
                 let input = match (answer.take(), &mut body_of_answer) {
                     (Some(response), _) => {

@@ -288,7 +288,7 @@ impl Config {
         Settings {
             backoff: self.reconnect_backoff,
             keepalive: self.keepalive,
-            mute_after: self.attempt_timeout,
+            stalled_after: self.attempt_timeout,
             ..Settings::default()
         }
     }

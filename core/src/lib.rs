@@ -12,6 +12,7 @@
 //! Every machine is driven the same way; [`Machine`] says how.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod backoff;
 pub mod call;
 pub mod channel;

@@ -12,7 +12,7 @@ const LIMIT: usize = 64;
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     pairs
         .iter()
-        .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+        .map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value)))
         .collect()
 }
 
@@ -35,13 +35,14 @@ fn lost() -> Event {
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(message.len()).unwrap();
+    let len = u32::try_from(message.len()).expect("a short one");
     [&[0], &len.to_be_bytes()[..], message].concat()
 }
 
 /// Hands over one event that fits, and returns all that was received by it.
 fn feed(inbound: &mut Inbound, event: Event) -> Vec<Received> {
-    assert!(inbound.handle(event.clone()), "{event:?} does not fit");
+    let text = format!("{event:?}");
+    assert!(inbound.handle(event), "{text} does not fit");
     std::iter::from_fn(|| inbound.poll()).collect()
 }
 

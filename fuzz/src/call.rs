@@ -3,9 +3,9 @@
 use arbitrary::Arbitrary;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::call::{Call, Input, Options, Output, Reply};
-use etcd3_core::channel::EndpointId;
+use etcd3_core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
 use etcd3_core::method::{self, Effect};
-use etcd3_core::retry::{self, Cure, Failure};
+use etcd3_core::retry::{self, Failure, RetryAction};
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{
     Code, Error, ErrorKind, Instant, Machine, Next, Outcome, ServerError, Status, laws,
@@ -79,7 +79,8 @@ pub fn call(data: &[u8]) {
         assert!(watched.is_done, "I-R4: goes on after its deadline");
     }
     let outputs = laws::check(&call, &script);
-    assert!(outputs.len() <= 1 + usize::try_from(options.max_attempts.max(1)).unwrap_or(0));
+    let attempts = usize::try_from(options.max_attempts.max(1)).unwrap_or(0);
+    assert!(outputs.len() <= 1 + 2 * attempts);
 }
 
 fn options(run: &Run) -> Options {
@@ -87,7 +88,6 @@ fn options(run: &Run) -> Options {
     Options {
         deadline: run.deadline_ms.map(|ms| Instant::ORIGIN + Duration::from_millis(ms.into())),
         attempt_timeout: None,
-        is_checked: false,
         max_attempts: u32::from(run.max_attempts % 8),
         backoff: Backoff {
             first: Duration::from_millis(first.into()),
@@ -98,12 +98,13 @@ fn options(run: &Run) -> Options {
         require_leader: run.require_leader,
         effect: [Effect::Write, Effect::IdempotentWrite, Effect::Read][usize::from(run.effect % 3)],
         seed: run.seed,
+        ..Options::new(&method::PUT, run.seed)
     }
 }
 
 fn input(step: &Step) -> Option<Input> {
     Some(match step {
-        Step::Sent(endpoint) => Input::Sent(EndpointId(u32::from(*endpoint % 4))),
+        Step::Sent(endpoint) => Input::Sent(admitted(u32::from(*endpoint % 4)).into()),
         Step::Head => Input::Stream(Event::Head { status: StatusCode::OK, headers: headers(None) }),
         Step::HeadWith(status, reason) => Input::Stream(Event::Head {
             status: StatusCode::from_u16(*status).unwrap_or_default(),
@@ -128,6 +129,18 @@ fn input(step: &Step) -> Option<Input> {
         Step::Closed => Input::Closed(ErrorKind::Closed),
         Step::Pass(_) => return None,
     })
+}
+
+/// Admitted to this endpoint, one of several.
+fn admitted(endpoint: u32) -> Admission {
+    Admission {
+        kind: Kind::Call,
+        endpoint: EndpointId(endpoint),
+        connection: ConnectionId(endpoint.into()),
+        since: Instant::ORIGIN,
+        floor: None,
+        has_choice: true,
+    }
 }
 
 fn headers(reason: Option<&Reason>) -> HeaderMap {
@@ -230,30 +243,30 @@ impl Watched {
                 self.end = Some((false, Outcome::Unknown));
             }
             Input::Stream(Event::Head { headers, .. }) => self.head = Status::from_headers(headers),
-            // Whatever ends with a refusal may be sent again if the verdict on it says so.
+            // Whatever ends with a refusal may be sent again if the decision on it says so.
             Input::Stream(Event::End(trailers)) => {
                 let status = match trailers {
                     Some(trailers) => Status::from_headers(trailers),
                     None => self.head.take(),
                 };
-                let may_follow = status.as_ref().is_some_and(|status| self.has_cure(status));
+                let may_follow = status.as_ref().is_some_and(|status| self.may_retry(status));
                 self.end = Some((may_follow && self.head.is_none(), Outcome::Rejected));
                 self.status = status;
             }
             Input::Stream(Event::Data(chunk)) => self.body.extend(chunk),
             Input::Migrate
             | Input::Closed(_)
-            | Input::Throttled
+            | Input::Denied(_)
             | Input::Refused(_)
-            | Input::Checked(_) => {}
+            | Input::Freshness(_) => {}
         }
     }
 
-    fn has_cure(&self, status: &Status) -> bool {
+    fn may_retry(&self, status: &Status) -> bool {
         let Options { require_leader, request_len, .. } = self.options;
         let failure = Failure::Status { status, require_leader, request_len };
-        let verdict = retry::decide(Effect::Write, failure);
-        verdict.outcome == Outcome::Rejected && verdict.cure != Cure::None
+        let decision = retry::decide(Effect::Write, failure);
+        decision.outcome == Outcome::Rejected && decision.action != RetryAction::None
     }
 
     fn drain(&mut self) {
@@ -261,7 +274,10 @@ impl Watched {
             match self.call.poll(self.now) {
                 Next::Do(_) if self.is_done => panic!("more than one end"),
                 Next::Do(Output::Attempt(attempt)) => self.judge_attempt(attempt.number),
-                Next::Do(Output::Check(_)) => panic!("checks though it was not asked to"),
+                Next::Do(Output::Release(_)) => {
+                    assert!(self.status.is_some(), "before the end of the response");
+                    self.call.handle(self.now, Input::Freshness(Freshness::Fresh));
+                }
                 Next::Do(Output::Done(result)) => {
                     self.is_done = true;
                     match result {

@@ -83,7 +83,7 @@ fn an_error_of_many_endpoints_stays_short() {
     .unwrap();
 }
 
-// B9, E12: a call that waited in vain says what became of each endpoint meanwhile.
+// B9, E12: a call that found no connection says what became of each endpoint meanwhile.
 #[test]
 fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
     run(4, |world| async move {
@@ -97,7 +97,7 @@ fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
             "Put: timed out waiting for a connection: ",
             "http://etcd-0:1: cannot connect: the connection failed: 10.0.0.1:1: connection",
             "http://nobody:2379: cannot connect: the name cannot be resolved",
-            "http://etcd-0:2379: it has been connected to for ",
+            "http://etcd-0:2379: it has been connecting for ",
         ] {
             assert!(report.contains(told), "{report}");
         }

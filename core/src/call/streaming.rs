@@ -1,7 +1,7 @@
 //! The attempt whose stream is open.
 
+use super::Sent;
 use crate::Instant;
-use crate::channel::EndpointId;
 use crate::error::Cause;
 use crate::stream::Inbound;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// The response as far as it was received.
 #[derive(Debug, Clone)]
 pub(super) struct Streaming {
-    pub(super) endpoint: EndpointId,
+    pub(super) request: Sent,
     sent: Instant,
     /// When the server last said something, or the request was sent.
     pub(super) progress: Instant,
@@ -18,8 +18,8 @@ pub(super) struct Streaming {
 }
 
 impl Streaming {
-    pub(super) fn new(now: Instant, endpoint: EndpointId, max_bytes: usize) -> Self {
-        Self { endpoint, sent: now, progress: now, inbound: Inbound::new(max_bytes), message: None }
+    pub(super) fn new(now: Instant, request: Sent, max_bytes: usize) -> Self {
+        Self { request, sent: now, progress: now, inbound: Inbound::new(max_bytes), message: None }
     }
 
     /// Says for how long nothing was received.

@@ -39,8 +39,8 @@ pub(super) struct PingPolicy {
 
 impl PingPolicy {
     /// Half of what calls may all wait, so that the PING leaves while they do.
-    pub(super) fn new(keepalive: Keepalive, mute_after: Duration) -> Self {
-        Self { keepalive, patience: (mute_after / 2).max(MIN_PATIENCE) }
+    pub(super) fn new(keepalive: Keepalive, stalled_after: Duration) -> Self {
+        Self { keepalive, patience: (stalled_after / 2).max(MIN_PATIENCE) }
     }
 }
 
@@ -120,11 +120,11 @@ impl Liveness {
         self.pending.map(|pinged| pinged + settings.timeout.max(MIN_TIMEOUT))
     }
 
-    /// When to send the next PING on a connection with open calls; from `reason` on there is a
-    /// reason for one, whether the interval is over or not.
-    pub(crate) fn ping_at(&self, reason: Instant, settings: Keepalive) -> Instant {
+    /// Returns when to send the next PING on a connection with an open stream: when the interval is
+    /// over, or from `reason` on if that is earlier.
+    pub(crate) fn ping_at(&self, reason: Option<Instant>, settings: Keepalive) -> Instant {
         let silent = self.heard + settings.interval.max(MIN_INTERVAL);
-        let wanted = reason.min(silent);
+        let wanted = reason.map_or(silent, |reason| reason.min(silent));
         self.last_ping.map_or(wanted, |last| wanted.max(last + MIN_INTERVAL))
     }
 }

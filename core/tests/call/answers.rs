@@ -153,7 +153,6 @@ fn every_attempt_begins_afresh() {
 #[test]
 fn a_reset_stands_for_a_code() {
     use etcd3_core::call::{Call, Input, Options, Output};
-    use etcd3_core::channel::EndpointId;
     use etcd3_core::transport::{Event, Lost};
     use etcd3_core::{Code, ErrorKind, Instant, Machine, Next, Outcome, method};
 
@@ -161,7 +160,7 @@ fn a_reset_stands_for_a_code() {
         let mut call = Call::new(&method::PUT, Options::new(&method::PUT, 0));
         let now = Instant::ORIGIN;
         assert!(matches!(call.poll(now), Next::Do(Output::Attempt(_))));
-        call.handle(now, Input::Sent(EndpointId(0)));
+        call.handle(now, sent(0));
         let lost = Lost { outcome: Outcome::Unknown, reset: Some(reset), cause: None };
         call.handle(now, Input::Stream(Event::Lost(lost)));
         let Next::Do(Output::Done(Err(error))) = call.poll(now) else { panic!("not done") };
@@ -173,7 +172,6 @@ fn a_reset_stands_for_a_code() {
 #[test]
 fn a_body_after_a_status_in_the_head_is_malformed() {
     use etcd3_core::call::{Call, Input, Options, Output};
-    use etcd3_core::channel::EndpointId;
     use etcd3_core::transport::Event;
     use etcd3_core::{Bytes, ErrorKind, Instant, Machine, Next, method};
     use http::{HeaderMap, HeaderValue, StatusCode};
@@ -184,7 +182,7 @@ fn a_body_after_a_status_in_the_head_is_malformed() {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from_static("0"));
-    call.handle(now, Input::Sent(EndpointId(0)));
+    call.handle(now, sent(0));
     call.handle(now, Input::Stream(Event::Head { status: StatusCode::OK, headers }));
     call.handle(now, Input::Stream(Event::Data(Bytes::from_static(&[0, 0, 0, 0, 0]))));
     let Next::Do(Output::Done(Err(error))) = call.poll(now) else { panic!("not done") };

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply};
-use etcd3_core::channel::EndpointId;
+use etcd3_core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
 use etcd3_core::method::Effect;
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, backoff, method};
@@ -14,13 +14,24 @@ pub(crate) struct Rig {
     now: Instant,
     wake: Option<Instant>,
     log: Vec<(u64, Output)>,
+    /// Whether responses count as fresh without being asked about.
+    is_trusting: bool,
 }
 
 impl Rig {
-    /// Begins a put with these options, at 0 ms.
+    /// Begins a put with these options, at 0 ms. All responses count as fresh.
     pub(crate) fn new(options: Options) -> Self {
+        Self::begin(options, true)
+    }
+
+    /// The same; the test says how fresh responses are.
+    pub(crate) fn checking(options: Options) -> Self {
+        Self::begin(options, false)
+    }
+
+    fn begin(options: Options, is_trusting: bool) -> Self {
         let call = Call::new(&method::PUT, options);
-        let mut rig = Self { call, now: Instant::ORIGIN, wake: None, log: vec![] };
+        let mut rig = Self { call, now: Instant::ORIGIN, wake: None, log: vec![], is_trusting };
         rig.drain();
         rig
     }
@@ -68,6 +79,10 @@ impl Rig {
             match self.call.poll(self.now) {
                 Next::Do(output) => {
                     assert!(due.is_some_and(|due| due <= self.now), "{output:?} was not due");
+                    if self.is_trusting && matches!(output, Output::Release(_)) {
+                        self.call.handle(self.now, Input::Freshness(Freshness::Fresh));
+                        continue;
+                    }
                     self.log.push((self.now_ms(), output));
                 }
                 Next::Wait(wake) => {
@@ -99,8 +114,10 @@ impl Rig {
     /// When each attempt was asked for, its number, and the endpoint to avoid.
     pub(crate) fn attempts(&self) -> Vec<(u64, u32, Option<u32>)> {
         let attempt = |(at, output): &(u64, Output)| match output {
-            Output::Attempt(attempt) => Some((*at, attempt.number, attempt.avoid.map(|e| e.0))),
-            Output::Check(_) | Output::Done(_) => None,
+            Output::Attempt(attempt) => {
+                Some((*at, attempt.number, attempt.want.avoid.map(|e| e.0)))
+            }
+            Output::Release(_) | Output::Done(_) => None,
         };
         self.log.iter().filter_map(attempt).collect()
     }
@@ -108,7 +125,7 @@ impl Rig {
     pub(crate) fn last_attempt(&self) -> Attempt {
         let attempts = self.log.iter().rev().find_map(|(_, output)| match output {
             Output::Attempt(attempt) => Some(*attempt),
-            Output::Check(_) | Output::Done(_) => None,
+            Output::Release(_) | Output::Done(_) => None,
         });
         attempts.expect("an attempt")
     }
@@ -117,7 +134,7 @@ impl Rig {
     pub(crate) fn done(&self) -> Option<(u64, &Result<Reply, Error>)> {
         self.log.iter().find_map(|(at, output)| match output {
             Output::Done(result) => Some((*at, result)),
-            Output::Attempt(_) | Output::Check(_) => None,
+            Output::Attempt(_) | Output::Release(_) => None,
         })
     }
 
@@ -148,15 +165,27 @@ pub(crate) fn write() -> Options {
     options
 }
 
-/// The same for a read.
+/// The same for a linearizable read.
 pub(crate) fn read() -> Options {
     let mut options = write();
-    options.effect = Effect::Read;
+    (options.effect, options.is_linearizable) = (Effect::Read, true);
     options
 }
 
+/// Admitted to this endpoint, one of several.
+pub(crate) fn admitted(endpoint: u32) -> Admission {
+    Admission {
+        kind: Kind::Call,
+        endpoint: EndpointId(endpoint),
+        connection: ConnectionId(endpoint.into()),
+        since: Instant::ORIGIN,
+        floor: None,
+        has_choice: true,
+    }
+}
+
 pub(crate) fn sent(endpoint: u32) -> Input {
-    Input::Sent(EndpointId(endpoint))
+    Input::Sent(admitted(endpoint).into())
 }
 
 pub(crate) fn lost(outcome: Outcome) -> Input {

@@ -85,7 +85,7 @@ fn a_deletion_with_an_open_end_may_go_with_puts() {
         assert!(!is_duplicate(vec![in_a(), then([op(delete(range.clone()))])]), "{range:?}");
         assert!(!open || !is_duplicate(vec![then([op(delete(range.clone()))]), in_a()]));
     }
-    // Beside one, other deletions count as ever.
+    // Replacement one, other deletions count as ever.
     assert!(is_duplicate(vec![op(delete(all())), op(delete("abc")), in_a()]));
 }
 

@@ -1,12 +1,12 @@
 //! From an endpoint to a connection that speaks HTTP/2, within one deadline.
 
-use crate::gather::{self, Gathered, Half};
-use crate::greeting::{Greeting, Verdict};
-use crate::race::{self, Lost};
+use super::coalesce::{self, Coalesced, SharedIo};
+use super::happy_eyeballs::{self, AllFailed};
+use super::preface::{PeerKind, PrefaceReader};
 use crate::runtime::{BoxFuture, Io, Runtime, Target};
 use crate::{Config, tls};
 use bytes::Bytes;
-use etcd3_core::channel::Broken;
+use etcd3_core::channel::ConnectionError;
 use etcd3_core::endpoint::{Endpoint, Place, Security};
 use etcd3_core::error::{Cause, ConnectFailure};
 use h2::client::SendRequest;
@@ -21,16 +21,16 @@ const MAX_HEADER_LIST: u32 = 16 << 10;
 /// Until the server has told how many streams it takes.
 const STREAMS_BEFORE_SETTINGS: usize = 100;
 
-type Stream = Greeting<Box<dyn Io>>;
+type Stream = PrefaceReader<Box<dyn Io>>;
 /// The HTTP/2 side of a connection.
-pub(crate) type Http2 = h2::client::Connection<Half<Stream>, Bytes>;
+pub(crate) type Http2 = h2::client::Connection<SharedIo<Stream>, Bytes>;
 
-/// A connection that has been greeted by the server.
+/// A connection whose server has sent its preface.
 pub(crate) struct Dialled {
     pub(crate) requests: SendRequest<Bytes>,
-    pub(crate) connection: Gathered<Stream>,
+    pub(crate) connection: Coalesced<Stream>,
     /// Counts what comes from the server.
-    pub(crate) verdict: Verdict,
+    pub(crate) peer: PeerKind,
 }
 
 /// Connects to an endpoint: resolve, connect, handshake, and wait until the server has spoken.
@@ -38,7 +38,7 @@ pub(crate) async fn dial(
     rt: &dyn Runtime,
     config: &Config,
     endpoint: &Endpoint,
-) -> Result<Dialled, Broken> {
+) -> Result<Dialled, ConnectionError> {
     let timeout = config.connect_timeout;
     let deadline = rt.now() + timeout;
     let late = |what: &str| {
@@ -48,16 +48,16 @@ pub(crate) async fn dial(
     let mut end = rt.sleep_until(deadline);
     let resolving = before(&mut end, pin!(resolve(rt, endpoint))).await;
     let targets = resolving.unwrap_or_else(|| Err(late("the name was not resolved")))?;
-    let io = race::connect(rt, &targets, &mut end).await.map_err(lost)?;
-    let greeting = pin!(async {
+    let io = happy_eyeballs::connect(rt, &targets, &mut end).await.map_err(all_failed)?;
+    let handshake = pin!(async {
         let io = match endpoint.security() {
             Security::Tls => tls::handshake(config, endpoint, io).await?,
             Security::Plaintext | Security::Unspecified => io,
         };
-        greet(config, endpoint, io).await
+        exchange_prefaces(config, endpoint, io).await
     });
-    let greeted = before(&mut end, greeting).await;
-    greeted.unwrap_or_else(|| Err(late("the server said nothing that was expected")))
+    let made = before(&mut end, handshake).await;
+    made.unwrap_or_else(|| Err(late("the server said nothing that was expected")))
 }
 
 /// Runs a future until the end comes; `None` if it was not ready by then.
@@ -72,17 +72,17 @@ async fn before<T>(
     .await
 }
 
-fn broken(failure: ConnectFailure, error: io::Error) -> Broken {
-    Broken { failure, cause: Some(Cause::new(error)) }
+fn broken(failure: ConnectFailure, error: io::Error) -> ConnectionError {
+    ConnectionError { failure, cause: Some(Cause::new(error)) }
 }
 
-/// No address let us in.
-fn lost(lost: Lost) -> Broken {
-    broken(lost.failure(), lost.into())
+/// No address accepted a connection.
+fn all_failed(failed: AllFailed) -> ConnectionError {
+    broken(failed.failure(), failed.into())
 }
 
 /// Finds the addresses of an endpoint, each time anew: they may have changed (I-C9).
-async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, Broken> {
+async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, ConnectionError> {
     match endpoint.place() {
         Place::Unix(path) => Ok(vec![Target::Unix(path.clone())]),
         Place::UnixAbstract(name) => Ok(vec![Target::UnixAbstract(name.clone())]),
@@ -96,7 +96,8 @@ async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, B
                 let error = io::Error::other("the name has no address");
                 return Err(broken(ConnectFailure::Resolve, error));
             }
-            let addresses = race::interleave(race::rotate(addresses, rt.seed()));
+            let addresses =
+                happy_eyeballs::interleave(happy_eyeballs::rotate(addresses, rt.seed()));
             Ok(addresses.into_iter().map(Target::Tcp).collect())
         }
         _ => Err(broken(
@@ -106,9 +107,13 @@ async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, B
     }
 }
 
-/// Greets the server and waits for its greeting.
-async fn greet(config: &Config, endpoint: &Endpoint, io: Box<dyn Io>) -> Result<Dialled, Broken> {
-    let (stream, verdict) = Greeting::new(io);
+/// Exchanges prefaces with the server.
+async fn exchange_prefaces(
+    config: &Config,
+    endpoint: &Endpoint,
+    io: Box<dyn Io>,
+) -> Result<Dialled, ConnectionError> {
+    let (stream, peer) = PrefaceReader::new(io);
     let mut builder = h2::client::Builder::new();
     builder
         .initial_window_size(config.stream_window)
@@ -121,24 +126,24 @@ async fn greet(config: &Config, endpoint: &Endpoint, io: Box<dyn Io>) -> Result<
         .max_concurrent_reset_streams(0)
         // Frames that come late for them must not end the connection.
         .max_local_error_reset_streams(None);
-    // h2 keeps of an error of the stream no more than its text; the verdict has the error itself.
+    // h2 keeps of an error of the stream no more than its text; the peer has the error itself.
     let failed = |error: io::Error| {
-        let error = verdict.take_error().unwrap_or(error);
+        let error = peer.take_error().unwrap_or(error);
         let is_secure = endpoint.security() == Security::Tls;
-        if is_secure && verdict.is_silent() {
+        if is_secure && peer.is_silent() {
             return tls::failed(config, error);
         }
-        broken(verdict.failure(), error)
+        broken(peer.failure(), error)
     };
-    let greeting = gather::handshake(&builder, stream).await;
-    let (requests, mut connection) = greeting.map_err(|e| failed(io::Error::other(e)))?;
-    // The answer to the greeting leaves with the first calls.
-    poll_fn(|cx| match connection.poll_until(cx, || verdict.is_http2()) {
+    let handshake = coalesce::handshake(&builder, stream).await;
+    let (requests, mut connection) = handshake.map_err(|e| failed(io::Error::other(e)))?;
+    // The answer to the preface leaves with the first calls.
+    poll_fn(|cx| match connection.poll_until(cx, || peer.is_http2()) {
         Poll::Ready(Err(error)) => Poll::Ready(Err(failed(io::Error::other(error)))),
         Poll::Ready(Ok(())) => Poll::Ready(Err(failed(io::ErrorKind::UnexpectedEof.into()))),
-        Poll::Pending if verdict.is_http2() => Poll::Ready(Ok(())),
+        Poll::Pending if peer.is_http2() => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })
     .await?;
-    Ok(Dialled { requests, connection, verdict })
+    Ok(Dialled { requests, connection, peer })
 }

@@ -1,15 +1,19 @@
 //! Runs one operation from its encoding to its typed answer.
 
-use crate::driver::{Driver, Terms};
-use crate::health;
+pub(crate) mod alarm;
+pub(crate) mod attempt;
+mod driver;
+mod final_read;
+pub(crate) mod open_stream;
+
 use crate::shared::Shared;
+use driver::Driver;
 use etcd3_core::Instant;
 use etcd3_core::call::{Call, Options, Reply};
-use etcd3_core::channel::{ConnectionId, EndpointId, Impression};
+use etcd3_core::channel::{ConnectionId, EndpointId, HealthSignal};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind, Phase};
 use etcd3_core::frame;
-use etcd3_core::method::Effect;
 use etcd3_core::request::Operation;
 use std::error::Error as _;
 use std::future::Future;
@@ -51,28 +55,29 @@ impl<T: Operation> Run<T> {
 }
 
 impl<T: Operation> Future for Run<T> {
-    type Output = (Result<T::Response, Error>, Impression);
+    type Output = (Result<T::Response, Error>, HealthSignal);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shared, operation: rest, options, driver } = &mut *self;
         // Polling after completion returns `Pending` forever.
         let Some(operation) = rest else { return Poll::Pending };
-        let now = shared.rt.now();
+        let now = shared.now();
         let driver = match driver {
             Some(driver) => driver,
             None => match begin(shared, now, operation, *options) {
                 Ok(begun) => driver.insert(begun),
                 Err(error) => {
                     *rest = None;
-                    return Poll::Ready((Err(error), Impression::None));
+                    return Poll::Ready((Err(error), HealthSignal::None));
                 }
             },
         };
         let limits = &shared.config.limits;
         let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits)));
-        let impression = driver.call.impression();
-        let answer = rest.take().map(|operation| answer(shared, operation, driver, reply));
-        answer.map_or(Poll::Pending, |answer| Poll::Ready((answer, impression)))
+        let signal = driver.call.signal();
+        let answer =
+            rest.take().map(|operation| answer(shared, operation, driver, options.only, reply));
+        answer.map_or(Poll::Pending, |answer| Poll::Ready((answer, signal)))
     }
 }
 
@@ -87,43 +92,38 @@ fn begin<T: Operation>(
     let effect = operation.effect();
     let refused = |error: Error| error.with_method(method.path).with_effect(effect);
     let body = operation.encode(&shared.config.limits).map_err(refused)?;
-    let is_linearizable = operation.is_linearizable();
-    let terms = Terms {
-        require_leader: options.require_leader || shared.config.require_leader,
-        is_linearizable,
-        takes_cluster: is_linearizable || effect != Effect::Read,
-        only: options.only,
-        connection: options.connection,
-    };
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
+    let config = &shared.config;
     let options = Options {
         deadline: Some(now + timeout),
-        // With one endpoint there is no other to go to.
-        attempt_timeout: (options.only.is_none() && shared.has_choice())
-            .then_some(shared.config.attempt_timeout),
-        is_checked: true,
-        max_attempts: options.max_attempts.unwrap_or(shared.config.max_attempts),
-        backoff: shared.config.retry_backoff,
-        max_response_bytes: shared.config.max_response_bytes,
+        attempt_timeout: Some(config.attempt_timeout),
+        max_attempts: options.max_attempts.unwrap_or(config.max_attempts),
+        backoff: config.retry_backoff,
+        max_response_bytes: config.max_response_bytes,
         request_len: body.len().checked_sub(frame::HEAD),
-        require_leader: terms.require_leader,
+        require_leader: options.require_leader || config.require_leader,
+        is_linearizable: operation.is_linearizable(),
         effect,
+        only: options.only,
+        connection: options.connection,
+        allow_plaintext_secrets: config.plaintext_passwords,
         seed: shared.next_seed(),
     };
-    Ok(Driver::new(Arc::clone(shared), Call::new(method, options), body, terms))
+    Ok(Driver::new(Arc::clone(&shared.pool), Call::new(method, options), body))
 }
 
-/// Decodes what came, or completes the error.
+/// Decodes the response, or completes the error.
 fn answer<T: Operation>(
     shared: &Shared,
     operation: T,
     driver: &Driver,
+    only: Option<EndpointId>,
     reply: Result<Reply, Error>,
 ) -> Result<T::Response, Error> {
-    let at = |error: Error| error.with_endpoint(driver.last.as_ref().map(Endpoint::text));
+    let at = |error: Error| error.with_endpoint(driver.last().map(Endpoint::text));
     match reply {
         Err(error) if error.endpoint().is_some() => Err(error),
-        Err(error) => Err(at(explain(shared, driver.terms.only, error))),
+        Err(error) => Err(at(explain(shared, only, error))),
         Ok(reply) => {
             let effect = operation.effect();
             operation.decode(reply.message).map_err(|error| {
@@ -134,10 +134,11 @@ fn answer<T: Operation>(
     }
 }
 
-/// Gives the cause of a wait for a connection that was in vain: why there was none.
+/// Adds why there was no connection to the error of a call that waited for one.
 fn explain(shared: &Shared, only: Option<EndpointId>, error: Error) -> Error {
     if error.kind() != ErrorKind::Timeout(Phase::Connection) || error.source().is_some() {
         return error;
     }
-    error.with_cause(health::waiting(shared, only))
+    let now = shared.now();
+    error.with_cause(shared.pool.channel(|channel| channel.explain(now, only)))
 }

@@ -28,16 +28,16 @@ pub(crate) async fn connect(
     rt: &dyn Runtime,
     targets: &[Target],
     end: &mut BoxFuture<'static, ()>,
-) -> Result<Box<dyn Io>, Lost> {
-    let mut race = Race {
+) -> Result<Box<dyn Io>, AllFailed> {
+    let mut attempts = Attempts {
         rt,
         waiting: targets[..targets.len().min(MAX_ADDRESSES)].iter(),
-        flying: Vec::new(),
+        under_way: Vec::new(),
         next: None,
         end,
         failed: Vec::new(),
     };
-    poll_fn(|cx| race.poll(cx)).await
+    poll_fn(|cx| attempts.poll(cx)).await
 }
 
 /// Begins with another address of each family, drawn by the seed: the clients of a name spread over
@@ -72,33 +72,33 @@ pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-struct Race<'a> {
+struct Attempts<'a> {
     rt: &'a dyn Runtime,
     waiting: std::slice::Iter<'a, Target>,
     /// In the order of their starts.
-    flying: Vec<Attempt<'a>>,
+    under_way: Vec<Connecting<'a>>,
     /// When the next attempt is due though none has failed.
     next: Option<BoxFuture<'static, ()>>,
     end: &'a mut BoxFuture<'static, ()>,
     failed: Vec<(&'a Target, io::Error)>,
 }
 
-struct Attempt<'a> {
+struct Connecting<'a> {
     target: &'a Target,
     connecting: BoxFuture<'a, io::Result<Box<dyn Io>>>,
 }
 
-impl Race<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<dyn Io>, Lost>> {
+impl Attempts<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<dyn Io>, AllFailed>> {
         loop {
             let failed_before = self.failed.len();
-            if let Some(io) = self.poll_flying(cx) {
+            if let Some(io) = self.poll_under_way(cx) {
                 return Poll::Ready(Ok(io));
             }
             if self.end.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(self.lost()));
             }
-            let alone = self.flying.is_empty();
+            let alone = self.under_way.is_empty();
             let is_due = alone || self.failed.len() > failed_before || self.is_next_due(cx);
             if !is_due {
                 return Poll::Pending;
@@ -112,14 +112,14 @@ impl Race<'_> {
     }
 
     /// Looks at all attempts; if two are through at once, the earlier one wins.
-    fn poll_flying(&mut self, cx: &mut Context<'_>) -> Option<Box<dyn Io>> {
+    fn poll_under_way(&mut self, cx: &mut Context<'_>) -> Option<Box<dyn Io>> {
         let mut index = 0;
-        while let Some(attempt) = self.flying.get_mut(index) {
+        while let Some(attempt) = self.under_way.get_mut(index) {
             match attempt.connecting.as_mut().poll(cx) {
                 Poll::Pending => index += 1,
                 Poll::Ready(Ok(io)) => return Some(io),
                 Poll::Ready(Err(error)) => {
-                    let attempt = self.flying.remove(index);
+                    let attempt = self.under_way.remove(index);
                     self.failed.push((attempt.target, error));
                 }
             }
@@ -132,18 +132,18 @@ impl Race<'_> {
     }
 }
 
-impl<'a> Race<'a> {
+impl<'a> Attempts<'a> {
     fn start(&mut self, target: &'a Target) {
         let rt = self.rt;
-        self.flying.push(Attempt { target, connecting: rt.connect(target) });
+        self.under_way.push(Connecting { target, connecting: rt.connect(target) });
         let more = self.waiting.len() > 0;
         self.next = more.then(|| rt.sleep_until(rt.now() + HEAD_START));
     }
 
-    fn lost(&mut self) -> Lost {
-        let silent = self.flying.drain(..).map(|attempt| (attempt.target, None));
+    fn lost(&mut self) -> AllFailed {
+        let silent = self.under_way.drain(..).map(|attempt| (attempt.target, None));
         let failed = self.failed.drain(..).map(|(target, error)| (target, Some(error)));
-        let mut lost = Lost { causes: Vec::new(), is_late: false, untold: self.waiting.len() };
+        let mut lost = AllFailed { causes: Vec::new(), is_late: false, untold: self.waiting.len() };
         for (target, error) in failed.chain(silent) {
             lost.is_late |= error.is_none();
             if lost.causes.len() < MAX_TOLD {
@@ -158,14 +158,14 @@ impl<'a> Race<'a> {
 
 /// Every address failed, or did not answer in time; says which of them did what.
 #[derive(Debug)]
-pub(crate) struct Lost {
+pub(crate) struct AllFailed {
     causes: Vec<(Target, Option<io::Error>)>,
     /// Whether some address might yet have answered.
     is_late: bool,
     untold: usize,
 }
 
-impl Lost {
+impl AllFailed {
     /// Returns the kind of failure that all of them make together.
     pub(crate) fn failure(&self) -> ConnectFailure {
         let mut kinds =
@@ -183,7 +183,7 @@ impl Lost {
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for AllFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (target, error)) in self.causes.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { "; " })?;
@@ -205,11 +205,11 @@ impl fmt::Display for Lost {
     }
 }
 
-impl std::error::Error for Lost {}
+impl std::error::Error for AllFailed {}
 
-impl From<Lost> for io::Error {
+impl From<AllFailed> for io::Error {
     /// An error of the kind that the first address failed with, for who matches on kinds.
-    fn from(lost: Lost) -> Self {
+    fn from(lost: AllFailed) -> Self {
         let first = lost.causes.iter().find_map(|(_, error)| error.as_ref());
         let kind = match first {
             _ if lost.is_late => io::ErrorKind::TimedOut,
@@ -264,13 +264,13 @@ mod tests {
         let target = |n: u16| Target::Tcp(([127, 0, 0, 1], n).into());
         let refused = || Some(io::Error::from(io::ErrorKind::ConnectionRefused));
         let causes = vec![(target(1), refused()), (target(2), None)];
-        let lost = Lost { causes, is_late: true, untold: 3 };
+        let lost = AllFailed { causes, is_late: true, untold: 3 };
         let text = "127.0.0.1:1: connection refused; 127.0.0.1:2: no answer; and 3 more";
         assert_eq!(lost.to_string(), text);
-        let nobody = Lost { causes: Vec::new(), is_late: false, untold: 0 };
+        let nobody = AllFailed { causes: Vec::new(), is_late: false, untold: 0 };
         assert_eq!(nobody.to_string(), "there is no address");
         let causes = vec![(Target::UnixAbstract("etcd".to_owned()), refused())];
-        let lost = Lost { causes, is_late: false, untold: 0 };
+        let lost = AllFailed { causes, is_late: false, untold: 0 };
         assert_eq!(lost.to_string(), "@etcd: connection refused");
     }
 
@@ -281,7 +281,7 @@ mod tests {
             let cause = |(target, kind): &(&Target, io::ErrorKind)| {
                 (Target::clone(target), Some(io::Error::from(*kind)))
             };
-            Lost { causes: causes.iter().map(cause).collect(), is_late, untold: 0 }.failure()
+            AllFailed { causes: causes.iter().map(cause).collect(), is_late, untold: 0 }.failure()
         };
         let (tcp, unix) = (&Target::Tcp(at("127.0.0.1:1")), &Target::Unix("/run/a".into()));
         let named = &Target::UnixAbstract("a".to_owned());

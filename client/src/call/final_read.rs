@@ -1,4 +1,4 @@
-//! What is done at the deadline of a call before it is given up: a look at what has arrived.
+//! What is done at the deadline of a call before it is given up: a last read of what has arrived.
 //!
 //! A process that was stopped, or starved, finds the response in its socket only when it reads
 //! again, and nobody can tell whether the task that reads or the one that waits is woken first. So
@@ -6,13 +6,13 @@
 //!
 //! ```text
 //!             woken in time
-//!   Idle ──────────────────────────► Asked ── the task has read, or the limit is over ──► Over
+//!   Idle ──────────────────────────► Requested ── the task has read, or the limit is over ──► Over
 //!     └─ woken late ──► Turn ───────────┘
 //!                         1 ms, so that the runtime has looked at its sockets
 //! ```
 
-use crate::alarm::Alarm;
-use crate::link::Link;
+use super::alarm::Alarm;
+use crate::pool::ConnectionHandle;
 use etcd3_core::Instant;
 use event_listener::EventListener;
 use std::future::Future;
@@ -23,32 +23,32 @@ use std::time::Duration;
 
 /// A call that is woken later than this was stopped or starved, and its runtime with it.
 const LATE: Duration = Duration::from_millis(10);
-/// A timer this long fires only after the runtime has asked for the state of its sockets.
+/// A timer this long fires only after the runtime has requested for the state of its sockets.
 const TURN: Duration = Duration::from_millis(1);
 /// A call ends this much after its deadline at the latest, whether its connection was read or not.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// The state of the last look of one attempt, which has one at most.
+/// The state of the final read of one attempt, which has one at most.
 #[derive(Default)]
-pub(crate) enum LastLook {
+pub(crate) enum FinalRead {
     #[default]
     Idle,
     /// Until this moment.
     Turn(Instant),
-    Asked(Asked),
+    Requested(Requested),
     Over,
 }
 
-/// A question to the task of a connection.
-pub(crate) struct Asked {
-    link: Arc<Link>,
+/// A request to the task of a connection.
+pub(crate) struct Requested {
+    connection: Arc<ConnectionHandle>,
     ticket: u64,
     read: EventListener,
     until: Instant,
 }
 
-impl LastLook {
-    /// Forgets the look: the attempt is not to be given up yet, or there is a new one.
+impl FinalRead {
+    /// Forgets the read: the attempt is not to be given up yet, or there is a new one.
     pub(crate) fn reset(&mut self) {
         if !matches!(self, Self::Idle) {
             *self = Self::Idle;
@@ -72,15 +72,17 @@ impl LastLook {
                 }
                 Self::Turn(until) if now < *until => *until,
                 Self::Idle | Self::Turn(_) => {
-                    *self = match alarm.call.look(|open| Arc::clone(&open.place.link)) {
-                        Some(link) => Self::Asked(Asked::new(link, now + LIMIT)),
+                    *self = match alarm.stream.look(|open| Arc::clone(&open.permit.connection)) {
+                        Some(connection) => {
+                            Self::Requested(Requested::new(connection, now + LIMIT))
+                        }
                         None => Self::Over,
                     };
                     continue;
                 }
-                Self::Asked(asked) => {
-                    let until = asked.until;
-                    if asked.poll_read(cx).is_ready() || now >= until {
+                Self::Requested(requested) => {
+                    let until = requested.until;
+                    if requested.poll_read(cx).is_ready() || now >= until {
                         *self = Self::Over;
                         continue;
                     }
@@ -93,18 +95,18 @@ impl LastLook {
     }
 }
 
-impl Asked {
-    fn new(link: Arc<Link>, until: Instant) -> Self {
-        // Before the question, so that the answer is not missed.
-        let read = link.read_listener();
-        let ticket = link.ask_to_read();
-        Self { link, ticket, read, until }
+impl Requested {
+    fn new(connection: Arc<ConnectionHandle>, until: Instant) -> Self {
+        // Before the request, so that the read is not missed.
+        let read = connection.read_listener();
+        let ticket = connection.request_read();
+        Self { connection, ticket, read, until }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.link.has_read(self.ticket) {
+        while !self.connection.has_read(self.ticket) {
             ready!(Pin::new(&mut self.read).poll(cx));
-            self.read = self.link.read_listener();
+            self.read = self.connection.read_listener();
         }
         Poll::Ready(())
     }

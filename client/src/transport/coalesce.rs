@@ -22,14 +22,14 @@ const SMALL: usize = 8 << 10;
 
 /// A connection of HTTP/2 over a stream. To be polled in place of what is in it.
 #[derive(Debug)]
-pub(crate) struct Gathered<T: AsyncRead + AsyncWrite + Unpin> {
-    pub(crate) http2: Connection<Half<T>, Bytes>,
-    stream: Half<T>,
+pub(crate) struct Coalesced<T: AsyncRead + AsyncWrite + Unpin> {
+    pub(crate) http2: Connection<SharedIo<T>, Bytes>,
+    stream: SharedIo<T>,
 }
 
 /// One of two owners of the stream: h2 and the one that ends its polls.
 #[derive(Debug)]
-pub(crate) struct Half<T>(Arc<Mutex<Stream<T>>>);
+pub(crate) struct SharedIo<T>(Arc<Mutex<Stream<T>>>);
 
 #[derive(Debug)]
 struct Stream<T> {
@@ -47,17 +47,17 @@ struct Stream<T> {
     error: Option<io::Error>,
 }
 
-/// Greets the server.
+/// Sends the preface of HTTP/2.
 pub(crate) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
     builder: &Builder,
     io: T,
-) -> Result<(SendRequest<Bytes>, Gathered<T>), h2::Error> {
+) -> Result<(SendRequest<Bytes>, Coalesced<T>), h2::Error> {
     let stream = Arc::new(Mutex::new(Stream::new(io)));
-    let (requests, http2) = builder.handshake(Half(Arc::clone(&stream))).await?;
-    Ok((requests, Gathered { http2, stream: Half(stream) }))
+    let (requests, http2) = builder.handshake(SharedIo(Arc::clone(&stream))).await?;
+    Ok((requests, Coalesced { http2, stream: SharedIo(stream) }))
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Future for Gathered<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> Future for Coalesced<T> {
     type Output = Result<(), h2::Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -65,7 +65,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Gathered<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Gathered<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> Coalesced<T> {
     /// Polls the connection. Once it `is_done`, what there is to write leaves with the next poll.
     pub(crate) fn poll_until(
         &mut self,
@@ -80,7 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gathered<T> {
     }
 }
 
-impl<T> Half<T> {
+impl<T> SharedIo<T> {
     fn lock(&self) -> MutexGuard<'_, Stream<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,7 +95,7 @@ impl<T> Stream<T> {
 }
 
 impl<T: AsyncWrite + Unpin> Stream<T> {
-    /// Writes all that was gathered.
+    /// Writes all that was queued.
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.output.len() {
             let rest = &self.output[self.written..];
@@ -109,7 +109,7 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes all that was gathered, and flushes the stream.
+    /// Writes all that was queued, and flushes the stream.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.write_out(cx))?;
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
@@ -129,7 +129,7 @@ impl<T: AsyncWrite + Unpin> Stream<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Half<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for SharedIo<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -151,7 +151,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Half<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Half<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for SharedIo<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -239,10 +239,10 @@ mod tests {
         }
     }
 
-    fn narrow(seed: u64, fails_at: usize) -> Half<Narrow> {
+    fn narrow(seed: u64, fails_at: usize) -> SharedIo<Narrow> {
         let (rng, taken) = (Rng::new(seed), Vec::new());
         let io = Narrow { rng, taken, fails_at, flushes: 0, is_shut: false };
-        Half(Arc::new(Mutex::new(Stream::new(io))))
+        SharedIo(Arc::new(Mutex::new(Stream::new(io))))
     }
 
     fn no_waker() -> Context<'static> {
@@ -336,7 +336,7 @@ mod tests {
     fn who_hears_little_takes_little_memory() {
         let mut half = narrow(1, usize::MAX);
         let mut bytes = vec![0; SMALL];
-        let mut read = |half: &mut Half<Narrow>| {
+        let mut read = |half: &mut SharedIo<Narrow>| {
             let mut buf = ReadBuf::new(&mut bytes);
             assert!(Pin::new(half).poll_read(&mut no_waker(), &mut buf).is_ready());
             buf.filled().len()

@@ -1,11 +1,11 @@
 //! How the control task is woken, and what it wakes: one timer for all calls.
 //!
-//! Each call leaves the moment at which it wants to be polled; the control task wakes it then.
+//! Each call registers the moment at which it wants to be polled; the control task wakes it then.
 
-use crate::bell::Bell;
-use crate::open_call::OpenCall;
+use super::notify::Notify;
 use etcd3_core::Instant;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -19,6 +19,18 @@ const UNPOLLED: Duration = Duration::from_secs(1);
 /// A control task that is late by more than this is not relied upon.
 const OVERDUE: Duration = Duration::from_secs(1);
 
+/// A call that waits for a moment.
+pub(crate) trait Sleeper: fmt::Debug + Send + Sync {
+    /// Wakes it, since the moment of this registration has come; returns whether it holds a stream.
+    fn fire(&self, key: Key) -> bool;
+
+    /// Wakes it before its moment has come.
+    fn wake(&self);
+
+    /// Takes its stream away, if it was woken and has not been polled since.
+    fn abandon(&self);
+}
+
 /// The moments that calls wait for, and those that the control task is to look at.
 ///
 /// A waker that goes may take a task with it, and the calls of that task come back here: none is
@@ -31,7 +43,7 @@ pub(crate) struct Wakeups {
     armed: AtomicU64,
     /// Since when the control task has been told to look, and has not.
     owed: AtomicU64,
-    bell: Bell,
+    notify: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -41,20 +53,20 @@ struct Inner {
     /// How many in the queue are gone.
     gone: usize,
     /// Those that come earlier than one before them.
-    others: BTreeMap<Key, Arc<OpenCall>>,
+    others: BTreeMap<Key, Arc<dyn Sleeper>>,
     /// Calls that were woken while their stream was open, and when they lose it.
-    woken: VecDeque<(Instant, Arc<OpenCall>)>,
+    woken: VecDeque<(Instant, Arc<dyn Sleeper>)>,
 }
 
 #[derive(Debug)]
 struct Entry {
     key: Key,
     /// `None` when it is gone; the first has one.
-    call: Option<Arc<OpenCall>>,
+    call: Option<Arc<dyn Sleeper>>,
 }
 
 impl Inner {
-    fn insert(&mut self, key: Key, call: Arc<OpenCall>) {
+    fn insert(&mut self, key: Key, call: Arc<dyn Sleeper>) {
         if self.queue.back().is_none_or(|last| last.key < key) {
             self.queue.push_back(Entry { key, call: Some(call) });
         } else {
@@ -62,7 +74,7 @@ impl Inner {
         }
     }
 
-    fn remove(&mut self, key: Key) -> Option<Arc<OpenCall>> {
+    fn remove(&mut self, key: Key) -> Option<Arc<dyn Sleeper>> {
         let Ok(index) = self.queue.binary_search_by_key(&key, |entry| entry.key) else {
             return self.others.remove(&key);
         };
@@ -85,7 +97,7 @@ impl Inner {
     }
 
     /// Takes all whose moment has come.
-    fn take_due(&mut self, now: Instant) -> Vec<(Key, Arc<OpenCall>)> {
+    fn take_due(&mut self, now: Instant) -> Vec<(Key, Arc<dyn Sleeper>)> {
         let mut due = Vec::new();
         while self.queue.front().is_some_and(|first| first.key.0 <= now) {
             if let Some(Entry { key, call }) = self.queue.pop_front() {
@@ -101,7 +113,7 @@ impl Inner {
     }
 
     /// Takes the calls that were woken long enough ago.
-    fn take_unpolled(&mut self, now: Instant) -> Vec<Arc<OpenCall>> {
+    fn take_unpolled(&mut self, now: Instant) -> Vec<Arc<dyn Sleeper>> {
         let count = self.woken.iter().take_while(|(at, _)| *at <= now).count();
         self.woken.drain(..count).map(|(_, call)| call).collect()
     }
@@ -124,7 +136,7 @@ impl Default for Wakeups {
             registered: AtomicU64::default(),
             armed: AtomicU64::new(NEVER),
             owed: AtomicU64::new(NEVER),
-            bell: Bell::default(),
+            notify: Notify::default(),
         }
     }
 }
@@ -133,12 +145,12 @@ impl Wakeups {
     /// Makes the control task look now.
     pub(crate) fn notify(&self, now: Instant) {
         self.owed.fetch_min(now.as_nanos(), Ordering::SeqCst);
-        self.bell.ring();
+        self.notify.notify();
     }
 
-    /// Makes the control task look at this moment, or now if that is over; says whether it would
+    /// Makes the control task look at this moment, or now if that is over; returns whether it would
     /// have looked too late.
-    pub(crate) fn notify_at(&self, now: Instant, at: Instant) -> bool {
+    pub(crate) fn arm_earlier(&self, now: Instant, at: Instant) -> bool {
         let nanos = at.max(now).as_nanos();
         let is_earlier = nanos < self.armed.load(Ordering::SeqCst)
             && nanos < self.armed.fetch_min(nanos, Ordering::SeqCst);
@@ -150,10 +162,10 @@ impl Wakeups {
 
     /// Completes when the control task is to look.
     pub(crate) fn poll_notified(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.bell.poll_rung(cx)
+        self.notify.poll_notified(cx)
     }
 
-    /// The control task is looking: whoever wants it earlier than it knows must tell it.
+    /// The control task is looking: whoever wants it earlier than it knows must notify it.
     pub(crate) fn disarm(&self) {
         self.owed.store(NEVER, Ordering::SeqCst);
         self.armed.store(NEVER, Ordering::SeqCst);
@@ -172,9 +184,9 @@ impl Wakeups {
     }
 
     /// Registers a call that waits for the moment of this key.
-    pub(crate) fn register(&self, now: Instant, key: Key, call: &Arc<OpenCall>) {
-        self.lock().insert(key, Arc::clone(call));
-        self.notify_at(now, key.0);
+    pub(crate) fn register(&self, now: Instant, key: Key, call: Arc<dyn Sleeper>) {
+        self.lock().insert(key, call);
+        self.arm_earlier(now, key.0);
     }
 
     /// Forgets a registration.
@@ -221,6 +233,7 @@ impl Wakeups {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::open_stream::OpenStream;
     use crate::count::Count;
     use etcd3_core::rng::Rng;
     use std::sync::atomic::AtomicU32;
@@ -235,11 +248,11 @@ mod tests {
         wakeups: &Wakeups,
         moment: Instant,
         waker: impl Into<Waker>,
-    ) -> (Key, Arc<OpenCall>) {
-        let call = Arc::<OpenCall>::default();
+    ) -> (Key, Arc<OpenStream>) {
+        let call = Arc::<OpenStream>::default();
         let key = wakeups.key(moment);
         call.await_alarm(key, &waker.into());
-        wakeups.register(Instant::ORIGIN, key, &call);
+        wakeups.register(Instant::ORIGIN, key, Arc::<OpenStream>::clone(&call));
         (key, call)
     }
 
@@ -311,7 +324,7 @@ mod tests {
         assert!(!wakeups.is_overdue(second(11)));
         assert!(wakeups.is_overdue(second(12)), "it knows when to");
         wakeups.disarm();
-        assert!(wakeups.notify_at(second(20), second(1)));
+        assert!(wakeups.arm_earlier(second(20), second(1)));
         assert!(!wakeups.is_overdue(second(21)), "late is counted from when it was told");
     }
 

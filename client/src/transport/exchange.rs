@@ -1,25 +1,26 @@
-//! One HTTP/2 stream, seen as a sequence of call inputs: the one place where h2 meets the core.
+//! One HTTP/2 stream as a sequence of events: the one place where h2 meets the core.
 //!
-//! | h2 | input |
+//! | h2 | event |
 //! |---|---|
-//! | no stream to be had, or the head refused | `Lost(NotSent)` |
+//! | no stream, or the head refused | `Lost(NotSent)` |
 //! | head and body handed over | `Sent`; no await lies between |
 //! | head, data, trailers of the response | `Head`, `Data` (then its window is given back), `End` |
 //! | no head yet, and `REFUSED_STREAM`, or the peer's GOAWAY below our stream | `Lost(NotSent)` |
 //! | anything else | `Lost(Unknown)` |
 //!
-//! Who has begun to answer has begun to process, whatever is said of it later.
+//! A server that has begun to answer has begun to process, whatever is said of it later.
 //!
 //! A GOAWAY that our own h2 makes ends all streams, processed or not, and is *unknown*.
 
 use bytes::Bytes;
 use etcd3_core::Outcome;
-use etcd3_core::channel::Goodbye;
+use etcd3_core::channel::Retirement;
 use etcd3_core::error::Cause;
 use etcd3_core::transport::{Event, Lost};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -33,25 +34,38 @@ pub(crate) enum Exchange {
 
 /// Hands over head and body at once. An error says whether a server can have seen any of it.
 ///
-/// The caller has a place on the connection, so that h2 does not queue the stream. h2 refuses one
+/// The caller has a permit of the connection, so that h2 does not queue the stream. h2 refuses one
 /// more behind a stream that it queues all the same, since the server takes fewer than it did; it
 /// lets another handle queue it.
 pub(crate) fn start(
     requests: &mut SendRequest<Bytes>,
     mut head: impl FnMut() -> Request<()>,
     body: Bytes,
-) -> Result<Exchange, (Lost, Goodbye)> {
+) -> Result<Exchange, (Lost, Retirement)> {
+    request(requests, &mut head).map(|(response, send)| finish(response, send, body))
+}
+
+/// Opens a stream whose messages follow, on the same terms.
+pub(crate) fn open(
+    requests: &mut SendRequest<Bytes>,
+    mut head: impl FnMut() -> Request<()>,
+) -> Result<(Exchange, Sender), (Lost, Retirement)> {
+    let (response, send) = request(requests, &mut head)?;
+    Ok((Exchange::Head(response), Sender::new(send)))
+}
+
+fn request(
+    requests: &mut SendRequest<Bytes>,
+    head: &mut impl FnMut() -> Request<()>,
+) -> Result<(ResponseFuture, SendStream<Bytes>), (Lost, Retirement)> {
     let opened = requests.send_request(head(), false).or_else(|_| {
         *requests = requests.clone();
         requests.send_request(head(), false)
     });
-    match opened {
-        Ok((response, send)) => Ok(finish(response, send, body)),
-        Err(error) => {
-            let goodbye = goodbye(&error);
-            Err((lost(Outcome::NotSent, error), goodbye))
-        }
-    }
+    opened.map_err(|error| {
+        let how = retirement(&error);
+        (lost(Outcome::NotSent, error), how)
+    })
 }
 
 /// Hands over the body.
@@ -63,11 +77,11 @@ fn finish(response: ResponseFuture, mut send: SendStream<Bytes>, body: Bytes) ->
 }
 
 /// How the peer said that a connection takes no new streams, if it did.
-pub(crate) fn goodbye(error: &h2::Error) -> Goodbye {
+pub(crate) fn retirement(error: &h2::Error) -> Retirement {
     let is_orderly = error.is_remote() && error.is_go_away();
     match error.reason() {
-        Some(Reason::NO_ERROR) if is_orderly => Goodbye::Orderly,
-        _ => Goodbye::Other,
+        Some(Reason::NO_ERROR) if is_orderly => Retirement::NoError,
+        _ => Retirement::Other,
     }
 }
 
@@ -124,9 +138,9 @@ fn poll_data(
     data
 }
 
-/// The connection takes no more calls.
-pub(crate) fn shut() -> (Lost, Goodbye) {
-    (Lost { outcome: Outcome::NotSent, reset: None, cause: None }, Goodbye::Other)
+/// The connection takes no more requests.
+pub(crate) fn shut() -> (Lost, Retirement) {
+    (Lost { outcome: Outcome::NotSent, reset: None, cause: None }, Retirement::Other)
 }
 
 fn lost(outcome: Outcome, error: h2::Error) -> Lost {
@@ -144,6 +158,64 @@ fn judge(error: h2::Error) -> Lost {
     lost(if unprocessed { Outcome::NotSent } else { Outcome::Unknown }, error)
 }
 
+/// The sending half of a stream whose messages follow one by one.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    stream: SendStream<Bytes>,
+    queue: VecDeque<Bytes>,
+    /// Whether the request ends after what is queued.
+    is_closing: bool,
+    is_closed: bool,
+}
+
+impl Sender {
+    const fn new(stream: SendStream<Bytes>) -> Self {
+        Self { stream, queue: VecDeque::new(), is_closing: false, is_closed: false }
+    }
+
+    /// Queues a frame. The caller bounds [`queued`](Self::queued).
+    pub(crate) fn push(&mut self, frame: Bytes) {
+        if !self.is_closing && !frame.is_empty() {
+            self.queue.push_back(frame);
+        }
+    }
+
+    /// Ends the request after what is queued: a half-close.
+    pub(crate) const fn close(&mut self) {
+        self.is_closing = true;
+    }
+
+    /// Returns how many bytes are queued.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.iter().map(Bytes::len).sum()
+    }
+
+    /// Sends what is queued, as far as the window of the stream allows; completes when nothing is
+    /// left. Failures are those of the stream, which its response tells.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(frame) = self.queue.front_mut() {
+            self.stream.reserve_capacity(frame.len());
+            let granted = match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(granted)) => granted,
+                Some(Err(_)) | None => {
+                    self.queue.clear();
+                    return Poll::Ready(());
+                }
+            };
+            let part = frame.split_to(granted.min(frame.len()));
+            let is_sent = frame.is_empty();
+            let _ = self.stream.send_data(part, false);
+            if is_sent {
+                self.queue.pop_front();
+            }
+        }
+        if self.is_closing && !std::mem::replace(&mut self.is_closed, true) {
+            let _ = self.stream.send_data(Bytes::new(), true);
+        }
+        Poll::Ready(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,7 +231,7 @@ mod tests {
         Request::post("http://a/b").body(()).expect("a head")
     }
 
-    // I-C4: the calls counted their places before the server's new limit was known.
+    // I-C4: the calls counted their permits before the server's new limit was known.
     #[test]
     fn a_stream_that_h2_holds_back_does_not_refuse_those_behind_it() {
         let mut builder = h2::client::Builder::new();

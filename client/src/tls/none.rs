@@ -2,7 +2,7 @@
 
 use crate::Config;
 use crate::runtime::Io;
-use etcd3_core::channel::Broken;
+use etcd3_core::channel::ConnectionError;
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Cause, ConnectFailure};
 use std::future::{Ready, ready};
@@ -27,11 +27,11 @@ pub(crate) fn handshake(
     config: &Config,
     endpoint: &Endpoint,
     _: Box<dyn Io>,
-) -> Ready<Result<Box<dyn Io>, Broken>> {
+) -> Ready<Result<Box<dyn Io>, ConnectionError>> {
     let cause = check(config.tls.as_ref(), endpoint).err();
-    ready(Err(Broken { failure: ConnectFailure::TlsConfig, cause }))
+    ready(Err(ConnectionError { failure: ConnectFailure::TlsConfig, cause }))
 }
 
-pub(crate) fn failed(_: &Config, error: io::Error) -> Broken {
-    Broken { failure: ConnectFailure::Tls, cause: Some(Cause::new(error)) }
+pub(crate) fn failed(_: &Config, error: io::Error) -> ConnectionError {
+    ConnectionError { failure: ConnectFailure::Tls, cause: Some(Cause::new(error)) }
 }

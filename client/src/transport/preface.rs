@@ -13,16 +13,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The head of a frame: length, type, flags, stream.
 const FRAME_HEAD: usize = 9;
-/// As much of what a server says last is read at once.
+/// The bytes of a server's last words that are read at once.
 const LAST_WORDS: usize = 512;
 
 /// What is known of the server so far; shared with the stream inside of h2.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Verdict(Arc<Known>);
+pub(crate) struct PeerKind(Arc<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    verdict: AtomicU8,
+    kind: AtomicU8,
     /// How often something was read.
     reads: AtomicU64,
     /// What the stream failed with, as it was.
@@ -35,10 +35,10 @@ const HTTP1: u8 = 2;
 const TLS: u8 = 3;
 const OTHER: u8 = 4;
 
-impl Verdict {
+impl PeerKind {
     /// Whether the server has sent its SETTINGS.
     pub(crate) fn is_http2(&self) -> bool {
-        self.0.verdict.load(Ordering::Relaxed) == HTTP2
+        self.0.kind.load(Ordering::Relaxed) == HTTP2
     }
 
     /// How often something has come from the server.
@@ -48,12 +48,12 @@ impl Verdict {
 
     /// Whether nothing has come that says what the server is.
     pub(crate) fn is_silent(&self) -> bool {
-        self.0.verdict.load(Ordering::Relaxed) == SILENT
+        self.0.kind.load(Ordering::Relaxed) == SILENT
     }
 
     /// Why a connection that ended before the SETTINGS came did so.
     pub(crate) fn failure(&self) -> ConnectFailure {
-        match self.0.verdict.load(Ordering::Relaxed) {
+        match self.0.kind.load(Ordering::Relaxed) {
             HTTP1 => ConnectFailure::PeerSpeaksHttp1,
             TLS => ConnectFailure::PeerSpeaksTls,
             OTHER => ConnectFailure::PeerNotHttp2,
@@ -77,26 +77,26 @@ impl Verdict {
         self.0.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, verdict: u8) {
-        self.0.verdict.store(verdict, Ordering::Relaxed);
+    fn set(&self, kind: u8) {
+        self.0.kind.store(kind, Ordering::Relaxed);
     }
 }
 
-/// A stream that is looked at until the verdict is clear.
+/// A stream that is looked at until the kind is clear.
 #[derive(Debug)]
-pub(crate) struct Greeting<T> {
+pub(crate) struct PrefaceReader<T> {
     io: T,
-    verdict: Verdict,
+    kind: PeerKind,
     head: [u8; FRAME_HEAD],
     seen: usize,
     /// The error of a write, until the server's last words are read.
     doom: Option<io::Error>,
 }
 
-impl<T> Greeting<T> {
-    pub(crate) fn new(io: T) -> (Self, Verdict) {
-        let verdict = Verdict::default();
-        (Self { io, verdict: verdict.clone(), head: [0; FRAME_HEAD], seen: 0, doom: None }, verdict)
+impl<T> PrefaceReader<T> {
+    pub(crate) fn new(io: T) -> (Self, PeerKind) {
+        let kind = PeerKind::default();
+        (Self { io, kind: kind.clone(), head: [0; FRAME_HEAD], seen: 0, doom: None }, kind)
     }
 
     /// Looks at bytes that came; an error ends the connection.
@@ -104,9 +104,9 @@ impl<T> Greeting<T> {
         let take = bytes.len().min(FRAME_HEAD - self.seen);
         self.head[self.seen..self.seen + take].copy_from_slice(&bytes[..take]);
         self.seen += take;
-        let verdict = judge(&self.head[..self.seen], bytes);
-        self.verdict.set(verdict);
-        match verdict {
+        let kind = judge(&self.head[..self.seen], bytes);
+        self.kind.set(kind);
+        match kind {
             SILENT | HTTP2 => Ok(()),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -144,7 +144,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for PrefaceReader<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -152,16 +152,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
-        self.verdict.0.reads.fetch_add(1, Ordering::Relaxed);
+        self.kind.0.reads.fetch_add(1, Ordering::Relaxed);
         if self.seen < FRAME_HEAD {
-            read.map_err(|error| self.verdict.keep(error))?;
+            read.map_err(|error| self.kind.keep(error))?;
             return Poll::Ready(self.look(&buf.filled()[before..]));
         }
         Poll::Ready(read)
     }
 }
 
-impl<T: AsyncRead + Unpin> Greeting<T> {
+impl<T: AsyncRead + Unpin> PrefaceReader<T> {
     /// Writes, or learns why that cannot be. A server that refuses its client says why and hangs
     /// up; what is written meanwhile fails, and that is told only when all that it said is read.
     fn write<R>(
@@ -178,7 +178,7 @@ impl<T: AsyncRead + Unpin> Greeting<T> {
         let said = ready!(self.last_words(cx)).err();
         let error = said.or_else(|| self.doom.take());
         let error = error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
-        Poll::Ready(Err(self.verdict.keep(error)))
+        Poll::Ready(Err(self.kind.keep(error)))
     }
 
     /// Reads to the end, if the server is none of HTTP/2.
@@ -197,7 +197,7 @@ impl<T: AsyncRead + Unpin> Greeting<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PrefaceReader<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -231,23 +231,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
 mod tests {
     use super::*;
 
-    fn verdict(chunks: &[&[u8]]) -> u8 {
-        let (mut greeting, verdict) = Greeting::new(());
+    fn kind(chunks: &[&[u8]]) -> u8 {
+        let (mut reader, kind) = PrefaceReader::new(());
         for chunk in chunks {
-            if greeting.seen < FRAME_HEAD && greeting.look(chunk).is_err() {
+            if reader.seen < FRAME_HEAD && reader.look(chunk).is_err() {
                 break;
             }
         }
-        verdict.0.verdict.load(Ordering::Relaxed)
+        kind.0.kind.load(Ordering::Relaxed)
     }
 
     #[test]
     fn settings_are_recognised_however_they_are_cut() {
         let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
         for cut in 0..settings.len() {
-            assert_eq!(verdict(&[&settings[..cut], &settings[cut..]]), HTTP2, "{cut}");
+            assert_eq!(kind(&[&settings[..cut], &settings[cut..]]), HTTP2, "{cut}");
         }
-        assert_eq!(verdict(&[&settings[..8]]), SILENT);
+        assert_eq!(kind(&[&settings[..8]]), SILENT);
     }
 
     /// Says something, late, and takes nothing.
@@ -298,17 +298,16 @@ mod tests {
             (&b"HTTP/1.1 400"[..], io::ErrorKind::InvalidData, HTTP1),
             (b"", io::ErrorKind::BrokenPipe, SILENT),
         ] {
-            let (mut greeting, verdict) = Greeting::new(Refusing { said, pauses: 2 });
+            let (mut reader, peer) = PrefaceReader::new(Refusing { said, pauses: 2 });
             for _ in 0..2 {
-                assert!(Pin::new(&mut greeting).poll_write(&mut cx, b"PRI").is_pending());
+                assert!(Pin::new(&mut reader).poll_write(&mut cx, b"PRI").is_pending());
             }
-            let Poll::Ready(Err(error)) = Pin::new(&mut greeting).poll_write(&mut cx, b"PRI")
-            else {
+            let Poll::Ready(Err(error)) = Pin::new(&mut reader).poll_write(&mut cx, b"PRI") else {
                 panic!("the write ends in an error")
             };
             assert_eq!(error.kind(), kind);
-            assert_eq!(verdict.take_error().map(|error| error.kind()), Some(kind));
-            assert_eq!(verdict.0.verdict.load(Ordering::Relaxed), expected);
+            assert_eq!(peer.take_error().map(|error| error.kind()), Some(kind));
+            assert_eq!(peer.0.kind.load(Ordering::Relaxed), expected);
         }
     }
 
@@ -353,10 +352,10 @@ mod tests {
     #[test]
     fn the_stream_is_flushed_and_shut_down() {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let (mut greeting, _) = Greeting::new(Counting::default());
-        assert!(Pin::new(&mut greeting).poll_flush(&mut cx).is_ready());
-        assert!(Pin::new(&mut greeting).poll_shutdown(&mut cx).is_ready());
-        assert_eq!((greeting.io.flushes, greeting.io.shutdowns), (1, 1));
+        let (mut reader, _) = PrefaceReader::new(Counting::default());
+        assert!(Pin::new(&mut reader).poll_flush(&mut cx).is_ready());
+        assert!(Pin::new(&mut reader).poll_shutdown(&mut cx).is_ready());
+        assert_eq!((reader.io.flushes, reader.io.shutdowns), (1, 1));
     }
 
     #[test]
@@ -373,7 +372,7 @@ mod tests {
             (&[1, 0, 0][..], OTHER),
             (&[0, 0, 6, 4, 0, 0, 0, 0, 1][..], OTHER),
         ] {
-            assert_eq!(verdict(&[bytes]), expected, "{bytes:?}");
+            assert_eq!(kind(&[bytes]), expected, "{bytes:?}");
         }
     }
 }

@@ -1,30 +1,30 @@
-//! The part of a call that outlives its polls: who is to be woken, and the stream that is open.
+//! The part of a call that outlives its polls: its waker, and the stream that is open.
 //!
 //! A future that is neither polled nor dropped keeps what it holds. A call holds an HTTP/2 stream,
 //! and with it a part of the window of its connection, so it shares the stream with the control
 //! task, which takes it away from a call that is overdue and not polled.
 
-use crate::exchange::Exchange;
-use crate::place::Place;
-use crate::wakeups::Key;
-use etcd3_core::call::{Call, Input};
-use etcd3_core::error::Cause;
+use super::attempt::Receiver;
+use crate::pool::{Key, Permit, Sleeper};
+use crate::transport::exchange::{Exchange, Sender};
+use etcd3_core::Instant;
 use etcd3_core::transport::Event;
-use etcd3_core::{Instant, Machine};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// A stream that is open, and its place on a connection. Dropped in this order: the stream is reset
-/// before its place is given to another call.
+/// A stream that is open, and its permit. Dropped in this order: the stream is reset before its
+/// permit goes to another attempt.
 pub(crate) struct Open {
     pub(crate) exchange: Exchange,
-    pub(crate) place: Place,
+    /// The sending half, of a request whose messages follow.
+    pub(crate) sender: Option<Box<Sender>>,
+    pub(crate) permit: Permit,
 }
 
 /// What a call and the control task share.
 #[derive(Default)]
-pub(crate) struct OpenCall(Mutex<State>);
+pub(crate) struct OpenStream(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -35,13 +35,13 @@ struct State {
     open: Option<Open>,
 }
 
-impl fmt::Debug for OpenCall {
+impl fmt::Debug for OpenStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenCall").finish_non_exhaustive()
+        f.debug_struct("OpenStream").finish_non_exhaustive()
     }
 }
 
-impl OpenCall {
+impl OpenStream {
     /// Makes the call wait for the moment of a registration that is about to be made.
     pub(crate) fn await_alarm(&self, key: Key, waker: &Waker) {
         let mut state = self.lock();
@@ -52,7 +52,7 @@ impl OpenCall {
         drop(old);
     }
 
-    /// Has this waker woken at the moment of a registration; false if that has come.
+    /// Has this waker woken at the moment of a registration; returns false if that has come.
     pub(crate) fn update_waker(&self, key: Key, waker: &Waker) -> bool {
         let mut state = self.lock();
         if state.alarm != Some(key) {
@@ -62,34 +62,6 @@ impl OpenCall {
         drop(state);
         drop(old);
         true
-    }
-
-    /// Wakes the call, since the moment of this registration has come; says whether its stream is
-    /// open.
-    pub(crate) fn fire(&self, key: Key) -> bool {
-        let mut state = self.lock();
-        if state.alarm == Some(key) {
-            state.alarm = None;
-        }
-        let (waker, is_open) = (state.waker.take(), state.open.is_some());
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
-        is_open
-    }
-
-    /// Wakes the call before its moment has come.
-    pub(crate) fn wake(&self) {
-        let waker = self.lock().waker.take();
-        waker.into_iter().for_each(Waker::wake);
-    }
-
-    /// Takes the stream away, if the call was woken and has not been polled since.
-    pub(crate) fn abandon(&self) {
-        let mut state = self.lock();
-        let is_unpolled = state.waker.is_none() && state.alarm.is_none();
-        let open = state.open.take_if(|_| is_unpolled);
-        drop(state);
-        drop(open);
     }
 
     /// Shares a stream that has just been opened.
@@ -109,28 +81,44 @@ impl OpenCall {
     }
 
     /// Gives the machine all that has come on the stream; returns the stream if it is over, with
-    /// the input that says so. A stream that was taken away says nothing: the call is overdue.
-    pub(crate) fn take_in(
+    /// the event that says so. A stream that was taken away says nothing: the call is overdue.
+    pub(crate) fn take_in<M: Receiver>(
         &self,
         now: Instant,
-        call: &mut Call,
+        machine: &mut M,
         cx: &mut Context<'_>,
     ) -> Option<(Open, Event)> {
         let mut state = self.lock();
-        while call.is_under_way() {
+        while machine.is_receiving() {
             let open = state.open.as_mut()?;
-            match open.exchange.poll_next(call.has_message(), cx) {
+            match open.exchange.poll_next(machine.is_whole(), cx) {
                 Poll::Ready(event @ (Event::Head { .. } | Event::Data(_))) => {
-                    call.handle(now, Input::Stream(event));
+                    machine.receive(now, event);
                 }
                 Poll::Ready(event) => return state.open.take().map(|open| (open, event)),
-                Poll::Pending if open.place.must_migrate() && call.may_migrate() => {
-                    call.handle(now, Input::Migrate);
+                Poll::Pending if open.permit.must_migrate() && machine.may_migrate() => {
+                    machine.migrate(now);
                 }
                 Poll::Pending => return None,
             }
         }
         None
+    }
+
+    /// Uses the sending half, if there is one.
+    pub(crate) fn with_sender(&self, act: impl FnOnce(&mut Sender)) {
+        let mut state = self.lock();
+        let sender = state.open.as_mut().and_then(|open| open.sender.as_deref_mut());
+        if let Some(sender) = sender {
+            act(sender);
+        }
+    }
+
+    /// Sends what is queued, as far as the window of the stream allows.
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        let sender = state.open.as_mut().and_then(|open| open.sender.as_deref_mut());
+        sender.map_or(Poll::Ready(()), |sender| sender.poll_send(cx))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,15 +136,37 @@ impl State {
     }
 }
 
-impl Open {
-    /// Ends the stream and keeps its place, until it is known how the endpoint did.
-    pub(crate) fn end(self) -> Place {
-        drop(self.exchange);
-        self.place
+impl Sleeper for OpenStream {
+    fn fire(&self, key: Key) -> bool {
+        let mut state = self.lock();
+        if state.alarm == Some(key) {
+            state.alarm = None;
+        }
+        let (waker, is_open) = (state.waker.take(), state.open.is_some());
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        is_open
     }
 
-    /// Why the connection was ended by this side, if it was.
-    pub(crate) fn reason(&self) -> Option<Cause> {
-        self.place.reason()
+    fn wake(&self) {
+        let waker = self.lock().waker.take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn abandon(&self) {
+        let mut state = self.lock();
+        let is_unpolled = state.waker.is_none() && state.alarm.is_none();
+        let open = state.open.take_if(|_| is_unpolled);
+        drop(state);
+        drop(open);
+    }
+}
+
+impl Open {
+    /// Ends the stream and keeps its permit, until it is known how the endpoint did.
+    pub(crate) fn end(self) -> Permit {
+        drop(self.exchange);
+        drop(self.sender);
+        self.permit
     }
 }

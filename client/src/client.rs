@@ -6,9 +6,11 @@ use crate::pages::Pages;
 use crate::request::{Request, RequestFuture};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
+use crate::stream::RawStream;
 use crate::{Config, control, sync, version};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
+use etcd3_core::method::Method;
 use etcd3_core::request::{
     Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
 };
@@ -249,6 +251,14 @@ impl Client {
     /// For what has no typed request. Nothing is checked but for values that crash servers.
     pub fn unary<Q: UnaryRequest>(&self, message: Q) -> Request<Raw<Q>> {
         self.request(Raw(message))
+    }
+
+    /// Opens a bidirectional stream of messages as they are on the wire.
+    ///
+    /// Not part of the stable interface: for tests of what streams have in common.
+    #[doc(hidden)]
+    pub fn raw_stream(&self, method: &'static Method) -> RawStream {
+        RawStream::open(self.shared(), method, self.pin.as_ref().map(|pin| pin.endpoint))
     }
 
     /// Evaluates a condition; short for a transaction of nothing but compares.

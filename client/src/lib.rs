@@ -40,6 +40,7 @@ mod runtime;
 mod shared;
 #[cfg(test)]
 mod still;
+mod stream;
 mod sync;
 mod tasks;
 #[cfg_attr(not(feature = "tls"), path = "tls/none.rs")]
@@ -65,6 +66,8 @@ pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use pages::Pages;
 pub use request::{Request, RequestFuture};
 pub use runtime::{BoxFuture, Io, Runtime, Target};
+#[doc(hidden)]
+pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "tls")]
 pub use tls::TlsConfig;
 pub use transport::lookup::Lookup;

@@ -149,3 +149,108 @@ fn any_chunking_gives_the_same_messages() {
         assert_eq!(code_of(std::slice::from_ref(last)), Some(Code::Ok));
     }
 }
+
+mod raw {
+    use super::{end, framed, head, lost};
+    use etcd3_core::backoff::Backoff;
+    use etcd3_core::call::Sent;
+    use etcd3_core::channel::{Admission, ConnectionId, Denied, EndpointId, Kind};
+    use etcd3_core::rng::Rng;
+    use etcd3_core::stream::raw::{Input, Options, Output, RawStream};
+    use etcd3_core::transport::Event;
+    use etcd3_core::{ErrorKind, Instant, Machine, Next, laws};
+    use std::time::Duration;
+
+    fn options(seed: u64) -> Options {
+        let backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(1) };
+        Options { backoff, max_message_bytes: 64, require_leader: false, only: None, seed }
+    }
+
+    fn sent(endpoint: u32) -> Input {
+        let admission = Admission {
+            kind: Kind::Stream,
+            endpoint: EndpointId(endpoint),
+            connection: ConnectionId(1),
+            since: Instant::ORIGIN,
+            floor: None,
+            has_choice: true,
+        };
+        Input::Sent(Sent::from(admission))
+    }
+
+    /// All that is wanted at this moment.
+    fn drain(stream: &mut RawStream, now: Instant) -> Vec<Output> {
+        let next = || match stream.poll(now) {
+            Next::Do(output) => Some(output),
+            Next::Wait(_) => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    fn random_input(rng: &mut Rng) -> Input {
+        match rng.below(14) {
+            0..=3 => sent(u32::try_from(rng.below(3)).expect("a small number")),
+            4 => Input::Stream(head()),
+            5..=7 => Input::Stream(Event::Data(framed(b"message").into())),
+            8 => Input::Stream(end(["0", "5", "14"][usize::from(rng.below(3) == 0)])),
+            9 => Input::Stream(lost()),
+            10 => Input::Migrate,
+            11 => Input::Send(framed(b"request").into()),
+            12 if rng.below(4) == 0 => Input::Closed(ErrorKind::Closed),
+            12 => Input::Denied(Denied::NoConnection),
+            _ => Input::Finish,
+        }
+    }
+
+    #[test]
+    fn a_raw_stream_obeys_the_laws() {
+        for seed in 0..3_000 {
+            let spread = Duration::from_millis(1 << (seed % 12));
+            let script = laws::script(seed, 60, spread, random_input);
+            laws::check(&RawStream::new(options(seed)), &script);
+        }
+    }
+
+    /// When the next attempt is asked for.
+    fn next_attempt(stream: &mut RawStream, now: Instant) -> Instant {
+        match stream.poll(now) {
+            Next::Do(Output::Attempt(_)) => now,
+            Next::Wait(Some(wake)) => next_attempt(stream, wake),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // One that is lost again and again is opened ever more slowly; one that lasted, at once.
+    #[test]
+    fn it_is_opened_again_after_a_backoff() {
+        let mut stream = RawStream::new(options(1));
+        let mut now = next_attempt(&mut stream, Instant::ORIGIN);
+        let mut waits = Vec::new();
+        for lasts in [0, 0, 0, 0, 2_000] {
+            stream.handle(now, sent(0));
+            assert_eq!(drain(&mut stream, now), [Output::Opened(EndpointId(0))]);
+            now = now + Duration::from_millis(lasts);
+            stream.handle(now, Input::Stream(lost()));
+            let next = next_attempt(&mut stream, now);
+            waits.push(next.saturating_since(now).as_millis());
+            now = next;
+        }
+        assert!(waits[..4].windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+        assert_eq!((waits[0], waits[4]), (0, 0), "{waits:?}");
+    }
+
+    // It goes elsewhere without a wait, and what came before is not lost.
+    #[test]
+    fn it_migrates_at_once() {
+        let mut stream = RawStream::new(options(1));
+        let now = Instant::ORIGIN;
+        drain(&mut stream, now);
+        for input in [sent(0), Input::Stream(head()), Input::Migrate] {
+            stream.handle(now, input);
+        }
+        let next = drain(&mut stream, now);
+        let [Output::Attempt(attempt)] = &next[..] else { panic!("{next:?}") };
+        assert_eq!((attempt.number, attempt.want.avoid), (2, None));
+        assert_eq!(attempt.want.kind, Kind::Stream);
+    }
+}

@@ -264,7 +264,7 @@ pub struct Etcd {
     world: World,
     /// How many clusters the world had before.
     number: u8,
-    service: Service,
+    pub(crate) service: Service,
     members: Arc<[u64]>,
     down: Arc<Mutex<BTreeMap<usize, Power>>>,
 }

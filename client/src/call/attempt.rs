@@ -15,8 +15,8 @@ use super::final_read::FinalRead;
 use super::open_stream::{Open, OpenStream};
 use crate::pool::{NoPermit, Permit, Pool};
 use crate::transport::exchange::{Exchange, Sender};
-use etcd3_core::call::{self, Input};
-use etcd3_core::channel::{self, Finished, Freshness, Retirement};
+use etcd3_core::call::{self, Sent};
+use etcd3_core::channel::{self, Denied, Finished, Freshness, Retirement, Want};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{ErrorKind, Instant};
@@ -50,7 +50,15 @@ pub(crate) enum Progress {
     /// There is a permit for it: it is to be opened.
     Admitted(Permit, call::Attempt),
     /// The machine is to be told this.
-    Input(Input),
+    Told(Told),
+}
+
+/// What the machine is to be told of its attempt.
+pub(crate) enum Told {
+    Sent(Sent),
+    Denied(Denied),
+    Stream(Event),
+    Closed(ErrorKind),
 }
 
 impl Attempt {
@@ -90,13 +98,13 @@ impl Attempt {
                 let admitted = ready!(poll_permit(pool, now, order.want, listener, cx));
                 Poll::Ready(match admitted {
                     Ok(permit) => Progress::Admitted(permit, *order),
-                    Err(NoPermit::Closed(kind)) => Progress::Input(Input::Closed(kind)),
-                    Err(NoPermit::Denied(denied)) => Progress::Input(Input::Denied(denied)),
+                    Err(NoPermit::Closed(kind)) => Progress::Told(Told::Closed(kind)),
+                    Err(NoPermit::Denied(denied)) => Progress::Told(Told::Denied(denied)),
                 })
             }
             State::Streaming | State::Finished(_) => Poll::Pending,
             State::Idle(listener) => {
-                poll_closed(pool, listener, cx).map(|kind| Progress::Input(Input::Closed(kind)))
+                poll_closed(pool, listener, cx).map(|kind| Progress::Told(Told::Closed(kind)))
             }
         }
     }
@@ -107,30 +115,29 @@ impl Attempt {
         permit: Permit,
         exchange: Exchange,
         sender: Option<Box<Sender>>,
-    ) -> Input {
+    ) -> Told {
         let admission = permit.admission;
         self.last = Some(permit.endpoint.clone());
         self.state = State::Streaming;
         self.stream().open(Open { exchange, sender, permit });
-        Input::Sent(admission.into())
+        Told::Sent(admission.into())
     }
 
     /// Notes that the connection of the permit takes no more requests.
-    pub(crate) fn not_opened(&mut self, permit: Permit, lost: Lost, how: Retirement) -> Input {
+    pub(crate) fn not_opened(&mut self, permit: &Permit, lost: Lost, how: Retirement) -> Told {
         self.pool().feed(channel::Input::Retired(permit.id(), how));
         self.state = State::Idle(None);
-        self.explain(&permit, Event::Lost(lost))
+        self.explain(permit, Event::Lost(lost))
     }
 
-    /// Hands over all that has come on the stream; whether more of it `is_wanted`, and `is_whole`,
-    /// is asked of the machine after each. Returns what the machine is to be told last, if the
-    /// stream is over.
+    /// Hands over all that has come on the stream, as long as the machine is receiving. Returns
+    /// what it is to be told last, if the stream is over.
     pub(crate) fn take_in<M: Receiver>(
         &mut self,
         now: Instant,
         machine: &mut M,
         cx: &mut Context<'_>,
-    ) -> Option<Input> {
+    ) -> Option<Told> {
         if !matches!(self.state, State::Streaming) {
             return None;
         }
@@ -141,7 +148,7 @@ impl Attempt {
             self.state = State::Finished(permit);
             return Some(input);
         }
-        self.pool().quick_closed_kind().map(Input::Closed)
+        self.pool().quick_closed_kind().map(Told::Closed)
     }
 
     /// Looks once more at what has arrived, if the open stream is to be given up since `due`.
@@ -151,13 +158,12 @@ impl Attempt {
         due: Option<Instant>,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
-        match due.filter(|due| *due <= now && matches!(self.state, State::Streaming)) {
-            Some(due) => self.final_read.poll(now, due, &mut self.alarm, cx).map(|()| true),
-            None => {
-                self.final_read.reset();
-                Poll::Ready(false)
-            }
-        }
+        let due = due.filter(|due| *due <= now && matches!(self.state, State::Streaming));
+        let Some(due) = due else {
+            self.final_read.reset();
+            return Poll::Ready(false);
+        };
+        self.final_read.poll(now, due, &mut self.alarm, cx).map(|()| true)
     }
 
     /// Has the task woken at this moment.
@@ -170,9 +176,9 @@ impl Attempt {
         self.stream().poll_send(cx)
     }
 
-    /// Queues a frame on the stream, or half-closes it.
-    pub(crate) fn with_sender(&self, act: impl FnOnce(&mut Sender)) {
-        self.stream().with_sender(act);
+    /// Uses the sending half of the stream, if it has one.
+    pub(crate) fn with_sender<T>(&self, act: impl FnOnce(&mut Sender) -> T) -> Option<T> {
+        self.stream().with_sender(act)
     }
 
     /// Returns a listener for the moment at which streams of this connection are to leave it.
@@ -181,13 +187,13 @@ impl Attempt {
     }
 
     /// Says why a stream was lost, if it was this side that ended its connection.
-    fn explain(&self, permit: &Permit, event: Event) -> Input {
-        let Event::Lost(mut lost) = event else { return Input::Stream(event) };
+    fn explain(&self, permit: &Permit, event: Event) -> Told {
+        let Event::Lost(mut lost) = event else { return Told::Stream(event) };
         if let Some(kind) = self.pool().closed_kind() {
-            return Input::Closed(kind);
+            return Told::Closed(kind);
         }
         lost.cause = permit.reason().or(lost.cause);
-        Input::Stream(Event::Lost(lost))
+        Told::Stream(Event::Lost(lost))
     }
 
     fn stream(&self) -> &OpenStream {
@@ -215,7 +221,7 @@ pub(crate) trait Receiver {
 fn poll_permit(
     pool: &Arc<Pool>,
     now: Instant,
-    want: channel::Want,
+    want: Want,
     listener: &mut Option<EventListener>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Permit, NoPermit>> {
@@ -227,7 +233,7 @@ fn poll_permit(
         for next in [None, Some(())] {
             *listener = next.map(|()| pool.changed_for(want));
             match pool.admit(now, want) {
-                Err(NoPermit::Denied(channel::Denied::NoConnection)) => {}
+                Err(NoPermit::Denied(Denied::NoConnection)) => {}
                 admitted => return Poll::Ready(admitted),
             }
         }

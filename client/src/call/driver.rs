@@ -2,7 +2,7 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{Attempt, Progress, Receiver};
+use super::attempt::{Attempt, Progress, Receiver, Told};
 use crate::pool::{Permit, Pool};
 use bytes::Bytes;
 use etcd3_core::call::{self, Call, Input, Output, Reply};
@@ -62,7 +62,7 @@ impl Driver {
                     };
                     let input = match progress {
                         Progress::Admitted(permit, order) => self.send(now, permit, order, encode),
-                        Progress::Input(input) => input,
+                        Progress::Told(told) => told.into(),
                     };
                     self.call.handle(now, input);
                 }
@@ -76,8 +76,8 @@ impl Driver {
     }
 
     fn take_in(&mut self, now: Instant, cx: &mut Context<'_>) {
-        if let Some(input) = self.attempt.take_in(now, &mut self.call, cx) {
-            self.call.handle(now, input);
+        if let Some(told) = self.attempt.take_in(now, &mut self.call, cx) {
+            self.call.handle(now, told.into());
         }
     }
 
@@ -94,8 +94,8 @@ impl Driver {
             Err(error) => return Input::Refused(error),
         };
         match permit.connection.start(self.call.method(), order.metadata(now), body) {
-            Ok(exchange) => self.attempt.opened(permit, exchange, None),
-            Err((lost, how)) => self.attempt.not_opened(permit, lost, how),
+            Ok(exchange) => self.attempt.opened(permit, exchange, None).into(),
+            Err((lost, how)) => self.attempt.not_opened(&permit, lost, how).into(),
         }
     }
 }
@@ -119,5 +119,16 @@ impl Receiver for Call {
 
     fn migrate(&mut self, now: Instant) {
         self.handle(now, Input::Migrate);
+    }
+}
+
+impl From<Told> for Input {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Sent(sent) => Self::Sent(sent),
+            Told::Denied(denied) => Self::Denied(denied),
+            Told::Stream(event) => Self::Stream(event),
+            Told::Closed(kind) => Self::Closed(kind),
+        }
     }
 }

@@ -106,12 +106,8 @@ impl OpenStream {
     }
 
     /// Uses the sending half, if there is one.
-    pub(crate) fn with_sender(&self, act: impl FnOnce(&mut Sender)) {
-        let mut state = self.lock();
-        let sender = state.open.as_mut().and_then(|open| open.sender.as_deref_mut());
-        if let Some(sender) = sender {
-            act(sender);
-        }
+    pub(crate) fn with_sender<T>(&self, act: impl FnOnce(&mut Sender) -> T) -> Option<T> {
+        self.lock().open.as_mut()?.sender.as_deref_mut().map(act)
     }
 
     /// Sends what is queued, as far as the window of the stream allows.

@@ -158,6 +158,9 @@ fn judge(error: h2::Error) -> Lost {
     lost(if unprocessed { Outcome::NotSent } else { Outcome::Unknown }, error)
 }
 
+/// The most bytes that wait for the window of a stream.
+const MAX_QUEUED: usize = 1 << 20;
+
 /// The sending half of a stream whose messages follow one by one.
 #[derive(Debug)]
 pub(crate) struct Sender {
@@ -173,11 +176,14 @@ impl Sender {
         Self { stream, queue: VecDeque::new(), is_closing: false, is_closed: false }
     }
 
-    /// Queues a frame. The caller bounds [`queued`](Self::queued).
-    pub(crate) fn push(&mut self, frame: Bytes) {
-        if !self.is_closing && !frame.is_empty() {
+    /// Queues a frame; returns whether there was room for it. One frame always has room.
+    pub(crate) fn push(&mut self, frame: Bytes) -> bool {
+        let queued: usize = self.queue.iter().map(Bytes::len).sum();
+        let has_room = queued == 0 || queued + frame.len() <= MAX_QUEUED;
+        if has_room && !self.is_closing {
             self.queue.push_back(frame);
         }
+        has_room
     }
 
     /// Ends the request after what is queued: a half-close.
@@ -185,22 +191,14 @@ impl Sender {
         self.is_closing = true;
     }
 
-    /// Returns how many bytes are queued.
-    pub(crate) fn queued(&self) -> usize {
-        self.queue.iter().map(Bytes::len).sum()
-    }
-
     /// Sends what is queued, as far as the window of the stream allows; completes when nothing is
     /// left. Failures are those of the stream, which its response tells.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(frame) = self.queue.front_mut() {
             self.stream.reserve_capacity(frame.len());
-            let granted = match ready!(self.stream.poll_capacity(cx)) {
-                Some(Ok(granted)) => granted,
-                Some(Err(_)) | None => {
-                    self.queue.clear();
-                    return Poll::Ready(());
-                }
+            let Some(Ok(granted)) = ready!(self.stream.poll_capacity(cx)) else {
+                self.queue.clear();
+                return Poll::Ready(());
             };
             let part = frame.split_to(granted.min(frame.len()));
             let is_sent = frame.is_empty();

@@ -129,13 +129,14 @@ impl Client {
         self.shared().tasks.ended().await;
     }
 
-    /// Whether [`close`](Self::close) was called on this client or one of its clones, or the
-    /// runtime that it was made on has ended.
+    /// Returns whether [`close`](Self::close) was called on this client or one of its clones, or
+    /// the runtime that it was made on has ended.
     pub fn is_closed(&self) -> bool {
         self.shared().pool.is_closed()
     }
 
-    /// The endpoints that calls go to: those that were given, or that the cluster named since.
+    /// Returns the endpoints that calls go to: those that were given, or that the cluster named
+    /// since.
     pub fn endpoints(&self) -> Vec<String> {
         let health = self.shared().pool.channel(|channel| channel.health());
         let listed = health.iter().filter(|it| it.listed == Listed::Primary);

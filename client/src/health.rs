@@ -68,8 +68,8 @@ pub enum EndpointState {
 }
 
 impl Health {
-    /// Whether calls can be made now: some endpoint is connected, not counting those that are only
-    /// there for who named them.
+    /// Returns whether calls can be made now: some endpoint is connected, not counting those that
+    /// are only there for who named them.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         let listed = self.endpoints.iter().filter(|endpoint| !endpoint.is_only_named);

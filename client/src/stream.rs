@@ -174,7 +174,7 @@ struct StreamTask {
 }
 
 impl StreamTask {
-    /// Goes on; ready when the stream is over, or nobody is interested in it.
+    /// Completes when the stream is over, or its handle was dropped.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.mailbox.task.register(cx.waker());
         loop {

@@ -194,7 +194,7 @@ fn outcome_of_code(code: Code) -> Outcome {
     }
 }
 
-/// Whether another try of a read may well fare better.
+/// Returns whether another try of a read may well fare better.
 const fn may_pass(code: Code) -> bool {
     !matches!(code, Code::DataLoss | Code::ResourceExhausted)
 }

@@ -211,7 +211,7 @@ mod raw {
         }
     }
 
-    /// When the next attempt is asked for.
+    /// Returns when the next attempt is asked for.
     fn next_attempt(stream: &mut RawStream, now: Instant) -> Instant {
         match stream.poll(now) {
             Next::Do(Output::Attempt(_)) => now,

@@ -186,7 +186,7 @@ impl Attempt {
         self.stream().look(|open| open.permit.connection.migration_listener())
     }
 
-    /// Says why a stream was lost, if it was this side that ended its connection.
+    /// Returns why a stream was lost, if it was this side that ended its connection.
     fn explain(&self, permit: &Permit, event: Event) -> Told {
         let Event::Lost(mut lost) = event else { return Told::Stream(event) };
         if let Some(kind) = self.pool().closed_kind() {

@@ -25,7 +25,7 @@ impl Driver {
         Self { call, body: Some(body), attempt: Attempt::new(pool) }
     }
 
-    /// Goes on, at this moment. The message is encoded anew for each attempt but the first: to keep
+    /// Polls the call at this moment. The message is encoded anew for each attempt but the first: to keep
     /// it would cost every call something.
     pub(crate) fn poll(
         &mut self,

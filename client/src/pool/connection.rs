@@ -193,7 +193,8 @@ impl ConnectionHandle {
         ticket
     }
 
-    /// How often the task of the connection was requested to read; what it reads after that counts.
+    /// Returns how often the task of the connection was requested to read; what it reads after that
+    /// counts.
     pub(crate) fn requested(&self) -> u64 {
         self.requested.load(Ordering::SeqCst)
     }
@@ -206,7 +207,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Whether everything was read that had arrived when it was requested for.
+    /// Returns whether everything was read that had arrived when it was requested for.
     pub(crate) fn has_read(&self, ticket: u64) -> bool {
         self.read.load(Ordering::SeqCst) >= ticket
     }
@@ -264,7 +265,7 @@ impl ConnectionHandle {
         self.end.get().is_some()
     }
 
-    /// Why the connection was ended by this side, if there was something wrong with it.
+    /// Returns why the connection was ended by this side, if there was something wrong with it.
     pub(crate) fn reason(&self) -> Option<&ConnectionError> {
         self.end.get()?.as_ref()
     }

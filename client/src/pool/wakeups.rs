@@ -171,7 +171,7 @@ impl Wakeups {
         self.armed.store(NEVER, Ordering::SeqCst);
     }
 
-    /// Whether the control task should have looked long ago: its runtime may not be driven.
+    /// Returns whether the control task should have looked long ago: its runtime may not be driven.
     pub(crate) fn is_overdue(&self, now: Instant) -> bool {
         let armed = self.armed.load(Ordering::Relaxed);
         let since = armed.min(self.owed.load(Ordering::Relaxed));

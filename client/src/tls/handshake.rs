@@ -30,8 +30,8 @@ pub(crate) async fn handshake(
     }
 }
 
-/// Why a secure stream failed before the server had said anything over it. In TLS 1.3 a server
-/// looks at the certificate of its client only after the handshake.
+/// Returns why a secure stream failed before the server had said anything over it. In TLS 1.3 a
+/// server looks at the certificate of its client only after the handshake.
 pub(crate) fn failed(config: &Config, error: io::Error) -> ConnectionError {
     let hung_up = "the server hung up after the handshake; does it want a client certificate?";
     explain(config, error, hung_up)

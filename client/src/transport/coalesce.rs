@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// As much is read at once; more than that is written before the poll is over.
+/// The most bytes of one read; more than that is written before the poll is over.
 const SIZE: usize = 64 << 10;
-/// As much can be written at once before there is need for more room.
+/// The bytes that are written at once before the buffer grows.
 const SHORT: usize = 1 << 10;
-/// As much is read at once until a read fills it: most connections carry little.
+/// The bytes of one read until one fills the buffer: most connections carry little.
 const SMALL: usize = 8 << 10;
 
 /// A connection of HTTP/2 over a stream. To be polled in place of what is in it.

@@ -138,7 +138,7 @@ fn poll_data(
     data
 }
 
-/// The connection takes no more requests.
+/// Returns the connection takes no more requests.
 pub(crate) fn shut() -> (Lost, Retirement) {
     (Lost { outcome: Outcome::NotSent, reset: None, cause: None }, Retirement::Other)
 }
@@ -149,8 +149,8 @@ fn lost(outcome: Outcome, error: h2::Error) -> Lost {
     Lost { outcome, reset, cause: Some(Cause::new(error)) }
 }
 
-/// Says whether the server can have acted on a request whose stream ended in this error before an
-/// answer began.
+/// Returns whether the server can have acted on a request whose stream ended in this error before
+/// an answer began.
 fn judge(error: h2::Error) -> Lost {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     // h2 fails only the streams above the last one that the peer's GOAWAY names.

@@ -36,22 +36,22 @@ const TLS: u8 = 3;
 const OTHER: u8 = 4;
 
 impl PeerKind {
-    /// Whether the server has sent its SETTINGS.
+    /// Returns whether the server has sent its SETTINGS.
     pub(crate) fn is_http2(&self) -> bool {
         self.0.kind.load(Ordering::Relaxed) == HTTP2
     }
 
-    /// How often something has come from the server.
+    /// Returns how often something has come from the server.
     pub(crate) fn reads(&self) -> u64 {
         self.0.reads.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing has come that says what the server is.
+    /// Returns whether nothing has come that says what the server is.
     pub(crate) fn is_silent(&self) -> bool {
         self.0.kind.load(Ordering::Relaxed) == SILENT
     }
 
-    /// Why a connection that ended before the SETTINGS came did so.
+    /// Returns why a connection that ended before the SETTINGS came did so.
     pub(crate) fn failure(&self) -> ConnectFailure {
         match self.0.kind.load(Ordering::Relaxed) {
             HTTP1 => ConnectFailure::PeerSpeaksHttp1,

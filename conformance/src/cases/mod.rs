@@ -15,6 +15,7 @@ mod hostile_goaway;
 mod hostile_headers;
 mod hostile_reset;
 mod hostile_window;
+mod idle_stream;
 mod kv_basics;
 mod kv_compact;
 mod kv_data;
@@ -71,6 +72,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         hostile_headers::CASES,
         hostile_reset::CASES,
         hostile_window::CASES,
+        idle_stream::CASES,
         kv_basics::CASES,
         kv_compact::CASES,
         kv_delete::CASES,

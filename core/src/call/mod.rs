@@ -156,25 +156,25 @@ impl Machine for Call {
 }
 
 impl Call {
-    /// The method that is called.
+    /// Returns the method that is called.
     #[must_use]
     pub const fn method(&self) -> &'static Method {
         self.method
     }
 
-    /// Whether more of a response is waited for.
+    /// Returns whether more of a response is waited for.
     #[must_use]
     pub const fn is_streaming(&self) -> bool {
         matches!(self.state, State::Streaming(_))
     }
 
-    /// Whether only the end of a response is waited for.
+    /// Returns whether only the end of a response is waited for.
     #[must_use]
     pub const fn has_message(&self) -> bool {
         matches!(&self.state, State::Streaming(streaming) if streaming.message.is_some())
     }
 
-    /// Whether the attempt under way may be made again on another connection instead.
+    /// Returns whether the attempt under way may be made again on another connection instead.
     #[must_use]
     pub const fn may_migrate(&self) -> bool {
         self.is_streaming()
@@ -182,8 +182,8 @@ impl Call {
             && self.attempts < self.options.max_attempts
     }
 
-    /// When [`poll`](Machine::poll) will want something without a further input; the past, if it
-    /// does already.
+    /// Returns when [`poll`](Machine::poll) will want something without a further input; the past,
+    /// if it does already.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         let deadline = self.options.deadline;
@@ -198,19 +198,19 @@ impl Call {
         }
     }
 
-    /// The endpoint of the last attempt that was sent.
+    /// Returns the endpoint of the last attempt that was sent.
     #[must_use]
     pub const fn last_endpoint(&self) -> Option<EndpointId> {
         self.last_endpoint
     }
 
-    /// What the last attempt that was sent and is over told of its endpoint.
+    /// Returns what the last attempt that was sent and is over told of its endpoint.
     #[must_use]
     pub const fn signal(&self) -> HealthSignal {
         self.signal
     }
 
-    /// How many inputs did not fit the state and were ignored.
+    /// Returns how many inputs did not fit the state and were ignored.
     #[must_use]
     pub const fn ignored(&self) -> u64 {
         self.ignored
@@ -389,7 +389,7 @@ impl Call {
         self.time_out(now);
     }
 
-    /// When an attempt that may be repeated elsewhere is given up, unless the server says
+    /// Returns when an attempt that may be repeated elsewhere is given up, unless the server says
     /// something.
     fn patience(&self) -> Option<Instant> {
         let State::Streaming(streaming) = &self.state else { return None };

@@ -25,7 +25,7 @@ pub(super) enum Action {
 }
 
 impl Channel {
-    /// When `poll` will want something; the past, if it does already.
+    /// Returns when `poll` will want something; the past, if it does already.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         self.actions().map(|(at, _)| at).min()

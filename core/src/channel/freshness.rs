@@ -100,7 +100,7 @@ impl Channel {
         freshness
     }
 
-    /// The cluster as far as it has been seen.
+    /// Returns the cluster as far as it has been seen.
     #[must_use]
     pub const fn floor(&self) -> Floor {
         self.freshness

@@ -51,8 +51,7 @@ pub struct EndpointHealth {
 }
 
 impl Channel {
-    /// What is known of each endpoint, those that have been known the longest
-    /// first.
+    /// Returns what is known of each endpoint, those that have been known the longest first.
     #[must_use]
     pub fn health(&self) -> Vec<EndpointHealth> {
         self.slots.iter().map(Slot::health).collect()

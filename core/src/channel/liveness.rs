@@ -17,7 +17,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A call waits this long at least before there is a reason for a PING.
 const MIN_PATIENCE: Duration = Duration::from_secs(1);
-/// Who looks this much later than asked for was stopped, or starved.
+/// A process that looks this much later than it was to was stopped, or starved.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 
 /// When connections are probed by PINGs.
@@ -105,17 +105,17 @@ impl Liveness {
         may
     }
 
-    /// When the last byte came.
+    /// Returns when the last byte came.
     pub(crate) const fn heard(&self) -> Instant {
         self.heard
     }
 
-    /// When the PING was sent that has not been answered.
+    /// Returns when the PING was sent that has not been answered.
     pub(crate) const fn pending(&self) -> Option<Instant> {
         self.pending
     }
 
-    /// When the answer to the PING under way is overdue.
+    /// Returns when the answer to the PING under way is overdue.
     pub(crate) fn dead_at(&self, settings: Keepalive) -> Option<Instant> {
         self.pending.map(|pinged| pinged + settings.timeout.max(MIN_TIMEOUT))
     }

@@ -115,51 +115,51 @@ impl Channel {
         channel
     }
 
-    /// The endpoint with this number, if it is still known.
+    /// Returns the endpoint with this number, if it is still known.
     #[must_use]
     pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
         self.slots.iter().find(|slot| slot.id == id).map(|slot| &slot.endpoint)
     }
 
-    /// The number of this endpoint, if it is known.
+    /// Returns the number of this endpoint, if it is known.
     #[must_use]
     pub fn find(&self, endpoint: &Endpoint) -> Option<EndpointId> {
         self.slots.iter().find(|slot| slot.endpoint.is_same(endpoint)).map(|slot| slot.id)
     }
 
-    /// Why there is no connection, once every endpoint has been tried and failed; the failure of
-    /// the last one in the list. `None` while one is connected or has yet to be tried.
+    /// Returns why there is no connection, once every endpoint has been tried and failed; the
+    /// failure of the last one in the list. `None` while one is connected or has yet to be tried.
     #[must_use]
     pub fn broken(&self) -> Option<&ConnectionError> {
         if self.slots.iter().all(Slot::is_down) { self.last_failure() } else { None }
     }
 
-    /// The failure of the last endpoint in the list that has one.
+    /// Returns the failure of the last endpoint in the list that has one.
     #[must_use]
     pub fn last_failure(&self) -> Option<&ConnectionError> {
         let mut listed = self.slots.iter().rev().filter(|slot| slot.listed != Listed::No);
         listed.find_map(|slot| slot.last.as_ref())
     }
 
-    /// The last failure of this endpoint.
+    /// Returns the last failure of this endpoint.
     #[must_use]
     pub fn failure_of(&self, id: EndpointId) -> Option<&ConnectionError> {
         self.slots.iter().find(|slot| slot.id == id).and_then(|slot| slot.last.as_ref())
     }
 
-    /// Whether some endpoint is connected.
+    /// Returns whether some endpoint is connected.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.slots.iter().any(|slot| slot.ready().is_some())
     }
 
-    /// How many endpoints calls may go to.
+    /// Returns how many endpoints calls may go to.
     #[must_use]
     pub fn choices(&self) -> usize {
         self.slots.iter().filter(|slot| slot.listed != Listed::No).count()
     }
 
-    /// How many inputs did not fit the state and were ignored.
+    /// Returns how many inputs did not fit the state and were ignored.
     #[must_use]
     pub const fn ignored(&self) -> u64 {
         self.ignored

@@ -168,25 +168,25 @@ impl Machine for RawStream {
 }
 
 impl RawStream {
-    /// Whether the stream is open.
+    /// Returns whether the stream is open.
     #[must_use]
     pub const fn is_streaming(&self) -> bool {
         matches!(self.state, State::Streaming(_))
     }
 
-    /// What the last attempt that is over told of its endpoint.
+    /// Returns what the last attempt that is over told of its endpoint.
     #[must_use]
     pub const fn signal(&self) -> HealthSignal {
         self.signal
     }
 
-    /// How often the stream was to be opened.
+    /// Returns how often the stream was to be opened.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How many inputs did not fit the state and were ignored.
+    /// Returns how many inputs did not fit the state and were ignored.
     #[must_use]
     pub const fn ignored(&self) -> u64 {
         self.ignored

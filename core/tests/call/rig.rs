@@ -111,7 +111,7 @@ impl Rig {
         self.log.len()
     }
 
-    /// When each attempt was asked for, its number, and the endpoint to avoid.
+    /// Returns when each attempt was asked for, its number, and the endpoint to avoid.
     pub(crate) fn attempts(&self) -> Vec<(u64, u32, Option<u32>)> {
         let attempt = |(at, output): &(u64, Output)| match output {
             Output::Attempt(attempt) => {
@@ -130,7 +130,7 @@ impl Rig {
         attempts.expect("an attempt")
     }
 
-    /// When the call ended, and how; `None` as long as it runs.
+    /// Returns when the call ended, and how; `None` as long as it runs.
     pub(crate) fn done(&self) -> Option<(u64, &Result<Reply, Error>)> {
         self.log.iter().find_map(|(at, output)| match output {
             Output::Done(result) => Some((*at, result)),

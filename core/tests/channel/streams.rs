@@ -29,7 +29,7 @@ fn stream(rig: &mut Rig) -> Admission {
     rig.admit(want).expect("there is a connection")
 }
 
-/// The endpoint of one more call, which is answered at once.
+/// Returns the endpoint of one more call, which is answered at once.
 fn call(rig: &mut Rig) -> EndpointId {
     let admission = rig.admit(Want::default()).expect("there is a connection");
     rig.release(&admission, HealthSignal::Healthy);

@@ -16,7 +16,7 @@ fn both(then: Op, otherwise: Op) -> Op {
     op(txn().then([then]).otherwise([otherwise]))
 }
 
-/// Whether either branch, given these operations, is found to write a key twice.
+/// Returns whether either branch, given these operations, is found to write a key twice.
 fn is_duplicate(ops: Vec<Op>) -> bool {
     let found = foreseen(txn().then(ops.clone()));
     assert_eq!(foreseen(txn().otherwise(ops.clone())), found, "the branches are alike");

@@ -78,7 +78,7 @@ fn wanted(version: Option<&str>) -> Result<Binary> {
 /// Builds both clients, in the workspace that is theirs.
 fn build() -> Result<()> {
     let protoc = protoc::find()?;
-    shell::heading(&format!("building both clients with {}", shell::place(&protoc.program)));
+    shell::heading(&format!("building both clients with {}", workspace::relative(&protoc.program)));
     let mut cargo = workspace::cargo(["build", "--locked", "--release"]);
     cargo.args(["--manifest-path", "bench/Cargo.toml", "--target-dir"]).arg(workspace::target());
     protoc.offer(&mut cargo);

@@ -1,8 +1,8 @@
 //! `cargo xtask etcd`: which etcd versions the tests have, and where.
 
 use crate::options::Options;
-use crate::test::Passed;
-use crate::{Outcome, shell};
+use crate::passed::Passed;
+use crate::{Outcome, shell, workspace};
 use etcd3_lab::etcd::{Fetched, WITHOUT_VARIABLE};
 use etcd3_lab::{Error, Result};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ pub(crate) fn run(_options: &Options) -> Outcome {
     let begin = Instant::now();
     let fetched = etcd3_lab::etcd::fetch();
     for binary in &fetched.binaries {
-        let path = shell::place(&binary.path);
+        let path = workspace::relative(&binary.path);
         println!("    {:<8} {:<22} {path}", binary.version.to_string(), binary.source);
     }
     for missing in &fetched.missing {

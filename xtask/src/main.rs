@@ -14,6 +14,7 @@ mod hello;
 mod model;
 mod mutants;
 mod options;
+mod passed;
 mod proto;
 mod runs;
 mod shell;

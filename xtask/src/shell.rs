@@ -2,7 +2,6 @@
 //!
 //! A captured program ends with this process, however this process ends.
 
-use crate::workspace;
 use etcd3_lab::{Error, Guarded, Result, until};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -10,6 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Writes down how the program ended, which its guard does not tell.
 const NOTE_STATUS: &str = r#"note=$1; shift; "$@"; echo $? >"$note""#;
+
+/// Bounds a step of `cargo xtask test`, and a build of everything.
+pub(crate) const STEP_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Holds what a captured program left.
 #[derive(Debug)]
@@ -91,11 +93,6 @@ pub(crate) fn heading(step: &str) {
 /// Tells an amount of time for a person.
 pub(crate) fn time(seconds: f64) -> String {
     if seconds < 100.0 { format!("{seconds:.1} s") } else { format!("{:.1} min", seconds / 60.0) }
-}
-
-/// Makes a path for a person: relative to the workspace where it is inside.
-pub(crate) fn place(path: &Path) -> String {
-    path.strip_prefix(workspace::root()).unwrap_or(path).display().to_string()
 }
 
 fn noting(command: &Command, note: &Path) -> Command {

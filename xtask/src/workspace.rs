@@ -20,6 +20,11 @@ pub(crate) fn target() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
+/// Writes a path for a person: relative to the root where it is inside the workspace.
+pub(crate) fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
 /// Returns the file of the notes that tests leave for the summary.
 pub(crate) fn notes() -> PathBuf {
     target().join("notes.txt")

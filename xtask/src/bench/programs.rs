@@ -3,6 +3,7 @@
 use crate::{shell, workspace};
 use etcd3_lab::tools;
 use etcd3_lab::{Error, Result, protoc};
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -25,6 +26,14 @@ pub(crate) struct Job {
     pub(crate) size: u64,
     pub(crate) callers: u64,
     pub(crate) ops: u64,
+}
+
+/// Writes the first columns of a table.
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { work, size, callers, .. } = self;
+        write!(f, "{work:<8} {size:>6} {callers:>7}")
+    }
 }
 
 /// Is what a run wrote: numbers with names.
@@ -170,6 +179,17 @@ pub(crate) fn system_calls(name: &str, urls: &str, job: Job) -> Result<f64> {
     })
 }
 
+/// Counts the allocations of an operation, and their bytes; what begins a run is left out.
+pub(crate) fn allocations(name: &str, urls: &str, job: Job) -> Result<(f64, f64)> {
+    let longer = Job { ops: job.ops * 3, ..job };
+    let (less, more) = (run(name, urls, job, &[])?, run(name, urls, longer, &[])?);
+    let per_op = |figure: &str| {
+        let sum = more.need(figure)? * float(longer.ops) - less.need(figure)? * float(job.ops);
+        Ok(sum / float(longer.ops - job.ops))
+    };
+    Ok((per_op("allocations_per_op")?, per_op("bytes_per_op")?))
+}
+
 /// Tells what an operation costs by two runs: what begins and ends a program is left out.
 fn per_op(job: Job, count: impl Fn(u64) -> Result<f64>) -> Result<f64> {
     let more = job.ops * 3;
@@ -211,6 +231,13 @@ fn path(name: &str) -> std::path::PathBuf {
 
 fn has_two_cores() -> bool {
     std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
+/// Names the compiler.
+pub(crate) fn rustc() -> String {
+    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let asked = Command::new(program).arg("--version").current_dir(workspace::root()).output();
+    asked.map(|asked| String::from_utf8_lossy(&asked.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// Makes a number that can be divided.

@@ -1,7 +1,8 @@
 //! The results as data and as a picture, with the command that made them.
 
-use super::Seen;
 use super::judge::{Check, Judge};
+use super::programs::rustc;
+use super::seen::Seen;
 use super::stats::Rounds;
 use crate::workspace;
 use etcd3_lab::{Error, Result};
@@ -35,7 +36,7 @@ fn json(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
     format!(
         "{{\n\"command\": \"cargo xtask bench --save\",\n\"rounds\": {rounds},\n\
          \"rustc\": \"{}\",\n\"rows\": [\n{rows}\n],\n\"checks\": [\n{checks}\n]\n}}\n",
-        crate::cost::rustc()
+        rustc()
     )
 }
 
@@ -118,7 +119,7 @@ fn page(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
          | call | bytes | callers | floor | etcd3 | etcd-client 0.21.1 | Go | \
          instructions: floor | etcd3 |\n\
          |---|---|---|---|---|---|---|---|---|\n",
-        crate::cost::rustc()
+        rustc()
     );
     for row in seen {
         let job = row.job;

@@ -1,7 +1,7 @@
 //! The dependencies: their licences, their sources, and what is known against them.
 
-use super::report::Passed;
-use super::{LIMIT, shell};
+use crate::passed::Passed;
+use crate::shell::{self, STEP_LIMIT};
 use crate::workspace;
 use etcd3_lab::{Error, Guarded, Result, until};
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ impl Deny {
             let mut deny = Command::new(&program);
             shell::forget_outer_cargo(&mut deny);
             deny.current_dir(workspace::root()).args(["--color", "never"]);
-            shell::capture(deny.arg("check").args(what), LIMIT)
+            shell::capture(deny.arg("check").args(what), STEP_LIMIT)
         };
         let ended = deny(&["bans", "licenses", "sources"])?;
         if !ended.ok() {
@@ -65,7 +65,7 @@ impl Deny {
         match self {
             Self::Ready(program) => Ok(program),
             Self::Building(guarded, tools) => {
-                until(LIMIT, "the build of cargo-deny", || {
+                until(STEP_LIMIT, "the build of cargo-deny", || {
                     Ok((!guarded.is_running()).then_some(()))
                 })?;
                 drop(guarded);

@@ -1,6 +1,6 @@
 //! The examples run, each to its end, against a real server.
 
-use super::report::Passed;
+use crate::passed::Passed;
 use crate::{shell, workspace};
 use etcd3_lab::{Error, Result, Server};
 use std::process::Command;

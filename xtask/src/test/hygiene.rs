@@ -1,6 +1,6 @@
 //! What holds for every file of the repository.
 
-use super::report::Passed;
+use crate::passed::Passed;
 use crate::workspace;
 use etcd3_lab::{Error, Result};
 

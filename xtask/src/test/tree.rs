@@ -1,8 +1,8 @@
 //! The core depends on no runtime, and who uses the client builds few crates.
 
-use super::report::Passed;
 use crate::crates::Crates;
 use crate::hello;
+use crate::passed::Passed;
 use etcd3_lab::{Error, Result};
 
 /// Names what has no place below the core.

@@ -1,8 +1,8 @@
 //! What a case works with: servers, clients, time.
 
+use crate::case_result::CaseResult;
 use crate::servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
 use crate::task::Task;
-use crate::{Case, CaseResult, harness};
 use etcd3_client::{Client, Config, EndpointHealth, EndpointState, Error, Runtime, TlsConfig};
 use etcd3_lab::load::{self, Limit};
 use etcd3_lab::{Authority, Status, Tls, notes};
@@ -10,9 +10,6 @@ use futures_lite::FutureExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// No case may take longer.
-const CASE_LIMIT: Duration = Duration::from_secs(150);
 
 /// The world of one case: its runtime, and the etcd that it is to run against.
 #[derive(Clone)]
@@ -25,7 +22,7 @@ pub struct Ctx {
     pub runtime: &'static str,
     /// The name of the case that runs.
     case: &'static str,
-    /// Who issues the certificates, in a run over TLS ([`Case::plain_and_tls`]).
+    /// Who issues the certificates, in a run over TLS ([`plain_and_tls`](crate::Case::plain_and_tls)).
     authority: Option<Arc<Authority>>,
 }
 
@@ -45,13 +42,10 @@ impl Ctx {
         Ok(self)
     }
 
-    /// Runs a case to its end, unless that takes longer than any case may.
-    pub(crate) async fn run(mut self, case: Case) -> CaseResult {
-        self.case = harness::short_name(&case);
-        match self.within(CASE_LIMIT, (case.run)(self.clone())).await {
-            Some(result) => result,
-            None => Err(format!("took longer than {CASE_LIMIT:?}").into()),
-        }
+    /// Names the case that is to run.
+    pub(crate) fn named(mut self, case: &'static str) -> Self {
+        self.case = case;
+        self
     }
 
     /// Starts a server for this case alone.

@@ -1,10 +1,11 @@
 //! Runs the suite on one runtime, against every etcd there is.
 
-use crate::{Case, CaseFuture, CaseResult, Ctx, cases, results, simulated};
+use crate::results::Subject;
+use crate::trial::{Transport, caught, name_of, trial};
+use crate::{Case, CaseFuture, CaseResult, Ctx, cases, simulated};
 use etcd3_client::Runtime;
-use etcd3_lab::etcd::{self, Binary, Version};
-use libtest_mimic::{Arguments, Failed, Trial};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use etcd3_lab::etcd::{self, Binary};
+use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ pub enum Place {
 pub fn main(host: Host) -> ExitCode {
     let mut arguments = Arguments::from_args();
     let trials = match host.place {
-        Place::Simulation { seed } => simulated::trials(host, seed),
+        Place::Simulation { seed } => simulated::trials(host.name, seed),
         Place::Machine { runtime, block_on } => {
             arguments.test_threads.get_or_insert(THREADS);
             let fetched = etcd::fetch();
@@ -62,7 +63,7 @@ pub fn main(host: Host) -> ExitCode {
                 block_on(Box::pin(async move {
                     let ctx = Ctx::new(runtime(), etcd.into(), host.name);
                     let ctx = if transport == Transport::Tls { ctx.over_tls()? } else { ctx };
-                    ctx.run(case).await
+                    case.run_in(ctx).await
                 }))
             })
         }
@@ -82,7 +83,8 @@ fn machine(
             let tls = case.needs.and_tls.then_some(Transport::Tls);
             [Transport::Plain].into_iter().chain(tls).map(move |transport| {
                 let (name, etcd) = (name_of(case, transport), etcd.clone());
-                let subject = Subject { host, case: *case, name, version: etcd.version };
+                let subject =
+                    Subject { runtime: host.name, case: *case, name, version: etcd.version };
                 trial(subject, move || caught(|| run(*case, etcd, transport)))
             })
         })
@@ -122,69 +124,10 @@ fn turn() -> Option<usize> {
     Some(std::env::var(TURN).ok().and_then(|turn| turn.parse().ok()).unwrap_or_default())
 }
 
-/// The module and function of a case.
-pub(crate) fn short_name(case: &Case) -> &'static str {
-    case.name.rsplit("cases::").next().unwrap_or(case.name)
-}
-
-/// How the clients and servers of a trial speak with each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Plain,
-    Tls,
-}
-
-/// The name of a case as trials and results have it, in one transport or the other.
-pub(crate) fn name_of(case: &Case, transport: Transport) -> String {
-    let suffix = if transport == Transport::Tls { "/tls" } else { "" };
-    format!("{}{suffix}", short_name(case))
-}
-
-/// What a trial is about.
-pub(crate) struct Subject {
-    pub(crate) host: Host,
-    pub(crate) case: Case,
-    /// The name of the case, transport included.
-    pub(crate) name: String,
-    pub(crate) version: Version,
-}
-
-/// One case against one version, with a line in the results.
-pub(crate) fn trial(subject: Subject, run: impl FnOnce() -> CaseResult + Send + 'static) -> Trial {
-    Trial::test(format!("{}::etcd_{}", subject.name, subject.version), move || {
-        let started = std::time::Instant::now();
-        let result = run();
-        results::record(&subject, result.is_ok(), started.elapsed());
-        result.map_err(|error| Failed::from(told(&*error)))
-    })
-}
-
-/// Writes an error in one line, its causes included.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    match error.downcast_ref::<etcd3_client::Error>() {
-        Some(error) => error.report().to_string(),
-        None => error
-            .source()
-            .map_or_else(|| error.to_string(), |cause| format!("{error}: {}", told(cause))),
-    }
-}
-
-/// Runs a case, and makes an error of its panic.
-pub(crate) fn caught(run: impl FnOnce() -> CaseResult) -> CaseResult {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(message(&*panic).into()))
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .unwrap_or_else(|| "panicked".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use etcd3_lab::etcd::Version;
     use std::collections::BTreeSet;
 
     fn binaries() -> Vec<Binary> {

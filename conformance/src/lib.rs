@@ -27,6 +27,7 @@
 
 pub mod cancel;
 mod case;
+mod case_result;
 pub mod cases;
 mod ctx;
 pub mod differential;
@@ -42,8 +43,10 @@ mod servers;
 mod simulated;
 pub mod soak;
 mod task;
+mod trial;
 
-pub use case::{Case, CaseFuture, CaseResult, Needs};
+pub use case::{Case, Needs};
+pub use case_result::{CaseFuture, CaseResult};
 pub use ctx::Ctx;
 pub use harness::{Host, Place, main};
 pub use servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};

@@ -1,7 +1,7 @@
 //! A line for each case that ran, for `cargo xtask coverage`.
 
 use crate::Case;
-use crate::harness::Subject;
+use etcd3_lab::etcd::Version;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -14,8 +14,7 @@ const FOLDER: &str = "ETCD3_RESULTS";
 /// ids, file, line.
 pub(crate) fn record(subject: &Subject, passed: bool, took: Duration) {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let Subject { host, case, name, version } = subject;
-    let runtime = host.name;
+    let Subject { runtime, case, name, version } = subject;
     let path = Path::new(&folder).join(format!("{runtime}.tsv"));
     let verdict = if passed { "passed" } else { "failed" };
     let line = format!(
@@ -43,4 +42,13 @@ fn line_of(case: &Case) -> usize {
     source
         .and_then(|source| source.lines().position(|line| line.starts_with(&head)))
         .map_or(registered, |line| line + 1)
+}
+
+/// What a line is about.
+pub(crate) struct Subject {
+    pub(crate) runtime: &'static str,
+    pub(crate) case: Case,
+    /// The name of the case, transport included.
+    pub(crate) name: String,
+    pub(crate) version: Version,
 }

@@ -1,6 +1,6 @@
 //! What a caller may notice of a fault.
 
-use super::{Fault, Role};
+use super::fault::{Fault, Role};
 use std::time::Duration;
 
 /// How long it may take a client to read what has come, on a machine with other work to do.

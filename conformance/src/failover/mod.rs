@@ -12,6 +12,7 @@ mod fault;
 mod limits;
 mod prober;
 mod report;
+mod scene;
 mod silent;
 
 pub use fault::{Fault, Role};
@@ -20,8 +21,8 @@ pub use limits::Limits;
 use crate::load::{self, Error, Host, Load, Plan};
 use etcd3_lab::Cluster;
 use etcd3_lab::etcd::Binary;
-use fault::Scene;
 use report::Row;
+use scene::Scene;
 use std::time::Instant;
 
 /// 400 calls a second in all.

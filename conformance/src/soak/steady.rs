@@ -1,5 +1,6 @@
 //! Three clients on each version, through bridges that count connections and bytes.
 
+use super::calls::Calls;
 use super::silence;
 use crate::Task;
 use crate::load::{Error, Host, Table, pause, spawn};
@@ -38,21 +39,6 @@ struct Watch {
     bridge: Arc<Bridge>,
     habit: Habit,
     calls: Task<Calls>,
-}
-
-/// What became of the calls of a client.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    pub(super) made: usize,
-    pub(super) pings: usize,
-    pub(super) failures: Vec<String>,
-}
-
-impl Calls {
-    pub(super) fn note(&mut self, error: Option<etcd3_client::Error>) {
-        self.made += 1;
-        self.failures.extend(error.map(|error| error.report().to_string()));
-    }
 }
 
 /// Watches all clients for `time`, in plain and if wanted over TLS; tells whether all limits held.

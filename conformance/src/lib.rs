@@ -48,8 +48,9 @@ mod trial;
 pub use case::{Case, Needs};
 pub use case_result::{CaseFuture, CaseResult};
 pub use ctx::Ctx;
+pub use etcd3_lab::{ClusterBuilder, ServerBuilder};
 pub use harness::{Host, Place, main};
-pub use servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
+pub use servers::{Cluster, Etcd, Member, Server};
 pub use task::Task;
 
 /// Makes the `main` of a test target that runs the suite on one runtime.

@@ -3,7 +3,7 @@
 use crate::etcd::Binary;
 use crate::member::{Options, Place};
 use crate::peers::Peers;
-use crate::{ClusterBuilder, Error, Member, Ports, Result, until};
+use crate::{Error, Member, Ports, Result, Spec, until};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -29,11 +29,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts to describe a cluster of three members.
-    pub fn builder() -> ClusterBuilder {
-        ClusterBuilder::new(3)
-    }
-
     /// Returns the number of members, those that do not run included.
     pub fn len(&self) -> usize {
         self.members().len()
@@ -99,7 +94,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`behind_peer_proxy`](crate::Builder::behind_peer_proxy).
     pub fn partition(&self, member: usize) -> Result<()> {
         (0..self.len()).filter(|&other| other != member).try_for_each(|it| self.cut(member, it))
     }
@@ -108,7 +103,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`behind_peer_proxy`](crate::Builder::behind_peer_proxy).
     pub fn cut(&self, a: usize, b: usize) -> Result<()> {
         self.network()?.cut(a, b);
         Ok(())
@@ -118,7 +113,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`behind_peer_proxy`](crate::Builder::behind_peer_proxy).
     pub fn heal(&self) -> Result<()> {
         self.network()?.heal();
         Ok(())
@@ -159,28 +154,27 @@ impl Cluster {
     }
 
     /// Chooses ports and folders for all members.
-    pub(crate) fn lay_out(builder: &ClusterBuilder, binary: &Binary) -> Result<Self> {
+    pub(crate) fn lay_out(spec: &Spec, binary: &Binary) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("etcd3-lab-")
             .tempdir()
             .map_err(Error::doing("no temporary folder"))?;
-        let network = builder.behind_proxy.then(Arc::default);
-        let mut cluster = Self { members: RwLock::default(), network, https: builder.https, dir };
-        let places =
-            (0..builder.members).map(|i| cluster.place(i)).collect::<Result<Vec<Place>>>()?;
+        let network = spec.behind_peer_proxy.then(Arc::default);
+        let mut cluster = Self { members: RwLock::default(), network, https: spec.https, dir };
+        let places = (0..spec.members).map(|i| cluster.place(i)).collect::<Result<Vec<Place>>>()?;
         let initial: Vec<String> =
             places.iter().map(|it| format!("{}={}", it.name, it.peer_url())).collect();
-        let (heartbeat, election) = if builder.members == 1 { (10, 100) } else { (20, 200) };
+        let (heartbeat_ms, election_ms) = spec.times_ms();
         let options = Options {
             binary: binary.clone(),
-            heartbeat_ms: builder.heartbeat_ms.unwrap_or(heartbeat),
-            election_ms: builder.election_ms.unwrap_or(election),
+            heartbeat_ms,
+            election_ms,
             token: unique("cluster"),
-            flags: builder.flags.clone(),
-            env: builder.env.clone(),
-            tls: builder.tls.clone(),
-            unix_socket: builder.unix_socket,
-            ready_limit: builder.ready_limit,
+            flags: spec.flags.clone(),
+            env: spec.env.clone(),
+            tls: spec.tls.clone(),
+            unix_socket: spec.unix_socket,
+            ready_limit: spec.ready_limit,
             initial: initial.join(","),
             initial_state: "new",
         };

@@ -12,10 +12,9 @@
 //! | other | those named by `ETCD3_ETCD` |
 
 mod cache;
-mod version;
 
+pub use crate::version::Version;
 pub(crate) use cache::target;
-pub use version::Version;
 
 use crate::{Error, Result, command, machine};
 use std::fmt;

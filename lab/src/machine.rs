@@ -1,6 +1,6 @@
 //! Which packages this machine's distribution has.
 
-use crate::etcd::Version;
+use crate::version::Version;
 use std::path::Path;
 use std::process::Command;
 

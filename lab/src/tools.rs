@@ -4,8 +4,8 @@
 //! target directory, and nothing is installed.
 
 use crate::apt::{self, Wanted};
-use crate::etcd::Version;
 use crate::machine::Suite;
+use crate::version::Version;
 use crate::{Error, Result, command, etcd, machine};
 use std::path::{Path, PathBuf};
 use std::process::Command;

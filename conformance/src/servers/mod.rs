@@ -3,10 +3,9 @@
 //! What a model cannot do ends in an error that says so; a case that needs it is registered with
 //! [`Case::real`](crate::Case::real).
 
-mod builder;
 mod etcd;
+mod model;
 
-pub use builder::{ClusterBuilder, ServerBuilder};
 pub use etcd::Etcd;
 
 use etcd3_lab::{Error, Identity, Replace, Result, Status};
@@ -331,7 +330,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`behind_peer_proxy`](etcd3_lab::Builder::behind_peer_proxy).
     pub fn partition(&self, member: usize) -> Result<()> {
         match &self.0 {
             Members::Real(cluster) => cluster.partition(member),
@@ -346,7 +345,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`behind_peer_proxy`](etcd3_lab::Builder::behind_peer_proxy).
     pub fn heal(&self) -> Result<()> {
         match &self.0 {
             Members::Real(cluster) => cluster.heal(),

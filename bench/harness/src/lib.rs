@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod calls;
 mod client;
 mod gather;
 mod host;

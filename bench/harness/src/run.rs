@@ -1,5 +1,6 @@
 //! One run: its callers, and the line that it writes.
 
+use crate::calls::{expect, join, one, subject, value_key};
 use crate::timed::timed;
 use crate::{Args, Client, Host, Measured, Meter, NoSuchWork, Result, Work};
 use bytes::Bytes;
@@ -122,25 +123,6 @@ async fn callers<C: Client, H: Host>(client: &C, args: &Args, ops: u64) -> Resul
     Ok(latencies)
 }
 
-/// Waits for all of them; each is polled once at the beginning, which starts it.
-pub(crate) async fn join<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
-    let mut tasks: Vec<_> = tasks.into_iter().map(Box::pin).collect();
-    let mut first = Vec::with_capacity(tasks.len());
-    std::future::poll_fn(|cx| {
-        first.extend(tasks.iter_mut().map(|task| task.as_mut().poll(cx)));
-        std::task::Poll::Ready(())
-    })
-    .await;
-    let mut results = Vec::with_capacity(tasks.len());
-    for (task, first) in tasks.into_iter().zip(first) {
-        results.push(match first {
-            std::task::Poll::Ready(result) => result,
-            std::task::Poll::Pending => task.await,
-        });
-    }
-    results
-}
-
 async fn caller<C: Client>(mut client: C, args: &Args, number: u64, ops: u64) -> Result<Vec<u64>> {
     let (key, value) = subject(args, number);
     let noted = if args.latency { usize::try_from(ops)? } else { 0 };
@@ -153,32 +135,6 @@ async fn caller<C: Client>(mut client: C, args: &Args, number: u64, ops: u64) ->
         }
     }
     Ok(latencies)
-}
-
-/// Names the key of a caller, and makes the value that it puts.
-pub(crate) fn subject(args: &Args, number: u64) -> (Bytes, Bytes) {
-    let key = match args.work {
-        Work::Put => Bytes::from(format!("bench/{number:06}")),
-        _ => value_key(args.size),
-    };
-    (key, Bytes::from(vec![b'x'; args.size]))
-}
-
-/// Makes one call.
-pub(crate) async fn one<C: Client>(
-    client: &mut C,
-    args: &Args,
-    key: &Bytes,
-    value: &Bytes,
-) -> Result<()> {
-    match args.work {
-        Work::Put => client.put(key.clone(), value.clone()).await,
-        Work::Connect => {
-            let mut client = C::connect(&args.endpoints).await?;
-            expect(args.size, client.get(key.clone()).await?)
-        }
-        _ => expect(args.size, client.get(key.clone()).await?),
-    }
 }
 
 async fn pages<C: Client>(client: &mut C, keys: usize) -> Result<()> {
@@ -202,16 +158,7 @@ async fn keep_alives<C: Client>(client: &mut C, args: &Args) -> Result<(Measured
     Ok((Measured { memory, ..acks }, Vec::new()))
 }
 
-/// Names a key whose value has this size.
-pub(crate) fn value_key(size: usize) -> Bytes {
-    format!("v{size}/k").into()
-}
-
 /// Names a key that has so many events, 100 in each response.
 fn flood_key(args: &Args) -> Bytes {
     format!("flood/{}/{}", args.ops.div_ceil(100), args.size).into()
-}
-
-fn expect(wanted: usize, found: usize) -> Result<()> {
-    if wanted == found { Ok(()) } else { Err(format!("{found} in place of {wanted}").into()) }
 }

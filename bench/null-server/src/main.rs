@@ -12,11 +12,12 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod exchange;
 mod grpc;
 mod streams;
 
 use etcd3_bench::{Gathered, Result};
-use grpc::Exchange;
+use exchange::Exchange;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::future::poll_fn;
 use std::io::Read;

@@ -16,7 +16,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 /// Is the file with the figures that were measured last.
-const FILE: &str = "bench/cost.tsv";
+const FILE: &str = "bench/results/cost.tsv";
 
 /// Its second line; those after it that begin with `#` stay when it is made anew.
 const MADE: &str = "# Made by `cargo xtask cost --save`, but for the reasons below.";

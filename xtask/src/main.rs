@@ -75,9 +75,9 @@ cargo xtask <command>
   hello     build a program that puts one key, with this client and another one, and compare
   bench     measure calls beside the floor of h2 and other clients; fails where a target does
             --quick      fewer rounds and rows, two minutes
-            --save       write docs/performance.json, .svg and .md
+            --save       write bench/results/performance.json, .svg and .md
   cost      instructions, allocations and system calls of a call, which repeat
-            --save       write what was measured to bench/cost.tsv, to compare with later
+            --save       write what was measured to bench/results/cost.tsv, to compare with later
   mutants   break the code on purpose and see the tests fail
             --only NAME,NAME   some of the mutants
   strain    run a command on a machine that is made busy: cargo xtask strain --busy 4 -- COMMAND

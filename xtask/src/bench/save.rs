@@ -10,9 +10,9 @@ use std::fmt::Write;
 
 /// Writes the data, the picture and the page that shows them.
 pub(crate) fn save(seen: &[Seen], judge: &Judge, rounds: usize) -> Result<()> {
-    write("docs/performance.json", &json(seen, judge, rounds))?;
-    write("docs/performance.svg", &picture(seen))?;
-    write("docs/performance.md", &page(seen, judge, rounds))
+    write("bench/results/performance.json", &json(seen, judge, rounds))?;
+    write("bench/results/performance.svg", &picture(seen))?;
+    write("bench/results/performance.md", &page(seen, judge, rounds))
 }
 
 fn write(file: &str, text: &str) -> Result<()> {

@@ -27,6 +27,7 @@ mod alarm;
 mod bell;
 mod call;
 mod client;
+mod clock;
 mod compat;
 mod config;
 mod control;
@@ -59,6 +60,7 @@ mod version;
 mod wakeups;
 
 pub use client::Client;
+pub use clock::Clock;
 pub use compat::Compat;
 pub use config::Config;
 pub use etcd3_core as core;

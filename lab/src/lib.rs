@@ -37,6 +37,7 @@ mod error;
 pub mod etcd;
 mod fault;
 mod gateway;
+mod go;
 mod grpc_proxy;
 mod guard;
 mod hole;

@@ -188,7 +188,8 @@ pub(crate) fn fetch(name: &str, wanted: Wanted) -> Result<PathBuf> {
     fetch_of(machine::own_suite(), name, wanted)
 }
 
-fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
+/// Does so for packages that fit to another release, or to any.
+pub(crate) fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let tools = etcd::target().join("tools");
     let folder = tools.join(name);

@@ -49,7 +49,7 @@ pub const CACHE_VARIABLE: &str = "ETCD3_ETCD_CACHE";
 pub const WITHOUT_VARIABLE: &str = "ETCD3_WITHOUT";
 
 /// Is the oldest version that this workspace supports.
-pub const OLDEST: Version = Version { major: 3, minor: 4, patch: 0 };
+pub const OLDEST: Version = Version::minor(3, 4);
 
 /// The releases that a whole run of the tests has a version of, each.
 const RELEASES: [(u32, u32); 4] = [(3, 4), (3, 5), (3, 6), (3, 7)];

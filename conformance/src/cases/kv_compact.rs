@@ -4,6 +4,7 @@ use super::kv_expect::{COMPACTED, FUTURE_REV, only};
 use super::kv_metrics::sum;
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3_client::{Client, Error, key};
+use etcd3_lab::etcd::Version;
 use futures_lite::StreamExt;
 use std::time::Duration;
 
@@ -64,7 +65,12 @@ async fn a_compacted_revision_cannot_be_read(ctx: Ctx) -> CaseResult {
 async fn slowly_compacting(
     ctx: &Ctx,
 ) -> Result<(Server, Client), Box<dyn std::error::Error + Send + Sync>> {
-    let flag = "--experimental-compaction-batch-limit";
+    // The first name went with 3.7, and the second one came with 3.6.
+    let flag = if ctx.etcd.version < Version::minor(3, 6) {
+        "--experimental-compaction-batch-limit"
+    } else {
+        "--compaction-batch-limit"
+    };
     let server = ctx.server_with(|server| server.flag(flag, "1")).await?;
     let client = ctx.connect([server.client_url()]).await?;
     for (value, revision) in ["val1", "val2", "val3"].into_iter().zip(2..) {

@@ -1,6 +1,6 @@
 //! Learners: what they answer, what they refuse, and where a refused call goes.
 
-use super::kv_expect::{NOT_FOR_LEARNERS, only};
+use super::kv_expect::{not_for_learners, only};
 use crate::raw::refusal_of_stream;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
 use etcd3_client::core::request::Limits;
@@ -48,6 +48,7 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     replicated(&ctx, &learner).await?;
     assert_eq!(only(&learner.get("foo").serializable().await?).value, "bar");
 
+    let refusal = not_for_learners(ctx.etcd.version);
     let mut refused = vec![
         learner.get("foo").await.map(drop),
         learner.put("foo", "baz").await.map(drop),
@@ -64,7 +65,7 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     refused.push(learner.unary(raw).await.map(drop));
     for (index, result) in refused.into_iter().enumerate() {
         let Err(error) = result else { panic!("number {index} was answered") };
-        NOT_FOR_LEARNERS.is_answered(&error);
+        refusal.is_answered(&error);
         assert_eq!(error.attempts(), 2, "a voter might have taken it: {error}");
         assert!(error.is_retryable());
     }
@@ -75,7 +76,7 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     let watch = frame::encode(&pb::WatchRequest::default(), most)?;
     for (method, message) in [(&method::WATCH, watch), (&method::LEASE_KEEP_ALIVE, keep_alive)] {
         let status = refusal_of_stream(&ctx, address, method, message).await?;
-        NOT_FOR_LEARNERS.is_read_from(&Error::from_status(status, Outcome::Rejected));
+        refusal.is_read_from(&Error::from_status(status, Outcome::Rejected));
     }
 
     let status = learner.unary(pb::StatusRequest {}).await?;

@@ -46,7 +46,7 @@ async fn a_read_that_fails_fails_the_whole_transaction(ctx: Ctx) -> CaseResult {
 
 /// The first minor version whose members all check the reads of a transaction. Before, only the
 /// member that was asked does, and the others execute what it refused (etcd issue 18667).
-const CHECKED_BY_ALL: Version = Version { major: 3, minor: 8, patch: 0 };
+const CHECKED_BY_ALL: Version = Version::minor(3, 7);
 
 /// Starts a cluster, with a client for each member.
 async fn members(ctx: &Ctx) -> Result<(Cluster, Vec<Client>), Box<dyn Error + Send + Sync>> {

@@ -9,14 +9,14 @@ use std::time::Duration;
 const BRIDGE: &str = "a bridge";
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_put_gets_past_a_black_hole, ["CONN-002"]).real(BRIDGE).plain_and_tls().heavy(),
-    case!(a_delete_gets_past_a_black_hole, ["CONN-003"]).real(BRIDGE).plain_and_tls().heavy(),
-    case!(a_txn_gets_past_a_black_hole, ["CONN-004"]).real(BRIDGE).plain_and_tls().heavy(),
-    case!(a_get_gets_past_a_black_hole, ["CONN-005"]).real(BRIDGE).plain_and_tls().heavy(),
-    case!(an_idle_connection_that_died_costs_five_seconds, []).real(BRIDGE).plain_and_tls().heavy(),
-    case!(a_frozen_member_is_noticed_by_a_ping, []).real("frozen processes").heavy(),
-    case!(a_read_leaves_a_frozen_member, []).plain_and_tls().heavy(),
-    case!(a_connection_without_calls_is_not_pinged, []).real(BRIDGE).plain_and_tls().heavy(),
+    case!(a_put_gets_past_a_black_hole, ["CONN-002"]).real(BRIDGE).plain_and_tls(),
+    case!(a_delete_gets_past_a_black_hole, ["CONN-003"]).real(BRIDGE).plain_and_tls(),
+    case!(a_txn_gets_past_a_black_hole, ["CONN-004"]).real(BRIDGE).plain_and_tls(),
+    case!(a_get_gets_past_a_black_hole, ["CONN-005"]).real(BRIDGE).plain_and_tls(),
+    case!(an_idle_connection_that_died_costs_five_seconds, []).real(BRIDGE).plain_and_tls(),
+    case!(a_frozen_member_is_noticed_by_a_ping, []).real("frozen processes"),
+    case!(a_read_leaves_a_frozen_member, []).plain_and_tls(),
+    case!(a_connection_without_calls_is_not_pinged, []).real(BRIDGE).plain_and_tls(),
     case!(closing_ends_a_dial_into_nowhere, ["CONN-065"]).real("sockets of the machine"),
 ];
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
     case!(a_revision_is_compacted_once, ["KV-012", "KV-013"]),
-    case!(every_member_knows_of_a_compaction, []).heavy(),
+    case!(every_member_knows_of_a_compaction, []),
     case!(a_compacted_revision_cannot_be_read, []),
     case!(a_logical_compaction_hides_the_history, ["KV-076"]).real("metrics"),
     case!(a_physical_compaction_returns_when_it_is_done, ["KV-077"]).real("metrics"),

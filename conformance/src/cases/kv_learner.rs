@@ -14,9 +14,8 @@ pub(super) const CASES: &[Case] = &[
         a_learner_serves_nothing_but_serializable_reads_and_status,
         ["KV-029", "KV-030", "KV-031", "KV-032", "KV-033"]
     )
-    .real("a learner that joins")
-    .heavy(),
-    case!(what_a_learner_refuses_is_done_by_a_voter, []).real("a learner that joins").heavy(),
+    .real("a learner that joins"),
+    case!(what_a_learner_refuses_is_done_by_a_voter, []).real("a learner that joins"),
 ];
 
 /// Starts three voters and a learner, which is the last member.

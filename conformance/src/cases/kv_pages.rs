@@ -7,7 +7,7 @@ use futures_lite::StreamExt;
 pub(super) const CASES: &[Case] = &[
     case!(pages_hold_each_key_once_at_one_revision, []).plain_and_tls(),
     case!(many_keys_come_in_several_pages, []),
-    case!(large_values_come_in_several_pages, []).real("a restart with other flags").heavy(),
+    case!(large_values_come_in_several_pages, []).real("a restart with other flags"),
 ];
 
 /// K21, K24, I-D2: where there is no RangeStream, a stream of pages does what it does (KV-139).

@@ -8,8 +8,8 @@ use std::error::Error;
 
 pub(super) const CASES: &[Case] = &[
     case!(a_read_that_fails_fails_the_whole_transaction, ["TXN-037", "TXN-038"]),
-    case!(a_compacted_read_refuses_a_put_of_its_transaction, ["TXN-039"]).heavy(),
-    case!(a_compacted_read_behind_a_put_refuses_both, ["TXN-040"]).heavy(),
+    case!(a_compacted_read_refuses_a_put_of_its_transaction, ["TXN-039"]),
+    case!(a_compacted_read_behind_a_put_refuses_both, ["TXN-040"]),
 ];
 
 /// Sends a write together with a read that must be refused.

@@ -7,6 +7,8 @@ use etcd3_client::{BoxFuture, Client, Compat, Config, Instant, Io, Lookup, Runti
 use futures_lite::future::block_on;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::{io, sync::Arc, thread, time};
 
 /// One thread for each task.
@@ -45,12 +47,21 @@ impl Runtime for Threads {
 
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
         Box::pin(async move {
-            let Target::Tcp(address) = target else {
-                return Err(io::ErrorKind::Unsupported.into());
+            let io: Box<dyn Io> = match target {
+                Target::Tcp(address) => {
+                    let stream = Async::<TcpStream>::connect(*address).await?;
+                    stream.get_ref().set_nodelay(true)?;
+                    Box::new(Compat(stream))
+                }
+                #[cfg(unix)]
+                Target::Unix(path) => Box::new(Compat(Async::<UnixStream>::connect(path).await?)),
+                #[cfg(target_os = "linux")]
+                Target::UnixAbstract(name) => {
+                    Box::new(Compat(Async::<UnixStream>::connect(format!("\0{name}")).await?))
+                }
+                _ => return Err(io::ErrorKind::Unsupported.into()),
             };
-            let stream = Async::<TcpStream>::connect(*address).await?;
-            stream.get_ref().set_nodelay(true)?;
-            Ok(Box::new(Compat(stream)) as Box<dyn Io>)
+            Ok(io)
         })
     }
 }

@@ -1,12 +1,14 @@
 //! Runs one operation from its encoding to its typed answer.
 
 use crate::driver::{Driver, Terms};
+use crate::health;
 use crate::shared::Shared;
 use etcd3_core::Instant;
 use etcd3_core::call::{Call, Options, Reply};
 use etcd3_core::channel::{ConnectionId, EndpointId, Impression};
 use etcd3_core::endpoint::Endpoint;
-use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
+use etcd3_core::error::{Error, ErrorKind, Phase};
+use etcd3_core::frame;
 use etcd3_core::method::Effect;
 use etcd3_core::request::Operation;
 use std::error::Error as _;
@@ -82,8 +84,9 @@ fn begin<T: Operation>(
     options: CallOptions,
 ) -> Result<Driver, Error> {
     let method = operation.method();
-    let body = operation.encode(&shared.config.limits).map_err(|it| it.with_method(method.path))?;
     let effect = operation.effect();
+    let refused = |error: Error| error.with_method(method.path).with_effect(effect);
+    let body = operation.encode(&shared.config.limits).map_err(refused)?;
     let is_linearizable = operation.is_linearizable();
     let terms = Terms {
         require_leader: options.require_leader || shared.config.require_leader,
@@ -102,6 +105,7 @@ fn begin<T: Operation>(
         max_attempts: options.max_attempts.unwrap_or(shared.config.max_attempts),
         backoff: shared.config.retry_backoff,
         max_response_bytes: shared.config.max_response_bytes,
+        request_len: body.len().checked_sub(frame::HEAD),
         require_leader: terms.require_leader,
         effect,
         seed: shared.next_seed(),
@@ -120,9 +124,13 @@ fn answer<T: Operation>(
     match reply {
         Err(error) if error.endpoint().is_some() => Err(error),
         Err(error) => Err(at(explain(shared, driver.terms.only, error))),
-        Ok(reply) => operation.decode(reply.message).map_err(|error| {
-            at(error.with_method(driver.call.method().path).with_attempts(reply.attempts))
-        }),
+        Ok(reply) => {
+            let effect = operation.effect();
+            operation.decode(reply.message).map_err(|error| {
+                let error = error.with_method(driver.call.method().path).with_effect(effect);
+                at(error.with_attempts(reply.attempts))
+            })
+        }
     }
 }
 
@@ -131,10 +139,5 @@ fn explain(shared: &Shared, only: Option<EndpointId>, error: Error) -> Error {
     if error.kind() != ErrorKind::Timeout(Phase::Connection) || error.source().is_some() {
         return error;
     }
-    let broken = shared.channel(|channel| {
-        only.map_or_else(|| channel.last_failure(), |id| channel.failure_of(id)).cloned()
-    });
-    error.with_cause(broken.map(|broken| {
-        Cause::new(Error::new(ErrorKind::Connect(broken.failure)).with_cause(broken.cause))
-    }))
+    error.with_cause(health::waiting(shared, only))
 }

@@ -1,14 +1,13 @@
 //! The client, and how it makes a call.
 
 use crate::call::{CallOptions, Run};
-use crate::health::{Health, HealthChanges};
+use crate::health::{self, Health, HealthChanges};
 use crate::pages::Pages;
 use crate::request::{Request, RequestFuture};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::{Config, control, sync, version};
 use etcd3_core::channel::{self, EndpointId, Listed};
-use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::request::{
     Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
@@ -63,9 +62,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is no endpoint, or one that
-    /// cannot be read.
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is no endpoint, or one
+    /// that cannot be read, or a setting that cannot mean anything.
     pub fn lazy(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
+        config.check()?;
         let endpoints = config.parse_endpoints(&config.endpoints)?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
         shared.spawn(control::run(Arc::clone(&shared)));
@@ -83,7 +83,7 @@ impl Client {
     /// # Errors
     ///
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) as in [`lazy`](Self::lazy), or
-    /// [`Connect`](ErrorKind::Connect) with the cause of the last endpoint, or
+    /// [`Connect`](ErrorKind::Connect) with the cause of each endpoint, or
     /// [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
     ///
     /// # Cancel safety
@@ -101,11 +101,10 @@ impl Client {
             if shared.channel(|channel| channel.is_ready()) {
                 break;
             }
-            if let Some(broken) = shared.channel(|channel| channel.broken().cloned()) {
-                let endpoint = shared.seeds().last().map(Endpoint::text);
-                return Err(Error::new(ErrorKind::Connect(broken.failure))
-                    .with_cause(broken.cause)
-                    .with_endpoint(endpoint));
+            if shared.channel(|channel| channel.broken().is_some())
+                && let Some(error) = health::failed(shared)
+            {
+                return Err(error);
             }
             changed.await;
         }
@@ -117,8 +116,8 @@ impl Client {
 
     /// Closes the client and all its clones, and waits until its tasks have ended.
     ///
-    /// Calls under way, and later ones, end in an error of kind [`Closed`](ErrorKind::Closed).
-    /// May be called more than once.
+    /// Calls under way, and later ones, end in an error of kind
+    /// [`Closed`](ErrorKind::Closed). May be called more than once.
     ///
     /// # Cancel safety
     ///
@@ -145,8 +144,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is none, or one that cannot be
-    /// read; the endpoints stay as they were then.
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is none, or one that
+    /// cannot be read; the endpoints stay as they were then.
     pub fn set_endpoints<E: Into<String>>(
         &self,
         endpoints: impl IntoIterator<Item = E>,
@@ -162,8 +161,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of any read, and kind [`Protocol`](ErrorKind::Protocol) when no member has an endpoint
-    /// that can be used. The endpoints stay as they were then.
+    /// Those of any read, and kind [`NoUsableMember`](ErrorKind::NoUsableMember) when no
+    /// member has an endpoint that this client can use. The endpoints stay as they were then.
     ///
     /// # Cancel safety
     ///
@@ -205,7 +204,7 @@ impl Client {
     }
 
     /// Accepts answers that are older than what was seen before, as after the cluster was restored
-    /// from a snapshot: see [`ErrorKind::StaleRead`].
+    /// from a snapshot: see [`StaleRead`](ErrorKind::StaleRead).
     pub fn forget_revision(&self) {
         self.shared().tell(channel::Input::ForgetFloor);
     }

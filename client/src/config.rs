@@ -4,14 +4,16 @@ use crate::tls::{self, TlsConfig};
 use crate::{Error, ErrorKind};
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{Keepalive, Settings};
-use etcd3_core::endpoint::{Endpoint, Security};
+use etcd3_core::endpoint::{Endpoint, Place, Security};
 use etcd3_core::error::Cause;
 use etcd3_core::request::Limits;
 use std::time::Duration;
 
 /// How a client connects, how long it waits and what it refuses.
 ///
-/// Everything but the endpoints has a default that is meant for production:
+/// Everything but the endpoints has a default that is meant for production. A setting that cannot
+/// mean anything is refused by its name, in an error of kind [`InvalidConfig`], when the client is
+/// made; one that would do harm counts as the nearest that does not, as its method says.
 ///
 /// | setting | default |
 /// |---|---|
@@ -29,6 +31,8 @@ use std::time::Duration;
 /// | [`max_txn_ops`](Self::max_txn_ops) | 128 |
 /// | [`stream_window`](Self::stream_window) | 256 KiB |
 /// | [`connection_window`](Self::connection_window) | 256 MiB |
+///
+/// [`InvalidConfig`]: ErrorKind::InvalidConfig
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) endpoints: Vec<String>,
@@ -52,13 +56,44 @@ pub struct Config {
 
 /// The largest window that HTTP/2 knows.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
+/// The smallest window of a stream: one frame. With much less an answer would come byte by byte.
+const MIN_STREAM_WINDOW: u32 = 16 << 10;
+/// The window of a connection that HTTP/2 begins with.
+const MIN_CONNECTION_WINDOW: u32 = (1 << 16) - 1;
+/// No message has a longer length on the wire.
+const MAX_MESSAGE: usize = u32::MAX as usize;
+
+/// The least of what is raised to it: no member can do better reliably.
+const MIN_ATTEMPT: Duration = Duration::from_millis(100);
+const MIN_CONNECT: Duration = Duration::from_millis(100);
+const MIN_SYNC: Duration = Duration::from_secs(1);
+/// The least of what is raised to it: less would keep a processor busy, and servers.
+const MIN_RETRY: Backoff =
+    Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(50) };
+const MIN_RECONNECT: Backoff =
+    Backoff { first: Duration::from_millis(5), cap: Duration::from_millis(50) };
+
+/// The least of what is refused below it.
+const MIN_REQUEST: Duration = Duration::from_millis(1);
+const MIN_MESSAGE: usize = 512;
+
+/// Raises a duration to the least that it may be, except for zero, which is refused later.
+fn at_least(least: Duration, duration: Duration) -> Duration {
+    if duration.is_zero() { duration } else { duration.max(least) }
+}
+
+/// Makes a wait between tries that is never shorter than that.
+fn backoff(first: Duration, cap: Duration, least: Backoff) -> Backoff {
+    Backoff { first: first.max(least.first), cap: cap.max(least.cap) }
+}
 
 impl Config {
     /// Starts with these endpoints and the defaults.
     ///
     /// An endpoint is `http://host:port`, `https://host:port`, `host:port`, `[v6]:port`,
-    /// `unix:path` or `unixs:path`; without a port, 2379 is taken. They are read when the client is
-    /// made, not here.
+    /// `unix:path` or `unixs:path`, and on Linux `unix:@name` for an abstract socket; without a
+    /// port, 2379 is taken. An IPv6 address stands in brackets, and white space around an endpoint
+    /// is left out; see [`Endpoint`]. They are read when the client is made, not here.
     pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
@@ -88,7 +123,7 @@ impl Config {
     }
 
     /// How long a call may take, everything included: waiting for a connection, retries and the
-    /// answer. A request's own `timeout` outweighs it.
+    /// answer. A request's own `timeout` outweighs it. Below one millisecond it is refused.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -99,10 +134,10 @@ impl Config {
     /// long after each such attempt. The member counts as suspect then, as it does when it answers
     /// none of its calls for that long, and calls go elsewhere until it answers a read that is made
     /// to see whether it does. Writes that are under way and clients of a single endpoint are not
-    /// affected.
+    /// affected. Below 100 ms it counts as that; zero is refused.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
-        self.attempt_timeout = timeout;
+        self.attempt_timeout = at_least(MIN_ATTEMPT, timeout);
         self
     }
 
@@ -119,10 +154,11 @@ impl Config {
     }
 
     /// How often the client asks the cluster for its members and takes over their endpoints, as
-    /// [`Client::sync`](crate::Client::sync) does; zero, the default, means never.
+    /// [`Client::sync`](crate::Client::sync) does; zero, the default, means never. Below one second
+    /// it counts as that.
     #[must_use]
     pub fn auto_sync(mut self, interval: Duration) -> Self {
-        self.auto_sync = (!interval.is_zero()).then_some(interval);
+        self.auto_sync = (!interval.is_zero()).then_some(interval.max(MIN_SYNC));
         self
     }
 
@@ -144,10 +180,10 @@ impl Config {
     }
 
     /// How long one attempt to connect may take: name resolution, all addresses, and until the
-    /// server has spoken HTTP/2.
+    /// server has spoken HTTP/2. Below 100 ms it counts as that; zero is refused.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = at_least(MIN_CONNECT, timeout);
         self
     }
 
@@ -160,62 +196,68 @@ impl Config {
     }
 
     /// The wait between attempts of a call: doubled from `first` to `cap`, each within 20 % at
-    /// random. The first retry goes to another endpoint without a wait.
+    /// random. The first retry goes to another endpoint without a wait. `first` counts as one
+    /// millisecond at least, and `cap` as 50.
     #[must_use]
     pub fn retry_backoff(mut self, first: Duration, cap: Duration) -> Self {
-        self.retry_backoff = Backoff { first, cap };
+        self.retry_backoff = backoff(first, cap, MIN_RETRY);
         self
     }
 
     /// The wait between attempts to connect to an endpoint: doubled from `first` to `cap`, each
-    /// within 20 % at random. A connection that held for five seconds starts anew.
+    /// within 20 % at random. A connection that held for five seconds starts anew. `first` counts
+    /// as five milliseconds at least, and `cap` as 50.
     #[must_use]
     pub fn reconnect_backoff(mut self, first: Duration, cap: Duration) -> Self {
-        self.reconnect_backoff = Backoff { first, cap };
+        self.reconnect_backoff = backoff(first, cap, MIN_RECONNECT);
         self
     }
 
     /// The longest request that is sent, in bytes of the encoded message. A server takes 2 MiB
-    /// unless its `--max-request-bytes` says otherwise, and of that 1.5 MiB for a write.
+    /// unless its `--max-request-bytes` says otherwise, and of that 1.5 MiB for a write. At most
+    /// 4 GiB - 1; below 512 it is refused.
     #[must_use]
     pub fn max_request_bytes(mut self, bytes: usize) -> Self {
-        self.limits.max_request_bytes = bytes;
+        self.limits.max_request_bytes = bytes.min(MAX_MESSAGE);
         self
     }
 
-    /// The longest answer that is taken, in bytes of the encoded message.
+    /// The longest answer that is taken, in bytes of the encoded message. At most 4 GiB - 1; below
+    /// 512 it is refused.
     #[must_use]
     pub fn max_response_bytes(mut self, bytes: usize) -> Self {
-        self.max_response_bytes = bytes;
+        self.max_response_bytes = bytes.min(MAX_MESSAGE);
         self
     }
 
     /// How many compares, or operations of a branch, a transaction may have: that of the server's
-    /// `--max-txn-ops`.
+    /// `--max-txn-ops`. Zero is refused.
     #[must_use]
     pub fn max_txn_ops(mut self, ops: usize) -> Self {
         self.limits.max_txn_ops = ops;
         self
     }
 
-    /// How much of one answer may be under way unread, in bytes, up to 2 GiB - 1 (the HTTP/2 stream
-    /// window). One answer comes at this much for each round trip to the server at most.
+    /// How much of one answer may be under way unread, in bytes (the HTTP/2 stream window): from
+    /// 16 KiB to 2 GiB - 1; what lies outside counts as the nearer of the two. One answer comes at
+    /// this much for each round trip to the server at most.
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
-        self.stream_window = bytes.min(MAX_WINDOW);
+        self.stream_window = bytes.clamp(MIN_STREAM_WINDOW, MAX_WINDOW);
         self
     }
 
-    /// How much of all answers of one connection may be under way unread, in bytes, up to
-    /// 2 GiB - 1 (the HTTP/2 connection window). At least that of a stream is used.
+    /// How much of all answers of one connection may be under way unread, in bytes (the HTTP/2
+    /// connection window): from 65,535 to 2 GiB - 1; what lies outside counts as the nearer of the
+    /// two. At least that of a stream is used.
     ///
     /// It bounds the memory that calls take that are made and then not polled: a connection carries
-    /// as many calls at once as windows of a stream fit into its own, 1,024 by default, so that none
-    /// can keep the others from their answers; further ones wait. A call that is past its deadline
-    /// gives its part back although nobody polls it.
+    /// as many calls at once as windows of a stream fit into its own, 1,024 by default, so that
+    /// none can keep the others from their answers; further ones wait. A call that is past its
+    /// deadline gives its part back although nobody polls it.
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
-        self.connection_window = bytes.min(MAX_WINDOW);
+        self.connection_window = bytes.clamp(MIN_CONNECTION_WINDOW, MAX_WINDOW);
         self
     }
 
@@ -256,6 +298,33 @@ impl Config {
         self.attempt_timeout.min(self.request_timeout)
     }
 
+    /// Refuses settings with which no call could be made.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Self { request_timeout, attempt_timeout, connect_timeout, limits, .. } = self;
+        let durations = [
+            ("request_timeout", *request_timeout, MIN_REQUEST),
+            ("attempt_timeout", *attempt_timeout, MIN_ATTEMPT),
+            ("connect_timeout", *connect_timeout, MIN_CONNECT),
+        ];
+        let numbers = [
+            ("max_request_bytes", limits.max_request_bytes, MIN_MESSAGE),
+            ("max_response_bytes", self.max_response_bytes, MIN_MESSAGE),
+            ("max_txn_ops", limits.max_txn_ops, 1),
+        ];
+        let short = durations.into_iter().find(|(_, value, least)| value < least);
+        let few = numbers.into_iter().find(|(_, value, least)| value < least);
+        let why = match (short, few) {
+            (Some((name, value, least)), _) => {
+                format!("{name} is {value:?}, and must be {least:?} at least")
+            }
+            (None, Some((name, value, least))) => {
+                format!("{name} is {value}, and must be {least} at least")
+            }
+            (None, None) => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::InvalidConfig).with_cause(Cause::new(why)))
+    }
+
     /// Reads the endpoints; the same one given twice counts once (B5).
     pub(crate) fn parse_endpoints(&self, texts: &[String]) -> Result<Vec<Endpoint>, Error> {
         let invalid = |cause| Error::new(ErrorKind::InvalidConfig).with_cause(cause);
@@ -266,6 +335,11 @@ impl Config {
         for text in texts {
             let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
             let endpoint = endpoint.secured_by_default(self.tls.is_some());
+            let is_abstract = matches!(endpoint.place(), Place::UnixAbstract(_));
+            if is_abstract && !cfg!(any(target_os = "linux", target_os = "android")) {
+                let text = format!("endpoint {endpoint}: abstract sockets exist on Linux alone");
+                return Err(invalid(Cause::new(text)));
+            }
             if endpoint.security() == Security::Tls {
                 tls::check(self.tls.as_ref(), &endpoint).map_err(invalid)?;
             }
@@ -292,7 +366,7 @@ mod tests {
             let config = Config::new(["http://a", endpoint]);
             let error = config.parse_endpoints(&config.endpoints).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-            let text = error.to_string();
+            let text = error.report().to_string();
             assert!(text.contains(missing) && text.contains(endpoint), "{text}");
         }
     }
@@ -310,6 +384,6 @@ mod tests {
         assert_eq!(texts, ["http://a:2379", "b:1"]);
         let none = config.parse_endpoints(&[]).unwrap_err();
         assert_eq!(none.kind(), ErrorKind::InvalidConfig);
-        assert!(none.to_string().contains("no endpoints"));
+        assert!(none.report().to_string().contains("no endpoints"));
     }
 }

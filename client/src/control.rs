@@ -232,5 +232,5 @@ async fn serve(
             Cause::new(error)
         }
     };
-    Some(Broken { failure: ConnectFailure::ClosedByPeer, cause: Some(cause) })
+    Some(Broken { failure: ConnectFailure::Lost, cause: Some(cause) })
 }

@@ -78,14 +78,14 @@ fn broken(failure: ConnectFailure, error: io::Error) -> Broken {
 
 /// No address let us in.
 fn lost(lost: Lost) -> Broken {
-    let failure = if lost.is_late { ConnectFailure::TimedOut } else { ConnectFailure::Refused };
-    broken(failure, lost.into())
+    broken(lost.failure(), lost.into())
 }
 
 /// Finds the addresses of an endpoint, each time anew: they may have changed (I-C9).
 async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, Broken> {
     match endpoint.place() {
         Place::Unix(path) => Ok(vec![Target::Unix(path.clone())]),
+        Place::UnixAbstract(name) => Ok(vec![Target::UnixAbstract(name.clone())]),
         Place::Host { host, port } => {
             if let Ok(address) = host.parse::<IpAddr>() {
                 return Ok(vec![Target::Tcp((address, *port).into())]);
@@ -100,7 +100,7 @@ async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, B
             Ok(addresses.into_iter().map(Target::Tcp).collect())
         }
         _ => Err(broken(
-            ConnectFailure::Resolve,
+            ConnectFailure::Unsupported,
             io::Error::new(io::ErrorKind::Unsupported, "an endpoint of an unknown kind"),
         )),
     }
@@ -126,7 +126,7 @@ async fn greet(config: &Config, endpoint: &Endpoint, io: Box<dyn Io>) -> Result<
         let error = verdict.take_error().unwrap_or(error);
         let is_secure = endpoint.security() == Security::Tls;
         if is_secure && verdict.is_silent() {
-            return tls::failed(error);
+            return tls::failed(config, error);
         }
         broken(verdict.failure(), error)
     };

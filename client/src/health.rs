@@ -1,8 +1,9 @@
 //! How the endpoints of a client do.
 
 use crate::shared::Shared;
-use etcd3_core::channel::{self, Broken, Listed};
-use etcd3_core::error::{Error, ErrorKind};
+use etcd3_core::Instant;
+use etcd3_core::channel::{self, Broken, EndpointId, Listed};
+use etcd3_core::error::{Cause, ConnectFailure, Error, ErrorKind};
 use event_listener::EventListener;
 use futures_core::Stream;
 use std::fmt;
@@ -120,6 +121,95 @@ impl Health {
 fn error(broken: Broken) -> Error {
     Error::new(ErrorKind::Connect(broken.failure)).with_cause(broken.cause)
 }
+
+/// Returns the error of a client that found no endpoint to connect to: of the only one that it has,
+/// or of all. `None` when none has failed.
+pub(crate) fn failed(shared: &Shared) -> Option<Error> {
+    let mut endpoints = listed(shared, None);
+    let failures = endpoints.iter().filter_map(|it| it.last.as_ref()).map(|last| last.failure);
+    let failure =
+        failures.reduce(|one, other| if one == other { one } else { ConnectFailure::Mixed })?;
+    if let [_] = &endpoints[..] {
+        let only = endpoints.pop()?;
+        return Some(error(only.last?).with_endpoint(only.endpoint.text()));
+    }
+    let cause = Cause::new(Each::new(shared, endpoints));
+    Some(Error::new(ErrorKind::Connect(failure)).with_cause(cause))
+}
+
+/// Returns why a call found no connection: what is known of the only endpoint that will do, or of
+/// all that it may go to.
+pub(crate) fn waiting(shared: &Shared, only: Option<EndpointId>) -> Cause {
+    let endpoints = listed(shared, only);
+    let is_connected = endpoints.iter().any(|it| {
+        matches!(it.state, channel::EndpointState::Ready | channel::EndpointState::Suspect)
+    });
+    match failed(shared) {
+        Some(error) if only.is_none() && !is_connected => Cause::new(error),
+        _ => match <[_; 1]>::try_from(endpoints) {
+            Ok([one]) => told(shared.rt.now(), one),
+            Err(endpoints) => Cause::new(Each::new(shared, endpoints)),
+        },
+    }
+}
+
+/// Returns the endpoints that a call may go to.
+fn listed(shared: &Shared, only: Option<EndpointId>) -> Vec<channel::EndpointHealth> {
+    let mut endpoints = shared.channel(|channel| channel.health());
+    endpoints.retain(|it| only.map_or(it.listed != Listed::No, |only| only == it.id));
+    endpoints
+}
+
+/// Returns what is known of an endpoint that could not be used.
+fn told(now: Instant, health: channel::EndpointHealth) -> Cause {
+    let endpoint = health.endpoint.text();
+    let since = now.saturating_since(health.since);
+    match (health.state, health.last) {
+        (channel::EndpointState::Ready | channel::EndpointState::Suspect, _) => {
+            Cause::new(format!("{endpoint}: it is connected, and takes no more calls now"))
+        }
+        (_, Some(last)) => Cause::new(error(last).with_endpoint(endpoint)),
+        (channel::EndpointState::Connecting, None) => {
+            Cause::new(format!("{endpoint}: it has been connected to for {since:?}, in vain"))
+        }
+        (_, None) => Cause::new(format!("{endpoint}: it was not tried yet")),
+    }
+}
+
+/// What is known of each of several endpoints.
+#[derive(Debug)]
+struct Each {
+    told: Vec<Cause>,
+    /// How many there are beyond those.
+    untold: usize,
+}
+
+/// The endpoints that an error tells of, at most; the others are counted.
+const MAX_TOLD: usize = 8;
+
+impl Each {
+    fn new(shared: &Shared, endpoints: Vec<channel::EndpointHealth>) -> Self {
+        let now = shared.rt.now();
+        let untold = endpoints.len().saturating_sub(MAX_TOLD);
+        let told = endpoints.into_iter().take(MAX_TOLD).map(|it| told(now, it)).collect();
+        Self { told, untold }
+    }
+}
+
+impl fmt::Display for Each {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, cause) in self.told.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{cause}")?;
+        }
+        match self.untold {
+            0 => Ok(()),
+            untold => write!(f, "; and {untold} more"),
+        }
+    }
+}
+
+impl std::error::Error for Each {}
 
 /// How the endpoints of a client do, after each change; a stream of [`Health`].
 ///

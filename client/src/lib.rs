@@ -10,7 +10,7 @@
 //!   [`Client::execute`].
 //! - Keys are named by a [`KeyRange`]: [`key`], [`prefix`], [`from_key`], [`all`], or `"a".."b"`.
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
-//!   important, its [`outcome`](Error::outcome).
+//!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
 //! - [`Config`] has the limits and timeouts.
 //!
 //! | feature | what for |

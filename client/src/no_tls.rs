@@ -32,6 +32,6 @@ pub(crate) fn handshake(
     ready(Err(Broken { failure: ConnectFailure::TlsConfig, cause }))
 }
 
-pub(crate) fn failed(error: io::Error) -> Broken {
+pub(crate) fn failed(_: &Config, error: io::Error) -> Broken {
     Broken { failure: ConnectFailure::Tls, cause: Some(Cause::new(error)) }
 }

@@ -3,6 +3,7 @@
 use crate::call::CallOptions;
 use crate::runtime::BoxFuture;
 use crate::{Client, Error};
+use etcd3_core::method::{self, Effect};
 use etcd3_core::request::GetResponse;
 use etcd3_core::{KeyRange, get};
 use futures_core::Stream;
@@ -65,13 +66,15 @@ impl Pages {
         self
     }
 
-    /// Reads at this revision; 0 is the revision at which the first page is read.
+    /// Reads at this revision; 0 is the revision at which the first page is read. A negative one is
+    /// refused before anything is sent.
     pub fn revision(mut self, revision: i64) -> Self {
         self.page.revision = revision;
         self
     }
 
-    /// Sets how long one page may take, in place of `Config::request_timeout`.
+    /// Sets how long one page may take, in place of `Config::request_timeout`. Zero ends the stream
+    /// in a [`Timeout`](crate::ErrorKind::Timeout), and nothing is sent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
@@ -100,16 +103,20 @@ impl Pages {
             return Ok(State::Done);
         }
         let Some(last) = page.kvs.last() else {
-            return Err(Error::protocol("a page without keys says that there are more"));
+            return Err(broken("a page without keys says that there are more"));
         };
         if !range.contains(&last.key) {
-            return Err(Error::protocol("a page holds a key that was not asked for"));
+            return Err(broken("a page holds a key that was not asked for"));
         }
         if self.page.revision <= 0 {
-            return Err(Error::protocol("a page does not tell its revision"));
+            return Err(broken("a page does not tell its revision"));
         }
         Ok(State::Idle(range.after(&last.key)))
     }
+}
+
+fn broken(what: &str) -> Error {
+    Error::protocol(what).with_method(method::RANGE.path).with_effect(Effect::Read)
 }
 
 impl std::fmt::Debug for Pages {

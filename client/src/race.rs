@@ -7,6 +7,7 @@
 //! ```
 
 use crate::runtime::{BoxFuture, Io, Runtime, Target};
+use etcd3_core::error::ConnectFailure;
 use etcd3_core::rng::Rng;
 use std::fmt;
 use std::future::poll_fn;
@@ -160,8 +161,26 @@ impl<'a> Race<'a> {
 pub(crate) struct Lost {
     causes: Vec<(Target, Option<io::Error>)>,
     /// Whether some address might yet have answered.
-    pub(crate) is_late: bool,
+    is_late: bool,
     untold: usize,
+}
+
+impl Lost {
+    /// Returns the kind of failure that all of them make together.
+    pub(crate) fn failure(&self) -> ConnectFailure {
+        let mut kinds =
+            self.causes.iter().filter_map(|(_, error)| error.as_ref()).map(io::Error::kind);
+        match &self.causes[..] {
+            _ if self.is_late => ConnectFailure::TimedOut,
+            [(Target::Unix(_), Some(error))] if error.kind() == io::ErrorKind::NotFound => {
+                ConnectFailure::NoSocket
+            }
+            [_, ..] if kinds.all(|kind| kind == io::ErrorKind::Unsupported) => {
+                ConnectFailure::Unsupported
+            }
+            _ => ConnectFailure::Refused,
+        }
+    }
 }
 
 impl fmt::Display for Lost {
@@ -171,6 +190,7 @@ impl fmt::Display for Lost {
             match target {
                 Target::Tcp(address) => write!(f, "{address}")?,
                 Target::Unix(path) => write!(f, "{}", path.display())?,
+                Target::UnixAbstract(name) => write!(f, "@{name}")?,
             }
             match error {
                 Some(error) => write!(f, ": {error}")?,
@@ -249,5 +269,29 @@ mod tests {
         assert_eq!(lost.to_string(), text);
         let nobody = Lost { causes: Vec::new(), is_late: false, untold: 0 };
         assert_eq!(nobody.to_string(), "there is no address");
+        let causes = vec![(Target::UnixAbstract("etcd".to_owned()), refused())];
+        let lost = Lost { causes, is_late: false, untold: 0 };
+        assert_eq!(lost.to_string(), "@etcd: connection refused");
+    }
+
+    #[test]
+    fn a_failure_is_that_of_all_addresses() {
+        use io::ErrorKind::{ConnectionRefused, NotFound, Unsupported};
+        let of = |is_late, causes: &[(&Target, io::ErrorKind)]| {
+            let cause = |(target, kind): &(&Target, io::ErrorKind)| {
+                (Target::clone(target), Some(io::Error::from(*kind)))
+            };
+            Lost { causes: causes.iter().map(cause).collect(), is_late, untold: 0 }.failure()
+        };
+        let (tcp, unix) = (&Target::Tcp(at("127.0.0.1:1")), &Target::Unix("/run/a".into()));
+        let named = &Target::UnixAbstract("a".to_owned());
+        assert_eq!(of(false, &[(unix, NotFound)]), ConnectFailure::NoSocket);
+        assert_eq!(of(false, &[(unix, ConnectionRefused)]), ConnectFailure::Refused);
+        assert_eq!(of(false, &[(named, ConnectionRefused)]), ConnectFailure::Refused);
+        assert_eq!(of(false, &[(named, Unsupported)]), ConnectFailure::Unsupported);
+        let mixed = [(tcp, Unsupported), (tcp, ConnectionRefused)];
+        assert_eq!(of(false, &mixed), ConnectFailure::Refused);
+        assert_eq!(of(true, &[(tcp, ConnectionRefused)]), ConnectFailure::TimedOut);
+        assert_eq!(of(false, &[]), ConnectFailure::Refused, "there was nothing to try");
     }
 }

@@ -43,7 +43,9 @@ impl<T> Request<T> {
     }
 
     /// Sets how long the call may take, in place of `Config::request_timeout`: waiting for a
-    /// connection, retries and the answer included. It begins when the request is awaited.
+    /// connection, retries and the answer included. It begins when the request is awaited. Zero, as
+    /// for a deadline that has passed, ends the call at once in a
+    /// [`Timeout`](crate::ErrorKind::Timeout), and nothing is sent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
@@ -148,6 +150,13 @@ options! {
     }
     Compact {
         physical();
+    }
+}
+
+impl<Stage> Request<Txn<Stage>> {
+    /// See [`Txn::dangerously_allow_pinned_reads_in_writes`], which says what it endangers.
+    pub fn dangerously_allow_pinned_reads_in_writes(self) -> Self {
+        self.map(Txn::dangerously_allow_pinned_reads_in_writes)
     }
 }
 

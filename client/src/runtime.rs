@@ -26,12 +26,15 @@ pub enum Target {
     Tcp(SocketAddr),
     /// The path of a unix socket.
     Unix(PathBuf),
+    /// The name of an abstract unix socket, which exists on Linux alone: the address is a NUL byte
+    /// and this name.
+    UnixAbstract(String),
 }
 
 /// An async runtime, as far as the client needs one.
 ///
 /// Implement it to run the client on a runtime that has no adapter; the example `own_runtime` does
-/// so in about 60 lines. All that the client knows of time, chance and the network comes from here,
+/// so in about 70 lines. All that the client knows of time, chance and the network comes from here,
 /// so a deterministic implementation makes the client deterministic.
 pub trait Runtime: Send + Sync + 'static {
     /// Tells the time; never goes back.
@@ -55,6 +58,7 @@ pub trait Runtime: Send + Sync + 'static {
         port: u16,
     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
 
-    /// Opens a byte stream. The client sets the deadline, by dropping the future.
+    /// Opens a byte stream. The client sets the deadline, by dropping the future. A target of a
+    /// kind that the runtime cannot connect to ends in [`io::ErrorKind::Unsupported`].
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>>;
 }

@@ -1,11 +1,15 @@
 //! Takes over the members of the cluster as endpoints (B20–B22).
 
+use crate::Config;
 use crate::call::{CallOptions, Run};
 use crate::shared::Shared;
+use etcd3_core::Outcome;
 use etcd3_core::endpoint::{Endpoint, Security};
-use etcd3_core::error::Error;
+use etcd3_core::error::{Cause, Error, ErrorKind};
+use etcd3_core::method::{self, Effect};
 use etcd3_core::proto::etcdserverpb::{Member, MemberListRequest};
 use etcd3_core::request::Raw;
+use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,21 +27,46 @@ pub(crate) async fn once(shared: &Arc<Shared>) -> Result<(), Error> {
     // Members that are not started have no name; learners refuse most calls.
     let members = answer?.members.into_iter().filter(|it| !it.name.is_empty() && !it.is_learner);
     let urls: Vec<String> = members.flat_map(|member: Member| member.client_urls).collect();
-    let usable = |url: &String| shared.config.parse_endpoints(std::slice::from_ref(url)).ok();
-    let mut primary: Vec<Endpoint> = urls.iter().filter_map(usable).flatten().collect();
     // Who gave nothing but encrypted endpoints does not want to be led elsewhere.
-    if seeds.iter().all(|seed| seed.security() == Security::Tls) {
-        primary.retain(|endpoint| endpoint.security() == Security::Tls);
+    let is_strict = seeds.iter().all(|seed| seed.security() == Security::Tls);
+    let (mut primary, mut unusable) = (Vec::new(), Vec::new());
+    for url in urls.into_iter().take(MAX_MEMBERS) {
+        match usable(&shared.config, url, is_strict) {
+            Ok(endpoints) => primary.extend(endpoints),
+            Err(why) => unusable.push(why.to_string()),
+        }
     }
-    primary.truncate(MAX_MEMBERS);
     if primary.is_empty() {
-        return Err(Error::protocol(format!(
-            "no member has an endpoint that can be used: {}",
-            urls.join(", ")
-        )));
+        return Err(nothing_usable(&unusable));
     }
     shared.set_members(primary, &seeds);
     Ok(())
+}
+
+/// Reads the endpoint that a member names; an error says why this client cannot use it.
+fn usable(config: &Config, url: String, is_strict: bool) -> Result<Vec<Endpoint>, Cause> {
+    let endpoints = config.parse_endpoints(&[url]).map_err(|error| match error.source() {
+        Some(cause) => Cause::new(cause.to_string()),
+        None => Cause::new(error),
+    })?;
+    match endpoints.iter().find(|it| is_strict && it.security() != Security::Tls) {
+        Some(plain) => Err(Cause::new(format!(
+            "endpoint {plain} is not encrypted, and all that were given are"
+        ))),
+        None => Ok(endpoints),
+    }
+}
+
+fn nothing_usable(why: &[String]) -> Error {
+    let cause = match why {
+        [] => "no member that is started, and no learner, tells its endpoints".to_owned(),
+        why => why.join("; "),
+    };
+    Error::new(ErrorKind::NoUsableMember)
+        .with_cause(Cause::new(cause))
+        .with_method(method::MEMBER_LIST.path)
+        .with_effect(Effect::Read)
+        .with_outcome(Outcome::Unknown)
 }
 
 /// Asks again and again until the client is closed; a failure leaves the endpoints as they were.
@@ -46,7 +75,7 @@ pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
         loop {
             shared.rt.sleep_until(shared.rt.now() + interval).await;
             if let Err(error) = once(&shared).await {
-                tracing::debug!(%error, "the members cannot be had");
+                tracing::debug!(error = %error.report(), "the members cannot be had");
             }
         }
     };

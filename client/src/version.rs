@@ -2,6 +2,7 @@
 
 use crate::Client;
 use etcd3_core::error::{Error, ErrorKind};
+use etcd3_core::method::{self, Effect};
 use etcd3_core::proto::etcdserverpb::StatusRequest;
 
 /// Asks every member that can be reached for its version.
@@ -17,6 +18,9 @@ pub(crate) async fn check(client: &Client, least: (u16, u16)) -> Result<(), Erro
             Ok(status) => {
                 let found = parse(&status.version).ok_or_else(|| {
                     Error::protocol(format!("{:?} is no version", status.version))
+                        .with_method(method::STATUS.path)
+                        .with_effect(Effect::Read)
+                        .with_endpoint(Some(endpoint.as_str().into()))
                 })?;
                 if found < least {
                     let (major, minor) = found;

@@ -248,7 +248,7 @@ mod tests {
         wakeups.poll_notified(&mut cx).is_ready()
     }
 
-    /// Looks whether the wake-ups can be used when it is dropped, as the call of a dropped task does.
+    /// Looks whether the wake-ups can be used when it is dropped, as a dropped call does.
     struct Dropped(Arc<Wakeups>, Arc<AtomicU32>);
 
     impl Wake for Dropped {

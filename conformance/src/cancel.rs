@@ -19,11 +19,11 @@ pub const BATCH: u64 = 100;
 pub const ROUND: u64 = BATCH * STAGES.len() as u64;
 
 /// More than the largest answer.
-const STREAM_WINDOW: u32 = 16 << 10;
+const STREAM_WINDOW: u32 = 64 << 10;
 /// Room for the calls of a batch, and far less than the answers that are dropped.
 const CONNECTION_WINDOW: u32 = 128 * STREAM_WINDOW;
-const LARGE: usize = 12 << 10;
-const VALUE: usize = 2000;
+const LARGE: usize = 48 << 10;
+const VALUE: usize = 8000;
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -287,7 +287,7 @@ where
         Err(error) => Err(error
             .status()
             .cloned()
-            .unwrap_or_else(|| Status::new(Code::Unavailable, error.to_string()))),
+            .unwrap_or_else(|| Status::new(Code::Unavailable, error.report().to_string()))),
     }
 }
 

@@ -142,8 +142,18 @@ pub(crate) fn trial(subject: Subject, run: impl FnOnce() -> CaseResult + Send + 
         let started = std::time::Instant::now();
         let result = run();
         results::record(&subject, result.is_ok(), started.elapsed());
-        result.map_err(|error| Failed::from(error.to_string()))
+        result.map_err(|error| Failed::from(told(&*error)))
     })
+}
+
+/// Writes an error in one line, its causes included.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<etcd3_client::Error>() {
+        Some(error) => error.report().to_string(),
+        None => error
+            .source()
+            .map_or_else(|| error.to_string(), |cause| format!("{error}: {}", told(cause))),
+    }
 }
 
 /// Runs a case, and makes an error of its panic.

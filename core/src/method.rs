@@ -9,10 +9,10 @@ pub enum Effect {
     IdempotentWrite,
     /// Changes something; sent twice it may change twice.
     Write,
-    /// A [`Write`](Self::Write) that also reads at a revision of the past, in one transaction.
+    /// A [`Write`](Self::Write) that also reads at a revision, in one branch of a transaction.
     ///
-    /// When a member refuses that read, other members may apply the writes all the same
-    /// (etcd#18667, in all versions before 3.8).
+    /// When a member refuses that read, members before etcd 3.7 apply the writes all the same
+    /// (etcd#18667).
     PinnedWrite,
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 /// What may have become of a request that failed (reliability classes of every error).
 ///
-/// The same three for reads and writes, everywhere.
+/// The same three for reads and writes, everywhere. What they mean for a read or a write is part of
+/// the text of an [`Error`](crate::Error), which knows which of them it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// No server can have acted on it: it never left, or the peer declared it unprocessed.
@@ -19,8 +20,8 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotSent => "not sent",
-            Self::Rejected => "rejected, nothing changed",
-            Self::Unknown => "outcome unknown: it may have been applied",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
         })
     }
 }

@@ -46,6 +46,8 @@ pub enum Failure<'a> {
         status: &'a Status,
         /// Whether the call asked to be refused by a member without a leader.
         require_leader: bool,
+        /// The length of the request, in bytes, if it is known.
+        request_len: Option<usize>,
     },
 }
 
@@ -87,8 +89,8 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
         }
         Failure::Checked(_) if effect.is_repeatable() => (Outcome::Unknown, Cure::Later),
         Failure::Checked(_) => (Outcome::Unknown, Cure::None),
-        Failure::Status { status, require_leader } => {
-            let error = ServerError::from_status(status);
+        Failure::Status { status, require_leader, request_len } => {
+            let error = ServerError::in_answer(status, request_len);
             match outcome(effect, status.code, error, require_leader) {
                 Outcome::Unknown
                     if may_pass(status.code) && error != Some(ServerError::NoSpace) =>
@@ -113,36 +115,38 @@ fn impression(failure: Failure<'_>) -> Impression {
         Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::Checked(_) => {
             Impression::Bad
         }
-        Failure::Status { status, .. } => match ServerError::from_status(status) {
-            Some(
-                ServerError::NoLeader
-                | ServerError::Stopped
-                | ServerError::Timeout
-                | ServerError::TimeoutDueToLeaderFail
-                | ServerError::TimeoutDueToConnectionLost
-                | ServerError::TimeoutWaitAppliedIndex
-                | ServerError::Unhealthy
-                | ServerError::Corrupt
-                | ServerError::NotSupportedForLearner,
-            ) => Impression::Bad,
-            // All members say so at the same time, and none is to blame.
-            Some(ServerError::LeaderChanged | ServerError::TooManyRequests) => Impression::None,
-            Some(_) => Impression::Good,
-            // Also what a server says that gave up waiting for the others: 3.4 ends writes with
-            // "context deadline exceeded" under the code Unknown (E5, E14).
-            None if matches!(
-                status.code,
-                Code::Unavailable
-                    | Code::Internal
-                    | Code::Unknown
-                    | Code::DeadlineExceeded
-                    | Code::Canceled
-            ) =>
-            {
-                Impression::Bad
+        Failure::Status { status, request_len, .. } => {
+            match ServerError::in_answer(status, request_len) {
+                Some(
+                    ServerError::NoLeader
+                    | ServerError::Stopped
+                    | ServerError::Timeout
+                    | ServerError::TimeoutDueToLeaderFail
+                    | ServerError::TimeoutDueToConnectionLost
+                    | ServerError::TimeoutWaitAppliedIndex
+                    | ServerError::Unhealthy
+                    | ServerError::Corrupt
+                    | ServerError::NotSupportedForLearner,
+                ) => Impression::Bad,
+                // All members say so at the same time, and none is to blame.
+                Some(ServerError::LeaderChanged | ServerError::TooManyRequests) => Impression::None,
+                Some(_) => Impression::Good,
+                // Also what a server says that gave up waiting for the others: 3.4 ends writes with
+                // "context deadline exceeded" under the code Unknown (E5, E14).
+                None if matches!(
+                    status.code,
+                    Code::Unavailable
+                        | Code::Internal
+                        | Code::Unknown
+                        | Code::DeadlineExceeded
+                        | Code::Canceled
+                ) =>
+                {
+                    Impression::Bad
+                }
+                None => Impression::None,
             }
-            None => Impression::None,
-        },
+        }
     }
 }
 
@@ -211,8 +215,13 @@ mod tests {
     const REJECTED: Outcome = Outcome::Rejected;
     const UNKNOWN: Outcome = Outcome::Unknown;
 
+    const fn plain(status: &Status) -> Failure<'_> {
+        Failure::Status { status, require_leader: false, request_len: None }
+    }
+
     fn judge(effect: Effect, status: &Status, require_leader: bool) -> (Outcome, Cure) {
-        let verdict = decide(effect, Failure::Status { status, require_leader });
+        let failure = Failure::Status { status, require_leader, request_len: None };
+        let verdict = decide(effect, failure);
         (verdict.outcome, verdict.cure)
     }
 
@@ -320,6 +329,31 @@ mod tests {
         }
     }
 
+    // A proxy says the same of a request that it forwards nothing of, and of the answer to one that
+    // was executed.
+    #[test]
+    fn a_message_over_a_limit_is_rejected_only_if_it_is_the_request() {
+        for text in [
+            "trying to send message larger than max (300 vs. 200)",
+            "grpc: received message larger than max (300 vs. 200)",
+        ] {
+            let status = Status::new(Code::ResourceExhausted, text);
+            let judge = |effect, request_len| {
+                let failure =
+                    Failure::Status { status: &status, require_leader: false, request_len };
+                let verdict = decide(effect, failure);
+                (verdict.outcome, verdict.cure)
+            };
+            for effect in
+                [Effect::Read, Effect::IdempotentWrite, Effect::Write, Effect::PinnedWrite]
+            {
+                assert_eq!(judge(effect, Some(300)), (REJECTED, Cure::None), "{effect:?}");
+                assert_eq!(judge(effect, Some(299)), (UNKNOWN, Cure::None), "{effect:?}");
+                assert_eq!(judge(effect, None), (UNKNOWN, Cure::None), "{effect:?}");
+            }
+        }
+    }
+
     // R41, W18: "no leader" is raised before anything is proposed only where the call asked for it.
     #[test]
     fn no_leader_depends_on_what_was_asked() {
@@ -333,8 +367,7 @@ mod tests {
     fn impressions_of_a_member() {
         let of = |error: E| {
             let status = Status::new(error.code(), error.text());
-            decide(Effect::Read, Failure::Status { status: &status, require_leader: false })
-                .impression
+            decide(Effect::Read, plain(&status)).impression
         };
         for error in [E::Timeout, E::NoLeader, E::NotSupportedForLearner, E::Stopped] {
             assert_eq!(of(error), Impression::Bad, "{error:?}");
@@ -344,8 +377,7 @@ mod tests {
             assert_eq!(of(error), Impression::Good, "{error:?}");
         }
         let status = Status::new(Code::Unknown, "context deadline exceeded");
-        let gave_up = Failure::Status { status: &status, require_leader: false };
-        assert_eq!(decide(Effect::Write, gave_up).impression, Impression::Bad);
+        assert_eq!(decide(Effect::Write, plain(&status)).impression, Impression::Bad);
         let not_sent = decide(Effect::Read, Failure::NotSent);
         assert_eq!(not_sent.impression, Impression::None);
         assert_eq!(decide(Effect::Read, Failure::Migrated).impression, Impression::None);

@@ -53,11 +53,12 @@ impl UnaryRequest for pb::TxnRequest {
     const METHOD: &'static Method = &method::TXN;
 
     fn effect(&self) -> Effect {
-        let content = content(self);
-        match (content.writes, content.reads_the_past) {
-            (false, _) => Effect::Read,
-            (true, false) => Effect::Write,
-            (true, true) => Effect::PinnedWrite,
+        if !content(self).writes {
+            Effect::Read
+        } else if pins_reads(&self.success) || pins_reads(&self.failure) {
+            Effect::PinnedWrite
+        } else {
+            Effect::Write
         }
     }
 
@@ -93,13 +94,31 @@ fn check_range(range: &pb::RangeRequest) -> Result<(), Error> {
     Err(Error::invalid_request(format!("unknown sort target {target} or order {order}")))
 }
 
+/// Returns whether a branch of a transaction holds a read at a revision, and beside it, or nested
+/// in what stands beside it, a write.
+///
+/// Before etcd 3.7 only the member that was asked looks at such a revision; the others leave the
+/// reads of the branch out. Reads of nested transactions are left out by none (etcd#18667).
+fn pins_reads(branch: &[pb::RequestOp]) -> bool {
+    use pb::request_op::Request;
+    let is_pinned = |op: &pb::RequestOp| match &op.request {
+        // Below zero, too: to a transaction that is a revision that may be compacted.
+        Some(Request::RequestRange(range)) => range.revision != 0,
+        _ => false,
+    };
+    let writes = |op: &pb::RequestOp| match &op.request {
+        Some(Request::RequestRange(_)) => false,
+        Some(Request::RequestTxn(nested)) => content(nested).writes,
+        Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) | None => true,
+    };
+    branch.iter().any(is_pinned) && branch.iter().any(writes)
+}
+
 /// What a transaction holds, in either branch, at any depth.
 #[derive(Default)]
 struct Content {
     /// A write, or an operation that is none of those known (I-R3).
     writes: bool,
-    /// A read at a revision of its own.
-    reads_the_past: bool,
     /// A read that is linearizable, which makes all reads beside it so.
     reads_the_present: bool,
 }
@@ -112,7 +131,6 @@ fn content(txn: &pb::TxnRequest) -> Content {
         for op in txn.success.iter().chain(&txn.failure) {
             match &op.request {
                 Some(Request::RequestRange(range)) => {
-                    content.reads_the_past |= range.revision > 0;
                     content.reads_the_present |= !range.serializable;
                 }
                 Some(Request::RequestTxn(nested)) => pending.push(nested),
@@ -185,6 +203,41 @@ unary! {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use pb::request_op::Request;
+
+    fn ops(requests: impl IntoIterator<Item = Request>) -> Vec<pb::RequestOp> {
+        requests.into_iter().map(|it| pb::RequestOp { request: Some(it) }).collect()
+    }
+
+    // A message is sent as it is, and what may come of it is told: below zero is a revision that
+    // may be compacted, too (etcd#18667).
+    #[test]
+    fn messages_may_read_at_any_revision_beside_a_write() {
+        for (revision, effect) in [
+            (0, Effect::Write),
+            (1, Effect::PinnedWrite),
+            (i64::MAX, Effect::PinnedWrite),
+            (-1, Effect::PinnedWrite),
+            (i64::MIN, Effect::PinnedWrite),
+        ] {
+            let read = || {
+                Request::RequestRange(pb::RangeRequest { revision, ..pb::RangeRequest::default() })
+            };
+            let put = || Request::RequestPut(pb::PutRequest::default());
+            let both = pb::TxnRequest { failure: ops([put(), read()]), ..Default::default() };
+            assert_eq!((both.effect(), both.check().is_ok()), (effect, true), "{revision}");
+            let reads = pb::TxnRequest { success: ops([read()]), ..Default::default() };
+            assert_eq!((reads.effect(), reads.check().is_ok()), (Effect::Read, true));
+            let unlike = pb::TxnRequest { failure: ops([put()]), ..reads };
+            assert_eq!(unlike.effect(), Effect::Write);
+        }
+        // What has no content may be a write that this side does not know (I-R3).
+        let read = pb::RangeRequest { revision: 1, ..pb::RangeRequest::default() };
+        let mut unknown = ops([Request::RequestRange(read)]);
+        unknown.push(pb::RequestOp::default());
+        let unknown = pb::TxnRequest { success: unknown, ..Default::default() };
+        assert_eq!(unknown.effect(), Effect::PinnedWrite);
+    }
 
     // CFG-057
     #[test]

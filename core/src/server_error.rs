@@ -93,7 +93,7 @@ server_errors! {
     /// The server belongs to another cluster.
     ClusterIdMismatch = FailedPrecondition, "etcdserver: cluster ID mismatch";
     /// The request is over the server's `--max-request-bytes`, as judged by etcd or
-    /// by its gRPC layer.
+    /// by its gRPC layer, or over the limit of a proxy.
     RequestTooLarge = InvalidArgument, "etcdserver: request is too large";
     /// The server is overloaded and did not take the request.
     TooManyRequests = ResourceExhausted, "etcdserver: too many requests";
@@ -179,23 +179,64 @@ server_errors! {
 }
 
 /// Texts that mean the same as one of the table: maintenance calls answer with the bare text of
-/// the auth store (E5), and a request over the gRPC limit never reaches etcd's own check (C41).
+/// the auth store (E5).
 const OTHER_TEXTS: [(&str, ServerError); 4] = [
     ("auth: permission denied", ServerError::PermissionDenied),
     ("auth: invalid auth token", ServerError::InvalidAuthToken),
     ("auth: user name is empty", ServerError::UserEmpty),
     ("auth: revision in header is old", ServerError::AuthOldRevision),
 ];
-const GRPC_TOO_LARGE: &str = "grpc: received message larger than max";
+
+/// What gRPC-Go says of a message that is over a limit, before its size.
+///
+/// | text | said by | of |
+/// |---|---|---|
+/// | `grpc: received …` | a server | the request: nothing was done (C41) |
+/// | `grpc: received …` | the client within a proxy | the response: the request **was executed** |
+/// | `trying to send …` | the client within a proxy | the request: it was not forwarded |
+/// | `trying to send …` | a proxy that forwards streams | either of them |
+/// | `grpc: trying to send …` | a server | the response: the request **was executed** |
+///
+/// etcd's grpc-proxy hands the texts of its client on. So the text alone does not tell what became
+/// of a write; the size that it names does, where it is that of the request.
+const TOO_LARGE: [&str; 2] =
+    ["grpc: received message larger than max (", "trying to send message larger than max ("];
 
 impl ServerError {
+    /// Returns whether the same request may fare better a moment later, on this member or another.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(self.code(), Code::Unavailable | Code::Canceled | Code::DeadlineExceeded)
+            || matches!(
+                self,
+                Self::TooManyRequests
+                    | Self::NotSupportedForLearner
+                    | Self::InvalidAuthToken
+                    | Self::AuthOldRevision
+                    | Self::LearnerNotReady
+                    | Self::ClusterVersionUnavailable
+                    | Self::DowngradeInProcess
+            )
+    }
+
     /// Recognises a status by its text, whatever its code; `None` for texts that are not known.
     #[must_use]
     pub fn from_status(status: &Status) -> Option<Self> {
         let text = status.message.as_str();
         Self::by_text(text)
             .or_else(|| OTHER_TEXTS.iter().find(|(other, _)| *other == text).map(|(_, e)| *e))
-            .or_else(|| text.starts_with(GRPC_TOO_LARGE).then_some(Self::RequestTooLarge))
+    }
+
+    /// Recognises a status that answers a request of this length, in bytes. The length tells one
+    /// thing more: that the gRPC layer of a server, or of a proxy, found the request too large.
+    #[must_use]
+    pub fn in_answer(status: &Status, request_len: Option<usize>) -> Option<Self> {
+        Self::from_status(status).or_else(|| {
+            let rest = TOO_LARGE.iter().find_map(|text| status.message.strip_prefix(text))?;
+            let (size, _) = rest.split_once(" vs. ")?;
+            let is_request = size.parse::<usize>().ok() == Some(request_len?);
+            is_request.then_some(Self::RequestTooLarge)
+        })
     }
 }
 
@@ -240,14 +281,48 @@ mod tests {
     // E5, KV-105
     #[test]
     fn other_texts_are_recognised() {
-        let larger = "grpc: received message larger than max (2202019 vs. 2097152)";
         for (text, error) in [
             ("auth: permission denied", ServerError::PermissionDenied),
             ("auth: invalid auth token", ServerError::InvalidAuthToken),
-            (larger, ServerError::RequestTooLarge),
+            ("auth: user name is empty", ServerError::UserEmpty),
+            ("auth: revision in header is old", ServerError::AuthOldRevision),
         ] {
             let status = Status::new(Code::Unknown, text);
             assert_eq!(ServerError::from_status(&status), Some(error));
+        }
+    }
+
+    // KV-105, C41. A response that is too large was made by a request that was executed; only where
+    // the request itself is meant is it certain that it was not.
+    #[test]
+    fn a_request_that_is_too_large_is_recognised_by_its_size() {
+        let of = |text: &str, len| {
+            let status = Status::new(Code::ResourceExhausted, text);
+            assert_eq!(ServerError::from_status(&status), None, "{text}");
+            ServerError::in_answer(&status, len)
+        };
+        for start in TOO_LARGE {
+            let text = format!("{start}2202019 vs. 2097152)");
+            assert_eq!(of(&text, Some(2_202_019)), Some(ServerError::RequestTooLarge));
+            for (text, len) in [
+                (text.clone(), None),
+                (text.clone(), Some(2_202_018)),
+                (text.clone(), Some(2_097_152)),
+                (format!("grpc: {text}"), Some(2_202_019)),
+                (format!("{start}2202019)"), Some(2_202_019)),
+                (format!("{start}x vs. 2097152)"), Some(2_202_019)),
+                (start.to_owned(), Some(2_202_019)),
+            ] {
+                assert_eq!(of(&text, len), None, "{text}, {len:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_by_its_text_needs_no_size() {
+        for error in ServerError::ALL {
+            let status = Status::new(Code::Unknown, error.text());
+            assert_eq!(ServerError::in_answer(&status, Some(7)), Some(*error));
         }
     }
 }

@@ -92,6 +92,9 @@ pub struct Status {
     pub code: Code,
     /// The text, at most 8 KiB of it; control characters are shown escaped.
     pub message: String,
+    /// The number on the wire where gRPC defines no code for it, else 0: no larger than it must be,
+    /// for every call moves one of these.
+    undefined: u32,
 }
 
 impl Status {
@@ -102,7 +105,14 @@ impl Status {
             let end = (0..=MESSAGE_LIMIT).rev().find(|&i| message.is_char_boundary(i)).unwrap_or(0);
             message.truncate(end);
         }
-        Self { code, message }
+        Self { code, message, undefined: 0 }
+    }
+
+    /// Returns the number of the code as it came over the wire. One that gRPC does not define is
+    /// [`Code::Unknown`] in [`code`](Self::code).
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        if self.undefined == 0 { self.code.number().into() } else { self.undefined }
     }
 
     /// Reads `grpc-status` and `grpc-message`, from trailers or from the head of a response that
@@ -117,13 +127,17 @@ impl Status {
         let is_single = values.next().is_none();
         if value == "0" && is_single {
             // Most are, and have no message.
-            return Some(Self { code: Code::Ok, message: String::new() });
+            return Some(Self { code: Code::Ok, message: String::new(), undefined: 0 });
         }
         let number = value.to_str().ok().and_then(parse_number).filter(|_| is_single);
         let message = || headers.get(&GRPC_MESSAGE).map(percent_decode).unwrap_or_default();
         Some(match number {
             Some(0) => Self::new(Code::Ok, ""),
-            Some(number) => Self::new(Code::from_number(number), message()),
+            Some(number) => {
+                let code = Code::from_number(number);
+                let undefined = if number == u32::from(code.number()) { 0 } else { number };
+                Self { undefined, ..Self::new(code, message()) }
+            }
             None => Self::new(Code::Unknown, format!("malformed grpc-status: {value:?}")),
         })
     }
@@ -141,8 +155,11 @@ impl Status {
             429 | 502 | 503 | 504 => Code::Unavailable,
             _ => Code::Unknown,
         };
-        let content = headers.get(http::header::CONTENT_TYPE);
-        Some(Self::new(code, format!("not a gRPC answer: HTTP {status}, content-type {content:?}")))
+        let content = match headers.get(http::header::CONTENT_TYPE) {
+            Some(content) => format!("content-type {content:?}"),
+            None => "no content-type".to_owned(),
+        };
+        Some(Self::new(code, format!("not an answer of gRPC: HTTP {status}, {content}")))
     }
 
     /// The status that a missing one stands for: the stream ended on data without trailers (E33).
@@ -174,7 +191,11 @@ impl Status {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.code, Escaped(&self.message))
+        write!(f, "{:?}", self.code)?;
+        if self.undefined != 0 {
+            write!(f, " (grpc-status {})", self.undefined)?;
+        }
+        write!(f, ": {}", Escaped(&self.message))
     }
 }
 
@@ -249,6 +270,23 @@ mod tests {
         assert_eq!(status(&[("content-type", "application/grpc")]), None);
     }
 
+    // What gRPC may define some day is not lost.
+    #[test]
+    fn a_code_that_grpc_does_not_define_keeps_its_number() {
+        for (number, text) in [("17", "17"), ("99", "99"), ("999999999", "999999999")] {
+            let status = headers(&[("grpc-status", number), ("grpc-message", "odd")]);
+            let status = Status::from_headers(&status).unwrap();
+            assert_eq!((status.code, status.message.as_str()), (Code::Unknown, "odd"));
+            assert_eq!(status.number().to_string(), text);
+            assert_eq!(status.to_string(), format!("Unknown (grpc-status {text}): odd"));
+        }
+        for code in Code::ALL {
+            let status = Status::new(code, "x");
+            assert_eq!(status.number(), u32::from(code.number()));
+            assert_eq!(status.to_string(), format!("{code:?}: x"));
+        }
+    }
+
     // E34: a status that cannot be read is never success.
     #[test]
     fn a_malformed_or_doubled_status_is_unknown() {
@@ -309,9 +347,16 @@ mod tests {
             let headers = headers(&[("content-type", content)]);
             assert_eq!(Status::from_http(StatusCode::OK, &headers).is_none(), is_grpc, "{content}");
         }
+        let text = |http: StatusCode, headers: &HeaderMap| {
+            Status::from_http(http, headers).map(|status| status.to_string())
+        };
         assert_eq!(
-            Status::from_http(StatusCode::OK, &HeaderMap::new()).unwrap().code,
-            Code::Unknown
+            text(StatusCode::OK, &headers(&[("content-type", "text/html")])).as_deref(),
+            Some("Unknown: not an answer of gRPC: HTTP 200 OK, content-type \"text/html\"")
+        );
+        assert_eq!(
+            text(StatusCode::BAD_GATEWAY, &HeaderMap::new()).as_deref(),
+            Some("Unavailable: not an answer of gRPC: HTTP 502 Bad Gateway, no content-type")
         );
     }
 

@@ -93,6 +93,7 @@ fn options(run: &Run) -> Options {
             cap: Duration::from_millis(cap.into()),
         },
         max_response_bytes: run.max_response_bytes.into(),
+        request_len: None,
         require_leader: run.require_leader,
         effect: [Effect::Write, Effect::IdempotentWrite, Effect::Read][usize::from(run.effect % 3)],
         seed: run.seed,
@@ -153,6 +154,8 @@ struct Watched {
     now: Instant,
     wake: Option<Instant>,
     attempts: u32,
+    /// How many of them were handed over.
+    sent: u32,
     /// Whether the request of the attempt under way was handed over.
     is_sent: bool,
     /// The status that the head of its answer held.
@@ -176,6 +179,7 @@ impl Watched {
             now: Instant::ORIGIN,
             wake: None,
             attempts: 0,
+            sent: 0,
             is_sent: false,
             head: None,
             body: vec![],
@@ -211,7 +215,10 @@ impl Watched {
             return;
         }
         match input {
-            Input::Sent(_) => self.is_sent = true,
+            Input::Sent(_) => {
+                self.is_sent = true;
+                self.sent += 1;
+            }
             Input::Lost(lost) if lost.outcome == Outcome::NotSent || !self.is_sent => {
                 self.end = Some((true, Outcome::NotSent));
             }
@@ -240,8 +247,9 @@ impl Watched {
     }
 
     fn has_cure(&self, status: &Status) -> bool {
-        let require_leader = self.options.require_leader;
-        let verdict = retry::decide(Effect::Write, Failure::Status { status, require_leader });
+        let Options { require_leader, request_len, .. } = self.options;
+        let failure = Failure::Status { status, require_leader, request_len };
+        let verdict = retry::decide(Effect::Write, failure);
         verdict.outcome == Outcome::Rejected && verdict.cure != Cure::None
     }
 
@@ -288,7 +296,7 @@ impl Watched {
         let len = u32::try_from(reply.message.len()).expect("a message within the limit");
         assert_eq!(self.body, [&[0], &len.to_be_bytes()[..], &reply.message].concat());
         assert!(reply.message.len() <= self.options.max_response_bytes);
-        assert_eq!(reply.attempts, self.attempts);
+        assert_eq!(reply.attempts, self.sent);
     }
 
     fn judge_error(&self, error: &Error) {
@@ -305,6 +313,9 @@ impl Watched {
             at_least > Outcome::NotSent || error.outcome() == Outcome::NotSent,
             "I-R2: {error}"
         );
-        assert_eq!((error.attempts(), error.method()), (self.attempts, Some(method::PUT.path)));
+        assert_eq!((error.attempts(), error.method()), (self.sent, Some(method::PUT.path)));
+        assert_eq!(error.effect(), Some(self.options.effect));
+        let may_repeat = self.options.effect.is_repeatable();
+        assert!(error.outcome() != Outcome::Unknown || may_repeat || !error.is_retryable());
     }
 }

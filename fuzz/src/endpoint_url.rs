@@ -13,6 +13,7 @@ pub fn endpoint_url(data: &[u8]) {
             return;
         }
     };
+    let text = text.trim();
     assert_eq!((endpoint.as_str(), &*endpoint.to_string()), (text, text));
     let again: Endpoint = endpoint.as_str().parse().expect("it was read before");
     assert_eq!(again, endpoint);

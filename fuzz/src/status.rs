@@ -68,6 +68,7 @@ fn check_headers(headers: &HeaderMap) {
         _ => None,
     };
     assert_eq!(read.code, expected.map_or(Code::Unknown, Code::from_number));
+    assert_eq!(read.number(), expected.unwrap_or(Code::Unknown.number().into()));
     assert!(read.message.len() <= MESSAGE_LIMIT);
     let message = headers.get("grpc-message").map_or(&b""[..], HeaderValue::as_bytes);
     if expected.is_some() && message.len() <= MESSAGE_LIMIT / 3 {
@@ -129,7 +130,8 @@ fn check_text(code: Code, text: &str, require_leader: bool) {
 
 /// I-R1, I-R2: there is a verdict on everything, and a write of unknown outcome is final.
 fn judge(status: &Status, require_leader: bool) {
-    let verdict = |effect| retry::decide(effect, Failure::Status { status, require_leader });
+    let failure = Failure::Status { status, require_leader, request_len: Some(7) };
+    let verdict = |effect| retry::decide(effect, failure);
     let (read, write) = (verdict(Effect::Read), verdict(Effect::Write));
     assert_eq!(read.outcome, write.outcome);
     assert_eq!(verdict(Effect::IdempotentWrite), read);
@@ -137,5 +139,5 @@ fn judge(status: &Status, require_leader: bool) {
     assert!(write.outcome != Outcome::Unknown || write.cure == Cure::None);
     let error = Error::from_status(status.clone(), write.outcome);
     assert_eq!(error.server_error(), ServerError::from_status(status));
-    assert!(!error.to_string().contains(char::is_control));
+    assert!(!error.report().to_string().contains(char::is_control));
 }

@@ -33,14 +33,15 @@ fn check_request(tree: &Tree, limits: &Limits) -> Option<Txn> {
     let is_shallow = tree.depth() <= NESTING_LIMIT;
     let effect = txn.effect();
     let sent = txn.encode(limits);
+    let form = oracle::form(tree, limits.max_txn_ops);
     let expected = match () {
         () if !is_shallow => Some(ErrorKind::InvalidRequest),
-        () if !oracle::fits(tree, limits.max_txn_ops) => {
-            Some(ErrorKind::Server(ServerError::TooManyOps))
-        }
+        () if form.is_some() => form,
         () if oracle::writes_twice(tree) => Some(ErrorKind::Server(ServerError::DuplicateKey)),
+        () if oracle::divides(tree) => Some(ErrorKind::InvalidRequest),
         () => None,
     };
+    assert_eq!(!is_shallow || effect == Effect::PinnedWrite, !is_shallow || oracle::divides(tree));
     assert_eq!(sent.as_ref().err().map(Error::kind), expected, "{tree:?}");
     assert!(sent.as_ref().err().is_none_or(|error| error.outcome() == Outcome::NotSent));
     let frame = sent.ok()?;

@@ -114,6 +114,21 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
+    /// Makes a certificate that signed itself and calls itself an authority (`CA:TRUE`), for a
+    /// server with these names: what `openssl req -x509` makes unless told otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a name can be no name, or the machine has no randomness.
+    pub fn self_signed<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        let key = KeyPair::generate().map_err(Error::doing("no key"))?;
+        let mut params = CertificateParams::new(names).map_err(Error::doing("the names"))?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let signed = params.self_signed(&key).map_err(Error::doing("no signature"))?;
+        Ok(Self { certificate: signed.pem(), key: key.serialize_pem() })
+    }
+
     /// Writes both files, the certificate last.
     ///
     /// # Errors

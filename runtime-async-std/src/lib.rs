@@ -108,6 +108,10 @@ impl Runtime for AsyncStd {
                 Target::Unix(path) => {
                     Box::new(Compat(async_std::os::unix::net::UnixStream::connect(path).await?))
                 }
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                Target::UnixAbstract(name) => Box::new(Compat(
+                    async_std::os::unix::net::UnixStream::connect(format!("\0{name}")).await?,
+                )),
                 _ => return Err(io::ErrorKind::Unsupported.into()),
             };
             Ok(io)

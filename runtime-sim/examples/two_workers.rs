@@ -48,7 +48,8 @@ async fn program(world: World, faults: Vec<Planned>, fixed: bool) -> Result<(), 
     let done = Arc::new(Mutex::new(Vec::new()));
     let hosts = [world.host(), world.host()];
     for (host, name) in hosts.iter().zip(["one", "two"]) {
-        let client = host.client(Config::new(etcd.endpoints())).map_err(|e| e.to_string())?;
+        let client =
+            host.client(Config::new(etcd.endpoints())).map_err(|e| e.report().to_string())?;
         let (start, done) = (Duration::from_millis(world.below(3000)), Arc::clone(&done));
         let world = world.clone();
         host.spawn(async move {

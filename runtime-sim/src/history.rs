@@ -39,6 +39,16 @@ pub enum Action {
         /// The value of both, used nowhere else.
         value: String,
     },
+    /// Writes a key beside a read at a revision, in one transaction: the client must not send it,
+    /// since members would differ if that revision cannot be read (etcd#18667).
+    PutBesideRead {
+        /// The key.
+        key: String,
+        /// The value, used nowhere else.
+        value: String,
+        /// The revision to read at.
+        revision: i64,
+    },
     /// Reads a key.
     Get {
         /// The key.
@@ -118,9 +128,9 @@ fn violation<T>(entry: &Entry, what: impl fmt::Display) -> Result<T, Violation> 
 
 fn writes(action: &Action) -> Vec<(&str, &str)> {
     match action {
-        Action::Put { key, value } | Action::CompareAndPut { key, value, .. } => {
-            vec![(key, value)]
-        }
+        Action::Put { key, value }
+        | Action::CompareAndPut { key, value, .. }
+        | Action::PutBesideRead { key, value, .. } => vec![(key, value)],
         Action::PutBoth { keys: [a, b], value } => vec![(a, value), (b, value)],
         Action::Get { .. } => vec![],
     }
@@ -228,6 +238,11 @@ fn check_content(entry: &Entry, states: &States<'_>) -> Result<(), Violation> {
                 return violation(entry, "the comparison held");
             }
         }
+        (Action::PutBesideRead { .. }, verdict)
+            if *verdict != Verdict::Failed(Outcome::NotSent) =>
+        {
+            return violation(entry, "it was sent");
+        }
         _ => {}
     }
     Ok(())
@@ -301,6 +316,27 @@ mod tests {
         check(&overlapping, &changes).unwrap();
         let swapped = [put(2, 3, "a", Verdict::Written(2)), put(0, 1, "b", Verdict::Written(3))];
         assert!(check(&swapped, &changes).is_err());
+    }
+
+    // etcd#18667
+    #[test]
+    fn a_write_that_may_divide_the_cluster_must_not_be_sent() {
+        let (key, value) = ("k".to_owned(), "a".to_owned());
+        let action = Action::PutBesideRead { key, value, revision: 1 };
+        let entry = |verdict| Entry {
+            invoked: at(0),
+            returned: Some((at(0), verdict)),
+            action: action.clone(),
+        };
+        check(&[entry(Verdict::Failed(Outcome::NotSent))], &[]).unwrap();
+        for (verdict, changes) in [
+            (Verdict::Failed(Outcome::NotSent), &[change(2, "a")][..]),
+            (Verdict::Failed(Outcome::Rejected), &[]),
+            (Verdict::Failed(Outcome::Unknown), &[]),
+            (Verdict::Written(2), &[change(2, "a")]),
+        ] {
+            assert!(check(&[entry(verdict.clone())], changes).is_err(), "{verdict:?}");
+        }
     }
 
     #[test]

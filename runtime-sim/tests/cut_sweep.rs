@@ -42,6 +42,7 @@ async fn act(client: &Client, action: &Action) -> Result<Verdict, Error> {
             let done = client.txn().then([put(a, value), put(b, value)]).await?;
             Ok(Verdict::Written(done.header.revision))
         }
+        Action::PutBesideRead { .. } => Err(Error::invalid_request("it is never sent")),
         Action::Get { key, .. } => {
             let answer = client.get(key).await?;
             let found = answer

@@ -4,7 +4,6 @@
 use etcd3_client::proto::etcdserverpb::AuthenticateRequest;
 use etcd3_client::{Client, Config, EndpointState, Error, ErrorKind, Outcome};
 use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
-use std::error::Error as _;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -146,7 +145,8 @@ fn health_says_who_is_connected_and_why_not() {
         assert_eq!(health.endpoints[0].state, EndpointState::Ready);
         let nobody = &health.endpoints[2];
         let error = nobody.last_error.as_ref().unwrap();
-        assert!(error.to_string().contains("nobody is called nobody"), "{error}");
+        let report = error.report().to_string();
+        assert!(report.contains("nobody is called nobody"), "{report}");
         assert!(matches!(nobody.state, EndpointState::Down { .. } | EndpointState::Connecting));
         let told = changes.next().await.unwrap();
         assert!(told.is_connected());
@@ -269,7 +269,7 @@ fn a_named_member_and_the_endpoints_are_told_apart() {
         member.get("key").await.unwrap();
         assert!(!client.health().is_connected(), "only what is named is");
         let nobody = client.endpoint("http://nobody:2379").unwrap();
-        let cause = |error: Error| error.source().map(ToString::to_string).unwrap_or_default();
+        let cause = |error: Error| error.report().to_string();
         let named = cause(nobody.get("key").timeout(seconds(2)).await.unwrap_err());
         assert!(named.contains("nobody is called nobody"), "{named}");
         let other = cause(client.get("key").timeout(seconds(2)).await.unwrap_err());

@@ -4,7 +4,6 @@
 use etcd3_client::proto::etcdserverpb::StatusRequest;
 use etcd3_client::{Config, EndpointState, Error, Outcome, ServerError};
 use etcd3_sim::{ClusterConfig, Cut, Door, Etcd, Host, Link, Personality, World, run};
-use std::error::Error as _;
 use std::time::Duration;
 
 const fn seconds(n: u64) -> Duration {
@@ -33,13 +32,7 @@ fn black_hole(world: &World, etcd: &Etcd, host: &Host, members: usize) {
 }
 
 fn causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text} <- {inner}");
-        cause = inner.source();
-    }
-    text
+    error.report().to_string()
 }
 
 // I-C1: an open but silent stream is noticed by a PING after half of attempt_timeout, and 5 s more.

@@ -109,6 +109,10 @@ impl Runtime for Smol {
                 Target::Unix(path) => {
                     Box::new(Compat(smol::net::unix::UnixStream::connect(path).await?))
                 }
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                Target::UnixAbstract(name) => Box::new(Compat(
+                    smol::net::unix::UnixStream::connect(format!("\0{name}")).await?,
+                )),
                 _ => return Err(io::ErrorKind::Unsupported.into()),
             };
             Ok(io)

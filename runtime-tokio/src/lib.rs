@@ -100,7 +100,7 @@ impl Runtime for Tokio {
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
         let handle = self.handle.clone();
         match self.origin.checked_add(at.saturating_since(Instant::ORIGIN)) {
-            // On the runtime that polls it, which may not be this one; on this one if there is none.
+            // On the runtime that polls it, which may be another one; on this one without any.
             Some(at) => Box::pin(async move {
                 let entered = Handle::try_current().is_err().then(|| handle.enter());
                 let sleep = time::sleep_until(at);
@@ -133,6 +133,10 @@ impl Runtime for Tokio {
                 }
                 #[cfg(unix)]
                 Target::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                Target::UnixAbstract(name) => {
+                    Box::new(tokio::net::UnixStream::connect(format!("\0{name}")).await?)
+                }
                 _ => return Err(io::ErrorKind::Unsupported.into()),
             };
             Ok(io)

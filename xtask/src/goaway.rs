@@ -20,8 +20,8 @@ const JOB: Job = Job { work: "get", size: 256, callers: 8, ops: 0 };
 const SECONDS: u64 = 15;
 /// The same in `cargo xtask test`.
 const SHORT_SECONDS: u64 = 3;
-/// The clients take turns of at most so many seconds, for the load of the machine changes.
-const TURN: u64 = 5;
+/// So many turns the clients take, since the load of the machine changes.
+const TURNS: u64 = 3;
 
 /// The longest that a call may take, in milliseconds, over the longest one of the floor in the same
 /// run: a busy machine has stalls of its own.
@@ -151,7 +151,7 @@ fn measure(name: &str, url: &str, seconds: u64) -> Result<(Seen, Seen)> {
     let (mut floor, mut ours) = (Seen::default(), Seen::default());
     let mut left = seconds;
     while left > 0 {
-        let turn = left.min(TURN);
+        let turn = left.min((seconds / TURNS).max(1));
         left -= turn;
         for (client, seen) in [(FLOOR, &mut floor), (OURS, &mut ours)] {
             let (figures, said) = programs::timed(client, url, JOB, turn)?;

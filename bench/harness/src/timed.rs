@@ -1,5 +1,5 @@
-//! A run that takes a time, not a number of calls: for servers that end connections meanwhile, where
-//! a call may fail or stall.
+//! A run that takes a time, not a number of calls: for servers that end connections meanwhile, and
+//! where a call may fail or stall.
 
 use crate::run::{join, one, subject};
 use crate::{Args, Client, Error, Host, NoSuchWork, Result, Work};

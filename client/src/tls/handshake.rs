@@ -1,6 +1,9 @@
 //! The handshake, and what its failures mean.
 
+use super::TlsConfig;
 use super::material::ALPN;
+use super::stream::Secure;
+use super::words;
 use crate::Config;
 use crate::runtime::Io;
 use etcd3_core::channel::Broken;
@@ -20,38 +23,43 @@ pub(crate) async fn handshake(
     let tls = config.tls.as_ref().ok_or_else(|| unusable(Cause::new("TLS is not configured")))?;
     let name = tls.name_of(endpoint).map_err(unusable)?;
     let connector = TlsConnector::from(tls.load().map_err(unusable)?);
-    let stream = connector.connect(name, io).await.map_err(in_handshake)?;
+    let stream = connector.connect(name, io).await.map_err(|error| in_handshake(config, error))?;
     match stream.get_ref().1.alpn_protocol() {
-        Some(ALPN) => Ok(Box::new(stream)),
+        Some(ALPN) => Ok(Box::new(Secure(stream))),
         _ => Err(not_http2(Cause::new("the server chose no protocol (ALPN)"))),
     }
 }
 
 /// Why a secure stream failed before the server had said anything over it. In TLS 1.3 a server
 /// looks at the certificate of its client only after the handshake.
-pub(crate) fn failed(error: io::Error) -> Broken {
-    explain(error, "the server hung up after the handshake; does it want a client certificate?")
+pub(crate) fn failed(config: &Config, error: io::Error) -> Broken {
+    let hung_up = "the server hung up after the handshake; does it want a client certificate?";
+    explain(config, error, hung_up)
 }
 
-fn in_handshake(error: io::Error) -> Broken {
-    explain(error, "the server hung up in the handshake; does it speak TLS?")
+fn in_handshake(config: &Config, error: io::Error) -> Broken {
+    explain(config, error, "the server hung up in the handshake; does it speak TLS?")
 }
 
-/// Names the error of rustls, if it is one, and what the end of the stream may mean.
-fn explain(error: io::Error, hung_up: &str) -> Broken {
+/// Says what an error of rustls means, if it is one, or else what the end of the stream may mean.
+fn explain(config: &Config, error: io::Error, hung_up: &str) -> Broken {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error.downcast::<Error>() {
         Ok(error) if is_about_alpn(&error) => not_http2(Cause::new(error)),
-        Ok(error) => broken(ConnectFailure::Tls, Cause::new(error)),
+        Ok(error) => {
+            let shows_certificate = config.tls.as_ref().is_some_and(TlsConfig::has_identity);
+            broken(ConnectFailure::Tls, words::of_handshake(error, shows_certificate))
+        }
         Err(error) => {
             let ended = matches!(
                 error.kind(),
                 BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
             );
-            let cause = if ended {
-                Cause::new(io::Error::new(error.kind(), format!("{hung_up} ({error})")))
-            } else {
-                Cause::new(error)
+            // What the system says is worth telling.
+            let cause = match error.raw_os_error() {
+                _ if !ended => Cause::new(error),
+                Some(_) => Cause::new(io::Error::new(error.kind(), format!("{hung_up} ({error})"))),
+                None => Cause::new(io::Error::new(error.kind(), hung_up)),
             };
             broken(ConnectFailure::Tls, cause)
         }

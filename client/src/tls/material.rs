@@ -2,11 +2,12 @@
 
 use super::TlsConfig;
 use super::unverified::Unverified;
+use super::words;
 use etcd3_core::error::Cause;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, Error, RootCertStore};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,9 +79,10 @@ impl Source {
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Cause> {
         let text = self.read()?;
-        let certificates = CertificateDer::pem_slice_iter(&text)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| self.unusable("it is not PEM"))?;
+        let certificates = (1..)
+            .zip(CertificateDer::pem_slice_iter(&text))
+            .map(|(number, it)| it.map_err(|_| self.unusable(numbered(number, "it is not PEM"))))
+            .collect::<Result<Vec<_>, _>>()?;
         if certificates.is_empty() {
             return Err(self.unusable("there is no certificate in it"));
         }
@@ -94,12 +96,19 @@ impl Source {
     }
 }
 
+/// Says what is wrong with one certificate of a source, which is found by its number.
+fn numbered(number: usize, what: impl fmt::Display) -> String {
+    format!("certificate number {number} in it: {what}")
+}
+
 impl Roots {
     fn add_to(&self, store: &mut RootCertStore) -> Result<(), Cause> {
         match self {
             Self::Given(source) => {
-                for certificate in source.certificates()? {
-                    store.add(certificate).map_err(|error| source.unusable(error))?;
+                for (number, certificate) in (1..).zip(source.certificates()?) {
+                    store.add(certificate).map_err(|error| {
+                        source.unusable(numbered(number, words::of_own_certificate(&error)))
+                    })?;
                 }
             }
             #[cfg(feature = "tls-native-roots")]
@@ -162,6 +171,14 @@ impl TlsConfig {
         };
         let Some(identity) = &self.identity else { return Ok(builder.with_no_client_auth()) };
         let (chain, key) = (identity.chain.certificates()?, identity.key.key()?);
-        builder.with_client_auth_cert(chain, key).map_err(|error| identity.key.unusable(error))
+        builder.with_client_auth_cert(chain, key).map_err(|error| match error {
+            Error::InvalidCertificate(_) => {
+                identity.chain.unusable(numbered(1, words::of_own_certificate(&error)))
+            }
+            Error::InconsistentKeys(_) => {
+                identity.key.unusable("it is not that of the certificate")
+            }
+            other => identity.key.unusable(other),
+        })
     }
 }

@@ -2,7 +2,9 @@
 
 mod handshake;
 mod material;
+mod stream;
 mod unverified;
+mod words;
 
 pub(crate) use handshake::{failed, handshake};
 
@@ -149,6 +151,12 @@ impl TlsConfig {
             return Err(Cause::new("roots were chosen for TLS, and not to verify servers"));
         }
         if self.is_in_memory() { self.load().map(drop) } else { Ok(()) }
+    }
+
+    /// Returns whether servers are shown a certificate.
+    pub(crate) fn has_identity(&self) -> bool {
+        let own = self.rustls.as_ref().map(|config| config.client_auth_cert_resolver.has_certs());
+        own.unwrap_or_else(|| self.identity.is_some())
     }
 
     /// The name that the certificate of this endpoint must be for (C37, I-C8).

@@ -14,7 +14,7 @@ fn parse(config: &Config) -> Result<Vec<Endpoint>, crate::Error> {
 fn refused(tls: TlsConfig) -> String {
     let error = parse(&Config::new(["https://a"]).tls(tls)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-    error.to_string()
+    error.report().to_string()
 }
 
 // A5: an unreadable key is refused without a word of it.
@@ -41,6 +41,50 @@ fn what_cannot_work_is_refused_early_and_never_quoted() {
         assert!(text.contains(told), "{text}");
         assert!(!text.contains(CANARY), "{text}");
     }
+}
+
+/// A certificate of PEM that holds no certificate.
+const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
+// A bundle may be long, and nobody else's certificate is to blame.
+#[test]
+fn a_broken_certificate_is_named_by_its_number() {
+    let broken = "-----BEGIN CERTIFICATE-----\n@@@@\n-----END CERTIFICATE-----\n";
+    let skipped = "-----BEGIN OTHER-----\nAAAA\n-----END OTHER-----\n";
+    for (tls, told) in [
+        (TlsConfig::new().ca_pem(NO_CERTIFICATE), "certificate number 1 in it: it cannot be read"),
+        (
+            TlsConfig::new().ca_pem(format!("{skipped}{NO_CERTIFICATE}")),
+            "certificate number 1 in it: it cannot be read",
+        ),
+        (TlsConfig::new().ca_pem(broken), "certificate number 1 in it: it is not PEM"),
+        (
+            TlsConfig::new().ca_pem(format!("{NO_CERTIFICATE}{NO_CERTIFICATE}{broken}")),
+            "certificate number 3 in it: it is not PEM",
+        ),
+    ] {
+        let text = refused(tls);
+        assert!(text.contains(told), "{text}");
+        assert!(!text.contains("peer"), "{text}");
+    }
+}
+
+// What rustls says of the ends of streams comes with a link to its manual.
+#[test]
+fn no_error_sends_its_reader_to_the_manual_of_another_project() {
+    let text = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls";
+    let config = Config::new(["https://a"]).tls(TlsConfig::new().ca_file("ca.pem"));
+    let eof = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text);
+    for text in [
+        words::of_stream(eof()).to_string(),
+        format!("{}", failed(&config, eof()).cause.unwrap()),
+        format!("{}", failed(&config, words::of_stream(eof())).cause.unwrap()),
+    ] {
+        assert!(!text.contains("://") && text.contains("hung up"), "{text}");
+    }
+    let other = std::io::Error::from_raw_os_error(104);
+    let text = words::of_stream(other).to_string();
+    assert!(text.contains("104"), "{text}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Account {
                     self.bad_reads.push(format!("version {version} of {self:?}"));
                 }
             }
-            Err(error) => self.bad_reads.push(error.to_string()),
+            Err(error) => self.bad_reads.push(error.report().to_string()),
         }
     }
 

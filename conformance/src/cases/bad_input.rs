@@ -63,11 +63,24 @@ async fn put_error(
 
 /// C39, I-X6
 async fn endpoints_that_cannot_be_read_are_refused_at_once(ctx: Ctx) -> CaseResult {
-    for bad in ["", "http://", "ftp://a:1", "a:0", "a:99999", "http://a b", "http://a/x", "[::1"] {
+    for (bad, told) in [
+        ("", "empty"),
+        ("http://", "host"),
+        ("ftp://a:1", "scheme"),
+        ("a:0", "port"),
+        ("a:99999", "port"),
+        ("http://a b", "host"),
+        ("http://a/x", "after the port"),
+        ("[::1", "bracket"),
+        ("::1:2379", "write an IPv6 address in brackets"),
+        ("http://::1:2379", "write an IPv6 address in brackets"),
+        ("http://a:1,http://b:1", "comma"),
+    ] {
         let error = connect_error(&ctx, Config::new([bad])).await?;
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{bad:?}");
         assert_eq!(error.outcome(), Outcome::NotSent);
-        assert!(error.to_string().contains(&format!("{bad:?}")), "{error}");
+        let report = error.report().to_string();
+        assert!(report.contains(&format!("{bad:?}")) && report.contains(told), "{report}");
     }
     let none = connect_error(&ctx, Config::new(Vec::<String>::new())).await?;
     assert_eq!(none.kind(), ErrorKind::InvalidConfig);
@@ -141,7 +154,7 @@ async fn a_tls_server_in_plaintext_is_named(ctx: Ctx) -> CaseResult {
     let error = connect_error(&ctx, Config::new([url])).await?;
     assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::ClosedByPeer), "{error}");
     assert_eq!(error.outcome(), Outcome::NotSent);
-    assert!(error.to_string().contains("does it expect TLS?"), "{error}");
+    assert!(error.report().to_string().contains("does it expect TLS?"), "{}", error.report());
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! Endpoints that are changed, checked, and asked one by one.
 
 use crate::{Case, CaseResult, ClusterBuilder, Ctx, Member, case};
-use etcd3_client::{Config, EndpointState, ErrorKind, Outcome};
+use etcd3_client::{Config, ConnectFailure, EndpointState, ErrorKind, Outcome};
+use etcd3_lab::Bridge;
 use futures_lite::future::poll_once;
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -15,6 +16,10 @@ pub(super) const CASES: &[Case] = &[
     case!(a_put_right_after_a_change_of_endpoints, ["CONN-014"]).plain_and_tls(),
     case!(the_members_are_taken_over_as_endpoints, []).real("addresses that members advertise"),
     case!(health_tells_who_is_connected, []),
+    case!(what_was_connected_is_lost, []).real("a bridge").plain_and_tls(),
+    case!(members_that_only_speak_tls_are_told_apart_from_a_fault, [])
+        .real("what a member advertises")
+        .any_version(),
 ];
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -145,5 +150,41 @@ async fn health_tells_who_is_connected(ctx: Ctx) -> CaseResult {
     let error = client.endpoint(cluster.client_urls()[0].as_str())?;
     let error = error.put("foo", "bar").timeout(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    Ok(())
+}
+
+/// B11: what worked a moment ago does not expect TLS, nor another protocol.
+async fn what_was_connected_is_lost(ctx: Ctx) -> CaseResult {
+    let server = ctx.server().await?;
+    let bridge = Bridge::new(server.addr())?;
+    let client = ctx.connect([ctx.url(bridge.addr())]).await?;
+    client.put("foo", "bar").await?;
+    // The next dial is not answered, so that there is time to look.
+    bridge.pause_accept();
+    bridge.drop_all();
+    let last = || client.health().endpoints.remove(0).last_error;
+    ctx.until("the loss to be seen", LIMIT, || async { last().is_some() }).await?;
+    let error = last().ok_or("no error")?;
+    let report = error.report().to_string();
+    assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::Lost), "{report}");
+    assert!(!report.contains("expect TLS") && !report.contains("://docs."), "{report}");
+    assert!(report.starts_with("not connected: the connection was lost: "), "{report}");
+    Ok(())
+}
+
+/// B20: nobody broke a protocol, and a list of members has not been applied.
+async fn members_that_only_speak_tls_are_told_apart_from_a_fault(ctx: Ctx) -> CaseResult {
+    let url = "https://127.0.0.1:1";
+    let server = ctx.server_with(|server| server.flag("--advertise-client-urls", url)).await?;
+    let client = ctx.connect([server.client_url()]).await?;
+    let error = client.sync().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoUsableMember, "{}", error.report());
+    assert!(!error.is_retryable());
+    let report = error.report().to_string();
+    assert!(report.starts_with("MemberList: no member has an endpoint"), "{report}");
+    assert!(report.contains(&format!("endpoint {url} speaks TLS, and no roots")), "{report}");
+    assert!(!report.contains("applied"), "{report}");
+    assert_eq!(client.endpoints(), [server.client_url()]);
+    client.put("foo", "bar").await?;
     Ok(())
 }

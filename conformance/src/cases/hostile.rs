@@ -150,7 +150,7 @@ fn judge(expect: Expect, is_write: bool, result: Result<(), Error>) -> Result<()
     };
     let error = match (outcome, result) {
         (None, Ok(())) => return Ok(()),
-        (None, Err(error)) => return Err(error.to_string()),
+        (None, Err(error)) => return Err(error.report().to_string()),
         (Some(outcome), Ok(())) => return Err(format!("answered, but it must be {outcome}")),
         (Some(_), Err(error)) => error,
     };

@@ -69,7 +69,9 @@ impl Refusal {
     /// Asserts that the client refused in the words of the server, without asking one.
     #[track_caller]
     pub(super) fn is_foreseen(self, error: &Error) {
-        self.is_read_from(error);
+        assert_eq!(error.kind(), ErrorKind::Server(self.error), "{error}");
+        assert_eq!(error.code(), self.code, "{error}");
+        assert!(error.status().is_none() && error.to_string().contains(self.text), "{error}");
         assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
         assert_eq!((error.attempts(), error.endpoint()), (0, None), "{error}");
     }

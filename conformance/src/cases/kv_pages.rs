@@ -1,12 +1,13 @@
 //! Ranges page by page: what a RangeStream does, for servers that have none (K21, K24).
 
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Client, Config, Error, GetResponse, Pages, prefix};
+use etcd3_client::{Client, Config, Error, ErrorKind, GetResponse, Outcome, Pages, prefix};
 use futures_lite::StreamExt;
 
 pub(super) const CASES: &[Case] = &[
     case!(pages_hold_each_key_once_at_one_revision, []).plain_and_tls(),
     case!(many_keys_come_in_several_pages, []),
+    case!(pages_are_read_at_a_revision_that_there_is, []),
     case!(large_values_come_in_several_pages, []).real("a restart with other flags"),
 ];
 
@@ -62,6 +63,25 @@ async fn many_keys_come_in_several_pages(ctx: Ctx) -> CaseResult {
     let keys: Vec<_> = pages.iter().flat_map(|page| &page.kvs).map(|kv| kv.key.clone()).collect();
     let expected: Vec<_> = (0..25).map(|n| format!("k{n:02}")).collect();
     assert_eq!(keys, expected);
+    Ok(())
+}
+
+/// K16, K21: a negative revision is refused by its name, not taken for the current one.
+async fn pages_are_read_at_a_revision_that_there_is(ctx: Ctx) -> CaseResult {
+    let (_server, client) = ctx.server_and_client().await?;
+    let mut head = 0;
+    for n in 0..25 {
+        head = client.put(format!("k{n:02}"), "v").await?.header.revision;
+    }
+    for revision in [-1, i64::MIN] {
+        let mut pages = client.pages(prefix("k")).page_size(10).revision(revision);
+        let error = pages.next().await.ok_or("no page and no error")?.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidRequest, Outcome::NotSent));
+        assert_eq!(error.attempts(), 0, "{error}");
+        assert!(pages.next().await.is_none());
+    }
+    let pages = all_of(client.pages(prefix("k")).page_size(10).revision(head - 5)).await?;
+    assert_eq!((pages.len(), pages[0].count), (2, 20));
     Ok(())
 }
 

@@ -219,5 +219,9 @@ fn explained(error: &Error) -> Result<(), String> {
     // Members tell of their own deadline in several ways.
     let told = error.status().map_or("", |status| &*status.message);
     let allowed = allowed || told.ends_with("context deadline exceeded");
-    if allowed && error.outcome() != Outcome::Rejected { Ok(()) } else { Err(error.to_string()) }
+    if allowed && error.outcome() != Outcome::Rejected {
+        Ok(())
+    } else {
+        Err(error.report().to_string())
+    }
 }

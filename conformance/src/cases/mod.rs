@@ -37,6 +37,7 @@ mod net_faults;
 mod net_sweep;
 mod nginx;
 mod proxied;
+mod proxy_limits;
 mod runtime_panics;
 mod streams;
 mod tls_authority;
@@ -87,6 +88,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_stale::CASES,
         net_faults::CASES,
         net_sweep::CASES,
+        proxy_limits::CASES,
         runtime_panics::CASES,
         streams::CASES,
         tls_authority::CASES,

@@ -93,7 +93,7 @@ async fn a_control_task_that_panics_ends_the_client(ctx: Ctx) -> CaseResult {
         ctx.pause(Duration::from_millis(1)).await;
     }
     runtime.in_sleep.store(true, Ordering::SeqCst);
-    // Its deadline is an earlier one than that of the first, for which the control task sleeps anew.
+    // Its deadline is before that of the first one, so that the control task sleeps anew.
     let call = client.clone();
     let other = ctx.spawn(async move { call.get("key").timeout(Duration::from_secs(9)).await });
     for (task, what) in [(flying.await.map(drop), "put"), (other.await.map(drop), "get")] {

@@ -2,8 +2,9 @@
 
 use crate::peer::Peer;
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Client, Config, ErrorKind, Outcome};
+use etcd3_client::{Client, Config, ConnectFailure, ErrorKind, Outcome};
 use etcd3_lab::Bridge;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ pub(super) const CASES: &[Case] = &[
         .real("the resolver of the machine")
         .any_version(),
     case!(a_unix_socket_will_do, []).real("sockets of the machine").any_version(),
+    case!(an_abstract_unix_socket_will_do, []).real("sockets of the machine").any_version(),
+    case!(a_socket_that_is_not_there_is_named, []).real("sockets of the machine").any_version(),
     case!(any_usable_endpoint_is_enough, []).real("a bridge").any_version(),
     case!(a_lost_connection_is_made_again, []).real("a bridge").any_version().plain_and_tls(),
     case!(close_ends_calls_and_connections, []).real("a scripted server").any_version(),
@@ -33,16 +36,46 @@ async fn names_are_resolved_and_every_address_is_tried(ctx: Ctx) -> CaseResult {
 
 /// C34f; a relay stands in for a server that listens on one.
 async fn a_unix_socket_will_do(ctx: Ctx) -> CaseResult {
-    use std::io::copy;
-    use std::net::TcpStream;
-    use std::os::unix::net::UnixListener;
-
-    let server = ctx.server().await?;
     let folder =
         std::env::temp_dir().join(format!("etcd3-{}-{}", std::process::id(), ctx.rt.seed()));
     std::fs::create_dir(&folder)?;
     let path = folder.join("etcd.sock");
     let listener = UnixListener::bind(&path)?;
+    let made = through(&ctx, listener, [format!("unix://{}", path.display())]).await;
+    std::fs::remove_dir_all(&folder)?;
+    made
+}
+
+/// As Go and gRPC write it.
+#[cfg(target_os = "linux")]
+async fn an_abstract_unix_socket_will_do(ctx: Ctx) -> CaseResult {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+
+    for (number, scheme) in ["unix:@", "unix-abstract:"].into_iter().enumerate() {
+        let name = format!("etcd3-{}-{}-{number}", std::process::id(), ctx.rt.seed());
+        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+        through(&ctx, listener, [format!("{scheme}{name}")]).await?;
+    }
+    let nobody = ctx.connect(["unix:@etcd3-nobody"]).await.unwrap_err();
+    assert_eq!(nobody.kind(), ErrorKind::Connect(ConnectFailure::Refused), "{}", nobody.report());
+    Ok(())
+}
+
+/// Elsewhere it is said at once that there are none.
+#[cfg(not(target_os = "linux"))]
+async fn an_abstract_unix_socket_will_do(ctx: Ctx) -> CaseResult {
+    let error = ctx.connect(["unix:@etcd"]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    Ok(())
+}
+
+/// Uses a server behind this socket, which takes one connection.
+async fn through(ctx: &Ctx, listener: UnixListener, endpoints: [String; 1]) -> CaseResult {
+    use std::io::copy;
+    use std::net::TcpStream;
+
+    let server = ctx.server().await?;
     let real = server.addr();
     let relay = ctx.blocking(move || -> std::io::Result<()> {
         let (socket, _) = listener.accept()?;
@@ -57,12 +90,20 @@ async fn a_unix_socket_will_do(ctx: Ctx) -> CaseResult {
         let _ = upwards.join();
         Ok(())
     });
-    let client = ctx.connect([format!("unix://{}", path.display())]).await?;
+    let client = ctx.connect(endpoints).await?;
     client.put("k", "v").await?;
     assert_eq!(client.get("k").await?.kvs[0].value, "v");
     client.close().await;
     relay.await?;
-    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+/// Nobody refused the connection: there is nothing to connect to.
+async fn a_socket_that_is_not_there_is_named(ctx: Ctx) -> CaseResult {
+    let error = ctx.connect(["unix:///no/such/etcd.sock"]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::NoSocket), "{}", error.report());
+    let report = error.report().to_string();
+    assert!(report.contains("the unix socket does not exist: /no/such/etcd.sock"), "{report}");
     Ok(())
 }
 

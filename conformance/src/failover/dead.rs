@@ -58,7 +58,7 @@ async fn calls(client: Client, stem: String) -> Vec<String> {
         } else {
             client.get(key).await.err()
         };
-        failures.extend(error.map(|error| error.to_string()));
+        failures.extend(error.map(|error| error.report().to_string()));
     }
     failures
 }

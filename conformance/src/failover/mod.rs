@@ -4,13 +4,15 @@
 //! Three real members with the timing that etcd has by default; one client with the defaults and
 //! all endpoints; readers and writers at a steady rate. After each fault the cluster is healthy and
 //! the client calm before the next one. In the end every write is looked up, and a client with one
-//! living endpoint of three has to do without a failure.
+//! living endpoint of three has to do without a failure, and one whose connections all fall silent
+//! finds new ones.
 
 mod dead;
 mod fault;
 mod limits;
 mod prober;
 mod report;
+mod silent;
 
 pub use fault::{Fault, Role};
 pub use limits::Limits;
@@ -58,7 +60,7 @@ pub fn run(host: &Host, etcd: &Binary, short: bool) -> Result<bool, Error> {
     let calls = load.finish();
     let verified = verified(host, &cluster, &calls)?;
     drop(client);
-    let survived = dead::run(host, &cluster)?;
+    let survived = dead::run(host, &cluster)? & silent::run(host, &cluster)?;
     println!("{:.0} s\n", started.elapsed().as_secs_f64());
     Ok(held && verified && survived)
 }

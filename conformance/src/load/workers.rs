@@ -182,16 +182,10 @@ impl Worker {
 }
 
 fn failure(error: &etcd3_client::Error) -> Failure {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
     Failure {
         outcome: error.outcome(),
         attempts: error.attempts(),
         endpoint: error.endpoint().map(str::to_owned),
-        text,
+        text: error.report().to_string(),
     }
 }

@@ -13,9 +13,11 @@
 //! `Waiting` waits for its backoff to pass, `Routing` for a connection, `Flying` for the answer,
 //! `Checking` for the word that the answer is not older than it may be.
 
+mod events;
 mod flight;
 mod options;
 
+pub use events::{Attempt, Input, Lost, Output, Reply};
 pub use options::Options;
 
 use crate::channel::{Checked, EndpointId, Impression};
@@ -33,86 +35,6 @@ use flight::Flight;
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
-/// How an attempt was lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    /// Whether a server may have acted on it. Only what is provably unprocessed is not
-    /// [`Outcome::Unknown`]; [`Outcome::Rejected`] does not fit here and counts as unknown.
-    pub outcome: Outcome,
-    /// The HTTP/2 error code, if the peer reset the stream of this attempt.
-    pub reset: Option<u32>,
-    /// The underlying error.
-    pub cause: Option<Cause>,
-}
-
-/// What happened to the attempt under way.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// The request was handed to the connection of this endpoint, whole.
-    Sent(EndpointId),
-    /// The head of the response came.
-    Head {
-        /// The HTTP status.
-        status: StatusCode,
-        /// The headers.
-        headers: HeaderMap,
-    },
-    /// A piece of the body came.
-    Data(Bytes),
-    /// The response ended, with trailers if it had any.
-    End(Option<HeaderMap>),
-    /// The attempt is lost; the driver has dropped its stream.
-    Lost(Lost),
-    /// The attempt must not be made now, since too many calls are being repeated.
-    Throttled,
-    /// The attempt must not be made at all, for this reason; ends the call.
-    Refused(Error),
-    /// The answer that was to be checked is worth this.
-    Checked(Checked),
-    /// A byte has not come on the connection of the attempt for so long that it may be dead, and
-    /// there is another one. Ignored by a call that must not be repeated.
-    Migrate,
-    /// The client was closed, so that no attempt can follow: [`ErrorKind::Closed`] or
-    /// [`ErrorKind::RuntimeEnded`].
-    Closed(ErrorKind),
-}
-
-/// What the driver is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Drop what is left of the attempt before, then send the request over a connection, as soon
-    /// as there is one.
-    Attempt(Attempt),
-    /// Say with [`Input::Checked`] what an answer with this header is worth. The stream is over.
-    Check(Header),
-    /// The call is over: drop what is left of the attempt and hand out the result.
-    Done(Result<Reply, Error>),
-}
-
-/// One attempt to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempt {
-    /// Counts from 1.
-    pub number: u32,
-    /// The endpoint that failed last: take another one if there is one.
-    pub avoid: Option<EndpointId>,
-    /// When the call must be over.
-    pub deadline: Option<Instant>,
-    /// Whether it repeats one that a server may have seen, and counts as a retry (I-R5).
-    pub is_retry: bool,
-}
-
-/// The answer to a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// The message, still encoded.
-    pub message: Bytes,
-    /// The endpoint that answered.
-    pub endpoint: EndpointId,
-    /// How many attempts it took.
-    pub attempts: u32,
-}
-
 #[derive(Debug, Clone)]
 enum State {
     Waiting(Option<Instant>),
@@ -128,6 +50,8 @@ pub struct Call {
     method: &'static Method,
     options: Options,
     attempts: u32,
+    /// How many of them were handed to a connection.
+    sent: u32,
     /// How many of them were given up for want of an answer.
     unanswered: u32,
     /// The worst that can be said of any attempt so far.
@@ -154,6 +78,7 @@ impl Call {
             method,
             options,
             attempts: 0,
+            sent: 0,
             unanswered: 0,
             outcome: Outcome::NotSent,
             last_endpoint: None,
@@ -263,12 +188,12 @@ impl Call {
     }
 
     fn fail_with_status(&mut self, now: Instant, status: &Status) {
-        let require_leader = self.options.require_leader;
-        let error = Error::from_status(status.clone(), Outcome::Unknown);
+        let Options { require_leader, request_len, .. } = self.options;
+        let error = Error::answered(status.clone(), request_len);
         if server_error::tells_of_a_deadline(status) && self.is_due(now) {
             return self.time_out_with(now, error);
         }
-        self.fail(now, Failure::Status { status, require_leader }, error);
+        self.fail(now, Failure::Status { status, require_leader, request_len }, error);
     }
 
     fn fail_with_answer(&mut self, now: Instant, error: Error) {
@@ -280,7 +205,10 @@ impl Call {
     }
 
     fn finish(&mut self, result: Result<Reply, Error>) {
-        let complete = |e: Error| e.with_method(self.method.path).with_attempts(self.attempts);
+        let Options { effect, .. } = self.options;
+        let complete = |error: Error| {
+            error.with_method(self.method.path).with_effect(effect).with_attempts(self.sent)
+        };
         self.state = State::Done(Some(result.map_err(complete)));
     }
 
@@ -413,7 +341,7 @@ impl Call {
             (Ok(()), None) => Err(Error::protocol("no message in answer to a unary call")),
             (Ok(()), Some(message)) => Ok(message),
         };
-        let (endpoint, attempts) = (flight.endpoint, self.attempts);
+        let (endpoint, attempts) = (flight.endpoint, self.sent);
         let message = match message {
             Ok(message) => message,
             Err(error) => return self.fail_with_answer(now, error),
@@ -453,6 +381,7 @@ impl Machine for Call {
         // One look at each: a pair of them would be moved as a whole.
         match input {
             Input::Sent(endpoint) if self.is_routing() => {
+                self.sent = self.sent.saturating_add(1);
                 self.last_endpoint = Some(endpoint);
                 self.impression = Impression::None;
                 let flight = Flight::new(now, endpoint, self.options.max_response_bytes);

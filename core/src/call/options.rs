@@ -23,6 +23,9 @@ pub struct Options {
     pub backoff: Backoff,
     /// The longest answer that is taken, in bytes.
     pub max_response_bytes: usize,
+    /// The length of the encoded request, without its gRPC head, in bytes; `None` if it is not
+    /// known. Tells whether a proxy that found a message too large means the request.
+    pub request_len: Option<usize>,
     /// Whether the request asks to be refused by a member without a leader.
     pub require_leader: bool,
     /// What the call may do to the store; usually that of its method.
@@ -43,6 +46,7 @@ impl Options {
             max_attempts: 100,
             backoff: Backoff { first: Duration::from_millis(25), cap: Duration::from_secs(2) },
             max_response_bytes: 64 << 20,
+            request_len: None,
             require_leader: false,
             effect: method.effect,
             seed,

@@ -23,9 +23,14 @@ pub const DEFAULT_PORT: u16 = 2379;
 /// | `host`, `host:port`, `v4:port`, `[v6]:port`, `[v6%zone]:port` | TCP, TLS if configured |
 /// | `unix:path`, `unix://path`, `unix:///path` | a unix socket, TLS if configured |
 /// | `unixs:path`, `unixs://path`, `unixs:///path` | a unix socket, TLS |
+/// | `unix:@name`, `unix-abstract:name` | an abstract unix socket (Linux), TLS if configured |
+/// | `unixs:@name` | an abstract unix socket (Linux), TLS |
 ///
-/// A missing port is 2379. A path, query or user after the port is refused rather than dropped. In
-/// a URL the zone of an IPv6 address may be written `%25zone`.
+/// A missing port is 2379. White space around the endpoint is left out. An IPv6 address stands in
+/// brackets, with a port or without: in `::1:2379` nobody can tell the port from the last group. A
+/// path, query or user after the port is refused rather than dropped, and so is a comma, unless it
+/// belongs to a socket: endpoints are given one by one. In a URL the zone of an IPv6 address may be
+/// written `%25zone`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint(Arc<Parsed>);
 
@@ -50,6 +55,8 @@ pub enum Place {
     },
     /// The path of a unix socket.
     Unix(PathBuf),
+    /// The name of an abstract unix socket, without the NUL byte that its address begins with.
+    UnixAbstract(String),
 }
 
 /// Whether an endpoint is spoken to in plaintext or over TLS.
@@ -71,13 +78,13 @@ pub struct EndpointError {
 }
 
 impl Endpoint {
-    /// The endpoint as it was given.
+    /// The endpoint as it was given, without white space around it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// The endpoint as it was given, shared.
+    /// The same as [`as_str`](Self::as_str), shared.
     #[must_use]
     pub fn text(&self) -> Arc<str> {
         Arc::clone(&self.0.text)
@@ -118,13 +125,13 @@ impl Endpoint {
     #[must_use]
     pub fn is_confidential(&self) -> bool {
         match (&self.0.security, &self.0.place) {
-            (Security::Tls, _) | (_, Place::Unix(_)) => true,
+            (Security::Tls, _) | (_, Place::Unix(_) | Place::UnixAbstract(_)) => true,
             (_, Place::Host { host, .. }) => is_loopback(host),
         }
     }
 
     /// The `:authority` of requests to it: its host and port, without a zone. For a unix socket it
-    /// is the last segment of the path, where that can be one, and else `localhost`.
+    /// is the last segment of the path or name, where that can be one, and else `localhost`.
     #[must_use]
     pub fn authority(&self) -> Authority {
         self.0.authority.clone()
@@ -180,6 +187,7 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let text = text.trim();
         // What stands before an `@` may be a password.
         let told = || text.rsplit_once('@').map(|(_, rest)| format!("***@{rest}"));
         let told = || told().unwrap_or_else(|| text.to_owned());

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const MAX_ZONE: usize = 64;
 
 /// Reads an endpoint: its transport, and the authority of requests to it.
-pub(super) fn parse(text: &str) -> Result<(Security, Place, String), &'static str> {
+pub(super) fn parse(text: &str) -> Parsed {
     if text.is_empty() {
         return Err("it is empty");
     }
@@ -19,10 +19,14 @@ pub(super) fn parse(text: &str) -> Result<(Security, Place, String), &'static st
     let (security, rest) = match rest {
         _ if is("unix") => return unix(Security::Unspecified, rest.unwrap_or(after)),
         _ if is("unixs") => return unix(Security::Tls, rest.unwrap_or(after)),
+        _ if is("unix-abstract") => {
+            return abstract_unix(Security::Unspecified, rest.unwrap_or(after));
+        }
+        _ if text.contains(',') => return Err("there is a comma in it: give endpoints one by one"),
         Some(rest) if is("http") => (Security::Plaintext, rest),
         Some(rest) if is("https") => (Security::Tls, rest),
         None if !text.contains("://") => (Security::Unspecified, text),
-        _ => return Err("the scheme is none of http, https, unix and unixs"),
+        _ => return Err("the scheme is none of http, https, unix, unixs and unix-abstract"),
     };
     let is_url = security != Security::Unspecified;
     let rest = if is_url { rest.strip_suffix('/').unwrap_or(rest) } else { rest };
@@ -30,22 +34,35 @@ pub(super) fn parse(text: &str) -> Result<(Security, Place, String), &'static st
     Ok((security, place, authority))
 }
 
-fn unix(security: Security, path: &str) -> Result<(Security, Place, String), &'static str> {
+type Parsed = Result<(Security, Place, String), &'static str>;
+
+fn unix(security: Security, path: &str) -> Parsed {
+    if let Some(name) = path.strip_prefix('@') {
+        return abstract_unix(security, name);
+    }
     if path.is_empty() || path.contains('\0') {
         return Err("the path of the socket is missing");
     }
-    // The name of a socket may hold anything; an authority may not.
+    Ok((security, Place::Unix(PathBuf::from(path)), unix_authority(path)))
+}
+
+fn abstract_unix(security: Security, name: &str) -> Parsed {
+    if name.is_empty() || name.contains('\0') {
+        return Err("the name of the socket is missing");
+    }
+    Ok((security, Place::UnixAbstract(name.to_owned()), unix_authority(name)))
+}
+
+/// Returns the authority of requests to a socket, whose name may hold what no authority may.
+fn unix_authority(path: &str) -> String {
     let name = path.rsplit('/').next().filter(|name| is_authority(name));
-    let authority = name.unwrap_or("localhost").to_owned();
-    Ok((security, Place::Unix(PathBuf::from(path)), authority))
+    name.unwrap_or("localhost").to_owned()
 }
 
 fn is_authority(text: &str) -> bool {
-    // Without brackets the end of an IPv6 address would be read as a port.
-    let is_bare = is_v6(text);
     let Ok((host, port)) = split_port(text) else { return false };
     let is_host = is_name(host) || host.parse::<Ipv6Addr>().is_ok();
-    !is_bare && is_host && port.is_none_or(|port| parse_port(port).is_ok())
+    is_host && port.is_none_or(|port| parse_port(port).is_ok())
 }
 
 fn host_and_port(text: &str, is_url: bool) -> Result<(Place, String), &'static str> {
@@ -103,8 +120,9 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
             None => Err("there is something after the bracket"),
         };
     }
-    if is_v6(text) {
-        return Ok((text, None));
+    // Its last group may be a port, whatever was meant.
+    if is_v6(text) || text.rsplit_once(':').is_some_and(|(before, _)| is_v6(before)) {
+        return Err("write an IPv6 address in brackets, as in [::1]:2379");
     }
     match split_once(text, b':') {
         None => Ok((text, None)),

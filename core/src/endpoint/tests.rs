@@ -21,10 +21,10 @@ fn hosts_and_ports() {
         ("etcd.example.", "etcd.example.", 2379, "etcd.example.:2379"),
         ("[::1]:2379", "::1", 2379, "[::1]:2379"),
         ("http://[fe80::1]", "fe80::1", 2379, "[fe80::1]:2379"),
-        ("::1", "::1", 2379, "[::1]:2379"),
+        ("[::1]", "::1", 2379, "[::1]:2379"),
         // The zone is for the resolver; the server knows nothing of the client's interfaces.
         ("[fe80::1%eth0]:1", "fe80::1%eth0", 1, "[fe80::1]:1"),
-        ("fe80::1%25", "fe80::1%25", 2379, "[fe80::1]:2379"),
+        ("[fe80::1%25]", "fe80::1%25", 2379, "[fe80::1]:2379"),
         ("https://[fe80::1%25eth0]:1", "fe80::1%eth0", 1, "[fe80::1]:1"),
         ("http://[fe80::1%eth0.7]", "fe80::1%eth0.7", 2379, "[fe80::1]:2379"),
     ] {
@@ -52,6 +52,65 @@ fn unix_sockets() {
         ("unix:/run/http://a", "/run/http://a", "a"),
     ] {
         assert_eq!(parsed(text), (Place::Unix(path.into()), authority.to_owned()), "{text}");
+    }
+}
+
+// As gRPC and Go write them: a name that is no path.
+#[test]
+fn abstract_unix_sockets() {
+    for (text, name, authority) in [
+        ("unix:@etcd", "etcd", "etcd"),
+        ("unix://@etcd", "etcd", "etcd"),
+        ("UNIX:@a/b.sock", "a/b.sock", "b.sock"),
+        ("unixs:@localhost:2379", "localhost:2379", "localhost:2379"),
+        ("unix-abstract:etcd", "etcd", "etcd"),
+        ("unix-abstract:///run/etcd", "/run/etcd", "etcd"),
+        ("unix-abstract:@etcd", "@etcd", "localhost"),
+        ("unix:@not a name", "not a name", "localhost"),
+    ] {
+        let place = Place::UnixAbstract(name.to_owned());
+        assert_eq!(parsed(text), (place, authority.to_owned()), "{text}");
+        assert!(endpoint(text).is_confidential(), "{text}");
+    }
+    assert!(endpoint("unix:@a").is_same(&endpoint("unix-abstract:a")));
+    assert!(!endpoint("unix:@a").is_same(&endpoint("unix:a")));
+    assert_eq!(endpoint("unixs:@a").security(), Security::Tls);
+    assert_eq!(endpoint("unix-abstract:a").security(), Security::Unspecified);
+    // A path is one, wherever the sign stands in it.
+    assert_eq!(parsed("unix:/run/@etcd").0, Place::Unix("/run/@etcd".into()));
+    assert_eq!(parsed("unix:./@etcd").0, Place::Unix("./@etcd".into()));
+}
+
+// From files and variables they come with what stood around them.
+#[test]
+fn white_space_around_is_no_part_of_an_endpoint() {
+    for text in ["http://a:1", "a", "[::1]:1", "unix:/run/a b", "unix:@a b"] {
+        for padded in [format!(" {text}"), format!("{text}\n"), format!("\t {text} \r\n")] {
+            let padded = endpoint(&padded);
+            assert_eq!(padded.as_str(), text);
+            assert!(padded.is_same(&endpoint(text)), "{text}");
+        }
+    }
+}
+
+// Without brackets nobody can tell the port from the last group.
+#[test]
+fn an_ipv6_address_needs_brackets() {
+    for address in ["::1", "::1:2379", "fe80::1", "fe80::1%eth0", "2001:db8::1:2379", "::"] {
+        let full = "1:2:3:4:5:6:7:8";
+        for text in [
+            address.to_owned(),
+            format!("http://{address}"),
+            format!("https://{address}/"),
+            format!("{full}:2379"),
+            format!("http://{full}:2379"),
+            format!("{address}:99999"),
+        ] {
+            let error = text.parse::<Endpoint>().unwrap_err().to_string();
+            assert!(error.contains("write an IPv6 address in brackets"), "{error}");
+            assert!(error.contains("[::1]:2379"), "an example: {error}");
+        }
+        assert!(format!("[{address}]:1").parse::<Endpoint>().is_ok(), "{address}");
     }
 }
 
@@ -130,6 +189,15 @@ fn only_tls_and_the_machine_itself_are_confidential() {
 fn what_cannot_work_is_refused() {
     for (text, reason) in [
         ("", "empty"),
+        (" \n", "empty"),
+        ("http://a:1,http://b:1", "comma"),
+        ("a:1,b:1", "comma"),
+        ("a, b", "comma"),
+        ("https://[::1]:1,", "comma"),
+        ("a,unix:/run/b", "comma"),
+        ("unix:@", "name of the socket"),
+        ("unix-abstract:", "name of the socket"),
+        ("unix:@a\0b", "name of the socket"),
         ("http://", "neither a name"),
         ("https://", "neither a name"),
         ("ftp://a", "scheme"),

@@ -1,6 +1,6 @@
 //! Compacting the history.
 
-use super::{Limits, header, operation};
+use super::{Limits, check_revision, header, operation};
 use crate::error::Error;
 use etcd3_proto::etcdserverpb::{CompactionRequest, CompactionResponse, ResponseHeader};
 
@@ -8,7 +8,8 @@ use etcd3_proto::etcdserverpb::{CompactionRequest, CompactionResponse, ResponseH
 ///
 /// Drops all that is older than the revision; the revision itself stays readable (K16). The server
 /// answers `FutureRev` above its current revision, `Compacted` at or below the revision of the last
-/// compaction (K28), which is also what a compaction after one of *unknown* outcome may be told.
+/// compaction (K28), which is also what a compaction after one of *unknown* outcome may be told. A
+/// negative revision is refused before it is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compact {
     request: CompactionRequest,
@@ -41,8 +42,9 @@ impl Compact {
     ///
     /// # Errors
     ///
-    /// What no server would take; outcome not sent.
+    /// A negative revision; outcome not sent.
     pub fn request(&mut self, _: &Limits) -> Result<&CompactionRequest, Error> {
+        check_revision("revision", self.request.revision)?;
         Ok(&self.request)
     }
 

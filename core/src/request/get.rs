@@ -1,6 +1,6 @@
 //! Reading keys.
 
-use super::{Limits, header, operation};
+use super::{Limits, check_revision, header, operation};
 use crate::KeyRange;
 use crate::error::Error;
 use etcd3_proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader, range_request};
@@ -53,7 +53,8 @@ impl Get {
     /// Reads at this revision instead of the current one; 0 is the current one (K16).
     ///
     /// The server answers `FutureRev` above its current revision, `Compacted` below the revision
-    /// of the last compaction.
+    /// of the last compaction. A negative revision is refused before it is sent, and so is a
+    /// [`Txn`](super::Txn) that also writes, in most cases: see there.
     #[must_use]
     pub fn revision(mut self, revision: i64) -> Self {
         self.request.revision = revision;
@@ -114,28 +115,32 @@ impl Get {
         self
     }
 
-    /// Leaves out keys last changed before this revision. `count` does not change (K18).
+    /// Leaves out keys last changed before this revision; 0 for no bound. A negative one
+    /// is refused before it is sent. `count` does not change (K18).
     #[must_use]
     pub fn min_mod_revision(mut self, revision: i64) -> Self {
         self.request.min_mod_revision = revision;
         self
     }
 
-    /// Leaves out keys last changed after this revision. `count` does not change (K18).
+    /// Leaves out keys last changed after this revision; 0 for no bound. A negative one
+    /// is refused before it is sent. `count` does not change (K18).
     #[must_use]
     pub fn max_mod_revision(mut self, revision: i64) -> Self {
         self.request.max_mod_revision = revision;
         self
     }
 
-    /// Leaves out keys created before this revision. `count` does not change (K18).
+    /// Leaves out keys created before this revision; 0 for no bound. A negative one
+    /// is refused before it is sent. `count` does not change (K18).
     #[must_use]
     pub fn min_create_revision(mut self, revision: i64) -> Self {
         self.request.min_create_revision = revision;
         self
     }
 
-    /// Leaves out keys created after this revision. `count` does not change (K18).
+    /// Leaves out keys created after this revision; 0 for no bound. A negative one
+    /// is refused before it is sent. `count` does not change (K18).
     #[must_use]
     pub fn max_create_revision(mut self, revision: i64) -> Self {
         self.request.max_create_revision = revision;
@@ -193,13 +198,27 @@ impl From<RangeResponse> for GetResponse {
     }
 }
 
+/// Refuses negative revisions.
+pub(super) fn check_revisions(range: &RangeRequest) -> Result<(), Error> {
+    [
+        ("revision", range.revision),
+        ("min_mod_revision", range.min_mod_revision),
+        ("max_mod_revision", range.max_mod_revision),
+        ("min_create_revision", range.min_create_revision),
+        ("max_create_revision", range.max_create_revision),
+    ]
+    .into_iter()
+    .try_for_each(|(name, revision)| check_revision(name, revision))
+}
+
 impl Get {
     /// Checks and completes the message that is sent.
     ///
     /// # Errors
     ///
-    /// What no server would take; outcome not sent.
+    /// What no server would take, and negative revisions; outcome not sent.
     pub fn request(&mut self, _: &Limits) -> Result<&RangeRequest, Error> {
+        check_revisions(&self.request)?;
         Ok(&self.request)
     }
 

@@ -176,6 +176,15 @@ fn encode(request: &impl UnaryRequest, limits: &Limits) -> Result<Bytes, Error> 
     frame::encode(request, limits.max_request_bytes).map_err(Error::request_too_large)
 }
 
+/// Refuses a revision below zero, which no store has. To servers it is the current one, or a
+/// compacted one in a transaction; as a bound it is none, or one that nothing passes.
+fn check_revision(name: &str, revision: i64) -> Result<(), Error> {
+    if revision >= 0 {
+        return Ok(());
+    }
+    Err(Error::invalid_request(format!("{name} is {revision}; no revision is negative")))
+}
+
 fn decode<S: Message + Default>(message: Bytes) -> Result<S, Error> {
     S::decode(message).map_err(Error::protocol)
 }

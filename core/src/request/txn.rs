@@ -35,13 +35,21 @@ pub const NESTING_LIMIT: u32 = 32;
 ///
 /// Without a compare the first list is executed. A transaction that holds nothing but compares
 /// also reads a key of theirs without returning it: servers would answer it from data that may be
-/// stale otherwise (K37). One that writes and reads at a [`revision`](super::Get::revision) of its
-/// own is of *unknown* outcome even when that revision is refused as compacted or future: before
-/// etcd 3.8 the other members apply what the member that was asked refused (etcd#18667); read such
-/// a revision before the transaction instead.
+/// stale otherwise (K37).
 ///
-/// One that writes and ends in an error whose outcome is *unknown* may have
-/// been executed whole or not at all, never in part.
+/// One that writes and ends in an error whose outcome is *unknown* may have been executed whole or
+/// not at all, never in part.
+///
+/// # Reads at a revision
+///
+/// A transaction is refused before it is sent when one of its two lists holds a read at a
+/// [`revision`](super::Get::revision) and also a write, be it in a transaction nested there: were
+/// that revision compacted or yet to come, the members of the cluster would differ from then on
+/// (see [`dangerously_allow_pinned_reads_in_writes`]). Read at the revision first, then write. What
+/// is sent: transactions that only read; those whose write and read lie in different lists; and
+/// those whose read lies in a nested transaction.
+///
+/// [`dangerously_allow_pinned_reads_in_writes`]: Self::dangerously_allow_pinned_reads_in_writes
 #[derive(Debug, Clone, PartialEq)]
 pub struct Txn<Stage = Whole> {
     request: TxnRequest,
@@ -49,6 +57,8 @@ pub struct Txn<Stage = Whole> {
     depth: u32,
     /// Whether [`Txn::request`] added a read that the caller must not see.
     barrier: bool,
+    /// Whether it is sent though it may make members differ.
+    allows_pinned_reads: bool,
     stage: PhantomData<fn() -> Stage>,
 }
 
@@ -72,7 +82,13 @@ pub enum Whole {}
 /// Begins a transaction.
 #[must_use]
 pub fn txn() -> Txn<When> {
-    Txn { request: TxnRequest::default(), depth: 1, barrier: false, stage: PhantomData }
+    Txn {
+        request: TxnRequest::default(),
+        depth: 1,
+        barrier: false,
+        allows_pinned_reads: false,
+        stage: PhantomData,
+    }
 }
 
 impl Txn<When> {
@@ -128,6 +144,22 @@ impl<Stage> Txn<Stage> {
         self.request.effect()
     }
 
+    /// Sends the transaction although one of its branches writes and, beside that, reads at a
+    /// [`revision`](super::Get::revision).
+    ///
+    /// Without this, such a transaction is refused before it is sent. When the revision turns out
+    /// to be compacted or in the future, the member that was asked changes nothing and answers
+    /// `Compacted` or `FutureRev`, while members before etcd 3.7 carry out the writes all the same:
+    /// the cluster differs from then on, in its data and in the number of every later revision, and
+    /// nothing mends that by itself (etcd#18667). The outcome of such a refusal is therefore
+    /// *unknown*. Use this only where every member is of 3.7 or later, or where it is certain that
+    /// the revision can be read; better, read it before the transaction.
+    #[must_use]
+    pub fn dangerously_allow_pinned_reads_in_writes(mut self) -> Self {
+        self.allows_pinned_reads = true;
+        self
+    }
+
     /// Forgets the stage: nothing more can be added.
     #[must_use]
     pub fn into_whole(self) -> Txn {
@@ -139,8 +171,8 @@ impl<Stage> Txn<Stage> {
     }
 
     fn at<Next>(self) -> Txn<Next> {
-        let Self { request, depth, barrier, stage: _ } = self;
-        Txn { request, depth, barrier, stage: PhantomData }
+        let Self { request, depth, barrier, allows_pinned_reads, stage: _ } = self;
+        Txn { request, depth, barrier, allows_pinned_reads, stage: PhantomData }
     }
 
     /// Takes operations in. What lies too deep is noted and dropped at once, so that nothing
@@ -206,7 +238,8 @@ impl<Stage> Txn<Stage> {
     ///
     /// # Errors
     ///
-    /// What no server would take; outcome not sent.
+    /// What no server would take, negative revisions, and what would make the members of a cluster
+    /// differ; outcome not sent.
     pub fn request(&mut self, limits: &Limits) -> Result<&TxnRequest, Error> {
         if self.depth > NESTING_LIMIT {
             let depth = self.depth;
@@ -218,6 +251,9 @@ impl<Stage> Txn<Stage> {
             self.add_barrier();
         }
         txn_check::check(&self.request, limits.max_txn_ops)?;
+        if !self.allows_pinned_reads {
+            txn_check::check_pinned_reads(&self.request)?;
+        }
         Ok(&self.request)
     }
 

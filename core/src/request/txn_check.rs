@@ -4,17 +4,18 @@
 //! server is more lenient than one would expect (a key put by one nested transaction and deleted
 //! by a later one), so is this.
 
-use crate::error::Error;
-use crate::outcome::Outcome;
+use super::get;
+use crate::error::{Error, ErrorKind};
+use crate::method::Effect;
+use crate::rpc::UnaryRequest;
 use crate::server_error::ServerError;
-use crate::status::Status;
 use bytes::Bytes;
 use etcd3_proto::etcdserverpb::{DeleteRangeRequest, RequestOp, TxnRequest, request_op::Request};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks a transaction. Recursion is bounded by the nesting limit, which was checked before.
 pub(super) fn check(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
-    check_count(txn, max_ops)?;
+    check_form(txn, max_ops)?;
     check_branch(&txn.success)?;
     check_branch(&txn.failure)?;
     Ok(())
@@ -22,18 +23,32 @@ pub(super) fn check(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
 
 /// The error that a server would have answered; nothing was sent, though.
 fn refusal(error: ServerError) -> Error {
-    Error::from_status(Status::new(error.code(), error.text()), Outcome::NotSent)
+    Error::new(ErrorKind::Server(error))
 }
 
-/// Each level may have what its parent leaves of the limit (K31).
-fn check_count(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
+/// Refuses what makes the members of a cluster differ for ever (etcd#18667).
+pub(super) fn check_pinned_reads(txn: &TxnRequest) -> Result<(), Error> {
+    if txn.effect() != Effect::PinnedWrite {
+        return Ok(());
+    }
+    Err(Error::invalid_request(
+        "it writes and reads at a revision; if that cannot be read, members before etcd 3.7 differ \
+         from then on (etcd#18667): read first, then write, or say \
+         dangerously_allow_pinned_reads_in_writes",
+    ))
+}
+
+/// Each level may have what its parent leaves of the limit (K31). No revision is negative.
+fn check_form(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
     let most = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
     let Some(left) = max_ops.checked_sub(most) else {
         return Err(refusal(ServerError::TooManyOps));
     };
     for op in txn.success.iter().chain(&txn.failure) {
-        if let Some(Request::RequestTxn(nested)) = &op.request {
-            check_count(nested, left)?;
+        match &op.request {
+            Some(Request::RequestTxn(nested)) => check_form(nested, left)?,
+            Some(Request::RequestRange(range)) => get::check_revisions(range)?,
+            _ => {}
         }
     }
     Ok(())

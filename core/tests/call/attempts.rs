@@ -115,7 +115,8 @@ fn a_write_waits_for_its_deadline() {
     let error = rig.error();
     assert_eq!((error.outcome(), rig.attempts().len()), (Outcome::Unknown, 1));
     assert_eq!(rig.call.impression(), Impression::Bad);
-    assert!(error.to_string().contains("sent 15s ago, and nothing has come back"), "{error}");
+    let report = error.report().to_string();
+    assert!(report.contains("sent 15s ago, and nothing has come back"), "{report}");
 }
 
 // E12: never a bare deadline: the last failure is told, or what was seen of the attempt.

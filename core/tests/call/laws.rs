@@ -19,6 +19,8 @@ struct Judge {
     now: Instant,
     wake: Option<Instant>,
     attempts: u32,
+    /// How many of them were handed over.
+    sent: u32,
     flight: Flight,
     /// The least that must be said of all attempts that ended.
     worst: Outcome,
@@ -44,6 +46,7 @@ impl Judge {
             now: Instant::ORIGIN,
             wake: None,
             attempts: 0,
+            sent: 0,
             flight: Flight::default(),
             worst: Outcome::NotSent,
             done: 0,
@@ -82,6 +85,7 @@ impl Judge {
         let at_least = match input {
             Input::Sent(endpoint) => {
                 flight.endpoint = Some(endpoint.0);
+                self.sent += 1;
                 return;
             }
             Input::Data(_) => {
@@ -170,14 +174,16 @@ impl Judge {
     fn judge_reply(&self, reply: &Reply) {
         assert!(self.flight.ended && self.flight.has_data, "success out of nothing");
         assert_eq!(Some(reply.endpoint.0), self.flight.endpoint);
-        assert_eq!(reply.attempts, self.attempts);
+        assert_eq!(reply.attempts, self.sent);
     }
 
     /// I-R2, I-R4: an error never makes the outcome look better than it may be.
     fn judge_error(&self, error: &Error) {
         assert!(error.outcome() >= self.at_least(), "I-R2: {error}");
-        assert_eq!(error.attempts(), self.attempts);
+        assert_eq!(error.attempts(), self.sent);
+        assert!(self.sent > 0 || error.outcome() == Outcome::NotSent, "{error}");
         assert_eq!(error.method(), Some(method::PUT.path));
+        assert_eq!(error.effect(), Some(self.options.effect));
         if let ErrorKind::Timeout(_) = error.kind() {
             let is_due = self.options.deadline.is_some_and(|deadline| deadline <= self.now);
             assert!(is_due || self.options.attempt_timeout.is_some());
@@ -228,6 +234,7 @@ fn random_options(rng: &mut Rng) -> Options {
         max_attempts: u32::try_from(rng.below(6)).unwrap_or_default(),
         backoff: backoff::Backoff { first: duration(rng, 200), cap: duration(rng, 1_000) },
         max_response_bytes: pick(rng, 12),
+        request_len: None,
         require_leader: rng.below(2) == 0,
         effect: effects[pick(rng, 3)],
         seed: rng.next_u64(),

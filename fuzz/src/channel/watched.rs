@@ -264,7 +264,7 @@ impl Watched {
         }
     }
 
-    /// A connection was found dead: those on which nothing has come since its PING may be dead, too.
+    /// A connection was found dead: others on which nothing has come since its PING may be, too.
     fn doubt_others(&mut self, pinged: Instant) {
         for it in self.connections.values_mut().filter(|it| it.is_made() && it.heard < pinged) {
             it.unconfirmed = it.unconfirmed.or(Some(pinged));

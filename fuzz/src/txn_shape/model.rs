@@ -16,7 +16,7 @@ pub(super) struct Tree {
 /// An operation of one.
 #[derive(Debug)]
 pub(super) enum Node {
-    Get(KeyRange),
+    Get(KeyRange, i64),
     Put(Vec<u8>),
     Delete(KeyRange),
     Txn(Tree),
@@ -47,11 +47,21 @@ fn nodes(bytes: &mut Unstructured<'_>, below: u32) -> Result<Vec<Node>> {
 
 fn node(bytes: &mut Unstructured<'_>, below: u32) -> Result<Node> {
     Ok(match bytes.int_in_range(0..=7)? {
-        0 => Node::Get(range(bytes)?),
+        0 => Node::Get(range(bytes)?, revision(bytes)?),
         1..=3 => Node::Put(name(bytes)?),
         4..=5 => Node::Delete(range(bytes)?),
         _ if below == 0 => Node::Put(name(bytes)?),
         _ => Node::Txn(level(bytes, below - 1)?),
+    })
+}
+
+/// A revision to read at: mostly the current one.
+fn revision(bytes: &mut Unstructured<'_>) -> Result<i64> {
+    Ok(match bytes.int_in_range(0..=9)? {
+        0 => -1,
+        1 => i64::MIN,
+        2 | 3 => 7,
+        _ => 0,
     })
 }
 
@@ -103,7 +113,7 @@ impl Tree {
 impl Node {
     fn op(&self) -> Op {
         match self {
-            Self::Get(range) => get(range.clone()).into(),
+            Self::Get(range, revision) => get(range.clone()).revision(*revision).into(),
             Self::Put(key) => put(key, "v").into(),
             Self::Delete(range) => delete(range.clone()).into(),
             Self::Txn(tree) => tree.txn().into(),
@@ -118,7 +128,7 @@ pub(super) fn answer(bytes: &mut Unstructured<'_>, tree: &Tree) -> Result<pb::Tx
     let mut responses: Vec<_> =
         nodes.iter().map(|node| response(bytes, Some(node))).collect::<Result<_>>()?;
     if tree.needs_barrier() {
-        responses.push(response(bytes, Some(&Node::Get(all())))?);
+        responses.push(response(bytes, Some(&Node::Get(all(), 0)))?);
     }
     match bytes.int_in_range(0..=31)? {
         30 => responses.push(response(bytes, None)?),
@@ -131,7 +141,7 @@ pub(super) fn answer(bytes: &mut Unstructured<'_>, tree: &Tree) -> Result<pb::Tx
 fn response(bytes: &mut Unstructured<'_>, node: Option<&Node>) -> Result<pb::ResponseOp> {
     let fits = bytes.int_in_range(0..=31)? != 31;
     let response = match node.filter(|_| fits) {
-        Some(Node::Get(_)) => Some(Response::ResponseRange(pb::RangeResponse::default())),
+        Some(Node::Get(..)) => Some(Response::ResponseRange(pb::RangeResponse::default())),
         Some(Node::Put(_)) => Some(Response::ResponsePut(pb::PutResponse::default())),
         Some(Node::Delete(_)) => {
             Some(Response::ResponseDeleteRange(pb::DeleteRangeResponse::default()))

@@ -1,20 +1,42 @@
 //! The rules of transactions, written a second time: plainly, with lists and without haste.
 
 use super::model::{Node, Tree};
-use etcd3_core::KeyRange;
 use etcd3_core::proto::etcdserverpb as pb;
 use etcd3_core::proto::etcdserverpb::{request_op::Request, response_op::Response};
+use etcd3_core::{ErrorKind, KeyRange, ServerError};
 
-/// K31: no list is longer than what the levels above leave.
-pub(super) fn fits(tree: &Tree, left: usize) -> bool {
+/// K31: no list is longer than what the levels above leave. And no revision is negative. The first
+/// error counts, from the outside in.
+pub(super) fn form(tree: &Tree, left: usize) -> Option<ErrorKind> {
     let longest = tree.compares.max(tree.then.len()).max(tree.otherwise.len());
-    longest <= left && tree.nested().all(|nested| fits(nested, left - longest))
+    if longest > left {
+        return Some(ErrorKind::Server(ServerError::TooManyOps));
+    }
+    tree.nodes().find_map(|node| match node {
+        Node::Get(_, ..0) => Some(ErrorKind::InvalidRequest),
+        Node::Txn(nested) => form(nested, left - longest),
+        _ => None,
+    })
+}
+
+/// etcd#18667: a branch reads at a revision, and writes there or further down.
+pub(super) fn divides(tree: &Tree) -> bool {
+    [&tree.then, &tree.otherwise].into_iter().any(|branch| {
+        let reads =
+            branch.iter().any(|node| matches!(node, Node::Get(_, revision) if *revision != 0));
+        let writes = |node: &Node| match node {
+            Node::Get(..) => false,
+            Node::Put(_) | Node::Delete(_) => true,
+            Node::Txn(tree) => !only_reads(tree),
+        };
+        reads && branch.iter().any(writes)
+    })
 }
 
 /// I-R3.
 pub(super) fn only_reads(tree: &Tree) -> bool {
     tree.nodes().all(|node| match node {
-        Node::Get(_) => true,
+        Node::Get(..) => true,
         Node::Put(_) | Node::Delete(_) => false,
         Node::Txn(tree) => only_reads(tree),
     })
@@ -75,7 +97,7 @@ pub(super) fn answers(tree: &Tree, answer: &pb::TxnResponse) -> bool {
         return matches!(&answer.responses[..], [one] if is_range(one));
     }
     let fits = |(node, answer): (&Node, &pb::ResponseOp)| match (node, &answer.response) {
-        (Node::Get(_), Some(Response::ResponseRange(_)))
+        (Node::Get(..), Some(Response::ResponseRange(_)))
         | (Node::Put(_), Some(Response::ResponsePut(_)))
         | (Node::Delete(_), Some(Response::ResponseDeleteRange(_))) => true,
         (Node::Txn(tree), Some(Response::ResponseTxn(answer))) => answers_nested(tree, answer),

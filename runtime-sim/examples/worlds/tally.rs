@@ -17,6 +17,8 @@ pub(crate) struct Tally {
     pub(crate) unknown_applied: u64,
     pub(crate) unknown_lost: u64,
     pub(crate) not_held: u64,
+    /// Transactions that the client must not send.
+    pub(crate) refused: u64,
     /// Reads that showed less than what was acknowledged when they began.
     pub(crate) stale_reads: u64,
     /// Linearizable reads that took long enough for a fault to lie between.
@@ -41,6 +43,10 @@ impl Tally {
             | Action::PutBoth { value, .. }
             | Action::CompareAndPut { value, .. } => Some(value.as_str()),
             Action::Get { .. } => None,
+            Action::PutBesideRead { .. } => {
+                self.refused += 1;
+                return;
+            }
         };
         match verdict {
             Verdict::Written(_) => self.acknowledged += 1,
@@ -78,6 +84,7 @@ impl Tally {
             unknown_applied,
             unknown_lost,
             not_held,
+            refused,
             stale_reads,
             patient_reads,
         } = other;
@@ -90,17 +97,19 @@ impl Tally {
         self.unknown_applied += unknown_applied;
         self.unknown_lost += unknown_lost;
         self.not_held += not_held;
+        self.refused += refused;
         self.stale_reads += stale_reads;
         self.patient_reads += patient_reads;
     }
 
     /// What must have happened sometimes in a batch, or the batch proves little.
-    pub(crate) fn sometimes(&self) -> [(&'static str, u64); 7] {
+    pub(crate) fn sometimes(&self) -> [(&'static str, u64); 8] {
         [
             ("a write of unknown outcome was applied", self.unknown_applied),
             ("a write of unknown outcome was lost", self.unknown_lost),
             ("a write was provably not sent", self.not_sent),
             ("a comparison did not hold", self.not_held),
+            ("a transaction that may divide the cluster was refused", self.refused),
             ("a serializable read was stale", self.stale_reads),
             ("a read outlived a fault", self.patient_reads),
             ("a write was acknowledged", self.acknowledged),

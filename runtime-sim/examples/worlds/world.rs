@@ -2,9 +2,10 @@
 
 use crate::tally::Tally;
 use etcd3_client::core::rng::Rng;
-use etcd3_client::{Client, Config, Error, Instant, key, put};
+use etcd3_client::{Client, Config, Error, Instant, Op, get, key, put};
 use etcd3_sim::faults::{Planned, Scope, swarm};
 use etcd3_sim::history::{Action, Entry, Verdict, check};
+use etcd3_sim::model::Replica;
 use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, Stats, World, attempt};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -83,7 +84,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
     for number in 0..plan.clients {
         let host = world.host();
         let config = Config::new(etcd.endpoints()).request_timeout(plan.timeout);
-        let client = host.client(config).map_err(|e| e.to_string())?;
+        let client = host.client(config).map_err(|e| e.report().to_string())?;
         let worker = Worker {
             world: world.clone(),
             client: client.clone(),
@@ -115,6 +116,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
         newcomer(host, &etcd).await.map_err(|e| format!("a new client: {e}"))?;
     }
     finish(&world, &hosts, workers).await?;
+    members_agree(&etcd)?;
     let history = history.lock().unwrap_or_else(PoisonError::into_inner);
     let mut changes = etcd.changes();
     changes.retain(|change| change.key.starts_with("key-"));
@@ -144,6 +146,18 @@ async fn calm(world: &World, workers: &Workers) -> Result<(), String> {
         }
         world.sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Checks that every member holds the same, with the same revisions, once all of it has arrived.
+fn members_agree(etcd: &Etcd) -> Result<(), String> {
+    etcd.model(|cluster, _| {
+        let store = |member| cluster.replica(etcd.member_id(member)).map(Replica::store);
+        let content = |member| store(member).map(|store| (store.revision(), store.history()));
+        match (1..etcd.members()).find(|member| content(*member) != content(0)) {
+            None => Ok(()),
+            Some(other) => Err(format!("the members 0 and {other} differ")),
+        }
+    })
 }
 
 /// Connections may be dead without a sign, a leader may have to be elected: calls may fail for a
@@ -232,6 +246,15 @@ impl Worker {
                 Action::PutBoth { keys, value }
             }
             6 => Action::Get { key: any_key(), serializable: true },
+            7 if self.world.below(4) == 0 => {
+                let revision = match self.world.below(4) {
+                    0 => self.seen.max(1),
+                    1 => self.seen + 1000,
+                    2 => -1,
+                    _ => i64::MIN,
+                };
+                Action::PutBesideRead { key: any_key(), value, revision }
+            }
             _ => Action::Get { key: any_key(), serializable: false },
         }
     }
@@ -261,6 +284,12 @@ impl Worker {
                         Verdict::NotHeld(revision)
                     }
                 }),
+            Action::PutBesideRead { key, value, revision } => self
+                .client
+                .txn()
+                .then([Op::from(put(key, value)), get(key).revision(*revision).into()])
+                .await
+                .map(|done| Verdict::Written(done.header.revision)),
             Action::Get { key, serializable } => self.get(key, *serializable).await,
         };
         result.unwrap_or_else(|error| Verdict::Failed(error.outcome()))

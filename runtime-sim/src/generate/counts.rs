@@ -67,6 +67,8 @@ const NAMES: &[&str] = &[
     "txn empty",
     "txn compares only",
     "txn reads only",
+    "txn write beside a revision",
+    "txn write beside a negative revision",
     "txn empty op",
     "txn as wide as can be",
     "txn too wide",
@@ -250,6 +252,17 @@ impl Counts {
         self.note_if(!has_ops && !txn.compare.is_empty(), "txn compares only");
         let only_reads = ops().all(|op| matches!(op.request, Some(Op::RequestRange(_))));
         self.note_if(has_ops && only_reads, "txn reads only");
+        for branch in [&txn.success, &txn.failure] {
+            let read_at = |wanted: fn(i64) -> bool| {
+                branch.iter().any(|op| match &op.request {
+                    Some(Op::RequestRange(range)) => wanted(range.revision),
+                    _ => false,
+                })
+            };
+            let has_write = writes(branch);
+            self.note_if(has_write && read_at(|n| n != 0), "txn write beside a revision");
+            self.note_if(has_write && read_at(|n| n < 0), "txn write beside a negative revision");
+        }
         let width = width(txn);
         self.note_if(width == MAX_OPS, "txn as wide as can be");
         self.note_if(width > MAX_OPS, "txn too wide");
@@ -340,6 +353,15 @@ fn span(key: &[u8], end: &[u8]) -> &'static str {
         _ if end <= key => none,
         _ => between,
     }
+}
+
+/// Returns whether there is a write in a branch, nested or not.
+fn writes(branch: &[pb::RequestOp]) -> bool {
+    branch.iter().any(|op| match &op.request {
+        Some(Op::RequestTxn(nested)) => writes(&nested.success) || writes(&nested.failure),
+        Some(Op::RequestPut(_) | Op::RequestDeleteRange(_)) => true,
+        Some(Op::RequestRange(_)) | None => false,
+    })
 }
 
 fn width(txn: &pb::TxnRequest) -> usize {

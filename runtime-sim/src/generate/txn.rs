@@ -28,7 +28,15 @@ impl Generator {
             80..=90 => 3,
             _ => 4,
         };
-        self.deep_txn(depth)
+        let mut txn = self.deep_txn(depth);
+        if self.slip(30) {
+            // In a transaction that is a revision which may be compacted, and not the current one.
+            let revision = self.one_of(&[-1, -2, i64::MIN]);
+            let read = op(Op::RequestRange(pb::RangeRequest { revision, ..self.range() }));
+            let branch = if self.percent(70) { &mut txn.success } else { &mut txn.failure };
+            branch.push(read);
+        }
+        txn
     }
 
     /// A transaction that is nested so deep: one path leads all the way down.

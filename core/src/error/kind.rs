@@ -1,0 +1,195 @@
+//! What went wrong, to match on.
+
+use crate::server_error::ServerError;
+use crate::status::Code;
+use std::fmt;
+
+/// What went wrong, to match on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server refused with an error that etcd is known for; or would have, and the client did
+    /// not ask: the outcome is *not sent* then, and the error has no
+    /// [`status`](super::Error::status).
+    Server(ServerError),
+    /// The server, or what stands before it, answered with another status, or reset the stream with
+    /// an error code that stands for this one.
+    Status(Code),
+    /// The deadline of the call passed; says what the call was waiting for.
+    Timeout(Phase),
+    /// No endpoint could be connected to, for this reason; the source says more, and names each
+    /// endpoint if there are several.
+    Connect(ConnectFailure),
+    /// The connection broke while the call was under way.
+    ConnectionLost,
+    /// The peer broke the rules of HTTP/2, gRPC or etcd's API.
+    Protocol,
+    /// The request is over the client's own limit; nothing was sent.
+    RequestTooLarge {
+        /// The size of the encoded request, in bytes.
+        len: usize,
+        /// The limit (`Config::max_request_bytes`).
+        limit: usize,
+    },
+    /// The answer is over the client's own limit.
+    ResponseTooLarge {
+        /// The size that the answer claims, in bytes.
+        len: usize,
+        /// The limit (`Config::max_response_bytes`).
+        limit: usize,
+    },
+    /// The request cannot be right and was not sent.
+    InvalidRequest,
+    /// The configuration cannot be right: an endpoint that cannot be read, for example.
+    InvalidConfig,
+    /// The answer is older than what this client had seen before it asked (I-R8): the member lags
+    /// or was restored from an older snapshot. `Client::forget_revision` accepts the past.
+    StaleRead {
+        /// The revision of the answer.
+        revision: i64,
+        /// The revision that had been seen.
+        floor: i64,
+    },
+    /// The answer comes from another cluster than those before it.
+    ClusterChanged {
+        /// The id of the cluster as it was.
+        expected: u64,
+        /// The id in the answer.
+        found: u64,
+    },
+    /// The request carries a password, and the endpoint is neither encrypted nor on this machine
+    /// (`Config::allow_plaintext_passwords`).
+    PlaintextPassword,
+    /// A member is of an older version than `Config::min_server_version` allows.
+    OldServer {
+        /// The major version of that member.
+        major: u16,
+        /// Its minor version.
+        minor: u16,
+    },
+    /// No member of the cluster has an endpoint that this client can use, as when they have none
+    /// but `https` and the client has no TLS; the source names each and says why.
+    NoUsableMember,
+    /// The client is closed.
+    Closed,
+    /// The runtime that the client was made on has ended, or its control task panicked there. Make
+    /// a new client, on a runtime that lives as long as it is used.
+    RuntimeEnded,
+}
+
+/// What a call was waiting for when its deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// A usable connection (name resolution, connect, handshake, or a free stream).
+    Connection,
+    /// The answer of a server.
+    Answer,
+}
+
+/// Why an endpoint could not be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectFailure {
+    /// The host name could not be resolved.
+    Resolve,
+    /// The connection was refused, or failed otherwise before a byte came back.
+    Refused,
+    /// The unix socket does not exist.
+    NoSocket,
+    /// The runtime, or the system, cannot connect to endpoints of this kind.
+    Unsupported,
+    /// Nothing came back within the time for connecting (`Config::connect_timeout`).
+    TimedOut,
+    /// The peer answered in HTTP/1.
+    PeerSpeaksHttp1,
+    /// The peer expects TLS.
+    PeerSpeaksTls,
+    /// The peer answered with something that is not HTTP/2.
+    PeerNotHttp2,
+    /// The peer closed the connection before it said anything, as etcd does when it expects TLS.
+    ClosedByPeer,
+    /// The connection was made and worked, and was closed or broke since.
+    Lost,
+    /// The connection was made, but a PING was not answered in time (`Config::keepalive`).
+    Unresponsive,
+    /// The TLS handshake failed: the peer has no certificate that is valid, trusted and of its
+    /// name, or does not take the client's, or does not speak TLS. The cause says which.
+    Tls,
+    /// The client's own certificates or key cannot be read or used.
+    TlsConfig,
+    /// The peer speaks TLS, but did not agree to HTTP/2 over it (ALPN).
+    NotHttp2OverTls,
+    /// Several endpoints failed, and not in the same way.
+    Mixed,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(error) => f.write_str(error.text()),
+            Self::Status(code) => write!(f, "the server answered {code:?}"),
+            Self::Timeout(Phase::Connection) => f.write_str("timed out waiting for a connection"),
+            Self::Timeout(Phase::Answer) => f.write_str("timed out waiting for the answer"),
+            // It was connected.
+            Self::Connect(failure @ (ConnectFailure::Lost | ConnectFailure::Unresponsive)) => {
+                write!(f, "not connected: {failure}")
+            }
+            Self::Connect(failure) => write!(f, "cannot connect: {failure}"),
+            Self::ConnectionLost => f.write_str("the connection was lost"),
+            Self::Protocol => f.write_str("the answer breaks the protocol"),
+            Self::RequestTooLarge { len, limit } => {
+                write!(
+                    f,
+                    "trying to send message larger than max_request_bytes ({len} vs. {limit})"
+                )
+            }
+            Self::ResponseTooLarge { len, limit } => {
+                write!(f, "received message larger than max_response_bytes ({len} vs. {limit})")
+            }
+            Self::InvalidRequest => f.write_str("the request is not valid"),
+            Self::InvalidConfig => f.write_str("the configuration is not valid"),
+            Self::StaleRead { revision, floor } => write!(
+                f,
+                "the answer is of revision {revision}, though {floor} had been seen before; if the \
+                 cluster was restored, call Client::forget_revision"
+            ),
+            Self::ClusterChanged { expected, found } => {
+                write!(f, "the answer is of cluster {found:x}, not of {expected:x} as before")
+            }
+            Self::PlaintextPassword => f.write_str(
+                "a password goes to no endpoint that is neither encrypted nor on this machine",
+            ),
+            Self::OldServer { major, minor } => {
+                write!(f, "the member is of version {major}.{minor}, older than min_server_version")
+            }
+            Self::NoUsableMember => {
+                f.write_str("no member has an endpoint that this client can use")
+            }
+            Self::Closed => f.write_str("the client is closed"),
+            Self::RuntimeEnded => f.write_str("the runtime that this client was made on has ended"),
+        }
+    }
+}
+
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "the name cannot be resolved",
+            Self::Refused => "the connection failed",
+            Self::TimedOut => "no answer within connect_timeout",
+            Self::PeerSpeaksHttp1 => "the peer speaks HTTP/1, not HTTP/2",
+            Self::PeerSpeaksTls => "the peer expects TLS",
+            Self::PeerNotHttp2 => "the peer does not speak HTTP/2",
+            Self::ClosedByPeer => "the peer hung up before it spoke HTTP/2; does it expect TLS?",
+            Self::NoSocket => "the unix socket does not exist",
+            Self::Unsupported => "endpoints of this kind are not supported here",
+            Self::Lost => "the connection was lost",
+            Self::Unresponsive => "the connection is dead",
+            Self::Mixed => "each endpoint failed in its own way",
+            Self::Tls => "the TLS handshake failed",
+            Self::TlsConfig => "the certificates for TLS cannot be used",
+            Self::NotHttp2OverTls => "the peer does not speak HTTP/2 over TLS",
+        })
+    }
+}

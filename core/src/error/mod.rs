@@ -1,0 +1,301 @@
+//! The error of every operation.
+
+mod cause;
+mod display;
+mod kind;
+#[cfg(test)]
+mod tests;
+
+pub use cause::Cause;
+pub use display::Report;
+pub use kind::{ConnectFailure, ErrorKind, Phase};
+
+use crate::frame::FrameError;
+use crate::method::Effect;
+use crate::outcome::Outcome;
+use crate::server_error::ServerError;
+use crate::status::{Code, Status};
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+/// The error of an operation: what went wrong, and what may have become of the request.
+///
+/// Cheap to clone: all of it is shared. [`kind`](Self::kind) is for matching,
+/// [`outcome`](Self::outcome) tells whether a write may have been applied.
+///
+/// As text it says what was called, what went wrong, what may have become of the request, and after
+/// how many attempts where. The causes are left to [`source`](StdError::source): to print them too,
+/// take [`report`](Self::report), or what prints a chain of sources, as `{:#}` of anyhow does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(Arc<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    kind: ErrorKind,
+    outcome: Outcome,
+    /// What the request may do to the store; `None` when it was no request that failed.
+    effect: Option<Effect>,
+    status: Option<Status>,
+    method: Option<&'static str>,
+    endpoint: Option<Arc<str>>,
+    attempts: u32,
+    cause: Option<Cause>,
+    /// Whether this is the cause of an error that has method, outcome and attempts.
+    is_nested: bool,
+}
+
+impl Error {
+    // Cold, as `parts` is: else the code that makes errors keeps the path of calls that succeed
+    // from being inlined, and makes them dearer.
+    /// Makes an error of this kind that was not sent anywhere.
+    #[cold]
+    #[must_use]
+    pub fn new(kind: ErrorKind) -> Self {
+        Self(Arc::new(Parts {
+            kind,
+            outcome: Outcome::NotSent,
+            effect: None,
+            status: None,
+            method: None,
+            endpoint: None,
+            attempts: 0,
+            cause: None,
+            is_nested: false,
+        }))
+    }
+
+    /// Makes the error that a status other than OK stands for.
+    #[must_use]
+    pub fn from_status(status: Status, outcome: Outcome) -> Self {
+        Self::answered(status, None).with_outcome(outcome)
+    }
+
+    /// Makes the error of an answer to a request of this length, with unknown outcome.
+    pub(crate) fn answered(status: Status, request_len: Option<usize>) -> Self {
+        let kind = match ServerError::in_answer(&status, request_len) {
+            Some(error) => ErrorKind::Server(error),
+            None => ErrorKind::Status(status.code),
+        };
+        let mut error = Self::new(kind).with_outcome(Outcome::Unknown);
+        error.parts().status = Some(status);
+        error
+    }
+
+    /// Makes the error of a stream that the peer reset with this HTTP/2 error code.
+    #[must_use]
+    pub(crate) fn reset(code: u32) -> Self {
+        Self::new(ErrorKind::Status(Status::from_reset(code).code))
+    }
+
+    /// Makes the error of an answer that breaks the rules.
+    #[must_use]
+    pub fn protocol(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Protocol).with_outcome(Outcome::Unknown).with_cause(Cause::new(cause))
+    }
+
+    /// Makes the error of a request that was refused before it was sent.
+    #[must_use]
+    pub fn invalid_request(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::InvalidRequest).with_cause(Cause::new(cause))
+    }
+
+    /// Makes the error of a request that could not be framed: it is over the limit.
+    #[must_use]
+    pub(crate) fn request_too_large(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLarge { len, limit } => {
+                Self::new(ErrorKind::RequestTooLarge { len, limit })
+            }
+            other => Self::invalid_request(other),
+        }
+    }
+
+    /// Sets what may have become of the request.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.parts().outcome = outcome;
+        self
+    }
+
+    /// Sets what the request may do to the store.
+    #[must_use]
+    pub fn with_effect(mut self, effect: Effect) -> Self {
+        self.parts().effect = Some(effect);
+        self
+    }
+
+    /// Sets the underlying error.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<Option<Cause>>) -> Self {
+        self.parts().cause = cause.into();
+        self
+    }
+
+    /// Sets the method that was called.
+    #[must_use]
+    pub fn with_method(mut self, path: &'static str) -> Self {
+        self.parts().method = Some(path);
+        self
+    }
+
+    /// Sets how many times the request was handed to a connection.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.parts().attempts = attempts;
+        self
+    }
+
+    /// Sets the endpoint of the last attempt.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: impl Into<Option<Arc<str>>>) -> Self {
+        self.parts().endpoint = endpoint.into();
+        self
+    }
+
+    fn into_nested(mut self) -> Self {
+        self.parts().is_nested = true;
+        self
+    }
+
+    /// Returns the parts for a change; a copy of them, if they are shared.
+    #[cold]
+    fn parts(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
+
+    /// Returns the error in one line, with all that [`source`](StdError::source) leads to:
+    /// `Put: the connection was lost: connection reset [not sent; attempts: 1]`.
+    #[must_use]
+    pub fn report(&self) -> Report<'_> {
+        Report(self)
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What may have become of the request.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.0.outcome
+    }
+
+    /// Returns what the request may do to the store; `None` for an error in which no request of a
+    /// client ended.
+    #[must_use]
+    pub fn effect(&self) -> Option<Effect> {
+        self.0.effect
+    }
+
+    /// Returns the status that the server answered with, code and text, or that stands for an
+    /// answer which is none of gRPC. `None` when no server answered, also where the kind is
+    /// [`Server`](ErrorKind::Server): the client knew what a server would have said.
+    #[must_use]
+    pub fn status(&self) -> Option<&Status> {
+        self.0.status.as_ref()
+    }
+
+    /// Returns the known error of etcd that the server answered with, or would have, if it is one.
+    #[must_use]
+    pub fn server_error(&self) -> Option<ServerError> {
+        match self.0.kind {
+            ErrorKind::Server(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The gRPC code: that of the wire if a server answered, else the one that stands for the kind.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        if let Some(status) = &self.0.status {
+            return status.code;
+        }
+        match self.0.kind {
+            ErrorKind::Server(error) => error.code(),
+            ErrorKind::Status(code) => code,
+            ErrorKind::Timeout(_) => Code::DeadlineExceeded,
+            ErrorKind::Connect(_) | ErrorKind::ConnectionLost | ErrorKind::StaleRead { .. } => {
+                Code::Unavailable
+            }
+            ErrorKind::Protocol => Code::Internal,
+            ErrorKind::RequestTooLarge { .. } | ErrorKind::ResponseTooLarge { .. } => {
+                Code::ResourceExhausted
+            }
+            ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
+            ErrorKind::ClusterChanged { .. }
+            | ErrorKind::OldServer { .. }
+            | ErrorKind::NoUsableMember
+            | ErrorKind::PlaintextPassword => Code::FailedPrecondition,
+            ErrorKind::Closed | ErrorKind::RuntimeEnded => Code::Canceled,
+        }
+    }
+
+    /// The path of the method that was called.
+    #[must_use]
+    pub fn method(&self) -> Option<&'static str> {
+        self.0.method
+    }
+
+    /// The endpoint of the last attempt, as it was configured.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        self.0.endpoint.as_deref()
+    }
+
+    /// Returns how many times the request was handed to a connection; 0 if that never happened.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// Returns whether the caller may repeat the operation, and whether that may help: what went
+    /// wrong passes, and it is certain that nothing happens twice. That is so for reads, for what
+    /// was *not sent* or *rejected*, and where twice is the same as once.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        let is_safe =
+            self.outcome() != Outcome::Unknown || self.effect().is_some_and(Effect::is_repeatable);
+        is_safe && self.may_pass()
+    }
+
+    /// Returns whether what went wrong may be different a moment later.
+    fn may_pass(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Server(error) => error.may_pass(),
+            // What has not been sent was refused unprocessed; what was rejected stays so.
+            ErrorKind::Status(code) => match self.outcome() {
+                Outcome::NotSent => true,
+                Outcome::Rejected => false,
+                Outcome::Unknown => !matches!(code, Code::ResourceExhausted | Code::DataLoss),
+            },
+            ErrorKind::Timeout(_)
+            | ErrorKind::Connect(_)
+            | ErrorKind::ConnectionLost
+            | ErrorKind::StaleRead { .. } => true,
+            ErrorKind::Protocol
+            | ErrorKind::RequestTooLarge { .. }
+            | ErrorKind::ResponseTooLarge { .. }
+            | ErrorKind::InvalidRequest
+            | ErrorKind::InvalidConfig
+            | ErrorKind::ClusterChanged { .. }
+            | ErrorKind::OldServer { .. }
+            | ErrorKind::PlaintextPassword
+            | ErrorKind::NoUsableMember
+            | ErrorKind::Closed
+            | ErrorKind::RuntimeEnded => false,
+        }
+    }
+}
+
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLarge { len, limit } => {
+                Self::new(ErrorKind::ResponseTooLarge { len, limit }).with_outcome(Outcome::Unknown)
+            }
+            malformed => Self::protocol(malformed),
+        }
+    }
+}

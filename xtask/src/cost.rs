@@ -17,6 +17,9 @@ use std::process::{Command, ExitCode};
 /// Is the file with the figures that were measured last.
 const FILE: &str = "bench/cost.tsv";
 
+/// Its second line; those after it that begin with `#` stay when it is made anew.
+const MADE: &str = "# Made by `cargo xtask cost --save`, but for the reasons below.";
+
 /// Is how much a figure may be above the file's.
 const GROWTH: f64 = 1.05;
 
@@ -159,7 +162,12 @@ fn table(figures: &[Figure]) -> String {
 }
 
 fn save(figures: &[Figure]) -> Result<()> {
-    let mut text = format!("# {}\n# Made by `cargo xtask cost --save`.\n", rustc());
+    let mut text = format!("# {}\n{MADE}\n", rustc());
+    // Why calls grew dearer, written by hand.
+    let before = workspace::read(FILE).unwrap_or_default();
+    for reason in before.lines().skip(2).filter(|line| line.starts_with('#')) {
+        let _ = writeln!(text, "{reason}");
+    }
     for Figure { name, value, .. } in figures {
         let _ = writeln!(text, "{name}\t{value:.2}");
     }

@@ -7,7 +7,7 @@
 use crate::bench::judge::Judge;
 use crate::bench::programs::{self, Figures, Job};
 use crate::options::Options;
-use crate::{Outcome, shell};
+use crate::{Outcome, shell, workspace};
 use etcd3_lab::{Error, Nginx, Result, Server, etcd, tools};
 use std::process::{Command, ExitCode};
 
@@ -93,11 +93,12 @@ fn judged(floors: &[Seen], ours: &[Seen]) -> Judge {
 }
 
 /// Makes the command line of a short run.
-pub(crate) fn short() -> Result<Command> {
-    let me = std::env::current_exe();
-    let mut command = Command::new(me.map_err(|error| Error::new(format!("no xtask: {error}")))?);
-    command.args(["goaway", "--seconds", &SHORT_SECONDS.to_string()]);
-    Ok(command)
+///
+/// By cargo: the file of this program may have been replaced since it was started.
+pub(crate) fn short() -> Command {
+    let mut command = workspace::cargo(["run", "--quiet", "--package", "xtask", "--", "goaway"]);
+    command.args(["--seconds", &SHORT_SECONDS.to_string()]);
+    command
 }
 
 /// Starts the newest etcd, with the key that is read.

@@ -8,12 +8,15 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long nothing comes from the server: long enough for one PING after ten seconds, and over
+/// What the clients of this have for `attempt_timeout`: they are pinged after half of it.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long nothing comes from the server: long enough for one PING after five seconds, and over
 /// before the connection would be given up, or a second PING could be sent.
-const SILENCE: Duration = Duration::from_secs(11);
+const SILENCE: Duration = Duration::from_secs(8);
 
 /// How long into the silence the request itself has been sent for certain.
-const SENT: Duration = Duration::from_secs(5);
+const SENT: Duration = Duration::from_millis(2_500);
 
 /// What a call may take that begins with the silence.
 const LIMIT: Duration = Duration::from_secs(20);

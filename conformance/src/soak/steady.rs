@@ -153,6 +153,10 @@ fn client(
         Some(authority) => Config::new([format!("https://{}", bridge.addr())])
             .tls(TlsConfig::new().ca_pem(authority.pem())),
     };
+    let config = match habit {
+        Habit::Idle | Habit::Busy => config,
+        Habit::Silenced => config.attempt_timeout(silence::ATTEMPT_TIMEOUT),
+    };
     let client = host.connect_with(config)?;
     let (rt, caller) = (Arc::clone(&host.rt), client.clone());
     let all = end.saturating_duration_since(Instant::now());

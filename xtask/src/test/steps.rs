@@ -76,7 +76,7 @@ pub(super) const ALL: &[Step] = &[
     step("bench", |_| tests(&crate::bench::programs::cargo("test"))),
     step("cost of a call", |_| Ok(Passed::saying(cost::check(&cost::measure()?)?))),
     // After all cases with peer proxies, since nginx leaves thousands of sockets in TIME_WAIT.
-    step("orderly ends", |_| figures(&goaway::short()?)),
+    step("orderly ends", |_| figures(&goaway::short())),
     step(DEPENDENCIES, dependencies),
 ];
 

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | Debian | those of bookworm (3.4.23), trixie (3.5.16) and sid (the newest) |
 //! | Ubuntu | that of its own release, and that of the release in development |
-//! | with Go, or of the two | the pinned patches of 3.6 and 3.7 |
+//! | with Go, or of the two | the pinned patches of 3.5, 3.6 and 3.7, where no package is one |
 //! | other | those named by `ETCD3_ETCD` |
 
 mod built;
@@ -54,8 +54,9 @@ pub const OLDEST: Version = Version::minor(3, 4);
 /// The releases that a whole run of the tests has a version of, each.
 const RELEASES: [(u32, u32); 4] = [(3, 4), (3, 5), (3, 6), (3, 7)];
 
-/// The minor versions whose programs are built from Go modules, the oldest first.
-pub const BUILT: [(u32, u32); 2] = [(3, 6), (3, 7)];
+/// The minor versions that have a Go module, the oldest first. Of 3.5 it is the patch that Debian's
+/// unstable release has, which is built once that one moves on.
+pub const BUILT: [(u32, u32); 3] = [(3, 5), (3, 6), (3, 7)];
 
 /// Is an etcd on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +170,16 @@ fn look() -> Fetched {
     fetched.binaries.dedup_by_key(|binary| binary.version);
     fetched.miss_releases(&without);
     fetched
+}
+
+/// Lists the programs that the module of a minor version has; of 3.5 it is only the server, since
+/// its tools were not published as modules.
+///
+/// # Errors
+///
+/// Fails when there is no module of that minor version.
+pub fn programs((major, minor): (u32, u32)) -> Result<Vec<Program>> {
+    Ok(Module::of(major, minor)?.programs())
 }
 
 /// Returns a program of the pinned patch of a minor version, one of [`BUILT`]; it is built by Go

@@ -34,7 +34,8 @@ fn show_tools(fetched: &Fetched) {
         if !fetched.binaries.iter().any(is_it) {
             continue;
         }
-        for tool in [Program::Ctl, Program::Utl] {
+        let programs = etcd::programs(release).unwrap_or_default();
+        for tool in programs.into_iter().filter(|it| *it != Program::Server) {
             match etcd::program(tool, release) {
                 Ok(binary) => show(tool, &binary),
                 Err(error) => println!("!!! WITHOUT {}: {error}", tool.name()),

@@ -59,14 +59,20 @@ impl Module {
         let file = folder.join("go.mod");
         let text = std::fs::read_to_string(&file).map_err(Error::doing(file.display()))?;
         let pinned = |prefix: &str| {
-            let line = text.lines().find_map(|line| line.trim().strip_prefix(prefix))?;
-            go::number(line.trim())
+            let lines = text.lines().map(|line| line.trim().trim_start_matches("require "));
+            go::number(lines.filter_map(|line| line.strip_prefix(prefix)).next()?.trim())
         };
         let lacks = |what| move || Error::new(format!("{}: no {what}", file.display()));
         let version = pinned("go.etcd.io/etcd/server/v3 v");
         let version = version.ok_or_else(lacks.clone()("version of etcd"))?;
         let needs = pinned("go ").ok_or_else(lacks("version of Go"))?;
         Ok(Self { folder, version, needs })
+    }
+
+    /// Lists the programs whose sources the folder has.
+    pub(super) fn programs(&self) -> Vec<Program> {
+        let is_here = |program: &Program| self.folder.join(program.name()).is_dir();
+        Program::ALL.into_iter().filter(is_here).collect()
     }
 
     /// Names what a program is built from, on this kind of machine: its version, a hash of the
@@ -124,7 +130,9 @@ pub(super) mod tests {
             let module = Module::of(major, minor).expect("a module");
             assert_eq!((module.version.major, module.version.minor), (major, minor));
             assert!(module.needs >= Version { major: 1, minor: 21, patch: 0 }, "{module:?}");
-            for program in Program::ALL {
+            let programs = module.programs();
+            assert_eq!(programs.len(), if (major, minor) == (3, 5) { 1 } else { 3 });
+            for program in programs {
                 assert!(module.key(program).is_ok(), "{program:?}");
             }
         }
@@ -151,10 +159,16 @@ pub(super) mod tests {
     #[test]
     fn a_module_without_a_version_is_refused() {
         let dir = tempfile::tempdir().expect("a folder");
-        for text in ["go 1.26\n", "require go.etcd.io/etcd/server/v3 v3.6.99\n"] {
+        let read = |text: &str| {
             std::fs::write(dir.path().join("go.mod"), text).expect("go.mod");
-            assert!(Module::read(dir.path().to_owned()).is_err(), "{text}");
+            Module::read(dir.path().to_owned())
+        };
+        let (go, etcd) = ("go 1.26\n", "require go.etcd.io/etcd/server/v3 v3.6.99\n");
+        for text in [go, etcd] {
+            assert!(read(text).is_err(), "{text}");
         }
+        let module = read(&format!("{go}{etcd}")).expect("a module");
+        assert_eq!(module.version.to_string(), "3.6.99");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod cancelled;
 mod conn_black_hole;
 mod conn_endpoints;
 mod conn_partition;
+mod conn_peer_port;
 mod conn_shutdown;
 mod goaway_under_load;
 mod grpc_proxy;
@@ -64,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         conn_black_hole::CASES,
         conn_endpoints::CASES,
         conn_partition::CASES,
+        conn_peer_port::CASES,
         conn_shutdown::CASES,
         goaway_under_load::CASES,
         hostile_data::CASES,

@@ -59,8 +59,8 @@ impl Module {
         let file = folder.join("go.mod");
         let text = std::fs::read_to_string(&file).map_err(Error::doing(file.display()))?;
         let pinned = |prefix: &str| {
-            let lines = text.lines().map(|line| line.trim().trim_start_matches("require "));
-            go::number(lines.filter_map(|line| line.strip_prefix(prefix)).next()?.trim())
+            let mut lines = text.lines().map(|line| line.trim().trim_start_matches("require "));
+            go::number(lines.find_map(|line| line.strip_prefix(prefix))?.trim())
         };
         let lacks = |what| move || Error::new(format!("{}: no {what}", file.display()));
         let version = pinned("go.etcd.io/etcd/server/v3 v");

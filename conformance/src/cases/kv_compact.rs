@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) const CASES: &[Case] = &[
     case!(a_revision_is_compacted_once, ["KV-012", "KV-013"]),
     case!(every_member_knows_of_a_compaction, []),
-    case!(a_compacted_revision_cannot_be_read, []),
+    case!(a_compacted_revision_cannot_be_read, ["KV-015"]),
     case!(a_logical_compaction_hides_the_history, ["KV-076"]).real("metrics"),
     case!(a_physical_compaction_returns_when_it_is_done, ["KV-077"]).real("metrics"),
     case!(the_compacted_revision_itself_is_kept, ["KV-080"]),
@@ -49,7 +49,7 @@ async fn every_member_knows_of_a_compaction(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// K16, K24: a range that comes in parts fails in its stream, as KV-015 demands of RangeStream.
+/// KV-015, K16, K24: a range that comes in parts fails in its stream.
 async fn a_compacted_revision_cannot_be_read(ctx: Ctx) -> CaseResult {
     let (_server, client) = ctx.server_and_client().await?;
     put_often(&client, 5).await?;

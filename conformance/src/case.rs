@@ -30,10 +30,6 @@ pub struct Case {
 pub struct Needs {
     /// The first version that can pass it.
     pub since: Option<Version>,
-    /// Whether it takes seconds rather than fractions: it then runs on one runtime and one server
-    /// version only, unless `ETCD3_ALL` is set; which ones, turns with the number `ETCD3_TURN`. In
-    /// virtual time nothing is heavy.
-    pub is_heavy: bool,
     /// Whether the version of the server makes no difference: it then runs against the newest one.
     pub is_versionless: bool,
     /// What it needs that only the machine has, if anything: the model then does without the case.
@@ -86,13 +82,6 @@ impl Case {
         self.needs.and_tls = true;
         self
     }
-
-    /// Marks the case as one that takes seconds.
-    #[must_use]
-    pub const fn heavy(mut self) -> Self {
-        self.needs.is_heavy = true;
-        self
-    }
 }
 
 /// Registers an `async fn(Ctx) -> CaseResult` as a [`Case`] that covers these rows.
@@ -104,7 +93,6 @@ macro_rules! case {
             ids: &[$($id),*],
             needs: $crate::Needs {
                 since: None,
-                is_heavy: false,
                 is_versionless: false,
                 real: None,
                 and_tls: false,

@@ -1,4 +1,4 @@
-//! A line for each case that ran, for `cargo xtask coverage`.
+//! A line for each case that ran, and one for each that was to run, for `cargo xtask coverage`.
 
 use crate::Case;
 use etcd3_lab::etcd::Version;
@@ -9,6 +9,19 @@ use std::time::Duration;
 
 /// The folder to write to; nothing is written without it.
 const FOLDER: &str = "ETCD3_RESULTS";
+
+/// Writes down the names of the trials that are to run on a runtime, below the number of those that
+/// run there in all turns together.
+pub(crate) fn plan<'a>(runtime: &str, due: impl Iterator<Item = &'a str>, all: usize) {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let path = Path::new(&folder).join(format!("{runtime}.due"));
+    let names: Vec<&str> = due.collect();
+    let text = format!("{all}\n{}\n", names.join("\n"));
+    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, text));
+    if let Err(error) = written {
+        eprintln!("cannot write {}: {error}", path.display());
+    }
+}
 
 /// Appends one line to the file of the runtime: case, version, runtime, passed or failed, seconds,
 /// ids, file, line.

@@ -91,6 +91,11 @@ impl Member {
         self.place.client.port()
     }
 
+    /// Returns the address that the member listens at for the other members.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.place.listen
+    }
+
     /// Returns the path of the unix socket that the member listens on too, if it was built with
     /// one. The path ends in `localhost` and the port, which clients take for its authority.
     pub fn socket(&self) -> Option<PathBuf> {

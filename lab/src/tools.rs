@@ -5,8 +5,9 @@
 
 use crate::apt::{self, Wanted};
 use crate::machine::Suite;
+use crate::target::target;
 use crate::version::Version;
-use crate::{Error, Result, command, etcd, machine};
+use crate::{Error, Result, command, machine};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -166,7 +167,7 @@ pub fn go() -> Result<Tool> {
     let variables = vec![
         ("GOROOT", tree.join("usr/lib/go")),
         ("GOPATH", tree.join("usr/share/gocode")),
-        ("GOCACHE", etcd::target().join("tools/go-cache")),
+        ("GOCACHE", target().join("tools/go-cache")),
         ("GO111MODULE", "off".into()),
         ("GOTOOLCHAIN", "local".into()),
         ("CGO_ENABLED", "0".into()),
@@ -188,9 +189,10 @@ pub(crate) fn fetch(name: &str, wanted: Wanted) -> Result<PathBuf> {
     fetch_of(machine::own_suite(), name, wanted)
 }
 
-fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
+/// Does so for packages that fit to another release, or to any.
+pub(crate) fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let tools = etcd::target().join("tools");
+    let tools = target().join("tools");
     let folder = tools.join(name);
     if is_there(&folder) {
         return Ok(folder);

@@ -17,6 +17,11 @@ pub struct Version {
 }
 
 impl Version {
+    /// Returns the first patch of a minor version.
+    pub const fn minor(major: u32, minor: u32) -> Self {
+        Self { major, minor, patch: 0 }
+    }
+
     /// Finds the version in the answer of `etcd --version`.
     pub(crate) fn said_by(answer: &str) -> Option<Self> {
         let line = answer.lines().find_map(|line| line.strip_prefix("etcd Version: "))?;

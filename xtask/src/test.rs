@@ -3,10 +3,12 @@
 //! Each step ends at its first failure; the steps after it run all the same, so that one run tells
 //! all that is wrong.
 
+mod budget;
 mod deny;
 mod examples;
 mod hygiene;
 mod report;
+mod share;
 mod size;
 mod steps;
 mod tree;
@@ -42,8 +44,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
         state.deny = Some(deny);
     }
-    for step in steps {
+    for step in &steps {
         report.step(step.name, || (step.run)(&mut state));
+    }
+    for overrun in budget::overruns(&steps, |name| report.seconds_of(name)) {
+        report.alarm(overrun);
     }
     for missing in &etcd::fetch().missing {
         report.alarm(missing.to_string());

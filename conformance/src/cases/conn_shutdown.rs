@@ -6,15 +6,14 @@ use etcd3_lab::Status;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_put_after_a_shutdown_succeeds_at_once, ["CONN-026"]).plain_and_tls().heavy(),
-    case!(a_delete_after_a_shutdown_succeeds_at_once, ["CONN-027"]).plain_and_tls().heavy(),
-    case!(a_txn_after_a_shutdown_succeeds_at_once, ["CONN-028"]).plain_and_tls().heavy(),
-    case!(a_get_during_a_shutdown_succeeds, ["CONN-029"]).plain_and_tls().heavy(),
+    case!(a_put_after_a_shutdown_succeeds_at_once, ["CONN-026"]).plain_and_tls(),
+    case!(a_delete_after_a_shutdown_succeeds_at_once, ["CONN-027"]).plain_and_tls(),
+    case!(a_txn_after_a_shutdown_succeeds_at_once, ["CONN-028"]).plain_and_tls(),
+    case!(a_get_during_a_shutdown_succeeds, ["CONN-029"]).plain_and_tls(),
     case!(a_serializable_get_during_a_shutdown_succeeds, ["CONN-030"]).plain_and_tls(),
-    case!(a_get_waits_for_a_restart, ["CONN-031", "CONN-033", "CONN-034"]).plain_and_tls().heavy(),
+    case!(a_get_waits_for_a_restart, ["CONN-031", "CONN-033", "CONN-034"]).plain_and_tls(),
     case!(a_serializable_get_waits_for_a_restart, ["CONN-036", "CONN-037", "CONN-038"])
-        .plain_and_tls()
-        .heavy(),
+        .plain_and_tls(),
 ];
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(revisions_grow_while_leaders_are_cut_off, ["KV-131"]).heavy(),
-    case!(revisions_grow_while_members_are_cut_off, ["KV-132"]).heavy(),
-    case!(revisions_grow_while_leaders_restart, ["KV-133"]).heavy(),
-    case!(revisions_grow_while_members_restart, ["KV-134"]).heavy(),
+    case!(revisions_grow_while_leaders_are_cut_off, ["KV-131"]),
+    case!(revisions_grow_while_members_are_cut_off, ["KV-132"]),
+    case!(revisions_grow_while_leaders_restart, ["KV-133"]),
+    case!(revisions_grow_while_members_restart, ["KV-134"]),
 ];
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(super) const CASES: &[Case] = &[
     case!(bytes_that_disappear, []).real("a bridge").any_version(),
     case!(connections_that_end, []).real("a bridge").any_version(),
-    case!(bytes_that_come_late_or_in_pieces, []).real("a bridge").any_version().heavy(),
+    case!(bytes_that_come_late_or_in_pieces, []).real("a bridge").any_version(),
     case!(no_new_connections, []).real("a bridge").any_version(),
     case!(connections_that_are_forgotten, []).real("a bridge").any_version(),
     case!(connections_that_end_again_and_again, []).real("a bridge").any_version(),

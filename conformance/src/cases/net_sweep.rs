@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(cut_at_each_byte_of_a_write, []).real("a bridge").any_version().heavy(),
-    case!(a_bit_flipped_at_each_byte_of_an_answer, []).real("a bridge").any_version().heavy(),
+    case!(cut_at_each_byte_of_a_write, []).real("a bridge").any_version(),
+    case!(a_bit_flipped_at_each_byte_of_an_answer, []).real("a bridge").any_version(),
 ];
 
 const SOON: Duration = Duration::from_secs(20);

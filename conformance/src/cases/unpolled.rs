@@ -6,7 +6,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] =
-    &[case!(a_thousand_calls_that_nobody_polls_delay_nobody, []).any_version().heavy()];
+    &[case!(a_thousand_calls_that_nobody_polls_delay_nobody, []).any_version()];
 
 /// As many as fit beside other calls into one connection, with the defaults.
 const HELD: usize = 1_000;

@@ -51,6 +51,18 @@ impl Member {
         self.addr().port()
     }
 
+    /// Returns the address for the other members.
+    ///
+    /// # Errors
+    ///
+    /// Fails on models.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        match &self.0 {
+            OneMember::Real(member) => Ok(member.peer_addr()),
+            OneMember::Model(..) => Err(only_real("port for its peers")),
+        }
+    }
+
     /// Tells whether the process exists; a frozen one does.
     pub fn is_running(&self) -> bool {
         match &self.0 {

@@ -99,6 +99,7 @@ impl Report {
         report.check_reasons("deviations.tsv", &scenarios.deviations, scenarios);
         report.check_skips(scenarios, results);
         report.check_later(results);
+        report.check_turn(results);
         report
     }
 
@@ -151,6 +152,16 @@ impl Report {
         }
         for id in scenarios.deviations.keys().filter(|id| !results.cover(id)) {
             self.problems.push(format!("deviations.tsv names {id}, and no case shows how"));
+        }
+    }
+
+    /// Checks that everything ran that had its turn.
+    fn check_turn(&mut self, results: &Results) {
+        let left_out = results.left_out();
+        if let Some(first) = left_out.first() {
+            let count = left_out.len();
+            self.problems
+                .push(format!("{count} runs had their turn and are not there: {first}, …"));
         }
     }
 
@@ -361,6 +372,20 @@ mod tests {
         results.add("b\t3.8.1\ttokio\tpassed\t0.1\tKV-3\tsrc/kv.rs\t9\n").unwrap();
         let report = Report::of(&scenarios, &results);
         assert_eq!((report.problems.len(), report.areas["kv"].covered), (0, 2));
+    }
+
+    #[test]
+    fn a_run_that_had_its_turn_and_is_not_there_is_a_problem() {
+        let scenarios = scenarios(BOTH, "");
+        let mut results = results(&[("a", "tokio", "passed", "CONN-001,KV-001,TXN-001")]);
+        results.add_due("tokio", "2\na::etcd_3.5.16\n").unwrap();
+        assert_eq!(Report::of(&scenarios, &results).problems, Vec::<String>::new());
+        results.add_due("tokio", "2\na::etcd_3.5.16\na::etcd_3.7.3\n").unwrap();
+        let problems = Report::of(&scenarios, &results).problems;
+        assert_eq!(
+            problems,
+            ["1 runs had their turn and are not there: a::etcd_3.7.3 on tokio, …"]
+        );
     }
 
     #[test]

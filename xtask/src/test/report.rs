@@ -49,6 +49,12 @@ impl Report {
         self.tally
     }
 
+    /// Returns the time of a step; zero of one that did not run.
+    pub(super) fn seconds_of(&self, step: &str) -> f64 {
+        let of_step = self.steps.iter().filter(|(name, ..)| name == step);
+        of_step.map(|(_, _, seconds)| seconds).sum()
+    }
+
     /// Lists the steps with their times.
     pub(super) fn times(&self) -> String {
         let mut text = String::new();
@@ -115,5 +121,6 @@ mod tests {
         assert!(!report.is_good());
         assert_eq!(report.tally().to_string(), "4 passed, 3 failed, 1 skipped");
         assert!(report.times().contains("FAILED"));
+        assert!(report.seconds_of("a") > 0.0 && report.seconds_of("x") == 0.0);
     }
 }

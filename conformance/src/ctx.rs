@@ -22,7 +22,8 @@ pub struct Ctx {
     pub runtime: &'static str,
     /// The name of the case that runs.
     case: &'static str,
-    /// Who issues the certificates, in a run over TLS ([`plain_and_tls`](crate::Case::plain_and_tls)).
+    /// The issuer of the certificates in a run over TLS
+    /// ([`plain_and_tls`](crate::Case::plain_and_tls)).
     authority: Option<Arc<Authority>>,
 }
 

@@ -13,7 +13,7 @@ const VERSIONS: [Version; 3] = [
     Version { major: 3, minor: 5, patch: 16 },
     Version { major: 3, minor: 5, patch: 30 },
 ];
-/// Names the environment variable that gives another seed.
+/// The environment variable with another seed.
 const SEED: &str = "ETCD3_SEED";
 
 /// All cases that the model is enough for, against each version; and the others, as ignored, each

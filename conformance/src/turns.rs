@@ -7,9 +7,9 @@
 use crate::Case;
 use etcd3_lab::etcd::Binary;
 
-/// Names the variable that makes all cases run everywhere.
+/// The variable that makes all cases run everywhere.
 const ALL: &str = "ETCD3_ALL";
-/// Names the variable with the number of the turn: the number of commits, for example.
+/// The variable with the number of the turn: the number of commits, for example.
 const TURN: &str = "ETCD3_TURN";
 /// The runtimes that take turns.
 const RUNTIMES: [&str; 3] = ["tokio", "smol", "async-std"];

@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Bounds each step; the largest fetches about 12 MB.
+/// The limit of each step; the largest fetches about 12 MB.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// Bounds the mirrors that are tried one after the other.
+/// The largest number of mirrors that are tried one after the other.
 const MAX_MIRRORS: usize = 4;
 
-/// Is a package, with those that it needs and that no machine is sure to have.
+/// A package, with those that it needs and that no machine is sure to have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    /// Names the package first, and what else is to be unpacked with it.
+    /// The package first, and what else is to be unpacked with it.
     pub(crate) packages: &'static [&'static str],
-    /// Begins the names of the dependencies that are unpacked too, in all depths.
+    /// The beginnings of the names of dependencies that are unpacked too, in all depths.
     pub(crate) needs: &'static [&'static str],
-    /// Is the first package where it is known beforehand; it is fetched alone then.
+    /// The first package where it is known beforehand; it is fetched alone then.
     pub(crate) pin: Option<Pin>,
 }
 

@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// Is a TCP proxy in front of a server, for making a connection fail in a chosen way.
+/// A TCP proxy in front of a server, for making a connection fail in a chosen way.
 ///
 /// It listens on a free loopback port. When the target refuses a connection, the side that
 /// connected to the bridge sees its connection accepted and then reset. All threads end with the
@@ -31,15 +31,15 @@ pub struct Bridge {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// Counts the connections of a [`Bridge`].
+/// The numbers of connections of a [`Bridge`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// Counts those that were relayed to the target since the start.
+    /// The number of those that were relayed to the target since the start.
     pub accepted: u64,
-    /// Counts those that are open now.
+    /// The number of those that are open now.
     pub live: usize,
-    /// Counts those that were turned away: they did not say where to, their target is cut off, or
-    /// it refused them.
+    /// The number of those that were turned away: they did not say where to, their target is cut
+    /// off, or it refused them.
     pub rejected: u64,
 }
 

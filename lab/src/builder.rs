@@ -4,23 +4,23 @@ use crate::etcd::{self, Binary};
 use crate::{Cluster, Error, Result, Server, Spec, Tls, notes};
 use std::marker::PhantomData;
 
-/// Bounds how often other ports are tried after another program took one.
+/// The largest number of tries with other ports after another program took one.
 const MAX_TRIES: u32 = 4;
 
 /// The number of members of a cluster, unless told otherwise.
 const MEMBERS: usize = 3;
 
-/// Describes what is started: a [`Cluster`] or a [`Server`].
+/// The description of what is to be started: a [`Cluster`] or a [`Server`].
 #[derive(Debug)]
 pub struct Builder<S> {
     spec: Spec,
     starts: PhantomData<fn() -> S>,
 }
 
-/// Describes a [`Cluster`]; made by [`Cluster::builder`].
+/// The description of a [`Cluster`]; made by [`Cluster::builder`].
 pub type ClusterBuilder = Builder<Cluster>;
 
-/// Describes a [`Server`]; made by [`Server::builder`].
+/// The description of a [`Server`]; made by [`Server::builder`].
 pub type ServerBuilder = Builder<Server>;
 
 impl<S> Clone for Builder<S> {
@@ -203,7 +203,7 @@ fn try_start(spec: &Spec, binary: &Binary) -> std::result::Result<Cluster, Unsta
 /// Why a cluster did not start.
 struct Unstarted {
     error: Error,
-    /// Tells that all its processes ran: only time was lacking, perhaps.
+    /// Whether all its processes ran: only time was lacking, perhaps.
     is_slow: bool,
 }
 

@@ -9,13 +9,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Bounds the wait for a leader, and for a cluster that takes a member.
+/// The longest wait for a leader, and for a cluster that takes a member.
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Bounds the question who leads, so that a frozen member does not hold it up for long.
+/// The limit of a request for the leader, so that a frozen member does not hold it up for long.
 const STATUS_LIMIT: Duration = Duration::from_millis(500);
 
-/// Is a cluster of etcd members on loopback ports of their own.
+/// A cluster of etcd members on loopback ports of their own.
 ///
 /// Its drop ends the processes and removes their data; so does the end of the process that
 /// started it, however that ends.
@@ -94,7 +94,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`behind_peer_proxy`](crate::Builder::behind_peer_proxy).
+    /// Fails when the cluster was not built with [`crate::Builder::behind_peer_proxy`].
     pub fn partition(&self, member: usize) -> Result<()> {
         (0..self.len()).filter(|&other| other != member).try_for_each(|it| self.cut(member, it))
     }
@@ -103,7 +103,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`behind_peer_proxy`](crate::Builder::behind_peer_proxy).
+    /// Fails when the cluster was not built with [`crate::Builder::behind_peer_proxy`].
     pub fn cut(&self, a: usize, b: usize) -> Result<()> {
         self.network()?.cut(a, b);
         Ok(())
@@ -113,7 +113,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`behind_peer_proxy`](crate::Builder::behind_peer_proxy).
+    /// Fails when the cluster was not built with [`crate::Builder::behind_peer_proxy`].
     pub fn heal(&self) -> Result<()> {
         self.network()?.heal();
         Ok(())

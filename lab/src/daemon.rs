@@ -8,10 +8,10 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bounds the wait for a program that starts, ends or reads its configuration again.
+/// The longest wait for a program that starts, ends or reads its configuration again.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// Bounds one connect to the port.
+/// The limit of one connect to the port.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// A guarded process with its port, its folder and its log. It keeps all three over restarts.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// Bounds the question for the version.
+/// The limit of a request for the version.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The package of the compiler, with the packages that hold its programs and its library.

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-/// Is what the guard does. Its arguments are the directory and the program's command line.
+/// The script of the guard. Its arguments are the directory and the program's command line.
 const SCRIPT: &str = r#"
 trap : INT TERM HUP
 dir=$1; shift
@@ -39,10 +39,10 @@ if [ -n "$dir" ]; then rm -rf "$dir"; rmdir "${dir%/*}" 2>/dev/null; fi
 exit 0
 "#;
 
-/// Bounds every wait for the end of a process.
+/// The longest wait for the end of a process.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
-/// Is a signal that a test can send to a server.
+/// A signal that a test can send to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Ends the process at once; its connections are reset.
@@ -69,7 +69,7 @@ impl Signal {
     }
 }
 
-/// Is a program that ends with this process, however this process ends.
+/// A program that ends with this process, however this process ends.
 ///
 /// Its drop kills the program, with everything that the program has started and that stayed in its
 /// process group, and removes the directory it worked in.

@@ -10,15 +10,15 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Bounds the size of an answer; etcd's metrics are about 100 kB.
+/// The largest response, in bytes; etcd's metrics are about 100 kB.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
-/// Is a server's answer to one request.
+/// A server's response to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Holds the status code, 200 for success.
+    /// The status code, 200 for success.
     pub status: u16,
-    /// Holds the body, as text.
+    /// The body, as text.
     pub body: String,
 }
 

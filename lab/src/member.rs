@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bounds one request to a member by HTTP.
+/// The limit of one request to a member by HTTP.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Is what the member's log says when another program was given its port.
+/// The text in the member's log when another program was given its port.
 const PORT_TAKEN: &str = "address already in use";
 
-/// Is one etcd process. It is reached through a [`crate::Server`] or a [`crate::Cluster`].
+/// One etcd process. It is reached through a [`crate::Server`] or a [`crate::Cluster`].
 ///
 /// A member that was killed keeps its ports and its data, and [`Member::restart`] starts it again.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ pub struct Member {
     pid: AtomicU32,
 }
 
-/// Tells where a member is: its names, addresses and folders.
+/// The name, addresses and folder of a member.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) index: usize,
     pub(crate) name: String,
     pub(crate) client: SocketAddr,
-    /// Serves clients in plain text where the client's port does not: the lab itself.
+    /// The address for the lab itself, in plain text, where the client's port speaks TLS.
     pub(crate) plain: Option<SocketAddr>,
     pub(crate) listen: SocketAddr,
     pub(crate) advertised: SocketAddr,
@@ -50,7 +50,7 @@ impl Place {
     }
 }
 
-/// Is what all members of a cluster have in common.
+/// The settings that all members of a cluster have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) binary: Binary,
@@ -61,11 +61,11 @@ pub(crate) struct Options {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) tls: Option<Tls>,
     pub(crate) unix_socket: bool,
-    /// Bounds the wait for a member that starts.
+    /// The longest wait for a member that starts.
     pub(crate) ready_limit: Duration,
-    /// Is `name=url` of all members, separated by commas.
+    /// `name=url` of all members, separated by commas.
     pub(crate) initial: String,
-    /// Is `new` or `existing`.
+    /// `new` or `existing`.
     pub(crate) initial_state: &'static str,
 }
 

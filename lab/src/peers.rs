@@ -37,7 +37,7 @@ struct Map {
     cut: Mutex<BTreeSet<(usize, usize)>>,
 }
 
-/// Leads the connections of one member to the others.
+/// The rule that leads the connections of one member to the others.
 struct Outward {
     map: Arc<Map>,
     member: usize,

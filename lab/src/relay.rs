@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bounds how long a thread that cannot write stays unaware of the end of its connection.
+/// The longest that a thread that cannot write stays unaware of the end of its connection.
 const WRITE_TURN: Duration = Duration::from_millis(50);
-/// Bounds what waits for its time in one direction, in chunks.
+/// The largest number of chunks that wait for their time in one direction.
 const QUEUE: usize = 256;
-/// Is how many times a second a throttled direction writes.
+/// The number of times a second that a throttled direction writes.
 const TURNS: u64 = 20;
 
-/// Is a relayed connection.
+/// A relayed connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     near: TcpStream,
@@ -29,31 +29,31 @@ pub(crate) struct Link {
     changed: Condvar,
 }
 
-/// Is the state of both directions.
+/// The state of both directions.
 #[derive(Debug)]
 struct Lanes {
     each: [Lane; 2],
-    /// Is when the last byte came, in either direction.
+    /// The time of the last byte, in either direction.
     last: Instant,
 }
 
-/// Is the state of one direction.
+/// The state of one direction.
 #[derive(Debug, Default)]
 struct Lane {
     fault: Fault,
-    /// Counts the bytes that passed since the fault was set.
+    /// The number of bytes that passed since the fault was set.
     passed: u64,
-    /// Counts the bytes that passed.
+    /// The number of bytes that passed.
     total: u64,
-    /// Counts the bytes that disappeared.
+    /// The number of bytes that were lost.
     swallowed: u64,
-    /// Tells that nothing passes any more.
+    /// Whether nothing passes any more.
     is_dead: bool,
-    /// Is the state of the jitter's generator.
+    /// The state of the jitter's generator.
     random: u64,
 }
 
-/// Is what is to be done next with the bytes of a direction.
+/// The next thing to do with the bytes of a direction.
 enum Step {
     Swallow,
     Wait,
@@ -61,12 +61,12 @@ enum Step {
     Write(Piece),
 }
 
-/// Is what may be written next; it counts as passed already.
+/// The bytes that may be written next; they count as passed already.
 struct Piece {
     len: usize,
-    /// Is a byte of it and the bits to flip.
+    /// A byte of it and the bits to flip.
     flip: Option<(usize, u8)>,
-    /// Is how long nothing may follow.
+    /// The time for which nothing may follow.
     pause: Option<Duration>,
 }
 
@@ -220,7 +220,7 @@ impl Link {
         }
     }
 
-    /// Is where bytes of a direction come from, and where they go.
+    /// Returns where bytes of a direction come from, and where they go.
     fn ends(&self, direction: Direction) -> (&TcpStream, &TcpStream) {
         match direction {
             Direction::Up => (&self.near, &self.far),

@@ -4,7 +4,7 @@ use crate::{Cluster, Member};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Is a single etcd, on loopback ports of its own, with data that is gone afterwards.
+/// A single etcd, on loopback ports of its own, with data that is gone afterwards.
 ///
 /// It has all methods of [`Member`]. Its drop ends the process and removes the data; so does the
 /// end of the process that started it, however that ends.

@@ -16,7 +16,7 @@ const PATIENT_ELECTION_MS: u32 = 1000;
 /// The smallest election timeout that etcd takes, in heartbeats.
 const HEARTBEATS_OF_AN_ELECTION: u32 = 5;
 
-/// Bounds the wait for a member that starts.
+/// The longest wait for a member that starts.
 const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// The description of a cluster; [`Builder`](crate::Builder) makes it.

@@ -13,10 +13,10 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Lets one thread of a process fetch while the others wait for the same files.
+/// The lock of the one thread of a process that fetches; the others wait for the same files.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Is a program, with the variables that it needs where it is not installed.
+/// A program, with the variables that it needs where it is not installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
     program: PathBuf,
@@ -130,7 +130,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Is a compiler, and the sources of etcd's own client with all that they need.
+/// A compiler, and the sources of etcd's own client with all that they need.
 const GO: Wanted = Wanted {
     packages: &[
         "golang-go",

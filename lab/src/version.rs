@@ -8,11 +8,11 @@ use std::str::FromStr;
 /// as in `3.6.0-rc.1`, is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
-    /// Is 3 in all versions of etcd that this workspace supports.
+    /// The first number: 3 in all versions of etcd that this workspace supports.
     pub major: u32,
-    /// Names the release: 4, 5, 6.
+    /// The release: 4, 5, 6.
     pub minor: u32,
-    /// Counts the fixes within a release.
+    /// The number of the patch within a release.
     pub patch: u32,
 }
 

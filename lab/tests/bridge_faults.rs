@@ -6,9 +6,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Is long enough for anything that happens at all on this machine.
+/// A time in which everything happens that happens at all on this machine.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Is how long a test listens to silence.
+/// The time for which a test listens to silence.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// Starts a server that says whatever it is told; each connection has a thread of its own.

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Runs tasks in virtual time; cheap to clone.
+/// The executor of a simulation: runs tasks in virtual time; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Executor(Arc<Shared>);
 
@@ -292,7 +292,7 @@ impl State {
     }
 }
 
-/// Completes at a moment of virtual time.
+/// A future that completes at a moment of virtual time.
 pub(crate) struct Sleep {
     executor: Executor,
     at: Instant,

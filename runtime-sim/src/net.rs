@@ -46,9 +46,9 @@ pub struct Link {
     pub travel: Travel,
     /// What a new connection finds.
     pub door: Door,
-    /// Holds back what the host sends.
+    /// Whether the bytes that the host sends are held back.
     pub stall_up: bool,
-    /// Holds back what the host is to receive.
+    /// Whether the bytes that the host is to receive are held back.
     pub stall_down: bool,
 }
 
@@ -246,7 +246,7 @@ fn set_stall(pipe: &Mutex<Pipe>, stall: bool) {
     pipe.wake();
 }
 
-/// Accepts connections; dropping it closes the address.
+/// A listener for connections; dropping it closes the address.
 pub struct Listener {
     net: Net,
     at: SocketAddr,

@@ -26,7 +26,7 @@ fn broken_in_three_ways(world: &World, host: &Host) -> [String; 3] {
     ["http://etcd-0:1", "http://nobody:2379", "http://etcd-0:2379"].map(str::to_owned)
 }
 
-// Whoever configured three endpoints has to know what is wrong with each of them.
+// A user who configured three endpoints has to know what is wrong with each of them.
 #[test]
 fn every_endpoint_that_cannot_be_connected_to_is_named() {
     run(1, |world| async move {
@@ -83,7 +83,7 @@ fn an_error_of_many_endpoints_stays_short() {
     .unwrap();
 }
 
-// B9, E12: a call that waited in vain says what became of each endpoint meanwhile.
+// B9, E12: a call that no endpoint took says what became of each of them meanwhile.
 #[test]
 fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
     run(4, |world| async move {

@@ -54,7 +54,7 @@ impl Size {
 /// A setting of [`Config`], by the name of its field.
 struct Setting {
     field: &'static str,
-    /// Sets it, to one size or to two.
+    /// The setter, for one size or for two.
     set: fn(Config, [Size; 2]) -> Config,
     /// Whether it takes two.
     is_pair: bool,
@@ -116,7 +116,7 @@ fn fields(debug: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-// Whoever adds a setting has to say here what becomes of its extremes.
+// A new setting needs a row here that says what becomes of its extremes.
 #[test]
 fn no_setting_is_left_out() {
     let debug = format!("{:#?}", Config::new(["a"]));

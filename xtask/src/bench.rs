@@ -27,7 +27,7 @@ use std::process::ExitCode;
 const OURS: &str = "ours-tokio";
 const PEER: &str = "etcd-client-tokio";
 
-/// Is how many rounds there are.
+/// The number of rounds.
 const ROUNDS: usize = 9;
 const QUICK_ROUNDS: usize = 3;
 

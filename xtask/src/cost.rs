@@ -15,23 +15,23 @@ use etcd3_lab::{Error, Result};
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// Is the file with the figures that were measured last.
+/// The file with the figures that were measured last.
 const FILE: &str = "bench/results/cost.tsv";
 
 /// Its second line; those after it that begin with `#` stay when it is made anew.
 const MADE: &str = "# Made by `cargo xtask cost --save`, but for the reasons below.";
 
-/// Is how much a figure may be above the file's.
+/// The largest multiple of the file's figure that is no growth.
 const GROWTH: f64 = 1.05;
 
-/// Is how often a figure is measured.
+/// The number of measurements of a figure.
 const TIMES: usize = 3;
 
-/// Bounds the instructions of a call, by its work and its callers.
+/// The limits of the instructions of a call, by its work and its callers.
 const INSTRUCTIONS: [(&str, u64, f64); 3] =
     [("put", 1, 35_500.0), ("put", 16, 32_000.0), ("get", 16, 33_000.0)];
 
-/// Bounds the instructions of the core's machines, by what they do.
+/// The limits of the instructions of the core's machines, by what they do.
 const MACHINES: [(&str, f64); 4] = [
     ("machine-call", 4_000.0),
     ("machine-channel", 1_000.0),
@@ -39,12 +39,12 @@ const MACHINES: [(&str, f64); 4] = [
     ("machine-head", 1_500.0),
 ];
 
-/// Is a figure by its name.
+/// A figure by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figure {
     name: String,
     value: f64,
-    /// Bounds it, whatever it was before; figures of the floor are not bounded.
+    /// Its limit, whatever it was before; figures of the floor have none.
     most: Option<f64>,
 }
 

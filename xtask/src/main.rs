@@ -27,7 +27,7 @@ mod workspace;
 use options::{Options, Words};
 use std::process::ExitCode;
 
-/// Is the exit code of a command line that makes no sense.
+/// The exit code of a command line that makes no sense.
 const USAGE: u8 = 2;
 
 const HELP: &str = "\
@@ -88,10 +88,10 @@ cargo xtask <command>
             --check      only tell whether it is up to date
 ";
 
-/// Is how a command ends.
+/// The end of a command.
 type Outcome = Result<ExitCode, etcd3_lab::Error>;
 
-/// Is a command with the options it takes: those with a value, those without, and what may
+/// A command with the options it takes: those with a value, those without, and what may
 /// follow.
 struct Command {
     name: &'static str,

@@ -7,20 +7,20 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-/// Writes down how the program ended, which its guard does not tell.
+/// A script that writes down how the program ended, which its guard does not tell.
 const NOTE_STATUS: &str = r#"note=$1; shift; "$@"; echo $? >"$note""#;
 
-/// Bounds a step of `cargo xtask test`, and a build of everything.
+/// The limit of a step of `cargo xtask test`, which may build everything.
 pub(crate) const STEP_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Holds what a captured program left.
+/// The output and the end of a captured program.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Is the exit code, 128 and the signal for a killed program, as a shell tells it.
+    /// The exit code; of a killed program 128 and the signal, as a shell has it.
     pub(crate) code: i32,
-    /// Holds both outputs in the order in which they were written.
+    /// Both outputs in the order in which they were written.
     pub(crate) output: String,
-    /// Tells how long it took.
+    /// The time that it took, in seconds.
     pub(crate) seconds: f64,
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Lists the runtimes that have an adapter, in the folder `runtime-<name>`.
+/// The runtimes that have an adapter, in the folder `runtime-<name>`.
 pub(crate) const RUNTIMES: &[&str] = &["tokio", "smol", "async-std"];
 
 /// Returns the root of the workspace.

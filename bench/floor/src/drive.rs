@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 type Transport = Gathered<TcpStream>;
 
-/// Is the task of a connection: h2's own, and what that does not do.
+/// The task of a connection: h2's own, and what that does not do.
 pub(crate) struct Drive {
     connection: Connection<Transport, Bytes>,
     transport: Transport,

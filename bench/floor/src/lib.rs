@@ -27,13 +27,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tokio::net::TcpStream;
 
-/// Is the window of a stream, in bytes.
+/// The window of a stream, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 
-/// Is the window of a connection, in bytes.
+/// The window of a connection, in bytes.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// Is a connection.
+/// A connection.
 #[derive(Debug, Clone)]
 pub struct Floor {
     send: SendRequest<Bytes>,

@@ -3,7 +3,7 @@
 use std::future::Future;
 use tokio::runtime::Builder;
 
-/// Is a runtime, seen by the callers.
+/// A runtime, seen by the callers.
 pub trait Host: 'static {
     /// Runs a future to its end, in the thread of the caller.
     fn block_on<F: Future>(future: F) -> F::Output;
@@ -14,11 +14,11 @@ pub trait Host: 'static {
     ) -> impl Future<Output = T> + Send;
 }
 
-/// Is tokio on one thread.
+/// Tokio on one thread.
 #[derive(Debug)]
 pub struct TokioCurrent;
 
-/// Is tokio on two threads.
+/// Tokio on two threads.
 #[derive(Debug)]
 pub struct TokioMulti;
 

@@ -12,7 +12,7 @@ use prost::Message;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// Is the header of all answers, as of an etcd that has seen some writes.
+/// The header of all responses, as of an etcd that has seen some writes.
 pub(crate) const HEADER: ResponseHeader = ResponseHeader {
     cluster_id: 0xcdf8_181e_3292_7a04,
     member_id: 0x8e9e_05c5_2164_694d,
@@ -20,10 +20,10 @@ pub(crate) const HEADER: ResponseHeader = ResponseHeader {
     raft_term: 2,
 };
 
-/// Are the bytes of a value in a range.
+/// The size of a value in a range, in bytes.
 const RANGE_VALUE: usize = 16;
 
-/// Holds what was answered before, encoded.
+/// The responses that were sent before, encoded.
 #[derive(Debug)]
 pub(crate) struct Answers {
     put: Bytes,

@@ -9,7 +9,7 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::Request;
 
-/// Is a call that came in.
+/// A call that came in.
 pub(crate) struct Exchange {
     path: String,
     respond: SendResponse<Bytes>,

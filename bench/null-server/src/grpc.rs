@@ -11,13 +11,13 @@ const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 const OK: HeaderValue = HeaderValue::from_static("0");
 const UNIMPLEMENTED: HeaderValue = HeaderValue::from_static("12");
 
-/// Is what the client says.
+/// The messages of the client.
 pub(crate) struct Requests {
     body: RecvStream,
     unread: BytesMut,
 }
 
-/// Is what the client is told.
+/// The messages to the client.
 pub(crate) struct Replies(SendStream<Bytes>);
 
 impl Requests {

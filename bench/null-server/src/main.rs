@@ -27,7 +27,7 @@ use std::task::Poll;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-/// Is the largest window that HTTP/2 knows: the client's limits are measured, not the server's.
+/// The largest window of HTTP/2, in bytes: the client's limits are measured, not the server's.
 const WINDOW: u32 = (1 << 31) - 1;
 
 #[tokio::main(flavor = "current_thread")]

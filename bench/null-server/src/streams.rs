@@ -13,7 +13,7 @@ use etcd3_proto::mvccpb::{Event, KeyValue};
 use h2::server::SendResponse;
 use prost::Message;
 
-/// Are the events of a response.
+/// The number of events in a response.
 const EVENTS: i64 = 100;
 
 /// Creates watchers, and floods those that ask for it.

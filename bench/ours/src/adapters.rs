@@ -4,21 +4,21 @@ use etcd3_bench::Host;
 use etcd3_tokio::{Client, Config, Error};
 use std::future::Future;
 
-/// Is an adapter of the client.
+/// An adapter of the client.
 pub trait Adapter: Send + Sync + 'static {
     /// Connects, with this configuration.
     fn connect(config: Config) -> impl Future<Output = Result<Client, Error>> + Send;
 }
 
-/// Is tokio, on however many threads.
+/// Tokio, on however many threads.
 #[derive(Debug)]
 pub struct Tokio;
 
-/// Is smol with its global executor.
+/// Smol with its global executor.
 #[derive(Debug)]
 pub struct Smol;
 
-/// Is async-std with its global executor.
+/// async-std with its global executor.
 #[derive(Debug)]
 pub struct AsyncStd;
 

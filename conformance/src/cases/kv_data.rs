@@ -101,7 +101,7 @@ impl Read {
         self
     }
 
-    /// Is cut short by its limit.
+    /// Expects that there is more, beyond its limit.
     pub(super) fn more(mut self) -> Self {
         self.more = true;
         self

@@ -46,7 +46,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Who was hit by what.
+/// A fault, and the member that it hit.
 #[derive(Debug)]
 pub(super) struct Hit {
     pub(super) fault: Fault,

@@ -6,7 +6,7 @@ use crate::load::{Call, Table, count_failed, longest_gap, millis, offset};
 use etcd3_client::Outcome;
 use std::time::{Duration, Instant};
 
-/// Explains the columns.
+/// The explanation of the columns.
 pub(super) const LEGEND: &str = "\
 used: whether the client read from the member right before; gap: the longest time between two
 answers to one reader; tries: the most attempts of a failed call; last sent: when the last write

@@ -2,7 +2,7 @@
 
 use super::{Error, RUNTIMES};
 
-/// Holds `--name value` and `--name`.
+/// Arguments of the forms `--name value` and `--name`.
 #[derive(Debug, Default)]
 pub struct Args {
     valued: Vec<(String, String)>,

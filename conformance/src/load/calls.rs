@@ -24,7 +24,7 @@ pub struct Call {
 pub enum Kind {
     /// A linearizable read of a key that had been written before it began.
     Read {
-        /// Names the key if the answer did not have it.
+        /// The key, if the response did not have it.
         stale: Option<String>,
     },
     /// A write of a key that nobody else writes, and this worker only once.

@@ -52,7 +52,7 @@ pub enum Kind {
     GoAway = 7,
     /// Allows more content.
     WindowUpdate = 8,
-    /// Goes on with a header block.
+    /// Continues a header block.
     Continuation = 9,
     /// A type that no standard knows.
     Unknown = 0xfa,

@@ -11,14 +11,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Bounds the proxy's own connects, which all go to this machine.
+/// The limit of the proxy's own connects, which all go to this machine.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Is the pause before the proxy tries again what the machine has just refused.
+/// The pause before the proxy tries again what the machine has just refused.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Decides where each incoming connection goes. It is asked on a thread of the connection's own, so
-/// that one that says nothing delays no other.
+/// A rule for where each incoming connection goes. It is asked on a thread of the connection's own,
+/// so that one that says nothing delays no other.
 pub(crate) trait Guide: Send + Sync {
     /// Returns the way of a connection, which may be read from it; `None` turns it away.
     fn way(&self, near: &TcpStream) -> Option<Way>;
@@ -36,7 +36,7 @@ pub(crate) struct Way {
     pub(crate) peer: usize,
 }
 
-/// Leads every connection to one target.
+/// The rule that leads every connection to one target.
 pub(super) struct Straight(pub(super) SocketAddr);
 
 impl Guide for Straight {
@@ -63,7 +63,7 @@ pub(super) enum Door {
     Closed,
 }
 
-/// Is what a bridge has at its port, as others see it.
+/// The state of a bridge's port, as others see it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Duty {
     #[default]
@@ -72,7 +72,7 @@ pub(super) enum Duty {
     Refuses,
 }
 
-/// Is what the accepting thread has at its port.
+/// The socket that the accepting thread has at its port.
 enum Port {
     Listening(TcpListener),
     Full(BlackHole),
@@ -113,20 +113,20 @@ pub(super) struct Hall {
 pub(super) struct State {
     door: Door,
     pub(super) duty: Duty,
-    /// Is what happens to connections to come, by direction.
+    /// The faults of connections to come, by direction.
     faults: [Fault; 2],
-    /// Counts the connections that were accepted while the door was open.
+    /// The number of connections that were accepted while the port was open.
     arrived: u64,
     /// The connections that are being made, by number.
     arriving: BTreeMap<u64, TcpStream>,
     pub(super) links: BTreeMap<u64, Entry>,
     pub(super) accepted: u64,
     pub(super) rejected: u64,
-    /// Counts the bytes that passed on connections that are gone, by direction.
+    /// The bytes that passed on connections that are gone, by direction.
     passed: [u64; 2],
-    /// Counts those that disappeared there.
+    /// The bytes that were lost there.
     swallowed: [u64; 2],
-    /// Counts the calls that ended all connections, and tells how the last one did.
+    /// The number of calls that ended all connections, and how the last one did.
     endings: (u64, Option<End>),
 }
 
@@ -309,7 +309,7 @@ impl Hall {
         state.swallowed[direction.index()] + live.sum::<u64>()
     }
 
-    /// Is the links that lose bytes, or would.
+    /// Returns the ids of the connections that lose bytes, or would.
     pub(super) fn silent(&self) -> Vec<u64> {
         let state = self.lock();
         let silent = state.links.iter().filter(|(_, entry)| entry.link.is_silent());

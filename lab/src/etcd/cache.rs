@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 /// The name of the server's program.
 const PROGRAM: &str = "etcd";
 
-/// Lets one thread of a process fetch while the others wait for the same files.
+/// The lock of the one thread of a process that fetches; the others wait for the same files.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Returns the etcd of a suite, from the disk or from the mirror.

@@ -89,7 +89,7 @@ const NAMES: &[&str] = &[
     "lease unknown",
 ];
 
-/// Who has a range of keys.
+/// The operations that have a range of keys.
 const SPANNERS: [&str; 3] = ["range", "delete", "compare"];
 
 /// Counts of operations, of their options, and of how they ended.

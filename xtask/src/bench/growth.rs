@@ -6,13 +6,13 @@ use super::stats::Rounds;
 use etcd3_lab::Result;
 use std::fmt::Write;
 
-/// Is how often each figure is measured.
+/// The number of measurements of each figure.
 const ROUNDS: usize = 3;
 
-/// Bounds the exponent from the cheapest unit of work to the last: n log n has less.
+/// The limit of the exponent from the cheapest unit of work to the last: n log n has less.
 const STEEPEST: f64 = 1.25;
 
-/// Are what grows, and how far.
+/// The amounts of what grows.
 const CALLERS: [u64; 8] = [1, 4, 16, 64, 256, 1024, 4096, 10_000];
 const SIZES: [u64; 6] = [1, 256, 4096, 65_536, 1 << 20, 8_000_000];
 const KEYS: [u64; 4] = [1000, 10_000, 100_000, 1_000_000];

@@ -8,18 +8,18 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Is more than anybody copies at once.
+/// A number of bytes that nothing copies at once.
 const NEVER: u32 = 1 << 30;
 
-/// Names the program of Go's client.
+/// The program of Go's client.
 pub(crate) const GO: &str = "go-client";
 
-/// Bounds the build.
+/// The limit of the build.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// Bounds one run of a client, and the build of Go's.
+/// The limit of one run of a client, and of the build of Go's.
 const RUN_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Is what a run is to do.
+/// The work of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) work: &'static str,
@@ -36,7 +36,7 @@ impl fmt::Display for Job {
     }
 }
 
-/// Is what a run wrote: numbers with names.
+/// The output of a run: numbers with names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Figures(String);
 
@@ -91,7 +91,7 @@ fn build_release(mut cargo: Command) -> Result<()> {
     if ended.ok() { Ok(()) } else { Err(Error::new(ended.output)) }
 }
 
-/// Is the server that answers without doing anything; it ends with this value.
+/// The server that answers without doing anything; it ends with this value.
 pub(crate) struct NullServer {
     child: Child,
     pub(crate) urls: String,

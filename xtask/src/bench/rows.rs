@@ -2,15 +2,15 @@
 
 use super::programs::Job;
 
-/// Is a job with its targets.
+/// A job with its targets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) job: Job,
-    /// Bounds the instructions, as a multiple of the floor's.
+    /// The limit of the instructions, as a multiple of the floor's.
     pub(crate) floor: f64,
-    /// Bounds the processor time, as a multiple of etcd-client's.
+    /// The limit of the processor time, as a multiple of etcd-client's.
     pub(crate) peer: f64,
-    /// Bounds the processor time, as a multiple of that of Go's client.
+    /// The limit of the processor time, as a multiple of that of Go's client.
     pub(crate) go: f64,
     /// Whether a quick bench has it.
     pub(crate) quick: bool,
@@ -33,7 +33,7 @@ const fn quick(row: Row) -> Row {
     Row { quick: true, ..row }
 }
 
-/// Are the rows for tokio on one thread.
+/// The rows for tokio on one thread.
 pub(crate) const ROWS: &[Row] = &[
     quick(row("put", 256, 1, [1.15, 0.70, 0.65])),
     row("get", 256, 1, [1.15, 0.70, 0.65]),
@@ -56,22 +56,22 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// Are puts on two threads, as a multiple of etcd-client on two threads.
+/// The limits of puts on two threads, as multiples of etcd-client on two threads.
 pub(crate) const MULTI: &[(u64, f64)] = &[(1, 0.55), (16, 0.40), (256, 0.30)];
 
-/// Are puts on other runtimes, as a multiple of this client on tokio.
+/// The limits of puts on other runtimes, as multiples of this client on tokio.
 pub(crate) const ADAPTERS: &[(u64, f64)] = &[(1, 1.35), (16, 1.25), (256, 1.25)];
 
-/// Bounds the system calls of a put on tokio.
+/// The limits of the system calls of a put on tokio, by callers.
 pub(crate) const SYSTEM_CALLS: &[(u64, f64)] = &[(1, 3.05), (16, 0.30), (256, 0.10)];
 
-/// Bounds the floor's own instructions a put of 256 bytes, which it stands for.
+/// The limits of the floor's own instructions for a put of 256 bytes, by callers.
 pub(crate) const FLOOR: &[(u64, f64)] = &[(1, 31_500.0), (16, 28_500.0)];
 
-/// Bounds the allocations of a put or a get, and their bytes.
+/// The limits of the allocations of a put or a get, and of their bytes.
 pub(crate) const ALLOCATIONS: (f64, f64) = (13.0, 2600.0);
 
-/// Bounds the median latency with a real etcd, as a multiple of the floor's.
+/// The limit of the median latency with a real etcd, as a multiple of the floor's.
 pub(crate) const LATENCY: f64 = 1.15;
 
 /// Makes a put or a get of 256 bytes, of a length that fits to the number of callers.

@@ -3,7 +3,7 @@
 use super::programs::Job;
 use super::stats::Rounds;
 
-/// Is what was measured of one row, in nanoseconds of processor time and in instructions.
+/// The measurements of one row, in nanoseconds of processor time and in instructions.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) job: Job,
@@ -15,7 +15,7 @@ pub(crate) struct Seen {
     pub(crate) our_instructions: f64,
 }
 
-/// Is what Go's client spends.
+/// The cost of Go's client.
 #[derive(Debug)]
 pub(crate) enum Go {
     Measured(Rounds),
@@ -25,7 +25,7 @@ pub(crate) enum Go {
 }
 
 impl Go {
-    /// Is the figure to show, in nanoseconds, and whether it comes from the file.
+    /// Returns the figure to show, in nanoseconds, and whether it comes from the file.
     pub(crate) fn shown(&self) -> Option<(f64, bool)> {
         match self {
             Self::Measured(rounds) => Some((rounds.median(), false)),

@@ -7,12 +7,12 @@ use etcd3_lab::{Error, Guarded, Result, until};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Is the version that is built when there is none.
+/// The version that is built when there is none.
 const VERSION: &str = "0.20.2";
-/// Is what cargo-deny says when its database of advisories cannot be reached.
+/// The errors of cargo-deny when its database of advisories cannot be reached.
 const UNREACHABLE: &[&str] = &["failed to fetch", "failed to open advisory database"];
 
-/// Is cargo-deny, or its build.
+/// cargo-deny, or its build.
 pub(super) enum Deny {
     Ready(PathBuf),
     Building(Guarded, PathBuf),

@@ -6,9 +6,9 @@ use etcd3_lab::{Error, Result, Server};
 use std::process::Command;
 use std::time::Duration;
 
-/// Bounds each example.
+/// The limit of each example.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Names the examples that every adapter has, by their files.
+/// The examples that every adapter has, by their files.
 const OF_EVERY_ADAPTER: &[&str] = &["get_put", "txn", "tour"];
 
 /// Runs what the build step has built.

@@ -7,7 +7,7 @@ use etcd3_lab::Result;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-/// Collects the steps of a run.
+/// The steps of a run, and what they told.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     steps: Vec<(String, bool, f64)>,

@@ -5,9 +5,9 @@ use crate::hello;
 use crate::passed::Passed;
 use etcd3_lab::{Error, Result};
 
-/// Names what has no place below the core.
+/// The crates that have no place below the core.
 const FORBIDDEN: &[&str] = &["tokio", "async-std", "smol", "async-io", "mio", "h2", "hyper"];
-/// Is the largest number of crates below the core, itself included.
+/// The largest number of crates below the core, itself included.
 const MAX_CRATES: usize = 10;
 
 pub(super) fn core() -> Result<Passed> {

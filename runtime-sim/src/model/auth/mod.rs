@@ -22,7 +22,7 @@ use tokens::Tokens;
 const ROOT: &str = "root";
 const NO_PASSWORD: &str = "auth: authentication failed, password was given for no password user";
 
-/// Who a call comes from, and how old the knowledge about that is.
+/// The user of a call, and the age of what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     /// The user's name.
@@ -59,7 +59,7 @@ struct User {
 pub struct Auth {
     personality: Personality,
     enabled: bool,
-    /// Moves with every change of users, roles and permissions.
+    /// The auth revision, which grows with every change of users, roles and permissions.
     revision: u64,
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Vec<Permission>>,

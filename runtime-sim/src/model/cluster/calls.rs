@@ -36,15 +36,15 @@ pub(super) struct Pending {
 
 #[derive(Debug, Clone)]
 enum Stage {
-    /// Waits for a leader to propose to.
+    /// Waiting for a leader to propose to.
     Proposing { command: Command, caller: Option<Caller> },
-    /// Waits to be committed and applied, or is lost already.
+    /// Waiting to be committed and applied, or lost already.
     Proposed,
-    /// Waits for the leader to confirm that it leads.
+    /// Waiting for the leader to confirm that it leads.
     Reading { request: Request, ready: Instant },
-    /// Waits until the member has applied what was committed then.
+    /// Waiting until the member has applied what was committed then.
     Catching { request: Request, known: usize },
-    /// Waits for the leader's answer about a lease.
+    /// Waiting for the leader's response about a lease.
     Asking { request: Request, ready: Instant, revision: i64, hangs: bool },
     /// Can be answered.
     Done(Result<Response, Status>),

@@ -1,4 +1,4 @@
-//! Who is in a cluster, and how fast it is.
+//! The members of a cluster, and how fast it is.
 
 use crate::model::personality::Personality;
 use crate::model::watch::WatchConfig;
@@ -63,7 +63,7 @@ pub struct ClusterConfig {
     pub members: Vec<MemberConfig>,
     /// The version of all members.
     pub personality: Personality,
-    /// Decides every time and number that is drawn.
+    /// The seed of every time and number that is drawn.
     pub seed: u64,
     /// `--election-timeout`, one second.
     pub election_timeout: Duration,

@@ -31,7 +31,7 @@ pub(super) enum Command {
 /// One entry.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// Who waits for the result, at which member.
+    /// The caller that waits for the result, at which member.
     pub(super) ticket: Option<(u64, Ticket)>,
     pub(super) caller: Option<Caller>,
     pub(super) command: Command,
@@ -44,7 +44,7 @@ pub(super) struct Proposal {
     /// Not to be committed before.
     due: Instant,
     leader: u64,
-    /// Who may have it.
+    /// The members that may have it.
     holders: BTreeSet<u64>,
 }
 

@@ -234,7 +234,7 @@ impl Cluster {
         times.filter(|time| *time > self.now).min()
     }
 
-    /// Goes from one event to the next until `now`.
+    /// Settles one event after the other until `now`.
     fn advance(&mut self, now: Instant) {
         while let Some(due) = self.next_event().filter(|due| *due < now) {
             self.settle(due);

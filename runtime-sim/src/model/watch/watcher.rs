@@ -11,11 +11,11 @@ use etcd3_client::{KeyValue, ResponseHeader};
 /// Where a watcher stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Has past events to be sent yet.
+    /// Past events are still to be sent.
     Unsynced,
-    /// Hears of events as they happen.
+    /// Events are sent as they happen.
     Synced,
-    /// Was told that its start is compacted; waits to be cancelled (W8).
+    /// Its start is compacted; it is about to be cancelled (W8).
     Compacted,
 }
 

@@ -342,7 +342,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`behind_peer_proxy`](etcd3_lab::Builder::behind_peer_proxy).
+    /// Fails when the cluster was not built with [`etcd3_lab::Builder::behind_peer_proxy`].
     pub fn partition(&self, member: usize) -> Result<()> {
         match &self.0 {
             Members::Real(cluster) => cluster.partition(member),
@@ -357,7 +357,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`behind_peer_proxy`](etcd3_lab::Builder::behind_peer_proxy).
+    /// Fails when the cluster was not built with [`etcd3_lab::Builder::behind_peer_proxy`].
     pub fn heal(&self) -> Result<()> {
         match &self.0 {
             Members::Real(cluster) => cluster.heal(),

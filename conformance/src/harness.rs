@@ -15,16 +15,16 @@ const THREADS: usize = 4;
 
 /// A runtime that the suite can run on.
 #[derive(Debug, Clone, Copy)]
-pub struct Host {
+pub struct Suite {
     /// The name of the runtime, in results.
     pub name: &'static str,
     /// Where cases run.
-    pub place: Place,
+    pub environment: Environment,
 }
 
 /// Where the cases of a suite run.
 #[derive(Debug, Clone, Copy)]
-pub enum Place {
+pub enum Environment {
     /// On this machine, against processes.
     Machine {
         /// Makes the runtime of a client; called within `block_on`.
@@ -40,15 +40,15 @@ pub enum Place {
 }
 
 /// Runs the suite, as the `main` of a test binary.
-pub fn main(host: Host) -> ExitCode {
+pub fn main(suite: Suite) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    let (trials, all) = match host.place {
-        Place::Simulation { seed } => {
-            let trials = simulated::trials(host.name, seed);
+    let (trials, all) = match suite.environment {
+        Environment::Simulation { seed } => {
+            let trials = simulated::trials(suite.name, seed);
             let all = due(&trials).count();
             (trials, all)
         }
-        Place::Machine { runtime, block_on } => {
+        Environment::Machine { runtime, block_on } => {
             arguments.test_threads.get_or_insert(THREADS);
             let fetched = etcd::fetch();
             for missing in &fetched.missing {
@@ -60,16 +60,16 @@ pub fn main(host: Host) -> ExitCode {
             }
             let run = move |case: Case, etcd: Binary, transport| {
                 block_on(Box::pin(async move {
-                    let ctx = Ctx::new(runtime(), etcd.into(), host.name);
+                    let ctx = Ctx::new(runtime(), etcd.into(), suite.name);
                     let ctx = if transport == Transport::Tls { ctx.over_tls()? } else { ctx };
                     case.run_in(ctx).await
                 }))
             };
-            (machine(host, &fetched.binaries, run), all_trials(&fetched.binaries))
+            (machine(suite, &fetched.binaries, run), all_trials(&fetched.binaries))
         }
     };
     if arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list {
-        results::plan(host.name, due(&trials), all);
+        results::plan(suite.name, due(&trials), all);
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -81,17 +81,17 @@ fn due(trials: &[Trial]) -> impl Iterator<Item = &str> {
 
 /// All cases, against real servers.
 fn machine(
-    host: Host,
+    suite: Suite,
     binaries: &[Binary],
     run: impl Fn(Case, Binary, Transport) -> CaseResult + Copy + Send + 'static,
 ) -> Vec<Trial> {
     let turn = Turn::from_environment();
     let of_case = |case: &'static Case| {
-        turn.servers(case, binaries, host.name).iter().flat_map(move |etcd| {
+        turn.servers(case, binaries, suite.name).iter().flat_map(move |etcd| {
             transports(case).map(move |transport| {
                 let (name, etcd) = (name_of(case, transport), etcd.clone());
                 let subject =
-                    Subject { runtime: host.name, case: *case, name, version: etcd.version };
+                    Subject { runtime: suite.name, case: *case, name, version: etcd.version };
                 trial(subject, move || caught(|| run(*case, etcd, transport)))
             })
         })

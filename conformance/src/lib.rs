@@ -51,7 +51,7 @@ pub use case::{Case, Needs};
 pub use case_result::{CaseFuture, CaseResult};
 pub use ctx::Ctx;
 pub use etcd3_lab::{ClusterBuilder, ServerBuilder};
-pub use harness::{Host, Place, main};
+pub use harness::{Environment, Suite, main};
 pub use servers::{Cluster, Etcd, Member, Server};
 pub use task::Task;
 
@@ -64,9 +64,9 @@ pub use task::Task;
 macro_rules! suite {
     (name: $name:literal, runtime: $runtime:expr, block_on: $block_on:expr $(,)?) => {
         fn main() -> std::process::ExitCode {
-            $crate::main($crate::Host {
+            $crate::main($crate::Suite {
                 name: $name,
-                place: $crate::Place::Machine {
+                environment: $crate::Environment::Machine {
                     runtime: || std::sync::Arc::new(($runtime)()),
                     block_on: |case| ($block_on)(case),
                 },
@@ -75,9 +75,9 @@ macro_rules! suite {
     };
     (name: $name:literal, seed: $seed:expr $(,)?) => {
         fn main() -> std::process::ExitCode {
-            $crate::main($crate::Host {
+            $crate::main($crate::Suite {
                 name: $name,
-                place: $crate::Place::Simulation { seed: $seed },
+                environment: $crate::Environment::Simulation { seed: $seed },
             })
         }
     };

@@ -1,7 +1,7 @@
 //! Several etcd members that know each other.
 
 use crate::etcd::Binary;
-use crate::member::{Options, Place};
+use crate::member::{Layout, MemberOptions};
 use crate::peers::Peers;
 use crate::{Error, Member, Ports, Result, Spec, until};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,21 +131,21 @@ impl Cluster {
     pub fn add_member(&self, learner: bool) -> Result<usize> {
         let members = self.members();
         let first = members.first().ok_or_else(|| Error::new("the cluster has no member"))?;
-        let place = self.place(members.len())?;
+        let layout = self.layout(members.len())?;
         if let Some(network) = &self.network {
-            network.add(place.listen)?;
+            network.add(layout.listen)?;
         }
-        let urls = self.announce(&place.peer_url(), learner)?;
+        let urls = self.announce(&layout.peer_url(), learner)?;
         let named = urls.iter().filter_map(|url| {
-            let mut places = members.iter().map(|member| &member.place).chain([&place]);
-            let name = &places.find(|place| place.peer_url() == *url)?.name;
+            let mut layouts = members.iter().map(|member| &member.layout).chain([&layout]);
+            let name = &layouts.find(|layout| layout.peer_url() == *url)?.name;
             Some(format!("{name}={url}"))
         });
         let mut options = first.options.clone();
         options.initial = named.collect::<Vec<_>>().join(",");
         options.initial_state = "existing";
-        let index = place.index;
-        let member = Arc::new(Member::new(place, options, self.network.clone()));
+        let index = layout.index;
+        let member = Arc::new(Member::new(layout, options, self.network.clone()));
         let mut all = self.members.write().unwrap_or_else(PoisonError::into_inner);
         all.push(Arc::clone(&member));
         drop(all);
@@ -161,11 +161,12 @@ impl Cluster {
             .map_err(Error::doing("no temporary folder"))?;
         let network = spec.behind_peer_proxy.then(Arc::default);
         let mut cluster = Self { members: RwLock::default(), network, https: spec.https, dir };
-        let places = (0..spec.members).map(|i| cluster.place(i)).collect::<Result<Vec<Place>>>()?;
+        let layouts =
+            (0..spec.members).map(|i| cluster.layout(i)).collect::<Result<Vec<Layout>>>()?;
         let initial: Vec<String> =
-            places.iter().map(|it| format!("{}={}", it.name, it.peer_url())).collect();
+            layouts.iter().map(|it| format!("{}={}", it.name, it.peer_url())).collect();
         let (heartbeat_ms, election_ms) = spec.times_ms();
-        let options = Options {
+        let options = MemberOptions {
             binary: binary.clone(),
             heartbeat_ms,
             election_ms,
@@ -179,12 +180,12 @@ impl Cluster {
             initial_state: "new",
         };
         let mut members = Vec::new();
-        for place in places {
+        for layout in layouts {
             if let Some(network) = &cluster.network {
-                network.add(place.listen)?;
+                network.add(layout.listen)?;
             }
             let network = cluster.network.clone();
-            members.push(Arc::new(Member::new(place, options.clone(), network)));
+            members.push(Arc::new(Member::new(layout, options.clone(), network)));
         }
         cluster.members = RwLock::new(members);
         Ok(cluster)
@@ -211,7 +212,7 @@ impl Cluster {
         })
     }
 
-    fn place(&self, index: usize) -> Result<Place> {
+    fn layout(&self, index: usize) -> Result<Layout> {
         let mut ports = Ports::reserve(2 + usize::from(self.https))?;
         let (client, listen) = (ports.take()?, ports.take()?);
         let is_behind_proxy = self.network.is_some();
@@ -219,7 +220,7 @@ impl Cluster {
         let plain = self.https.then(|| ports.take()).transpose()?;
         let name = unique(&format!("m{index}"));
         let dir = self.dir.path().join(&name);
-        Ok(Place { index, name, client, plain, listen, advertised, dir })
+        Ok(Layout { index, name, client, plain, listen, advertised, dir })
     }
 
     /// Asks each member in turn until one adds the new member.

@@ -25,8 +25,8 @@ mod module;
 pub use crate::version::Version;
 pub use module::Program;
 
-use crate::machine::Suite;
-use crate::{Error, Result, command, machine};
+use crate::distribution::Suite;
+use crate::{Error, Result, command, distribution};
 use built::Unbuilt;
 use module::Module;
 use std::fmt;
@@ -146,7 +146,7 @@ fn look() -> Fetched {
     for path in listed() {
         fetched.note(&path.display().to_string(), from_list(&path));
     }
-    for suite in machine::suites() {
+    for suite in distribution::suites() {
         match without.suite(&suite) {
             Some(name) => fetched.leave_out(&suite.what(), name),
             None => fetched.note(&suite.what(), cache::unpacked(&suite)),
@@ -245,7 +245,7 @@ pub fn any() -> Result<Binary> {
             Err(error) => reasons.push(error.to_string()),
         }
     }
-    for suite in machine::suites_by_preference() {
+    for suite in distribution::suites_by_preference() {
         match cache::unpacked(&suite) {
             Ok(binary) => return Ok(binary),
             Err(error) => reasons.push(error.to_string()),

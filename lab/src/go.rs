@@ -5,7 +5,7 @@
 
 use crate::apt::Wanted;
 use crate::version::Version;
-use crate::{Error, Result, command, machine, tools};
+use crate::{Error, Result, command, distribution, tools};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub(crate) fn find(needed: Version) -> Result<Go> {
 
 /// Unpacks the compiler of the distribution's newest release.
 fn packaged() -> Result<Go> {
-    let suite = machine::suites().pop();
+    let suite = distribution::suites().pop();
     let source =
         suite.as_ref().map(|suite| format!("package of {}", suite.name)).unwrap_or_default();
     let root = tools::fetch_of(suite, "golang", PACKAGE)?.join("usr/lib/go");

@@ -92,7 +92,7 @@ impl GrpcProxy {
 
     /// Asks the proxy to read a key of the cluster.
     fn is_healthy(&self) -> bool {
-        let said = http::get(self.addr(), "/health", HTTP_LIMIT).and_then(http::Answer::ok);
+        let said = http::get(self.addr(), "/health", HTTP_LIMIT).and_then(http::Response::ok);
         said.is_ok_and(|said| said.contains("true"))
     }
 }

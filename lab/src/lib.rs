@@ -27,23 +27,23 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod black_hole;
 mod bridge;
 mod builder;
 mod certs;
+mod child;
 mod cluster;
 pub mod command;
 mod daemon;
+mod distribution;
 mod error;
 pub mod etcd;
 mod fault;
-mod gateway;
 mod go;
 mod grpc_proxy;
-mod guard;
-mod hole;
 pub mod http;
+mod json_gateway;
 pub mod load;
-mod machine;
 mod member;
 mod nginx;
 pub mod notes;
@@ -61,16 +61,16 @@ pub mod tools;
 mod version;
 mod wait;
 
+pub use black_hole::BlackHole;
 pub use bridge::{Bridge, Connections};
 pub use builder::{Builder, ClusterBuilder, ServerBuilder};
 pub use certs::{Authority, Identity, Leaf, Replace, Tls};
+pub use child::{Child, Signal};
 pub use cluster::Cluster;
 pub use error::{Error, Result};
 pub use fault::{Direction, End, Fault, Links};
-pub use gateway::Status;
 pub use grpc_proxy::GrpcProxy;
-pub use guard::{Guarded, Signal};
-pub use hole::BlackHole;
+pub use json_gateway::Status;
 pub use member::Member;
 pub use nginx::{Nginx, NginxBuilder, Served};
 pub use ports::Ports;

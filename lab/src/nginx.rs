@@ -9,8 +9,8 @@
 //! # Ok::<(), etcd3_lab::Error>(())
 //! ```
 
+use crate::child::Signal;
 use crate::daemon::{Daemon, LIMIT};
-use crate::guard::Signal;
 use crate::{Error, Identity, Replace, Result, tools, until};
 use std::fmt::Write;
 use std::net::SocketAddr;

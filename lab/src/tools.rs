@@ -4,10 +4,10 @@
 //! target directory, and nothing is installed.
 
 use crate::apt::{self, Wanted};
-use crate::machine::Suite;
+use crate::distribution::Suite;
 use crate::target::target;
 use crate::version::Version;
-use crate::{Error, Result, command, machine};
+use crate::{Error, Result, command, distribution};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -162,7 +162,7 @@ const GO: Wanted = Wanted {
 /// Fails when the machine has no packages of Debian or Ubuntu, or its mirror none of Go.
 pub fn go() -> Result<Tool> {
     // The newest: compiler and sources are the same for all releases.
-    let tree = fetch_of(machine::suites().pop(), "go", GO)?;
+    let tree = fetch_of(distribution::suites().pop(), "go", GO)?;
     let program = tree.join("usr/lib/go/bin/go");
     let variables = vec![
         ("GOROOT", tree.join("usr/lib/go")),
@@ -186,7 +186,7 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
 
 /// Finds the tree of packages that were unpacked before, or unpacks them; they fit to this machine.
 pub(crate) fn fetch(name: &str, wanted: Wanted) -> Result<PathBuf> {
-    fetch_of(machine::own_suite(), name, wanted)
+    fetch_of(distribution::own_suite(), name, wanted)
 }
 
 /// Does so for packages that fit to another release, or to any.

@@ -7,10 +7,10 @@
 mod growth;
 pub(crate) mod judge;
 mod latency;
+mod measured;
 pub(crate) mod programs;
 pub(crate) mod rows;
 mod save;
-mod seen;
 mod stats;
 mod streams;
 
@@ -18,9 +18,9 @@ use crate::options::Options;
 use crate::{Outcome, shell, workspace};
 use etcd3_lab::Result;
 use judge::{Judge, say};
+use measured::{Go, Measured};
 use programs::{Job, NullServer, instructions, run as measure, system_calls};
 use rows::{ADAPTERS, ALLOCATIONS, FLOOR, MULTI, ROWS, Row, SYSTEM_CALLS, plain, short};
-use seen::{Go, Seen};
 use stats::Rounds;
 use std::process::ExitCode;
 
@@ -64,7 +64,7 @@ fn calls(
     rounds: usize,
     has_go: bool,
     judge: &mut Judge,
-) -> Result<Vec<Seen>> {
+) -> Result<Vec<Measured>> {
     shell::heading("calls on tokio, one thread: instructions over the floor's");
     println!(
         "{:<8} {:>6} {:>7} {:>9} {:>9}  over the floor",
@@ -91,7 +91,7 @@ fn calls(
             (floor, ours, peer, go.map_or(Go::Unknown, Go::FromFile))
         };
         let one =
-            Seen { job: row.job, floor, ours, peer, go, floor_instructions, our_instructions };
+            Measured { job: row.job, floor, ours, peer, go, floor_instructions, our_instructions };
         print_row(row, &one, judge);
         seen.push(one);
     }
@@ -113,7 +113,7 @@ fn instructions_of(urls: &str, row: &Row, judge: &mut Judge) -> Result<(f64, f64
     Ok((floor, ours))
 }
 
-fn print_row(row: &Row, seen: &Seen, judge: &mut Judge) {
+fn print_row(row: &Row, seen: &Measured, judge: &mut Judge) {
     let name = row.job.to_string();
     let [floor, ours, peer] = [&seen.floor, &seen.ours, &seen.peer].map(|it| it.median() / 1000.0);
     // What the floor itself is over the others bounds what can be had.

@@ -2,7 +2,7 @@
 //!
 //! A captured program ends with this process, however this process ends.
 
-use etcd3_lab::{Error, Guarded, Result, until};
+use etcd3_lab::{Child, Error, Result, until};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -41,12 +41,12 @@ pub(crate) fn capture(command: &Command, limit: Duration) -> Result<Ended> {
     let dir = tempfile::tempdir().map_err(|error| Error::new(format!("no scratch: {error}")))?;
     let (work, log, note) = (dir.path().join("x"), dir.path().join("log"), dir.path().join("code"));
     let program = noting(command, &note);
-    let guarded = Guarded::spawn(&program, &work, &log)?;
+    let child = Child::spawn(&program, &work, &log)?;
     let name = || command.get_program().to_string_lossy().into_owned();
-    let ended = until(limit, "a program to end", || Ok((!guarded.is_running()).then_some(())));
+    let ended = until(limit, "a program to end", || Ok((!child.is_running()).then_some(())));
     // Read before the end of the guard, which may have something to say about it.
     let output = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
-    drop(guarded);
+    drop(child);
     ended.map_err(|error| {
         let said = etcd3_lab::command::tail(&output, 40);
         Error::new(format!("{}: {error}; its output ends with:\n{said}", name()))

@@ -1,7 +1,7 @@
 //! The task of a connection.
 
 use bytes::Bytes;
-use etcd3_bench::Gathered;
+use etcd3_bench::Coalesced;
 use h2::client::Connection;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 
-type Transport = Gathered<TcpStream>;
+type Transport = Coalesced<TcpStream>;
 
 /// The task of a connection: h2's own, and what that does not do.
 pub(crate) struct Drive {

@@ -2,7 +2,7 @@
 
 use crate::calls::{expect, join, one, subject, value_key};
 use crate::timed::timed;
-use crate::{Args, Client, Host, Measured, Meter, NoSuchWork, Result, Work};
+use crate::{Args, Client, Executor, Measured, Meter, NoSuchWork, Result, Work};
 use bytes::Bytes;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Runs what the arguments ask for, and writes what it cost.
-pub fn main<C: Client, H: Host>() -> ExitCode {
+pub fn main<C: Client, H: Executor>() -> ExitCode {
     match Args::parse(std::env::args().skip(1)).and_then(|args| line::<C, H>(&args)) {
         Ok(line) => {
             println!("{line}");
@@ -23,7 +23,7 @@ pub fn main<C: Client, H: Host>() -> ExitCode {
     }
 }
 
-fn line<C: Client, H: Host>(args: &Args) -> Result<String> {
+fn line<C: Client, H: Executor>(args: &Args) -> Result<String> {
     if let Some(core) = args.core {
         let mut cores = CpuSet::new();
         cores.set(core);
@@ -74,7 +74,7 @@ fn figures(ops: u64, measured: Measured, mut latencies: Vec<u64>) -> String {
 }
 
 /// Does the work; returns what it cost, and the latencies of its operations in nanoseconds.
-async fn measure<C: Client, H: Host>(args: &Args) -> Result<(Measured, Vec<u64>)> {
+async fn measure<C: Client, H: Executor>(args: &Args) -> Result<(Measured, Vec<u64>)> {
     let mut client = C::connect(&args.endpoints).await?;
     // One call for good measure: what is made at the first one is part of no measurement.
     client.get(value_key(256)).await?;
@@ -107,7 +107,7 @@ async fn measure<C: Client, H: Host>(args: &Args) -> Result<(Measured, Vec<u64>)
 }
 
 /// Lets the callers do so many operations together.
-async fn callers<C: Client, H: Host>(client: &C, args: &Args, ops: u64) -> Result<Vec<u64>> {
+async fn callers<C: Client, H: Executor>(client: &C, args: &Args, ops: u64) -> Result<Vec<u64>> {
     let count = args.callers as u64;
     let (share, rest) = (ops / count, ops % count);
     let mut tasks = Vec::with_capacity(args.callers);

@@ -1,7 +1,7 @@
-//! One call, from its path to what answers it.
+//! One call, from its path to its response.
 
-use crate::answers::Answers;
 use crate::grpc::{Replies, Requests, refuse};
+use crate::responses::Responses;
 use crate::streams;
 use bytes::Bytes;
 use etcd3_bench::Result;
@@ -24,21 +24,21 @@ impl Exchange {
     }
 
     /// Answers it.
-    pub(crate) async fn answer(mut self, answers: &Answers) -> Result<()> {
+    pub(crate) async fn answer(mut self, responses: &Responses) -> Result<()> {
         match self.path.as_str() {
             "/etcdserverpb.Watch/Watch" => streams::watch(&mut self.requests, self.respond).await,
             "/etcdserverpb.Lease/LeaseKeepAlive" => {
                 streams::keep_alive(&mut self.requests, self.respond).await
             }
-            _ => self.unary(answers).await,
+            _ => self.unary(responses).await,
         }
     }
 
-    async fn unary(mut self, answers: &Answers) -> Result<()> {
+    async fn unary(mut self, responses: &Responses) -> Result<()> {
         let request = self.requests.next().await?.unwrap_or_default();
         // The end of the request is seen before it is answered.
         while self.requests.next().await?.is_some() {}
-        let Some(answer) = answers.to(&self.path, &request)? else {
+        let Some(answer) = responses.to(&self.path, &request)? else {
             return refuse(self.respond);
         };
         let mut replies = Replies::begin(self.respond)?;

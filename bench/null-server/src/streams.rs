@@ -1,7 +1,7 @@
 //! What calls with streams are answered.
 
-use crate::answers::HEADER;
 use crate::grpc::{Replies, Requests, framed};
+use crate::responses::HEADER;
 use bytes::Bytes;
 use etcd3_bench::Result;
 use etcd3_proto::etcdserverpb::watch_request::RequestUnion;

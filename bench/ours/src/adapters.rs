@@ -1,6 +1,6 @@
 //! The runtimes, each with its adapter.
 
-use etcd3_bench::Host;
+use etcd3_bench::Executor;
 use etcd3_tokio::{Client, Config, Error};
 use std::future::Future;
 
@@ -40,7 +40,7 @@ impl Adapter for AsyncStd {
     }
 }
 
-impl Host for Smol {
+impl Executor for Smol {
     fn block_on<F: Future>(future: F) -> F::Output {
         smol::block_on(future)
     }
@@ -52,7 +52,7 @@ impl Host for Smol {
     }
 }
 
-impl Host for AsyncStd {
+impl Executor for AsyncStd {
     fn block_on<F: Future>(future: F) -> F::Output {
         async_std::task::block_on(future)
     }

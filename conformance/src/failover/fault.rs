@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What happens to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum MemberFault {
     /// `SIGKILL`, and a restart after six seconds, once the client is calm.
     Kill,
     /// `SIGSTOP` for fourteen seconds.
@@ -22,12 +22,12 @@ pub enum Role {
     Follower,
 }
 
-impl Fault {
+impl MemberFault {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Kill, Self::Stop, Self::Partition];
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for MemberFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kill => "kill",
@@ -49,7 +49,7 @@ impl fmt::Display for Role {
 /// A fault, and the member that it hit.
 #[derive(Debug)]
 pub(super) struct Hit {
-    pub(super) fault: Fault,
+    pub(super) fault: MemberFault,
     pub(super) member: usize,
     pub(super) role: Role,
     /// Whether the client read from the member right before.

@@ -162,7 +162,7 @@ pub(super) fn table(rows: &[Row]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::{Fault, Role};
+    use crate::failover::{MemberFault, Role};
     use crate::load::{Failure, Kind};
 
     const HIT: &str = "http://hit";
@@ -184,7 +184,7 @@ mod tests {
     }
 
     /// A fault whose surviving majority answers after a second.
-    fn row(fault: Fault, calls: impl FnOnce(Instant) -> Vec<Call>) -> Row {
+    fn row(fault: MemberFault, calls: impl FnOnce(Instant) -> Vec<Call>) -> Row {
         let (role, begin) = (Role::Follower, Instant::now());
         Row {
             hit: Hit { fault, member: 0, role, used: true, url: HIT.to_owned() },
@@ -196,31 +196,31 @@ mod tests {
         }
     }
 
-    fn write(fault: Fault, after_ms: u64, outcome: Outcome, endpoint: &str) -> usize {
+    fn write(fault: MemberFault, after_ms: u64, outcome: Outcome, endpoint: &str) -> usize {
         let made = Duration::from_millis(after_ms);
         row(fault, |begin| vec![failed_write(begin + made, outcome, endpoint)]).broken().len()
     }
 
     #[test]
     fn a_write_may_fail_as_unknown_until_the_survivors_answer() {
-        assert_eq!(write(Fault::Kill, 900, Outcome::Unknown, HIT), 0);
-        assert_eq!(write(Fault::Kill, 1101, Outcome::Unknown, HIT), 1);
-        assert_eq!(write(Fault::Kill, 900, Outcome::NotSent, HIT), 1);
-        assert_eq!(write(Fault::Kill, 900, Outcome::Rejected, HIT), 1);
+        assert_eq!(write(MemberFault::Kill, 900, Outcome::Unknown, HIT), 0);
+        assert_eq!(write(MemberFault::Kill, 1101, Outcome::Unknown, HIT), 1);
+        assert_eq!(write(MemberFault::Kill, 900, Outcome::NotSent, HIT), 1);
+        assert_eq!(write(MemberFault::Kill, 900, Outcome::Rejected, HIT), 1);
     }
 
     #[test]
     fn what_went_to_a_silent_member_may_be_lost_until_that_can_be_noticed() {
-        assert_eq!(write(Fault::Stop, 1100, Outcome::Unknown, HIT), 0);
-        assert_eq!(write(Fault::Stop, 1001, Outcome::Unknown, "http://other"), 1);
-        assert_eq!(write(Fault::Partition, 12_100, Outcome::Unknown, HIT), 1);
+        assert_eq!(write(MemberFault::Stop, 1100, Outcome::Unknown, HIT), 0);
+        assert_eq!(write(MemberFault::Stop, 1001, Outcome::Unknown, "http://other"), 1);
+        assert_eq!(write(MemberFault::Partition, 12_100, Outcome::Unknown, HIT), 1);
     }
 
     #[test]
     fn a_reader_may_not_wait_longer_than_its_limit() {
         let gap = |ms| {
             let reads = |begin| vec![read(begin), read(begin + Duration::from_millis(ms))];
-            row(Fault::Kill, reads).broken().len()
+            row(MemberFault::Kill, reads).broken().len()
         };
         assert_eq!((gap(2000), gap(2001)), (0, 1));
     }

@@ -1,6 +1,6 @@
 //! One fault on one member, from a healthy cluster to a healthy cluster.
 
-use super::fault::{Fault, Hit, Role};
+use super::fault::{Hit, MemberFault, Role};
 use super::limits::Limits;
 use super::prober::Prober;
 use super::report::Row;
@@ -40,7 +40,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Makes one fault, ends it, and tells what came of it.
-    pub(super) fn play(&self, fault: Fault, member: usize) -> Result<Row, Error> {
+    pub(super) fn play(&self, fault: MemberFault, member: usize) -> Result<Row, Error> {
         let leader = wait_healthy(self.cluster)?;
         let mut trouble = self.calm(Instant::now(), "before the fault");
         let used = is_used(&self.cluster.member(member));
@@ -51,12 +51,12 @@ impl<'a> Scene<'a> {
         self.begin(fault, member)?;
         let probes = writers.start(self.host, member);
         match fault {
-            Fault::Kill => {
+            MemberFault::Kill => {
                 trouble.extend(self.calm(begin, "while the member was dead"));
                 std::thread::sleep(DEATH.saturating_sub(begin.elapsed()));
             }
             // The time is what the fault is about.
-            Fault::Stop | Fault::Partition => {
+            MemberFault::Stop | MemberFault::Partition => {
                 std::thread::sleep(SILENCE.saturating_sub(begin.elapsed()));
             }
         }
@@ -77,20 +77,20 @@ impl<'a> Scene<'a> {
         calm.err().map(|error| format!("not calm {when}: {error}")).into_iter().collect()
     }
 
-    fn begin(&self, fault: Fault, member: usize) -> Result<(), Error> {
+    fn begin(&self, fault: MemberFault, member: usize) -> Result<(), Error> {
         match fault {
-            Fault::Kill => self.cluster.member(member).kill()?,
-            Fault::Stop => self.cluster.member(member).stop()?,
-            Fault::Partition => self.cluster.partition(member)?,
+            MemberFault::Kill => self.cluster.member(member).kill()?,
+            MemberFault::Stop => self.cluster.member(member).stop()?,
+            MemberFault::Partition => self.cluster.partition(member)?,
         }
         Ok(())
     }
 
-    fn end(&self, fault: Fault, member: usize) -> Result<(), Error> {
+    fn end(&self, fault: MemberFault, member: usize) -> Result<(), Error> {
         match fault {
-            Fault::Kill => self.cluster.member(member).restart()?,
-            Fault::Stop => self.cluster.member(member).cont()?,
-            Fault::Partition => self.cluster.heal()?,
+            MemberFault::Kill => self.cluster.member(member).restart()?,
+            MemberFault::Stop => self.cluster.member(member).cont()?,
+            MemberFault::Partition => self.cluster.heal()?,
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::entry::{publish, read, write};
 use super::{Binary, CACHE_VARIABLE};
 use crate::apt::{self, Wanted};
-use crate::machine::Suite;
+use crate::distribution::Suite;
 use crate::target::{target, workspace};
 use crate::{Error, Result};
 use std::path::PathBuf;

@@ -1,15 +1,15 @@
 //! The results as data and as a picture, with the command that made them.
 
 use super::judge::{Check, Judge};
+use super::measured::Measured;
 use super::programs::rustc;
-use super::seen::Seen;
 use super::stats::Rounds;
 use crate::workspace;
 use etcd3_lab::{Error, Result};
 use std::fmt::Write;
 
 /// Writes the data, the picture and the page that shows them.
-pub(crate) fn save(seen: &[Seen], judge: &Judge, rounds: usize) -> Result<()> {
+pub(crate) fn save(seen: &[Measured], judge: &Judge, rounds: usize) -> Result<()> {
     write("bench/results/performance.json", &json(seen, judge, rounds))?;
     write("bench/results/performance.svg", &picture(seen))?;
     write("bench/results/performance.md", &page(seen, judge, rounds))
@@ -24,7 +24,7 @@ fn write(file: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn json(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
+fn json(seen: &[Measured], judge: &Judge, rounds: usize) -> String {
     let rows = seen.iter().map(line).collect::<Vec<_>>().join(",\n");
     let checks = judge.checks.iter().map(|Check { what, told, most, holds }| {
         format!(
@@ -40,7 +40,7 @@ fn json(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
     )
 }
 
-fn line(seen: &Seen) -> String {
+fn line(seen: &Measured) -> String {
     let job = seen.job;
     let mut text = format!(
         "  {{\"work\": \"{}\", \"size\": {}, \"callers\": {}",
@@ -63,7 +63,7 @@ fn line(seen: &Seen) -> String {
 }
 
 /// Draws a group of bars for each row; a bar is a multiple of the floor's.
-fn picture(seen: &[Seen]) -> String {
+fn picture(seen: &[Measured]) -> String {
     const BAR: usize = 14;
     const LEFT: f64 = 190.0;
     const UNIT: f64 = 70.0;
@@ -105,7 +105,7 @@ fn picture(seen: &[Seen]) -> String {
     text
 }
 
-fn page(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
+fn page(seen: &[Measured], judge: &Judge, rounds: usize) -> String {
     let mut text = format!(
         "# Performance\n\n\
          Made by `cargo xtask bench --save` with {}: client and server on a core\n\

@@ -4,7 +4,7 @@ use std::future::Future;
 use tokio::runtime::Builder;
 
 /// A runtime, seen by the callers.
-pub trait Host: 'static {
+pub trait Executor: 'static {
     /// Runs a future to its end, in the thread of the caller.
     fn block_on<F: Future>(future: F) -> F::Output;
 
@@ -22,7 +22,7 @@ pub struct TokioCurrent;
 #[derive(Debug)]
 pub struct TokioMulti;
 
-impl Host for TokioCurrent {
+impl Executor for TokioCurrent {
     fn block_on<F: Future>(future: F) -> F::Output {
         block_on(&mut Builder::new_current_thread(), future)
     }
@@ -34,7 +34,7 @@ impl Host for TokioCurrent {
     }
 }
 
-impl Host for TokioMulti {
+impl Executor for TokioMulti {
     fn block_on<F: Future>(future: F) -> F::Output {
         block_on(Builder::new_multi_thread().worker_threads(2), future)
     }

@@ -27,12 +27,12 @@ impl Status {
 
 /// The gRPC gateway of one member, which speaks JSON over HTTP.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gateway {
+pub(crate) struct JsonGateway {
     pub(crate) addr: SocketAddr,
     pub(crate) limit: Duration,
 }
 
-impl Gateway {
+impl JsonGateway {
     pub(crate) fn status(self) -> Result<Status> {
         let body = self.post("/v3/maintenance/status", "{}")?;
         let number = |name| field(&body, name).and_then(|number| number.parse::<u64>().ok());

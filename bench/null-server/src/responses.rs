@@ -25,19 +25,19 @@ const RANGE_VALUE: usize = 16;
 
 /// The responses that were sent before, encoded.
 #[derive(Debug)]
-pub(crate) struct Answers {
+pub(crate) struct Responses {
     put: Bytes,
     values: RefCell<HashMap<Bytes, Bytes>>,
 }
 
-impl Default for Answers {
+impl Default for Responses {
     fn default() -> Self {
         let put = framed(&PutResponse { header: Some(HEADER), ..Default::default() });
         Self { put, values: RefCell::default() }
     }
 }
 
-impl Answers {
+impl Responses {
     /// Answers a call, with the prefix of the message; `None` when there is no such method.
     pub(crate) fn to(&self, path: &str, request: &Bytes) -> Result<Option<Bytes>> {
         let header = Some(HEADER);

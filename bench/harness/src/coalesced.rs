@@ -18,7 +18,7 @@ const READ: usize = 64 * 1024;
 /// One goes to h2; the task that polls h2's connection keeps the other, and drains it when h2 has
 /// nothing more to do.
 #[derive(Debug)]
-pub struct Gathered<T>(Arc<Mutex<State<T>>>);
+pub struct Coalesced<T>(Arc<Mutex<State<T>>>);
 
 #[derive(Debug)]
 struct State<T> {
@@ -31,13 +31,13 @@ struct State<T> {
     unread: (usize, usize),
 }
 
-impl<T> Clone for Gathered<T> {
+impl<T> Clone for Coalesced<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Gathered<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> Coalesced<T> {
     /// Wraps a transport.
     pub fn new(io: T) -> Self {
         let read = vec![0; READ].into_boxed_slice();
@@ -70,7 +70,7 @@ impl<T: AsyncWrite + Unpin> State<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Coalesced<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -93,7 +93,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Coalesced<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

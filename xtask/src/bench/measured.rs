@@ -5,7 +5,7 @@ use super::stats::Rounds;
 
 /// The measurements of one row, in nanoseconds of processor time and in instructions.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Measured {
     pub(crate) job: Job,
     pub(crate) floor: Rounds,
     pub(crate) ours: Rounds,

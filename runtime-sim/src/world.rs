@@ -4,7 +4,7 @@ use crate::executor::{Executor, Stuck};
 use crate::faults::{Fault, Planned};
 use crate::history::Change;
 use crate::model::{Cluster, ClusterConfig, Replica};
-use crate::net::{Direction, Door, HostId, Link, Listener, Net};
+use crate::net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability};
 use crate::pipe::{Cut, Travel};
 use crate::runtime::SimRuntime;
 use crate::server::Service;
@@ -424,12 +424,12 @@ impl Etcd {
                 change(client, member, &|link| link.stall_down = begins);
             }
             Fault::Refuse { client, member } => {
-                let door = if begins { Door::Refuse } else { Door::Open };
-                change(client, member, &|link| link.door = door);
+                let reachability = if begins { Reachability::Refuse } else { Reachability::Open };
+                change(client, member, &|link| link.reachability = reachability);
             }
             Fault::Hang { client, member } => {
-                let door = if begins { Door::Hang } else { Door::Open };
-                change(client, member, &|link| link.door = door);
+                let reachability = if begins { Reachability::Hang } else { Reachability::Open };
+                change(client, member, &|link| link.reachability = reachability);
             }
             Fault::Slow { client, member } => {
                 let travel = if begins { SLOW } else { Travel::default() };
@@ -447,8 +447,8 @@ impl Etcd {
             }
             Fault::CutAfter { client, member, bytes, cut } if begins => {
                 if let Some(client) = clients.get(client as usize) {
-                    let way = (*client, self.address(member));
-                    net.cut_after(way, Direction::Down, bytes, Cut::from(cut));
+                    let later = CutLater { direction: Direction::Down, bytes, cut: cut.into() };
+                    net.cut_later(*client, self.address(member), later);
                 }
             }
             Fault::MoveLeader if begins => self.move_leader(),

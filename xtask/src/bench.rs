@@ -103,8 +103,11 @@ fn instructions_of(urls: &str, row: &Row, judge: &mut Judge) -> Result<(f64, f64
     let job = short(row.job);
     let (floor, ours) = (instructions("floor", urls, job)?, instructions(OURS, urls, job)?);
     let name = job.to_string();
-    let verdict =
-        judge.below(&format!("{name}: instructions over the floor"), ours / floor, row.floor);
+    let verdict = judge.below(
+        &format!("{name}: instructions over the floor"),
+        ours / floor,
+        row.limits.floor,
+    );
     println!("{name} {floor:>9.0} {ours:>9.0}  {verdict}");
     let limit = FLOOR.iter().find(|(callers, _)| *callers == job.callers);
     if let Some((_, most)) = limit.filter(|_| job.work == "put" && job.size == 256) {
@@ -122,13 +125,15 @@ fn print_row(row: &Row, seen: &Measured, judge: &mut Judge) {
         (format!("{name}: over {whose} (the floor: {least:.2})"), seen.ours.over(other))
     };
     let (text, over_peer) = over(&seen.peer, "etcd-client");
-    let verdict = judge.spread(&text, &over_peer, row.peer);
+    let verdict = judge.spread(&text, &over_peer, row.limits.peer);
     let over_go = match &seen.go {
         Go::Measured(go) => {
             let (text, over_go) = over(go, "Go");
-            judge.spread(&text, &over_go, row.go)
+            judge.spread(&text, &over_go, row.limits.go)
         }
-        Go::FromFile(go) => format!("{:.2} of {:.2}, from a file", ours * 1000.0 / go, row.go),
+        Go::FromFile(go) => {
+            format!("{:.2} of {:.2}, from a file", ours * 1000.0 / go, row.limits.go)
+        }
         Go::Unknown => "unknown".to_owned(),
     };
     let go = seen.go.shown().map_or(0.0, |(figure, _)| figure / 1000.0);

@@ -8,10 +8,12 @@ use libtest_mimic::{Failed, Trial};
 use std::sync::Arc;
 
 /// The versions whose behaviour the model knows well.
-const VERSIONS: [Version; 3] = [
+const VERSIONS: [Version; 5] = [
     Version { major: 3, minor: 4, patch: 23 },
     Version { major: 3, minor: 5, patch: 16 },
     Version { major: 3, minor: 5, patch: 30 },
+    Version { major: 3, minor: 6, patch: 16 },
+    Version { major: 3, minor: 7, patch: 3 },
 ];
 /// The environment variable with another seed.
 const SEED: &str = "ETCD3_SEED";

@@ -83,7 +83,7 @@ fn an_error_of_many_endpoints_stays_short() {
     .unwrap();
 }
 
-// B9, E12: a call that no endpoint took says what became of each of them meanwhile.
+// B9, E12: a call that found no connection says what became of each endpoint meanwhile.
 #[test]
 fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
     run(4, |world| async move {

@@ -116,11 +116,15 @@ async fn a_serializable_get_needs_no_majority(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
+/// How often a leader is cut off until a read meets the election.
+const CHANGES: usize = 8;
+
 /// CONN-024, R43: the same read fails without retries and succeeds with them.
 async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
-    let cluster = ctx.cluster_with(|cluster| cluster.behind_peer_proxy().election(1000)).await?;
+    // Long enough for a read to arrive before the followers elect another leader.
+    let cluster = ctx.cluster_with(|cluster| cluster.behind_peer_proxy().election(2000)).await?;
     ctx.connect(cluster.client_urls()).await?.put("foo", "bar").await?;
-    for _ in 0..TRIES {
+    for _ in 0..CHANGES {
         ctx.until("a leader", LIMIT, || async { cluster.leader().is_some() }).await?;
         let leader = cluster.leader().ok_or("there is a leader")?;
         let follower = cluster.member((leader + 1) % 3).client_url();

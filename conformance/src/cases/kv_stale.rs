@@ -214,6 +214,8 @@ fn explained(error: &Error) -> Result<(), String> {
                 ServerError::Timeout
                     | ServerError::TimeoutDueToLeaderFail
                     | ServerError::TimeoutDueToConnectionLost
+                    // The last that a read met which was repeated until its deadline (R42).
+                    | ServerError::LeaderChanged
             )
     );
     // Members tell of their own deadline in several ways.

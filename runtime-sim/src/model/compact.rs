@@ -19,7 +19,7 @@ impl Store {
         if revision > self.revision() {
             return Err(refuse(ServerError::FutureRev));
         }
-        if !self.drops_tombstone && self.brings_back_at(revision) {
+        if !self.personality.compaction_drops_tombstone && self.brings_back_at(revision) {
             return Err(crash("the compaction loses a key, and the next read of it is fatal"));
         }
         self.compacted = revision;
@@ -58,7 +58,7 @@ impl Store {
             let key = event.kv.as_ref().map(|kv| &kv.key);
             let is_last = !all[at + 1..].iter().any(|e| e.kv.as_ref().map(|kv| &kv.key) == key);
             let is_deletion = event.kv.as_ref().is_some_and(|kv| kv.version == 0);
-            is_last && !(is_deletion && self.drops_tombstone)
+            is_last && !(is_deletion && self.personality.compaction_drops_tombstone)
         };
         let kept: Vec<_> = all
             .iter()

@@ -15,6 +15,9 @@ pub(super) trait View {
 
     /// The live pairs of a range at a revision, in the order of their keys.
     fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status>;
+
+    /// Tells whether keys without values are read from the index, which has no leases.
+    fn reads_index(&self) -> bool;
 }
 
 impl View for Store {
@@ -25,6 +28,10 @@ impl View for Store {
     fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
         Store::read(self, keys, at)
     }
+
+    fn reads_index(&self) -> bool {
+        self.personality.keys_lack_lease
+    }
 }
 
 impl View for Change<'_> {
@@ -34,6 +41,10 @@ impl View for Change<'_> {
 
     fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
         Change::read(self, keys, at)
+    }
+
+    fn reads_index(&self) -> bool {
+        Change::reads_index(self)
     }
 }
 
@@ -68,8 +79,11 @@ pub(super) fn range(view: &impl View, request: &RangeRequest) -> Result<RangeRes
         response.more = true;
     }
     if request.keys_only {
+        let is_from_index =
+            view.reads_index() && request.sort_target != i32::from(SortTarget::Value);
         for kv in &mut kvs {
             kv.value = Bytes::new();
+            kv.lease = if is_from_index { 0 } else { kv.lease };
         }
     }
     response.kvs = kvs;

@@ -29,6 +29,7 @@ pub(super) struct Version {
 /// Keys, their versions, and leases: what one member of a cluster has stored.
 #[derive(Debug, Clone)]
 pub struct Store {
+    pub(super) personality: Personality,
     revision: i64,
     /// The last compacted revision, or -1.
     pub(super) compacted: i64,
@@ -36,7 +37,6 @@ pub struct Store {
     /// The events of each revision that is not compacted.
     pub(super) log: BTreeMap<i64, Vec<Event>>,
     pub(super) leases: Leases,
-    pub(super) drops_tombstone: bool,
     bytes: u64,
 }
 
@@ -46,12 +46,12 @@ impl Store {
     #[must_use]
     pub fn new(personality: &Personality, min_ttl: i64) -> Self {
         Self {
+            personality: *personality,
             revision: 1,
             compacted: -1,
             keys: BTreeMap::new(),
             log: BTreeMap::new(),
             leases: Leases::new(min_ttl),
-            drops_tombstone: personality.compaction_drops_tombstone,
             bytes: 0,
         }
     }
@@ -143,6 +143,10 @@ impl Change<'_> {
 
     pub(super) fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
         self.store.read_view(keys, at, self.revision())
+    }
+
+    pub(super) fn reads_index(&self) -> bool {
+        self.store.personality.keys_lack_lease
     }
 
     /// Writes a key; the lease must exist.

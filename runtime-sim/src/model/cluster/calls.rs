@@ -15,6 +15,7 @@ use super::config::draw;
 use super::log::{Command, Entry};
 use super::{Call, Cluster, Output, Power, Ticket};
 use crate::model::auth::Caller;
+use crate::model::check::Rules;
 use crate::model::personality::Personality;
 use crate::model::refusal::refuse;
 use crate::model::replica::{check_form, cost};
@@ -94,7 +95,7 @@ impl Cluster {
             return Err(refuse(ServerError::NoLeader));
         }
         self.check_quota(now, id, &request)?;
-        check_form(&request, self.config.max_txn_ops)?;
+        check_form(&request, Rules::new(&personality, self.config.max_txn_ops))?;
         if let Request::LeaseGrant(grant) = &mut request
             && grant.id == 0
         {

@@ -148,7 +148,7 @@ fn shorten(
     Ok(best)
 }
 
-/// The list of a seed, with the answers of a model of this version.
+/// Returns the list of a seed, with the answers of a model of this version.
 #[must_use]
 pub fn list(version: Version, seed: u64) -> Vec<Step> {
     let mut generator = Generator::new(seed);

@@ -74,7 +74,7 @@ pub fn main(suite: Suite) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The names of the trials that are to run.
+/// Returns the names of the trials that are to run.
 fn due(trials: &[Trial]) -> impl Iterator<Item = &str> {
     trials.iter().filter(|trial| !trial.has_ignored_flag()).map(Trial::name)
 }
@@ -105,7 +105,7 @@ fn all_trials(binaries: &[Binary]) -> usize {
     cases::all().map(of_case).sum()
 }
 
-/// The transports that a case runs over.
+/// Returns the transports that a case runs over.
 fn transports(case: &Case) -> impl Iterator<Item = Transport> + use<> {
     let tls = case.needs.and_tls.then_some(Transport::Tls);
     [Transport::Plain].into_iter().chain(tls)

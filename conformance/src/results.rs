@@ -45,7 +45,7 @@ pub(crate) fn record(subject: &Subject, passed: bool, took: Duration) {
     }
 }
 
-/// The line of the function, if its source is at hand, else that of its registration.
+/// Returns the line of the function, if its source is at hand, else that of its registration.
 fn line_of(case: &Case) -> usize {
     let registered = usize::try_from(case.line).unwrap_or_default();
     let function = case.name.rsplit("::").next().unwrap_or(case.name);

@@ -18,8 +18,8 @@ const VERSIONS: [Version; 5] = [
 /// The environment variable with another seed.
 const SEED: &str = "ETCD3_SEED";
 
-/// All cases that the model is enough for, against each version; and the others, as ignored, each
-/// with what it needs.
+/// Returns all cases that the model is enough for, against each version; and the others, as
+/// ignored, each with what it needs.
 pub(crate) fn trials(runtime: &'static str, seed: u64) -> Vec<Trial> {
     let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or(seed);

@@ -12,7 +12,7 @@ pub(crate) enum Transport {
     Tls,
 }
 
-/// The name of a case as trials and results have it, in one transport or the other.
+/// Returns the name of a case as trials and results have it, in one transport or the other.
 pub(crate) fn name_of(case: &Case, transport: Transport) -> String {
     let suffix = if transport == Transport::Tls { "/tls" } else { "" };
     format!("{}{suffix}", case.short_name())

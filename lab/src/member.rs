@@ -369,7 +369,7 @@ impl Member {
         self.layout.dir.join("log")
     }
 
-    /// All addresses that the member serves clients at.
+    /// Returns all addresses that the member serves clients at.
     fn listen_urls(&self) -> String {
         let mut urls = vec![self.client_url()];
         urls.extend(self.layout.plain.map(|plain| format!("http://{plain}")));

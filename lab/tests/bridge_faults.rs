@@ -58,7 +58,7 @@ fn is_silent(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(LIMIT)).expect("a limit");
 }
 
-/// What can be read until the connection ends, and how it ends.
+/// Returns what can be read until the connection ends, and how it ends.
 fn rest(client: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     let mut bytes = Vec::new();
     let end = client.read_to_end(&mut bytes).err().map(|error| error.kind());

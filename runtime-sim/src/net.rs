@@ -120,7 +120,7 @@ impl Net {
         locked(&self.inner).travel = travel;
     }
 
-    /// The way between a host and an address as it is.
+    /// Returns the way between a host and an address as it is.
     #[must_use]
     pub fn link(&self, from: HostId, to: SocketAddr) -> Link {
         let inner = locked(&self.inner);
@@ -169,19 +169,19 @@ impl Net {
         }
     }
 
-    /// How many connections were made so far.
+    /// Returns how many connections were made so far.
     #[must_use]
     pub fn connections_made(&self) -> u64 {
         locked(&self.inner).made
     }
 
-    /// How many connections were tried so far, those made included.
+    /// Returns how many connections were tried so far, those made included.
     #[must_use]
     pub fn connections_tried(&self) -> u64 {
         locked(&self.inner).attempts
     }
 
-    /// How many connections of this host are open.
+    /// Returns how many connections of this host are open.
     #[must_use]
     pub fn open_from(&self, host: HostId) -> usize {
         let mut inner = locked(&self.inner);

@@ -116,7 +116,7 @@ fn end(world: &World, etcd: &Etcd, host: HostId, fault: Fault, member: usize) {
     }
 }
 
-/// When a majority without that member answers a write that was begun after the fault.
+/// Returns when a majority without that member answers a write that was begun after the fault.
 async fn majority(world: &World, etcd: &Etcd, member: usize) -> Instant {
     let others = etcd.endpoints().into_iter().enumerate().filter(|(index, _)| *index != member);
     let others: Vec<_> = others.map(|(_, endpoint)| endpoint).collect();
@@ -127,7 +127,7 @@ async fn majority(world: &World, etcd: &Etcd, member: usize) -> Instant {
     now
 }
 
-/// What is seen of one fault of one member; true says that it led.
+/// Returns what is seen of one fault of one member; true says that it led.
 async fn suffer(world: World, fault: Fault, member: usize, seed: u64) -> (Seen, bool, Instant) {
     let personality = [Personality::of(3, 4, 23), Personality::of(3, 5, 16)][(seed % 2) as usize];
     let etcd = world.etcd(ClusterConfig::new(MEMBERS, personality, seed));

@@ -57,7 +57,7 @@ mod unpolled;
 
 use crate::Case;
 
-/// All cases.
+/// Returns all cases.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         bad_input::CASES,
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// The rows of a list, each with whether a case names it; each has a reason.
+    /// Returns the rows of a list, each with whether a case names it; each has a reason.
     fn reasoned(list: &'static str) -> Vec<(&'static str, bool)> {
         let rows = include_str!("../../data/scenarios.tsv");
         let known: BTreeSet<_> = rows.lines().filter_map(|row| row.split('\t').next()).collect();

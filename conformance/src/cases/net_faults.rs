@@ -47,7 +47,7 @@ impl Rig {
         Ok(())
     }
 
-    /// How often a key was written.
+    /// Returns how often a key was written.
     pub(super) async fn version(&self, key: &str) -> Result<i64, Error> {
         Ok(self.direct.get(key).await?.kvs.first().map_or(0, |kv| kv.version))
     }

@@ -18,7 +18,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits for a fault that hits a member with that role.
+    /// Returns the limits for a fault that hits a member with that role.
     pub fn of(fault: MemberFault, role: Role) -> Self {
         let seconds = Duration::from_secs;
         match (fault, role) {

@@ -52,8 +52,8 @@ impl Row {
         self.failed_writes().filter(|call| answered.is_some_and(|at| call.begun > at)).collect()
     }
 
-    /// Whether a late write went to the member that was hit, before that could be noticed: soon
-    /// after the fault, or when the others had only just begun to answer.
+    /// Tells whether a late write went to the member that was hit, before that could be noticed:
+    /// soon after the fault, or when the others had only just begun to answer.
     fn is_excused(&self, call: &Call) -> bool {
         let went = call.result.as_ref().err().and_then(|failure| failure.endpoint.as_deref());
         let others_answer = self.majority.map(|at| at + MOMENT);
@@ -103,7 +103,7 @@ impl Row {
         format!("{} of member {} ({})", self.hit.fault, self.hit.member, self.hit.role)
     }
 
-    /// The limits that did not hold, in words.
+    /// Returns the limits that did not hold, in words.
     pub(super) fn broken(&self) -> Vec<String> {
         let mut broken = self.trouble.clone();
         let mut tell = |what: &str, calls: Vec<&Call>| {

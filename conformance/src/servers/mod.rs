@@ -14,7 +14,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What only real servers do ends in this error.
+/// Returns the error of a model for what only real servers do.
 fn only_real(what: &str) -> Error {
     Error::new(format!("a model has no {what}; register the case with .real()"))
 }

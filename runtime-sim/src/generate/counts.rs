@@ -173,7 +173,7 @@ impl Counts {
         self.errors
     }
 
-    /// The names with their counts, in order of the names.
+    /// Returns the names with their counts, in order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.by_name.iter().map(|(name, count)| (name.as_str(), *count))
     }

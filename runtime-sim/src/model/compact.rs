@@ -37,9 +37,9 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a key is deleted and then put within this revision, as a deletion with an open end
-    /// in a transaction allows. Servers that keep the deletion drop the put instead, and stop with
-    /// "range failed to find revision pair" at the next read of the key at that version.
+    /// Tells whether a key is deleted and then put within this revision, as a deletion with an open
+    /// end in a transaction allows. Servers that keep the deletion drop the put instead, and stop
+    /// with "range failed to find revision pair" at the next read of the key at that version.
     fn brings_back_at(&self, revision: i64) -> bool {
         let events = self.log.get(&revision).map_or(&[][..], Vec::as_slice);
         let kvs: Vec<_> = events.iter().filter_map(|event| event.kv.as_ref()).collect();

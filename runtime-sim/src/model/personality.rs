@@ -83,7 +83,7 @@ pub enum Progress {
 }
 
 impl Personality {
-    /// The personality of this version. Known well are 3.4.23, 3.5.16, 3.5.30, 3.6.16 and
+    /// Returns the personality of this version. Known well are 3.4.23, 3.5.16, 3.5.30, 3.6.16 and
     /// 3.7.3; for other versions the change logs decide.
     #[must_use]
     pub fn of(major: u16, minor: u16, patch: u16) -> Self {
@@ -140,7 +140,7 @@ impl Personality {
         }
     }
 
-    /// The version as `Status` tells it.
+    /// Returns the version as `Status` tells it.
     #[must_use]
     pub fn version_text(&self) -> String {
         let (major, minor, patch) = self.version;

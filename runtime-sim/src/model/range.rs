@@ -10,10 +10,10 @@ use std::cmp::Ordering;
 
 /// What can be read: the store, or the inside of a change.
 pub(super) trait View {
-    /// The newest revision.
+    /// Returns the newest revision.
     fn revision(&self) -> i64;
 
-    /// The live pairs of a range at a revision, in the order of their keys.
+    /// Returns the live pairs of a range at a revision, in the order of their keys.
     fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status>;
 
     /// Tells whether keys without values are read from the index, which has no leases.
@@ -105,7 +105,7 @@ fn passes(request: &RangeRequest, kv: &KeyValue) -> bool {
         && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
 }
 
-/// What to sort by. One that is not known ends servers before 3.6 (CFG-057).
+/// Returns what to sort by. One that is not known ends servers before 3.6 (CFG-057).
 pub(super) fn sort_target(request: &RangeRequest) -> Result<SortTarget, Status> {
     SortTarget::try_from(request.sort_target).map_err(|_| crash("unknown sort target"))
 }

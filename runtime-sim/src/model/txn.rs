@@ -117,8 +117,8 @@ fn keeps_nothing_deleted(txn: &TxnRequest, path: &Path) -> bool {
     is_fine
 }
 
-/// What a member applies of a transaction whose answer nobody waits for there: reads are left out,
-/// though not nested ones, and with them the check of their revisions (etcd#18667).
+/// Returns what a member applies of a transaction whose answer nobody waits for there: reads are
+/// left out, though not nested ones, and with them the check of their revisions (etcd#18667).
 pub(super) fn without_reads(txn: &TxnRequest) -> TxnRequest {
     let writes = |ops: &[RequestOp]| {
         let writes = ops.iter().filter(|op| !matches!(op.request, Some(Op::RequestRange(_))));
@@ -128,14 +128,14 @@ pub(super) fn without_reads(txn: &TxnRequest) -> TxnRequest {
     TxnRequest { compare: txn.compare.clone(), success, failure }
 }
 
-/// Whether nothing in a transaction writes, as servers see it: a nested one counts as a write
+/// Tells whether nothing in a transaction writes, as servers see it: a nested one counts as a write
 /// (K36).
 pub(super) fn is_read_only(txn: &TxnRequest) -> bool {
     let mut ops = txn.success.iter().chain(&txn.failure);
     ops.all(|op| matches!(op.request, Some(Op::RequestRange(_))))
 }
 
-/// Whether a read-only transaction is answered without asking the other members; one without
+/// Tells whether a read-only transaction is answered without asking the other members; one without
 /// operations is, too (K37).
 pub(super) fn is_serializable(txn: &TxnRequest) -> bool {
     let mut ops = txn.success.iter().chain(&txn.failure);

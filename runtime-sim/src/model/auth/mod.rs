@@ -82,13 +82,13 @@ impl Auth {
         }
     }
 
-    /// Whether calls need a user.
+    /// Tells whether calls need a user.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// The number of changes so far; what `AuthStatus` calls the auth revision.
+    /// Returns the number of changes so far; what `AuthStatus` calls the auth revision.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
@@ -269,7 +269,7 @@ impl Auth {
         self.roles.keys().cloned().collect()
     }
 
-    /// What a member checks of a grant before it proposes it.
+    /// Checks a grant as a member does before it proposes it.
     pub(super) fn check_grant(&self, request: &pb::AuthRoleGrantPermissionRequest) -> Change {
         match &request.perm {
             None if self.personality.checks_permission_given => {

@@ -89,7 +89,7 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// The defaults of etcd, for so many voters.
+    /// Returns the defaults of etcd, for so many voters.
     #[must_use]
     pub fn new(members: usize, personality: Personality, seed: u64) -> Self {
         let member = |n: usize| MemberConfig {
@@ -115,7 +115,7 @@ impl ClusterConfig {
         }
     }
 
-    /// How long a member waits for the cluster before it gives up on a request: 5 s and two
+    /// Returns how long a member waits for the cluster before it gives up on a request: 5 s and two
     /// election timeouts (C49).
     #[must_use]
     pub fn request_timeout(&self) -> Duration {

@@ -65,7 +65,7 @@ impl Member {
         !self.config.is_learner
     }
 
-    /// Whether two members reach each other.
+    /// Tells whether two members reach each other.
     pub(super) fn reaches(&self, other: &Self) -> bool {
         self.is_up() && other.is_up() && self.side == other.side
     }

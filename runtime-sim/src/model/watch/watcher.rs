@@ -78,8 +78,8 @@ impl Watcher {
         events.iter().filter(is_news).cloned().collect()
     }
 
-    /// The next past events, of at most so many revisions. `keeps_start` says whether a start in
-    /// the future survives.
+    /// Returns the next past events, of at most so many revisions. `keeps_start` says whether a
+    /// start in the future survives.
     pub(super) fn catch_up(&mut self, store: &Store, max: usize, keeps_start: bool) -> Vec<Event> {
         let current = store.revision();
         let mut batch = Vec::new();
@@ -102,7 +102,7 @@ impl Watcher {
         batch
     }
 
-    /// The message that carries events; none when the filters leave nothing (W11).
+    /// Returns the message that carries events; none when the filters leave nothing (W11).
     pub(super) fn message(
         &self,
         id: i64,

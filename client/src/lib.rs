@@ -25,6 +25,7 @@
 
 mod call;
 mod client;
+mod clock;
 mod compat;
 mod config;
 mod connection_task;
@@ -49,6 +50,7 @@ mod transport;
 mod version;
 
 pub use client::Client;
+pub use clock::Clock;
 pub use compat::Compat;
 pub use config::Config;
 pub use etcd3_core as core;

@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// The answer to a put, with its gRPC head.
+/// Returns the answer to a put, with its gRPC head.
 fn answer() -> Result<Bytes> {
     let header = ResponseHeader {
         cluster_id: 0xcdf8_181e_3277_d0f1,

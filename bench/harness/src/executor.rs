@@ -3,8 +3,8 @@
 use std::future::Future;
 use tokio::runtime::Builder;
 
-/// Is a runtime, seen by the callers.
-pub trait Host: 'static {
+/// A runtime, seen by the callers.
+pub trait Executor: 'static {
     /// Runs a future to its end, in the thread of the caller.
     fn block_on<F: Future>(future: F) -> F::Output;
 
@@ -14,15 +14,15 @@ pub trait Host: 'static {
     ) -> impl Future<Output = T> + Send;
 }
 
-/// Is tokio on one thread.
+/// Tokio on one thread.
 #[derive(Debug)]
 pub struct TokioCurrent;
 
-/// Is tokio on two threads.
+/// Tokio on two threads.
 #[derive(Debug)]
 pub struct TokioMulti;
 
-impl Host for TokioCurrent {
+impl Executor for TokioCurrent {
     fn block_on<F: Future>(future: F) -> F::Output {
         block_on(&mut Builder::new_current_thread(), future)
     }
@@ -34,7 +34,7 @@ impl Host for TokioCurrent {
     }
 }
 
-impl Host for TokioMulti {
+impl Executor for TokioMulti {
     fn block_on<F: Future>(future: F) -> F::Output {
         block_on(Builder::new_multi_thread().worker_threads(2), future)
     }

@@ -8,15 +8,20 @@ use std::str::FromStr;
 /// as in `3.6.0-rc.1`, is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
-    /// Is 3 in all versions of etcd that this workspace supports.
+    /// The first number: 3 in all versions of etcd that this workspace supports.
     pub major: u32,
-    /// Names the release: 4, 5, 6.
+    /// The release: 4, 5, 6.
     pub minor: u32,
-    /// Counts the fixes within a release.
+    /// The number of the patch within a release.
     pub patch: u32,
 }
 
 impl Version {
+    /// Returns the first patch of a minor version.
+    pub const fn minor(major: u32, minor: u32) -> Self {
+        Self { major, minor, patch: 0 }
+    }
+
     /// Finds the version in the answer of `etcd --version`.
     pub(crate) fn said_by(answer: &str) -> Option<Self> {
         let line = answer.lines().find_map(|line| line.strip_prefix("etcd Version: "))?;

@@ -19,10 +19,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{self, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-/// Is what the guard does. Its arguments are the directory and the program's command line.
+/// The script of the guard. Its arguments are the directory and the program's command line.
 const SCRIPT: &str = r#"
 trap : INT TERM HUP
 dir=$1; shift
@@ -39,10 +39,10 @@ if [ -n "$dir" ]; then rm -rf "$dir"; rmdir "${dir%/*}" 2>/dev/null; fi
 exit 0
 "#;
 
-/// Bounds every wait for the end of a process.
+/// The longest wait for the end of a process.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
-/// Is a signal that a test can send to a server.
+/// A signal that a test can send to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Ends the process at once; its connections are reset.
@@ -69,18 +69,18 @@ impl Signal {
     }
 }
 
-/// Is a program that ends with this process, however this process ends.
+/// A program that ends with this process, however this process ends.
 ///
 /// Its drop kills the program, with everything that the program has started and that stayed in its
 /// process group, and removes the directory it worked in.
 #[derive(Debug)]
-pub struct Guarded {
-    guard: Child,
+pub struct Child {
+    guard: process::Child,
     stdin: Option<ChildStdin>,
     pid: u32,
 }
 
-impl Guarded {
+impl Child {
     /// Starts `program`, whose both outputs are appended to `log`. The directory `dir` is removed
     /// at the end, and its parent too once that is empty.
     ///
@@ -110,10 +110,10 @@ impl Guarded {
         let mut guard = shell.spawn().map_err(Error::doing("cannot run sh"))?;
         let stdin = guard.stdin.take();
         let pid = guard.stdout.take().map(first_line).and_then(|line| line.trim().parse().ok());
-        // From here on the drop of `Guarded` ends the guard.
-        let guarded = Self { guard, stdin, pid: pid.unwrap_or_default() };
+        // From here on the drop of `Child` ends the guard.
+        let child = Self { guard, stdin, pid: pid.unwrap_or_default() };
         match pid {
-            Some(_) => Ok(guarded),
+            Some(_) => Ok(child),
             None => Err(Error::new("the guard did not tell the process number of its program")),
         }
     }
@@ -165,7 +165,7 @@ impl Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for Child {
     fn drop(&mut self) {
         drop(self.stdin.take());
         let ended = until(END_LIMIT, "the end of a guard", || {
@@ -189,21 +189,21 @@ fn first_line(output: impl Read) -> String {
 mod tests {
     use super::*;
 
-    fn sleeper(dir: &Path) -> Guarded {
+    fn sleeper(dir: &Path) -> Child {
         let work = dir.join("work");
         std::fs::create_dir_all(&work).expect("a directory");
         let mut program = Command::new("sleep");
         program.arg("60");
-        Guarded::spawn(&program, &work, &work.join("log")).expect("a sleeper")
+        Child::spawn(&program, &work, &work.join("log")).expect("a sleeper")
     }
 
     #[test]
     fn drop_ends_the_program_and_removes_its_directory() {
         let dir = tempfile::tempdir().expect("a directory");
-        let guarded = sleeper(dir.path());
-        let pid = guarded.pid();
-        assert!(guarded.is_running());
-        drop(guarded);
+        let child = sleeper(dir.path());
+        let pid = child.pid();
+        assert!(child.is_running());
+        drop(child);
         assert!(!proc::runs(pid));
         assert!(!dir.path().exists(), "an empty parent goes too");
     }
@@ -211,27 +211,27 @@ mod tests {
     #[test]
     fn what_the_program_has_started_ends_with_it() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (work, note) = (dir.path().join("work"), dir.path().join("child"));
+        let (work, note) = (dir.path().join("work"), dir.path().join("started"));
         std::fs::create_dir_all(&work).expect("a directory");
         let mut program = Command::new("sh");
-        program.args(["-c", "sleep 60 & echo $! > child; wait"]).current_dir(dir.path());
-        let guarded = Guarded::spawn(&program, &work, &work.join("log")).expect("a program");
-        let child = until(END_LIMIT, "the child's number", || {
+        program.args(["-c", "sleep 60 & echo $! > started; wait"]).current_dir(dir.path());
+        let child = Child::spawn(&program, &work, &work.join("log")).expect("a program");
+        let started = until(END_LIMIT, "the number of what it started", || {
             Ok(std::fs::read_to_string(&note).ok().and_then(|text| text.trim().parse().ok()))
         });
-        let child = child.expect("a number");
-        assert!(proc::runs(child));
-        drop(guarded);
-        let gone = until(END_LIMIT, "the child's end", || Ok((!proc::runs(child)).then_some(())));
+        let started = started.expect("a number");
+        assert!(proc::runs(started));
+        drop(child);
+        let gone = until(END_LIMIT, "its end", || Ok((!proc::runs(started)).then_some(())));
         assert_eq!(gone, Ok(()));
     }
 
     #[test]
     fn keeping_ends_the_program_only() {
         let dir = tempfile::tempdir().expect("a directory");
-        let guarded = sleeper(dir.path());
-        let pid = guarded.pid();
-        guarded.end_and_keep();
+        let child = sleeper(dir.path());
+        let pid = child.pid();
+        child.end_and_keep();
         assert!(!proc::runs(pid));
         assert!(dir.path().join("work/log").exists());
     }
@@ -239,14 +239,14 @@ mod tests {
     #[test]
     fn signals_reach_the_program() {
         let dir = tempfile::tempdir().expect("a directory");
-        let guarded = sleeper(dir.path());
-        guarded.signal(Signal::Stop).expect("stopped");
-        guarded.signal(Signal::Continue).expect("continued");
-        assert!(guarded.is_running());
-        guarded.signal(Signal::Terminate).expect("terminated");
-        guarded.ended().expect("ended");
+        let child = sleeper(dir.path());
+        child.signal(Signal::Stop).expect("stopped");
+        child.signal(Signal::Continue).expect("continued");
+        assert!(child.is_running());
+        child.signal(Signal::Terminate).expect("terminated");
+        child.ended().expect("ended");
         // Still a zombie of the guard, so the number is not anybody else's.
-        guarded.signal(Signal::Kill).expect("a zombie takes signals");
+        child.signal(Signal::Kill).expect("a zombie takes signals");
     }
 
     #[test]
@@ -255,9 +255,8 @@ mod tests {
         let work = dir.path().join("work");
         std::fs::create_dir_all(&work).expect("a directory");
         let log = work.join("log");
-        let guarded =
-            Guarded::spawn(&Command::new("no-such-program"), &work, &log).expect("a guard");
-        guarded.ended().expect("ended");
+        let child = Child::spawn(&Command::new("no-such-program"), &work, &log).expect("a guard");
+        child.ended().expect("ended");
         let said = std::fs::read_to_string(log).expect("a log");
         assert!(said.contains("no-such-program"), "{said}");
     }

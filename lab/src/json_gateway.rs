@@ -5,16 +5,16 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Tells what a member thinks of itself and of its cluster.
+/// The state of a member and of its cluster, as the member sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
-    /// Is the member's own id.
+    /// The member's own id.
     pub member_id: u64,
-    /// Is the id of the leader, or 0 when the member knows none.
+    /// The id of the leader, or 0 when the member knows none.
     pub leader: u64,
-    /// Is the member's raft term.
+    /// The member's raft term.
     pub raft_term: u64,
-    /// Is the revision of the member's own store.
+    /// The revision of the member's own store.
     pub revision: i64,
 }
 
@@ -25,14 +25,14 @@ impl Status {
     }
 }
 
-/// Is the gateway of one member.
+/// The gRPC gateway of one member, which speaks JSON over HTTP.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gateway {
+pub(crate) struct JsonGateway {
     pub(crate) addr: SocketAddr,
     pub(crate) limit: Duration,
 }
 
-impl Gateway {
+impl JsonGateway {
     pub(crate) fn status(self) -> Result<Status> {
         let body = self.post("/v3/maintenance/status", "{}")?;
         let number = |name| field(&body, name).and_then(|number| number.parse::<u64>().ok());

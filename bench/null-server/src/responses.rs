@@ -12,7 +12,7 @@ use prost::Message;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// Is the header of all answers, as of an etcd that has seen some writes.
+/// The header of all responses, as of an etcd that has seen some writes.
 pub(crate) const HEADER: ResponseHeader = ResponseHeader {
     cluster_id: 0xcdf8_181e_3292_7a04,
     member_id: 0x8e9e_05c5_2164_694d,
@@ -20,24 +20,24 @@ pub(crate) const HEADER: ResponseHeader = ResponseHeader {
     raft_term: 2,
 };
 
-/// Are the bytes of a value in a range.
+/// The size of a value in a range, in bytes.
 const RANGE_VALUE: usize = 16;
 
-/// Holds what was answered before, encoded.
+/// The responses that were sent before, encoded.
 #[derive(Debug)]
-pub(crate) struct Answers {
+pub(crate) struct Responses {
     put: Bytes,
     values: RefCell<HashMap<Bytes, Bytes>>,
 }
 
-impl Default for Answers {
+impl Default for Responses {
     fn default() -> Self {
         let put = framed(&PutResponse { header: Some(HEADER), ..Default::default() });
         Self { put, values: RefCell::default() }
     }
 }
 
-impl Answers {
+impl Responses {
     /// Answers a call, with the prefix of the message; `None` when there is no such method.
     pub(crate) fn to(&self, path: &str, request: &Bytes) -> Result<Option<Bytes>> {
         let header = Some(HEADER);

@@ -6,38 +6,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Is how much is gathered before it is written all the same.
+/// The number of bytes that are kept at most before they are written all the same.
 const MOST: usize = 256 * 1024;
 
-/// Is how much is read at a time; h2 asks for 8 KiB.
+/// The number of bytes that are read at a time; h2 asks for 8 KiB.
 const READ: usize = 64 * 1024;
 
-/// Is a transport that keeps what is written until [`drain`](Self::drain), and does not claim
+/// A transport that keeps what is written until [`drain`](Self::drain), and does not claim
 /// vectored writes. All clones are the same transport.
 ///
 /// One goes to h2; the task that polls h2's connection keeps the other, and drains it when h2 has
 /// nothing more to do.
 #[derive(Debug)]
-pub struct Gathered<T>(Arc<Mutex<State<T>>>);
+pub struct Coalesced<T>(Arc<Mutex<State<T>>>);
 
 #[derive(Debug)]
 struct State<T> {
     io: T,
     out: Vec<u8>,
-    /// Is how much of `out` is written.
+    /// The number of bytes of `out` that are written.
     written: usize,
     read: Box<[u8]>,
-    /// Are the bounds of what is read and was not asked for yet.
+    /// The bounds of what is read and was not asked for yet.
     unread: (usize, usize),
 }
 
-impl<T> Clone for Gathered<T> {
+impl<T> Clone for Coalesced<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Gathered<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> Coalesced<T> {
     /// Wraps a transport.
     pub fn new(io: T) -> Self {
         let read = vec![0; READ].into_boxed_slice();
@@ -70,7 +70,7 @@ impl<T: AsyncWrite + Unpin> State<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Coalesced<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -93,7 +93,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Coalesced<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -117,7 +117,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Whoever polls the connection drains.
+        // The task that polls the connection drains it.
         Poll::Ready(Ok(()))
     }
 

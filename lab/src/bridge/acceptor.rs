@@ -1,8 +1,8 @@
 //! The threads of a bridge: one that accepts, one for each connection that is being made, and two
 //! for each connection that is relayed.
 
+use crate::black_hole::BlackHole;
 use crate::fault::{Direction, End, Fault, Links};
-use crate::hole::BlackHole;
 use crate::relay::Link;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,17 +11,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Bounds the proxy's own connects, which all go to this machine.
+/// The limit of the proxy's own connects, which all go to this machine.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Is the pause before the proxy tries again what the machine has just refused.
+/// The pause before the proxy tries again what the machine has just refused.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Decides where each incoming connection goes. It is asked on a thread of the connection's own, so
-/// that one that says nothing delays no other.
-pub(crate) trait Guide: Send + Sync {
+/// A rule for where each incoming connection goes. It is asked on a thread of the connection's own,
+/// so that one that says nothing delays no other.
+pub(crate) trait Router: Send + Sync {
     /// Returns the way of a connection, which may be read from it; `None` turns it away.
-    fn way(&self, near: &TcpStream) -> Option<Way>;
+    fn route(&self, near: &TcpStream) -> Option<Route>;
     /// Tells whether connections to that peer may exist.
     fn allows(&self, peer: usize) -> bool;
     /// Tells the side that connected that its connection is relayed from now on.
@@ -30,18 +30,18 @@ pub(crate) trait Guide: Send + Sync {
 
 /// Where a connection goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct Route {
     pub(crate) target: SocketAddr,
     /// The number of the target, for those who tell targets apart.
     pub(crate) peer: usize,
 }
 
-/// Leads every connection to one target.
-pub(super) struct Straight(pub(super) SocketAddr);
+/// The rule that leads every connection to one target.
+pub(super) struct OneTarget(pub(super) SocketAddr);
 
-impl Guide for Straight {
-    fn way(&self, _near: &TcpStream) -> Option<Way> {
-        Some(Way { target: self.0, peer: 0 })
+impl Router for OneTarget {
+    fn route(&self, _near: &TcpStream) -> Option<Route> {
+        Some(Route { target: self.0, peer: 0 })
     }
 
     fn allows(&self, _peer: usize) -> bool {
@@ -54,7 +54,7 @@ impl Guide for Straight {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum AcceptMode {
     #[default]
     Open,
     Paused,
@@ -63,16 +63,16 @@ pub(super) enum Door {
     Closed,
 }
 
-/// Is what a bridge has at its port, as others see it.
+/// The state of a bridge's port, as others see it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Duty {
+pub(super) enum PortState {
     #[default]
     Listens,
     Ignores,
     Refuses,
 }
 
-/// Is what the accepting thread has at its port.
+/// The socket of the accepting thread.
 enum Port {
     Listening(TcpListener),
     Full(BlackHole),
@@ -80,12 +80,14 @@ enum Port {
 }
 
 impl Port {
-    /// Makes what the door asks for; the port may not be free yet.
-    fn open(door: Door, addr: SocketAddr) -> Self {
-        let port = match door {
-            Door::Refusing | Door::Closed => return Self::Closed,
-            Door::Open | Door::Paused => TcpListener::bind(addr).ok().map(Self::Listening),
-            Door::Ignoring => BlackHole::on(addr).ok().map(Self::Full),
+    /// Opens the socket for a mode; the port may not be free yet.
+    fn open(mode: AcceptMode, addr: SocketAddr) -> Self {
+        let port = match mode {
+            AcceptMode::Refusing | AcceptMode::Closed => return Self::Closed,
+            AcceptMode::Open | AcceptMode::Paused => {
+                TcpListener::bind(addr).ok().map(Self::Listening)
+            }
+            AcceptMode::Ignoring => BlackHole::on(addr).ok().map(Self::Full),
         };
         port.unwrap_or_else(|| {
             std::thread::sleep(RETRY);
@@ -93,40 +95,40 @@ impl Port {
         })
     }
 
-    fn duty(&self) -> Duty {
+    fn state(&self) -> PortState {
         match self {
-            Self::Listening(_) => Duty::Listens,
-            Self::Full(_) => Duty::Ignores,
-            Self::Closed => Duty::Refuses,
+            Self::Listening(_) => PortState::Listens,
+            Self::Full(_) => PortState::Ignores,
+            Self::Closed => PortState::Refuses,
         }
     }
 }
 
 /// What the threads of a bridge share.
-pub(super) struct Hall {
-    guide: Box<dyn Guide>,
+pub(super) struct Acceptor {
+    router: Box<dyn Router>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    door: Door,
-    pub(super) duty: Duty,
-    /// Is what happens to connections to come, by direction.
+    mode: AcceptMode,
+    pub(super) port: PortState,
+    /// The faults of connections to come, by direction.
     faults: [Fault; 2],
-    /// Counts the connections that were accepted while the door was open.
+    /// The number of connections that were accepted while the port was open.
     arrived: u64,
     /// The connections that are being made, by number.
     arriving: BTreeMap<u64, TcpStream>,
     pub(super) links: BTreeMap<u64, Entry>,
     pub(super) accepted: u64,
     pub(super) rejected: u64,
-    /// Counts the bytes that passed on connections that are gone, by direction.
+    /// The bytes that passed on connections that are gone, by direction.
     passed: [u64; 2],
-    /// Counts those that disappeared there.
+    /// The bytes that were lost there.
     swallowed: [u64; 2],
-    /// Counts the calls that ended all connections, and tells how the last one did.
+    /// The number of calls that ended all connections, and how the last one did.
     endings: (u64, Option<End>),
 }
 
@@ -137,23 +139,23 @@ pub(super) struct Entry {
     pumps: [JoinHandle<()>; 2],
 }
 
-impl fmt::Debug for Hall {
+impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hall").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Acceptor").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
-impl Hall {
-    pub(super) fn new(guide: Box<dyn Guide>) -> Self {
-        Self { guide, state: Mutex::default(), changed: Condvar::new() }
+impl Acceptor {
+    pub(super) fn new(router: Box<dyn Router>) -> Self {
+        Self { router, state: Mutex::default(), changed: Condvar::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_door(&self, door: Door) {
-        self.lock().door = door;
+    pub(super) fn set_mode(&self, mode: AcceptMode) {
+        self.lock().mode = mode;
         self.changed.notify_all();
     }
 
@@ -168,10 +170,10 @@ impl Hall {
     pub(super) fn accept_all(self: Arc<Self>, listener: TcpListener, addr: SocketAddr) {
         let mut port = Port::Listening(listener);
         loop {
-            let door = self.lock().door;
-            port = match (door, port) {
-                (Door::Closed, _) => return,
-                (Door::Open | Door::Paused, Port::Listening(listener)) => {
+            let mode = self.lock().mode;
+            port = match (mode, port) {
+                (AcceptMode::Closed, _) => return,
+                (AcceptMode::Open | AcceptMode::Paused, Port::Listening(listener)) => {
                     match listener.accept() {
                         Ok((stream, _)) => self.receive(stream),
                         // No file numbers left, or a connection that was gone at once.
@@ -179,28 +181,28 @@ impl Hall {
                     }
                     Port::Listening(listener)
                 }
-                (Door::Ignoring, Port::Full(hole)) => Port::Full(hole),
+                (AcceptMode::Ignoring, Port::Full(hole)) => Port::Full(hole),
                 (_, before) => {
                     drop(before);
-                    Port::open(door, addr)
+                    Port::open(mode, addr)
                 }
             };
-            let duty = port.duty();
-            self.lock().duty = duty;
+            let state = port.state();
+            self.lock().port = state;
             self.changed.notify_all();
             let idle_at = match port {
                 Port::Listening(_) => continue,
-                Port::Full(_) => Door::Ignoring,
-                Port::Closed => Door::Refusing,
+                Port::Full(_) => AcceptMode::Ignoring,
+                Port::Closed => AcceptMode::Refusing,
             };
-            drop(self.wait_while(|state| state.door == idle_at));
+            drop(self.wait_while(|state| state.mode == idle_at));
         }
     }
 
-    /// Holds a connection while the door is paused, and leads it on if it is open then.
+    /// Holds a connection while that is asked for, and relays it if the port is open then.
     fn receive(self: &Arc<Self>, near: TcpStream) {
-        let mut state = self.wait_while(|state| state.door == Door::Paused);
-        if state.door != Door::Open {
+        let mut state = self.wait_while(|state| state.mode == AcceptMode::Paused);
+        if state.mode != AcceptMode::Open {
             return;
         }
         let Ok(handle) = near.try_clone() else { return turn_away(state, &near) };
@@ -208,28 +210,29 @@ impl Hall {
         state.arrived += 1;
         state.arriving.insert(id, handle);
         drop(state);
-        let hall = Arc::clone(self);
-        std::thread::spawn(move || hall.lead(near, id, endings));
+        let acceptor = Arc::clone(self);
+        std::thread::spawn(move || acceptor.lead(near, id, endings));
     }
 
     /// Connects an accepted connection to its target and relays it.
     fn lead(self: Arc<Self>, near: TcpStream, id: u64, endings: u64) {
-        let far = self.guide.way(&near).filter(|way| self.guide.allows(way.peer)).and_then(|way| {
-            let far = TcpStream::connect_timeout(&way.target, CONNECT_LIMIT).ok()?;
-            self.guide.welcome(&near).ok()?;
-            Some((way.peer, far))
-        });
+        let far =
+            self.router.route(&near).filter(|way| self.router.allows(way.peer)).and_then(|way| {
+                let far = TcpStream::connect_timeout(&way.target, CONNECT_LIMIT).ok()?;
+                self.router.welcome(&near).ok()?;
+                Some((way.peer, far))
+            });
         let mut state = self.lock();
         state.arriving.remove(&id);
         self.changed.notify_all();
         let Some((peer, far)) = far else { return turn_away(state, &near) };
         let link = Arc::new(Link::new(near, far));
-        // Asked again under the lock: whoever cuts a peer off ends its links under it too.
-        if !self.guide.allows(peer) {
+        // Asked again under the lock: cutting a peer off ends its links under it, too.
+        if !self.router.allows(peer) {
             state.rejected += 1;
             return link.end(End::Reset);
         }
-        if state.door == Door::Closed {
+        if state.mode == AcceptMode::Closed {
             return link.end(End::Close);
         }
         state.accepted += 1;
@@ -242,11 +245,11 @@ impl Hall {
             link.set(way, id, state.faults[way.index()]);
         }
         let pumps = Direction::BOTH.map(|way| {
-            let (hall, link) = (Arc::clone(&self), Arc::clone(&link));
+            let (acceptor, link) = (Arc::clone(&self), Arc::clone(&link));
             std::thread::spawn(move || {
                 link.pump(way);
                 drop(link);
-                hall.forget(id);
+                acceptor.forget(id);
             })
         });
         state.links.insert(id, Entry { peer, link, pumps });
@@ -309,7 +312,7 @@ impl Hall {
         state.swallowed[direction.index()] + live.sum::<u64>()
     }
 
-    /// Is the links that lose bytes, or would.
+    /// Returns the ids of the connections that lose bytes, or would.
     pub(super) fn silent(&self) -> Vec<u64> {
         let state = self.lock();
         let silent = state.links.iter().filter(|(_, entry)| entry.link.is_silent());

@@ -1,10 +1,10 @@
 //! Which packages this machine's distribution has.
 
-use crate::etcd::Version;
+use crate::version::Version;
 use std::path::Path;
 use std::process::Command;
 
-/// Is a part of a distribution that has an etcd of its own.
+/// A part of a distribution that has an etcd of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Suite {
     pub(crate) name: String,
@@ -12,11 +12,11 @@ pub(crate) struct Suite {
     pub(crate) keyrings: &'static [&'static str],
     /// The version of its etcd, where that does not change any more.
     pub(crate) version: Option<Version>,
-    /// Names the package of etcd and its hash where they never change; only for amd64.
+    /// The package of etcd and its hash where they never change; only for amd64.
     pub(crate) pin: Option<Pin>,
 }
 
-/// Is a package that is known beforehand, so that no index has to be fetched.
+/// A package that is known beforehand, so that no index has to be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pin {
     pub(crate) path: &'static str,

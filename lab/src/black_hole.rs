@@ -5,14 +5,14 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Is how long the kernel may take to accept a connection on this machine.
+/// The longest that the kernel may take to accept a connection on this machine.
 const PROMPT: Duration = Duration::from_millis(200);
-/// Is more than any queue holds that was asked to be the shortest one.
+/// A number of connections that no queue holds that was asked to be the shortest one.
 const MOST: usize = 64;
 
-/// Is a port with a full queue: the kernel drops every further SYN, as a firewall does (N11).
+/// A port with a full accept queue: the kernel drops every further SYN, as a firewall does (N11).
 ///
-/// Whoever connects hears nothing, not even a refusal. It ends with the value.
+/// A connect is answered by nothing, not even a refusal. Its drop frees the port.
 #[derive(Debug)]
 pub struct BlackHole {
     addr: SocketAddr,

@@ -9,7 +9,7 @@ use prost::Message;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] =
-    &[case!(an_idle_stream_migrates_at_goaway, []).real("members that are shut down").heavy()];
+    &[case!(an_idle_stream_migrates_at_goaway, []).real("members that are shut down")];
 
 /// Several times what a call may wait before its endpoint is a suspect.
 const IDLE: Duration = Duration::from_secs(15);

@@ -154,7 +154,7 @@ impl Client {
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<(), Error> {
         let texts: Vec<String> = endpoints.into_iter().map(Into::into).collect();
-        self.shared().set_given(self.shared().config.parse_endpoints(&texts)?);
+        self.shared().pool.set_given(self.shared().config.parse_endpoints(&texts)?);
         Ok(())
     }
 

@@ -175,7 +175,7 @@ mod raw {
             floor: None,
             has_choice: true,
         };
-        Input::Sent(Sent::from(admission))
+        Input::Sent(Sent::from(&admission))
     }
 
     /// All that is wanted at this moment.

@@ -238,7 +238,7 @@ impl Call {
 
     fn on_sent(&mut self, now: Instant, sent: Sent) {
         self.sent = self.sent.saturating_add(1);
-        self.last_endpoint = Some(sent.admission.endpoint);
+        self.last_endpoint = Some(sent.endpoint);
         self.signal = HealthSignal::None;
         let streaming = Streaming::new(now, sent, self.options.max_response_bytes);
         self.state = State::Streaming(streaming);
@@ -295,7 +295,7 @@ impl Call {
     /// The response ended well.
     fn on_ok(&mut self, now: Instant) {
         let State::Streaming(streaming) = &mut self.state else { return };
-        let endpoint = streaming.request.admission.endpoint;
+        let endpoint = streaming.request.endpoint;
         let Some(message) = streaming.message.take() else {
             let error = Error::protocol("no message in answer to a unary call");
             return self.fail_with_response(now, error);
@@ -394,8 +394,7 @@ impl Call {
     /// something.
     fn patience(&self) -> Option<Instant> {
         let State::Streaming(streaming) = &self.state else { return None };
-        let may_repeat =
-            self.options.effect.is_repeatable() && streaming.request.admission.has_choice;
+        let may_repeat = self.options.effect.is_repeatable() && streaming.request.has_choice;
         let first = self.options.attempt_timeout.filter(|_| may_repeat)?;
         let doubled = 1u32.checked_shl(self.unanswered).unwrap_or(u32::MAX);
         Some(streaming.progress + first.saturating_mul(doubled))

@@ -86,7 +86,9 @@ impl Inbound {
 
     /// Returns what was received next, if it is whole; the messages first, then the end, once.
     pub fn poll(&mut self) -> Option<Received> {
-        if matches!(self.state, State::Body | State::Ended(End::Status(_))) {
+        if self.decoder.buffered() > 0
+            && matches!(self.state, State::Body | State::Ended(End::Status(_)))
+        {
             match self.decoder.next_message() {
                 Ok(Some(message)) => return Some(Received::Message(message)),
                 Ok(None) => {}

@@ -208,7 +208,7 @@ impl RawStream {
 
     fn on_sent(&mut self, now: Instant, sent: Sent) {
         self.opened = now;
-        let endpoint = sent.admission.endpoint;
+        let endpoint = sent.endpoint;
         self.last_endpoint = Some(endpoint);
         self.signal = HealthSignal::None;
         self.state = State::Streaming(Inbound::new(self.options.max_message_bytes));

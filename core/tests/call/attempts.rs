@@ -246,7 +246,7 @@ fn what_takes_a_cluster_shows_that_it_works() {
 fn nothing_is_given_up_where_there_is_no_other_endpoint() {
     let mut rig = Rig::new(patient(read()));
     let only = Admission { has_choice: false, ..admitted(0) };
-    rig.feed(Input::Sent(only.into())).until(14_999);
+    rig.feed(Input::Sent((&only).into())).until(14_999);
     assert_eq!((rig.attempts().len(), rig.done()), (1, None));
     rig.until(15_000);
     assert_eq!(rig.error().kind(), ErrorKind::Timeout(Phase::Answer));
@@ -256,7 +256,8 @@ fn nothing_is_given_up_where_there_is_no_other_endpoint() {
 #[test]
 fn a_refused_token_is_replaced_by_a_newer_one() {
     let refused = || ends(Code::Unauthenticated, "etcdserver: invalid auth token");
-    let with = |token| Input::Sent(Sent { admission: admitted(0), token: Some(Generation(token)) });
+    let with =
+        |token| Input::Sent(Sent { token: Some(Generation(token)), ..Sent::from(&admitted(0)) });
     let mut rig = Rig::new(write());
     assert_eq!(rig.last_attempt().stale_token, None);
     rig.feed(with(3)).feed_all(refused()).rest(2_500);

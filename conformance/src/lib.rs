@@ -44,6 +44,7 @@ mod simulated;
 pub mod soak;
 mod task;
 mod turns;
+pub mod upgrade;
 
 pub use case::{Case, CaseFuture, CaseResult, Needs};
 pub use ctx::Ctx;

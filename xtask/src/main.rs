@@ -60,6 +60,9 @@ cargo xtask <command>
             --short      three faults, about a minute
   rolling   restart the members of a real cluster one by one under load
             --runtime, --version   as above
+  upgrade   take a real cluster from 3.5 to 3.7 and back where it can, one by one under load
+            --runtime    as above
+            --short      without the way back
   soak      look for what only time brings out: pings, lost connections, busy loops
             --minutes N  how long, 10 by default; 0.2 is a short form
             --tls        encrypted, too
@@ -150,6 +153,13 @@ const COMMANDS: &[Command] = &[
         plain: &[],
         words: Words::Nothing,
         run: runs::rolling,
+    },
+    Command {
+        name: "upgrade",
+        valued: &["--runtime"],
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::upgrade,
     },
     Command {
         name: "soak",

@@ -54,6 +54,12 @@ impl Go {
     }
 }
 
+/// Reads which version of Go a `go.mod` demands.
+pub(crate) fn demanded(text: &str) -> Result<Version> {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("go "));
+    line.and_then(|it| number(it.trim())).ok_or_else(|| Error::new("go.mod names no version of Go"))
+}
+
 /// Finds a compiler in `PATH` that is at least as new as `needed`; says what is there otherwise.
 pub(crate) fn installed(needed: Version) -> Result<Go> {
     let program = tools::in_path("go").ok_or_else(|| Error::new("no go in PATH"))?;
@@ -126,6 +132,12 @@ mod tests {
             assert_eq!(parse(said), Some(expected), "{said}");
         }
         assert!(parse("").is_none() && parse("go version go1 linux/amd64").is_none());
+    }
+
+    #[test]
+    fn a_module_says_how_new_go_has_to_be() {
+        assert_eq!(demanded("module x\n\ngo 1.26.0\n"), Ok(version(1, 26, 0)));
+        assert!(demanded("module go\n").is_err());
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod differential;
 pub mod failover;
 mod harness;
 pub mod load;
+pub mod paging;
 pub mod peer;
 mod proxies;
 pub mod raw;

@@ -67,6 +67,10 @@ cargo xtask <command>
             --minutes N  how long, 10 by default; 0.2 is a short form
             --tls        encrypted, too
             --runtime, --version   as above
+  pages     read up to a million keys page by page, and all at once
+            --fixed      pages of 1,000 keys, too, which takes minutes
+            --runtime tokio|smol|async-std|all   tokio by default
+            --version X  one of the versions, the newest by default
   cancel    drop calls at every stage of their lives, and look at what is left of them
             --calls N    how many, 1000000 by default
             --runtime tokio|smol|async-std   tokio by default
@@ -160,6 +164,13 @@ const COMMANDS: &[Command] = &[
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::upgrade,
+    },
+    Command {
+        name: "pages",
+        valued: &["--runtime", "--version"],
+        plain: &["--fixed"],
+        words: Words::Nothing,
+        run: runs::pages,
     },
     Command {
         name: "soak",

@@ -1,4 +1,4 @@
-//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade` and `cancel`.
+//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `pages` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -21,6 +21,10 @@ pub(crate) fn rolling(options: &Options) -> Outcome {
 
 pub(crate) fn upgrade(options: &Options) -> Outcome {
     shell::show(run("upgrade", options, &["--runtime"], &["--short"]))
+}
+
+pub(crate) fn pages(options: &Options) -> Outcome {
+    shell::show(run("pages", options, &["--runtime", "--version"], &["--fixed"]))
 }
 
 pub(crate) fn cancel(options: &Options) -> Outcome {

@@ -20,10 +20,11 @@ use std::time::Duration;
 /// [`revision`](Self::revision) did. Keys come in ascending order. `more` is false on the last page
 /// only; `count` is that of what was left when the page was read.
 ///
-/// Pages grow and shrink towards 4 MiB each, by the keys and values of the page before, unless
-/// [`page_size`](Self::page_size) sets a number of keys: a server counts what is left of the range
-/// for every page, so that many small ones take long. One page is held in memory at a time, never
-/// more than `Config::max_response_bytes`; one that would be larger is read again as several.
+/// Pages grow and shrink towards 4 MiB each, or a tenth of the range, by the keys and values of the
+/// page before, unless [`page_size`](Self::page_size) sets a number of keys: a server counts what is
+/// left of the range for every page, so that many small ones take long. They aim at a quarter of
+/// `Config::max_response_bytes` at most; one that would be larger than all of it is read again as
+/// several. One page is held in memory at a time.
 ///
 /// # Errors
 ///
@@ -107,7 +108,7 @@ impl Pages {
         if self.page.revision == 0 {
             self.page.revision = page.header.revision;
         }
-        self.page.size.learn(&page.kvs);
+        self.page.size.learn(&page.kvs, page.count);
         if !page.more {
             return Ok(State::Done);
         }

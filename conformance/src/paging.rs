@@ -20,15 +20,15 @@ const BATCH: u32 = 1_000;
 const MAX_EXPONENT: f64 = 1.25;
 /// How many times as long as one get of everything the pages of the most keys may take.
 const MAX_RATIO: f64 = 1.5;
-/// The most bytes of keys and values that a page may have: twice what pages tend to.
-const MAX_PAGE: usize = 8 << 20;
+/// The most bytes of keys and values that a page may have: a quarter of the largest response.
+const MAX_PAGE: usize = 16 << 20;
 /// How often each reading is made; the quickest counts.
 const ROUNDS: usize = 3;
 /// The page size that is compared with, in keys.
 const FIXED: u64 = 1_000;
 /// Bounds a reading.
 const LIMIT: Duration = Duration::from_secs(600);
-/// The largest response: that of everything.
+/// The largest response where everything comes at once.
 const MAX_RESPONSE: usize = 512 << 20;
 
 /// One way to read everything.
@@ -59,8 +59,10 @@ pub fn run(host: &Host, etcd: &Binary, fixed: bool) -> Result<bool, Error> {
     println!("pages on {} against etcd {}, values of {VALUE} bytes", host.name, etcd.version);
     let most = BATCH.to_string();
     let server = Server::builder().version(etcd).flag("--max-txn-ops", &most).start()?;
-    let config = Config::new([server.client_url()]).request_timeout(LIMIT);
-    let client = host.connect_with(config.max_response_bytes(MAX_RESPONSE))?;
+    let config = Config::new([server.client_url()]);
+    let config = config.request_timeout(LIMIT).max_txn_ops(BATCH as usize);
+    let client = host.connect_with(config.clone())?;
+    let whole = host.connect_with(config.max_response_bytes(MAX_RESPONSE))?;
     let mut table =
         Table::new(["keys", "pages", "in", "largest page", "pages of 1,000", "one get"]);
     let (mut written, mut seen) = (0, Vec::new());
@@ -68,7 +70,7 @@ pub fn run(host: &Host, etcd: &Binary, fixed: bool) -> Result<bool, Error> {
         fill(host, &client, written..count)?;
         written = count;
         let adaptive = quickest(host, &client, Way::Adaptive, count)?;
-        let at_once = quickest(host, &client, Way::AtOnce, count)?;
+        let at_once = quickest(host, &whole, Way::AtOnce, count)?;
         let thousands = fixed.then(|| read(host, &client, Way::Fixed, count)).transpose()?;
         table.row([
             count.to_string(),

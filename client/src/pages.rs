@@ -21,8 +21,8 @@ use std::time::Duration;
 /// only; `count` is that of what was left when the page was read.
 ///
 /// Pages grow and shrink towards 4 MiB each, or a tenth of the range, by the keys and values of the
-/// page before, unless [`page_size`](Self::page_size) sets a number of keys: a server counts what is
-/// left of the range for every page, so that many small ones take long. They aim at a quarter of
+/// page before, unless [`page_size`](Self::page_size) sets a number of keys: a server counts what
+/// is left of the range for every page, so that many small ones take long. They aim at a quarter of
 /// `Config::max_response_bytes` at most; one that would be larger than all of it is read again as
 /// several. One page is held in memory at a time.
 ///

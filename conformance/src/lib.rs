@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Each case runs against every etcd that [`etcd3_lab::etcd::fetch`] finds, on servers of its own;
-//! not on every runtime in every run, but on one of them, by turns, and elsewhere against the newest.
+//! not on every runtime in every run, but on one of them, by turns, and elsewhere against the
+//! newest.
 //! The simulator gets the suite by the same macro; there the etcd is a model, and a case that needs
 //! more is left out ([`Case::real`]):
 //!

@@ -49,8 +49,8 @@ struct Reading {
     largest: usize,
 }
 
-/// Runs it on one runtime and prints the table; tells whether all limits held. With `fixed` pages of
-/// 1,000 keys are read, too.
+/// Runs it on one runtime and prints the table; tells whether all limits held. With `fixed` pages
+/// of 1,000 keys are read, too.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! A cluster goes from one minor version of etcd to the next under 500 calls a second, one member at
-//! a time, and back where etcd can: `cargo xtask upgrade`.
+//! A cluster goes from one minor version of etcd to the next under 500 calls a second, one member
+//! at a time, and back where etcd can: `cargo xtask upgrade`.
 //!
-//! As in [`rolling`], no read may fail, and no write with another outcome than *unknown*, which only
-//! those may have that were in flight while a member ended.
+//! As in [`rolling`], no read may fail, and no write with another outcome than *unknown*, which
+//! only those may have that were in flight while a member ended.
 
 use crate::load::{self, Error, Host, Load};
 use crate::rolling::{self, CALM_LIMIT, PLAN, Run};
@@ -16,8 +16,8 @@ const FIRST: Version = Version::minor(3, 5);
 /// The oldest minor version that a cluster can go back from.
 const REVERSIBLE: Version = Version::minor(3, 6);
 
-/// The minor version that cannot read the log of the one two before it, since that holds requests of
-/// the store before the third: it ends with "unmarshal should never fail".
+/// The minor version that cannot read the log of the one two before it, since that holds requests
+/// of the store of version 2: it ends with "unmarshal should never fail".
 const FORGETS_V2: Version = Version::minor(3, 7);
 
 /// How many entries members apply between snapshots, so that a load of some seconds makes one.

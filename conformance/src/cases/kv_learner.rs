@@ -20,8 +20,8 @@ pub(super) const CASES: &[Case] = &[
     case!(what_a_learner_refuses_is_done_by_a_voter, []).real("a learner that joins"),
 ];
 
-/// The most reads by which a client asks in some seconds whether a member that failed a call is well
-/// again, that call included.
+/// The most reads by which a client asks in some seconds whether a member that failed a call is
+/// well again, that call included.
 const PROBES: u64 = 10;
 
 /// Starts three voters and a learner, which is the last member.

@@ -31,8 +31,8 @@ pub struct Personality {
     /// The operations of a transaction are checked one after the other; otherwise all puts are, and
     /// then all reads, so that of two faults another one is named.
     pub checks_txn_in_order: bool,
-    /// Of a put in a transaction the lease is looked up before the key whose value or lease it keeps,
-    /// as of one outside.
+    /// Of a put in a transaction the lease is looked up before the key whose value or lease it
+    /// keeps, as of one outside.
     pub checks_lease_first: bool,
     /// A range of keys alone does not tell their leases, since it is answered from the index; one
     /// that is sorted by values still does.

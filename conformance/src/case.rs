@@ -1,15 +1,12 @@
 //! What a case is.
 
 use crate::Ctx;
+use crate::case_result::{CaseFuture, CaseResult};
 use etcd3_lab::etcd::Version;
-use std::error::Error;
-use std::pin::Pin;
+use std::time::Duration;
 
-/// How a case ends: in `Ok`, in an error, or in a panic.
-pub type CaseResult = Result<(), Box<dyn Error + Send + Sync>>;
-
-/// A case that runs.
-pub type CaseFuture = Pin<Box<dyn Future<Output = CaseResult> + Send>>;
+/// The longest that a case may take.
+const CASE_LIMIT: Duration = Duration::from_secs(150);
 
 /// One thing that must hold, on every runtime and against every server that it is meant for.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +39,20 @@ pub struct Needs {
 }
 
 impl Case {
+    /// Returns the module and function of the case.
+    pub(crate) fn short_name(&self) -> &'static str {
+        self.name.rsplit("cases::").next().unwrap_or(self.name)
+    }
+
+    /// Runs the case to its end, unless that takes longer than any case may.
+    pub(crate) async fn run_in(self, ctx: Ctx) -> CaseResult {
+        let ctx = ctx.named(self.short_name());
+        match ctx.within(CASE_LIMIT, (self.run)(ctx.clone())).await {
+            Some(result) => result,
+            None => Err(format!("took longer than {CASE_LIMIT:?}").into()),
+        }
+    }
+
     /// Restricts the case to servers of this version and later.
     #[must_use]
     pub const fn since(mut self, version: Version) -> Self {

@@ -1,11 +1,12 @@
 //! Runs the suite on one runtime, against every etcd there is.
 
+use crate::results::{self, Subject};
+use crate::trial::{Transport, caught, name_of, trial};
 use crate::turns::Turn;
-use crate::{Case, CaseFuture, CaseResult, Ctx, cases, results, simulated};
+use crate::{Case, CaseFuture, CaseResult, Ctx, cases, simulated};
 use etcd3_client::Runtime;
-use etcd3_lab::etcd::{self, Binary, Version};
-use libtest_mimic::{Arguments, Failed, Trial};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use etcd3_lab::etcd::{self, Binary};
+use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,16 +15,16 @@ const THREADS: usize = 4;
 
 /// A runtime that the suite can run on.
 #[derive(Debug, Clone, Copy)]
-pub struct Host {
+pub struct Suite {
     /// The name of the runtime, in results.
     pub name: &'static str,
     /// Where cases run.
-    pub place: Place,
+    pub environment: Environment,
 }
 
 /// Where the cases of a suite run.
 #[derive(Debug, Clone, Copy)]
-pub enum Place {
+pub enum Environment {
     /// On this machine, against processes.
     Machine {
         /// Makes the runtime of a client; called within `block_on`.
@@ -39,15 +40,15 @@ pub enum Place {
 }
 
 /// Runs the suite, as the `main` of a test binary.
-pub fn main(host: Host) -> ExitCode {
+pub fn main(suite: Suite) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    let (trials, all) = match host.place {
-        Place::Simulation { seed } => {
-            let trials = simulated::trials(host, seed);
+    let (trials, all) = match suite.environment {
+        Environment::Simulation { seed } => {
+            let trials = simulated::trials(suite.name, seed);
             let all = due(&trials).count();
             (trials, all)
         }
-        Place::Machine { runtime, block_on } => {
+        Environment::Machine { runtime, block_on } => {
             arguments.test_threads.get_or_insert(THREADS);
             let fetched = etcd::fetch();
             for missing in &fetched.missing {
@@ -57,39 +58,40 @@ pub fn main(host: Host) -> ExitCode {
                 eprintln!("there is no etcd to test against");
                 return ExitCode::FAILURE;
             }
-            let run = move |case, etcd: Binary, transport| {
+            let run = move |case: Case, etcd: Binary, transport| {
                 block_on(Box::pin(async move {
-                    let ctx = Ctx::new(runtime(), etcd.into(), host.name);
+                    let ctx = Ctx::new(runtime(), etcd.into(), suite.name);
                     let ctx = if transport == Transport::Tls { ctx.over_tls()? } else { ctx };
-                    ctx.run(case).await
+                    case.run_in(ctx).await
                 }))
             };
-            (machine(host, &fetched.binaries, run), all_trials(&fetched.binaries))
+            (machine(suite, &fetched.binaries, run), all_trials(&fetched.binaries))
         }
     };
     if arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list {
-        results::plan(host.name, due(&trials), all);
+        results::plan(suite.name, due(&trials), all);
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The names of the trials that are to run.
+/// Returns the names of the trials that are to run.
 fn due(trials: &[Trial]) -> impl Iterator<Item = &str> {
     trials.iter().filter(|trial| !trial.has_ignored_flag()).map(Trial::name)
 }
 
 /// All cases, against real servers.
 fn machine(
-    host: Host,
+    suite: Suite,
     binaries: &[Binary],
     run: impl Fn(Case, Binary, Transport) -> CaseResult + Copy + Send + 'static,
 ) -> Vec<Trial> {
     let turn = Turn::from_environment();
     let of_case = |case: &'static Case| {
-        turn.servers(case, binaries, host.name).iter().flat_map(move |etcd| {
+        turn.servers(case, binaries, suite.name).iter().flat_map(move |etcd| {
             transports(case).map(move |transport| {
                 let (name, etcd) = (name_of(case, transport), etcd.clone());
-                let subject = Subject { host, case: *case, name, version: etcd.version };
+                let subject =
+                    Subject { runtime: suite.name, case: *case, name, version: etcd.version };
                 trial(subject, move || caught(|| run(*case, etcd, transport)))
             })
         })
@@ -103,68 +105,8 @@ fn all_trials(binaries: &[Binary]) -> usize {
     cases::all().map(of_case).sum()
 }
 
-/// The transports that a case runs over.
+/// Returns the transports that a case runs over.
 fn transports(case: &Case) -> impl Iterator<Item = Transport> + use<> {
     let tls = case.needs.and_tls.then_some(Transport::Tls);
     [Transport::Plain].into_iter().chain(tls)
-}
-
-/// The module and function of a case.
-pub(crate) fn short_name(case: &Case) -> &'static str {
-    case.name.rsplit("cases::").next().unwrap_or(case.name)
-}
-
-/// How the clients and servers of a trial speak with each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Plain,
-    Tls,
-}
-
-/// The name of a case as trials and results have it, in one transport or the other.
-pub(crate) fn name_of(case: &Case, transport: Transport) -> String {
-    let suffix = if transport == Transport::Tls { "/tls" } else { "" };
-    format!("{}{suffix}", short_name(case))
-}
-
-/// What a trial is about.
-pub(crate) struct Subject {
-    pub(crate) host: Host,
-    pub(crate) case: Case,
-    /// The name of the case, transport included.
-    pub(crate) name: String,
-    pub(crate) version: Version,
-}
-
-/// One case against one version, with a line in the results.
-pub(crate) fn trial(subject: Subject, run: impl FnOnce() -> CaseResult + Send + 'static) -> Trial {
-    Trial::test(format!("{}::etcd_{}", subject.name, subject.version), move || {
-        let started = std::time::Instant::now();
-        let result = run();
-        results::record(&subject, result.is_ok(), started.elapsed());
-        result.map_err(|error| Failed::from(told(&*error)))
-    })
-}
-
-/// Writes an error in one line, its causes included.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    match error.downcast_ref::<etcd3_client::Error>() {
-        Some(error) => error.report().to_string(),
-        None => error
-            .source()
-            .map_or_else(|| error.to_string(), |cause| format!("{error}: {}", told(cause))),
-    }
-}
-
-/// Runs a case, and makes an error of its panic.
-pub(crate) fn caught(run: impl FnOnce() -> CaseResult) -> CaseResult {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(message(&*panic).into()))
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .unwrap_or_else(|| "panicked".to_owned())
 }

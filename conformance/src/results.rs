@@ -1,7 +1,7 @@
 //! A line for each case that ran, and one for each that was to run, for `cargo xtask coverage`.
 
 use crate::Case;
-use crate::harness::Subject;
+use etcd3_lab::etcd::Version;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -27,8 +27,7 @@ pub(crate) fn plan<'a>(runtime: &str, due: impl Iterator<Item = &'a str>, all: u
 /// ids, file, line.
 pub(crate) fn record(subject: &Subject, passed: bool, took: Duration) {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let Subject { host, case, name, version } = subject;
-    let runtime = host.name;
+    let Subject { runtime, case, name, version } = subject;
     let path = Path::new(&folder).join(format!("{runtime}.tsv"));
     let verdict = if passed { "passed" } else { "failed" };
     let line = format!(
@@ -46,7 +45,7 @@ pub(crate) fn record(subject: &Subject, passed: bool, took: Duration) {
     }
 }
 
-/// The line of the function, if its source is at hand, else that of its registration.
+/// Returns the line of the function, if its source is at hand, else that of its registration.
 fn line_of(case: &Case) -> usize {
     let registered = usize::try_from(case.line).unwrap_or_default();
     let function = case.name.rsplit("::").next().unwrap_or(case.name);
@@ -56,4 +55,13 @@ fn line_of(case: &Case) -> usize {
     source
         .and_then(|source| source.lines().position(|line| line.starts_with(&head)))
         .map_or(registered, |line| line + 1)
+}
+
+/// What a line is about.
+pub(crate) struct Subject {
+    pub(crate) runtime: &'static str,
+    pub(crate) case: Case,
+    /// The name of the case, transport included.
+    pub(crate) name: String,
+    pub(crate) version: Version,
 }

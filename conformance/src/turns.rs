@@ -7,9 +7,9 @@
 use crate::Case;
 use etcd3_lab::etcd::Binary;
 
-/// Names the variable that makes all cases run everywhere.
+/// The variable that makes all cases run everywhere.
 const ALL: &str = "ETCD3_ALL";
-/// Names the variable with the number of the turn: the number of commits, for example.
+/// The variable with the number of the turn: the number of commits, for example.
 const TURN: &str = "ETCD3_TURN";
 /// The runtimes that take turns.
 const RUNTIMES: [&str; 3] = ["tokio", "smol", "async-std"];
@@ -83,7 +83,7 @@ mod tests {
         ["3.4.23", "3.5.16", "3.5.30", "3.6.16", "3.7.3"].map(binary).to_vec()
     }
 
-    /// The pairs of runtime and version that a case runs on in a turn.
+    /// Returns the pairs of runtime and version that a case runs on in a turn.
     fn pairs(case: &Case, turn: Turn) -> BTreeSet<(&'static str, Version)> {
         let binaries = binaries();
         let of = |runtime| turn.servers(case, &binaries, runtime).iter();

@@ -1,4 +1,6 @@
-//! The methods of etcd's gRPC API: path, and what a call does to the store (R15–R18).
+//! The methods of etcd's gRPC API: path, and what a call does to the store.
+
+// R15–R18
 
 /// What a call may do to the cluster; decides whether it may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,7 +19,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether a request that may have been applied may be sent again.
+    /// Returns whether a request that may have been applied may be sent again.
     #[must_use]
     pub const fn is_repeatable(self) -> bool {
         matches!(self, Self::Read | Self::IdempotentWrite)
@@ -48,7 +50,7 @@ pub struct Method {
 }
 
 impl Method {
-    /// Whether its requests carry a password.
+    /// Returns whether its requests carry a password.
     #[must_use]
     pub fn carries_secret(&self) -> bool {
         [&AUTHENTICATE, &USER_ADD, &USER_CHANGE_PASSWORD]

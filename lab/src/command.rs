@@ -6,14 +6,14 @@ use std::io::{Read, Seek};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Holds what a program left when it ended.
+/// The output and the status of a program that has ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// Tells how the program ended.
+    /// The exit status of the program.
     pub status: ExitStatus,
-    /// Holds what it wrote to its standard output.
+    /// The text on its standard output.
     pub stdout: String,
-    /// Holds what it wrote to its standard error.
+    /// The text on its standard error.
     pub stderr: String,
 }
 

@@ -21,14 +21,12 @@ mod built;
 mod cache;
 mod entry;
 mod module;
-mod version;
 
-pub(crate) use cache::target;
+pub use crate::version::Version;
 pub use module::Program;
-pub use version::Version;
 
-use crate::machine::Suite;
-use crate::{Error, Result, command, machine};
+use crate::distribution::Suite;
+use crate::{Error, Result, command, distribution};
 use built::Unbuilt;
 use module::Module;
 use std::fmt;
@@ -37,18 +35,18 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Names the environment variable that lists etcd binaries, separated by colons.
+/// The environment variable that lists etcd binaries, separated by colons.
 pub const LIST_VARIABLE: &str = "ETCD3_ETCD";
 
-/// Names the environment variable that moves the folder in which unpacked binaries are kept. It
+/// The environment variable that moves the folder in which unpacked binaries are kept. It
 /// is `etcd` in the workspace's target directory otherwise.
 pub const CACHE_VARIABLE: &str = "ETCD3_ETCD_CACHE";
 
-/// Names the environment variable that lists what not to fetch, separated by commas: versions, as
+/// The environment variable that lists what not to fetch, separated by commas: versions, as
 /// in `3.4.23` or `3.6`, or releases of the distribution, as in `sid`.
 pub const WITHOUT_VARIABLE: &str = "ETCD3_WITHOUT";
 
-/// Is the oldest version that this workspace supports.
+/// The oldest version that this workspace supports.
 pub const OLDEST: Version = Version::minor(3, 4);
 
 /// The releases that a whole run of the tests has a version of, each.
@@ -58,35 +56,35 @@ const RELEASES: [(u32, u32); 4] = [(3, 4), (3, 5), (3, 6), (3, 7)];
 /// unstable release has, which is built once that one moves on.
 pub const BUILT: [(u32, u32); 3] = [(3, 5), (3, 6), (3, 7)];
 
-/// Is an etcd on this machine.
+/// An etcd on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
-    /// Tells the version that the binary itself gave.
+    /// The version that the binary itself gave.
     pub version: Version,
-    /// Tells where the binary is.
+    /// The path of the binary.
     pub path: PathBuf,
-    /// Says where it came from, for a person.
+    /// Its origin, for a person.
     pub source: String,
 }
 
-/// Is an etcd that could not be had.
+/// An etcd that was looked for and is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// Names what was looked for.
+    /// The name of what was looked for.
     pub what: String,
-    /// Says why it is not there.
+    /// The reason why it is not there.
     pub why: String,
-    /// Tells that it should be there: this machine's packages have it, or it was asked for, and
+    /// Whether it should be there: this machine's packages have it, or it was asked for, and
     /// nobody left it out by [`ETCD3_WITHOUT`](WITHOUT_VARIABLE).
     pub is_required: bool,
 }
 
-/// Is everything that [`fetch`] found, and everything that it did not.
+/// The versions that [`fetch`] found, and those that it did not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Holds the binaries, the oldest version first, no version twice.
+    /// The binaries, the oldest version first, no version twice.
     pub binaries: Vec<Binary>,
-    /// Holds what is to be reported loudly: a version that is missing is not tested.
+    /// The missing versions, to be reported loudly: they are not tested.
     pub missing: Vec<Missing>,
 }
 
@@ -148,7 +146,7 @@ fn look() -> Fetched {
     for path in listed() {
         fetched.note(&path.display().to_string(), from_list(&path));
     }
-    for suite in machine::suites() {
+    for suite in distribution::suites() {
         match without.suite(&suite) {
             Some(name) => fetched.leave_out(&suite.what(), name),
             None => fetched.note(&suite.what(), cache::unpacked(&suite)),
@@ -247,7 +245,7 @@ pub fn any() -> Result<Binary> {
             Err(error) => reasons.push(error.to_string()),
         }
     }
-    for suite in machine::suites_by_preference() {
+    for suite in distribution::suites_by_preference() {
         match cache::unpacked(&suite) {
             Ok(binary) => return Ok(binary),
             Err(error) => reasons.push(error.to_string()),

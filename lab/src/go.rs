@@ -4,13 +4,13 @@
 //! release is unpacked below the workspace's target directory, and nothing is installed.
 
 use crate::apt::Wanted;
-use crate::etcd::Version;
-use crate::{Error, Result, command, machine, tools};
-use std::path::PathBuf;
+use crate::version::Version;
+use crate::{Error, Result, command, distribution, tools};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Bounds the question for the version.
+/// The limit of a request for the version.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The package of the compiler, with the packages that hold its programs and its library.
@@ -54,6 +54,20 @@ impl Go {
     }
 }
 
+/// Makes a command line of `go` for the module in a folder, whose `go.mod` says how new it has to
+/// be. Modules come from where the user's settings of Go say.
+///
+/// # Errors
+///
+/// Fails when there is no such module, and when no compiler that is new enough can be had.
+pub fn command_in(module: &Path) -> Result<Command> {
+    let file = module.join("go.mod");
+    let text = std::fs::read_to_string(&file).map_err(Error::doing(file.display()))?;
+    let mut command = find(demanded(&text)?)?.command();
+    command.current_dir(module);
+    Ok(command)
+}
+
 /// Reads which version of Go a `go.mod` demands.
 pub(crate) fn demanded(text: &str) -> Result<Version> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix("go "));
@@ -84,7 +98,7 @@ pub(crate) fn find(needed: Version) -> Result<Go> {
 
 /// Unpacks the compiler of the distribution's newest release.
 fn packaged() -> Result<Go> {
-    let suite = machine::suites().pop();
+    let suite = distribution::suites().pop();
     let source =
         suite.as_ref().map(|suite| format!("package of {}", suite.name)).unwrap_or_default();
     let root = tools::fetch_of(suite, "golang", PACKAGE)?.join("usr/lib/go");

@@ -4,18 +4,19 @@
 //! target directory, and nothing is installed.
 
 use crate::apt::{self, Wanted};
-use crate::etcd::Version;
-use crate::machine::Suite;
-use crate::{Error, Result, command, etcd, machine};
+use crate::distribution::Suite;
+use crate::target::target;
+use crate::version::Version;
+use crate::{Error, Result, command, distribution};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Lets one thread of a process fetch while the others wait for the same files.
+/// The lock of the one thread of a process that fetches; the others wait for the same files.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Is a program, with the variables that it needs where it is not installed.
+/// A program, with the variables that it needs where it is not installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
     program: PathBuf,
@@ -129,20 +130,6 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Makes a command line of `go` for the module in a folder, whose `go.mod` says how new it has to
-/// be. Modules come from where the user's settings of Go say.
-///
-/// # Errors
-///
-/// Fails when there is no such module, and when no compiler that is new enough can be had.
-pub fn go(module: &Path) -> Result<Command> {
-    let file = module.join("go.mod");
-    let text = std::fs::read_to_string(&file).map_err(Error::doing(file.display()))?;
-    let mut command = crate::go::find(crate::go::demanded(&text)?)?.command();
-    command.current_dir(module);
-    Ok(command)
-}
-
 fn installed(name: &str) -> Option<Tool> {
     in_path(name).map(|program| Tool { program, variables: Vec::new() })
 }
@@ -154,13 +141,13 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
 
 /// Finds the tree of packages that were unpacked before, or unpacks them; they fit to this machine.
 pub(crate) fn fetch(name: &str, wanted: Wanted) -> Result<PathBuf> {
-    fetch_of(machine::own_suite(), name, wanted)
+    fetch_of(distribution::own_suite(), name, wanted)
 }
 
 /// Does so for packages that fit to another release, or to any.
 pub(crate) fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let tools = etcd::target().join("tools");
+    let tools = target().join("tools");
     let folder = tools.join(name);
     if is_there(&folder) {
         return Ok(folder);

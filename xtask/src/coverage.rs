@@ -14,13 +14,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Bounds a run of the whole suite with its build.
+/// The limit of a run of the whole suite with its build.
 const SUITE_LIMIT: Duration = Duration::from_secs(90 * 60);
 
-/// Names the variable that tells which cases have their turn on which runtime.
+/// The variable with the number of the turn of cases and runtimes.
 const TURN_VARIABLE: &str = "ETCD3_TURN";
 
-/// Names the variable that tells the suite where to write its results.
+/// The variable that tells the suite where to write its results.
 const RESULTS_VARIABLE: &str = "ETCD3_RESULTS";
 
 pub(crate) fn run(options: &Options) -> Outcome {

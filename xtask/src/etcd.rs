@@ -1,8 +1,8 @@
 //! `cargo xtask etcd`: which etcd versions the tests have, and where.
 
 use crate::options::Options;
-use crate::test::Passed;
-use crate::{Outcome, shell};
+use crate::passed::Passed;
+use crate::{Outcome, shell, workspace};
 use etcd3_lab::etcd::{self, Binary, Fetched, Program, WITHOUT_VARIABLE};
 use etcd3_lab::{Error, Result};
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ fn show_tools(fetched: &Fetched) {
 
 fn show(program: Program, binary: &Binary) {
     let (name, version, source) = (program.name(), binary.version.to_string(), &binary.source);
-    println!("    {name:<8} {version:<8} {source:<22} {}", shell::place(&binary.path));
+    println!("    {name:<8} {version:<8} {source:<22} {}", workspace::relative(&binary.path));
 }
 
 /// Demands every version that this machine's packages should have.

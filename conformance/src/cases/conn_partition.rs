@@ -60,7 +60,7 @@ async fn pass<T>(
             }
         }
     }
-    panic!("{tries} tries in vain");
+    panic!("none of {tries} tries succeeded");
 }
 
 /// CONN-015, B14

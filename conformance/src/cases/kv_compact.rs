@@ -96,7 +96,7 @@ async fn check_compacted(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many revisions a server has removed, and how many compactions it has finished.
+/// Returns how many revisions a server has removed, and how many compactions it has finished.
 fn removed(server: &Server) -> Result<(u64, u64), etcd3_lab::Error> {
     let metrics = server.metrics()?;
     let metric = |name| sum(&metrics, &format!("etcd_debugging_mvcc_db_compaction_{name}"), &[]);

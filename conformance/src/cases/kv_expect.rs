@@ -85,17 +85,17 @@ impl Refusal {
     }
 }
 
-/// The keys of an answer.
+/// Returns the keys of an answer.
 pub(super) fn keys(answer: &GetResponse) -> Vec<String> {
     answer.kvs.iter().map(|kv| text(&kv.key)).collect()
 }
 
-/// The keys and values of an answer.
+/// Returns the keys and values of an answer.
 pub(super) fn pairs(answer: &GetResponse) -> Vec<(String, String)> {
     answer.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect()
 }
 
-/// The one pair of an answer.
+/// Returns the one pair of an answer.
 ///
 /// # Panics
 ///

@@ -208,7 +208,7 @@ fn filters(r: i64) -> Vec<Read> {
     ]
 }
 
-/// All reads that return values.
+/// Returns all reads that return values.
 fn with_values(r: i64) -> Vec<Read> {
     let groups = [ranges, parts_with_keys, sorts_by_revision, other_sorts, history, filters];
     groups.iter().flat_map(|reads| reads(r)).collect()

@@ -79,11 +79,11 @@ fn start(cluster: &Cluster, victim: usize) -> LabResult<()> {
 struct Shared {
     is_over: AtomicBool,
     answers: AtomicU64,
-    /// Counts the calls that an outage made fail.
+    /// The number of calls that an outage made fail.
     failures: AtomicU64,
 }
 
-/// Ends the workers with the case, however that ends.
+/// The workers of a case; they end with it, however it ends.
 struct Workers(Arc<Shared>);
 
 impl Drop for Workers {

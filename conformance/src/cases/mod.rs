@@ -16,6 +16,7 @@ mod hostile_goaway;
 mod hostile_headers;
 mod hostile_reset;
 mod hostile_window;
+mod idle_stream;
 mod kv_basics;
 mod kv_compact;
 mod kv_data;
@@ -57,7 +58,7 @@ mod unpolled;
 
 use crate::Case;
 
-/// All cases.
+/// Returns all cases.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         bad_input::CASES,
@@ -73,6 +74,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         hostile_headers::CASES,
         hostile_reset::CASES,
         hostile_window::CASES,
+        idle_stream::CASES,
         kv_basics::CASES,
         kv_compact::CASES,
         kv_delete::CASES,
@@ -167,7 +169,7 @@ mod tests {
         }
     }
 
-    /// The rows of a list, each with whether a case names it; each has a reason.
+    /// Returns the rows of a list, each with whether a case names it; each has a reason.
     fn reasoned(list: &'static str) -> Vec<(&'static str, bool)> {
         let rows = include_str!("../../data/scenarios.tsv");
         let known: BTreeSet<_> = rows.lines().filter_map(|row| row.split('\t').next()).collect();

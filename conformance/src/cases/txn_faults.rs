@@ -88,7 +88,7 @@ async fn a_write_that_was_lost_is_not_sent_elsewhere(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// The four transactions of the scenario, none of which writes.
+/// Returns the four transactions of the scenario, none of which writes.
 fn reads() -> [Op; 4] {
     let nothing = || txn().then(Vec::<Op>::new());
     [

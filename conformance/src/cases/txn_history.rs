@@ -155,7 +155,7 @@ async fn which_transactions_make_members_differ(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// Whether a member executes a write that the first member was asked for and refused.
+/// Tells whether a member executes a write that the first member was asked for and refused.
 fn executes_what_was_refused(ctx: &Ctx, member: usize) -> bool {
     member != 0 && ctx.etcd.version < CHECKED_BY_ALL
 }

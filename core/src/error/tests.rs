@@ -184,7 +184,8 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
     kinds
 }
 
-/// As their texts and the retry table have it (R40–R44).
+/// As their texts and the retry table have it.
+// R40–R44
 fn passes(error: ServerError) -> bool {
     use ServerError as E;
     let passing = [
@@ -227,7 +228,7 @@ fn with(kind: ErrorKind, effect: Option<Effect>, outcome: Outcome) -> Error {
     }
 }
 
-/// Whether a repetition cannot make anything happen twice.
+/// Returns whether a repetition cannot make anything happen twice.
 fn is_safe(effect: Option<Effect>, outcome: Outcome) -> bool {
     match (outcome, effect) {
         (Outcome::NotSent | Outcome::Rejected, _)

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, settings};
 use etcd3_core::channel::{
-    ConnectionId, EndpointId, EndpointState, Impression, Input, Output, Settings, Want,
+    ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Output, Settings, Want,
 };
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn heard(rig: &mut Rig, connection: u64) {
 /// Three endpoints, of which the first has left a call without an answer at 0 ms.
 fn suspected() -> Rig {
     let mut rig = Rig::connected(3);
-    rig.begin(1).finish(1, Impression::Bad);
+    rig.begin(1).finish(1, HealthSignal::Unhealthy);
     rig
 }
 
@@ -27,7 +27,7 @@ fn suspected() -> Rig {
 fn a_suspect_gets_no_calls_while_there_is_another() {
     let mut rig = suspected();
     assert!(!rig.routes(9).contains(&Some(0)));
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
     rig.until(600_000);
     assert!(!rig.routes(9).contains(&Some(0)), "time alone does not clear it");
 }
@@ -37,12 +37,12 @@ fn a_suspect_gets_no_calls_while_there_is_another() {
 fn suspects_get_calls_when_there_is_nothing_else() {
     let mut rig = suspected();
     for n in [2, 3] {
-        rig.begin(n).finish(n, Impression::Bad);
+        rig.begin(n).finish(n, HealthSignal::Unhealthy);
     }
     let picked = rig.routes(3);
     assert_eq!(picked.iter().flatten().count(), 3);
-    rig.begin(1).finish(1, Impression::Good);
-    rig.begin(2).finish(2, Impression::Answered);
+    rig.begin(1).finish(1, HealthSignal::Healthy);
+    rig.begin(2).finish(2, HealthSignal::Alive);
     assert_eq!(rig.routes(2), [Some(0), Some(0)], "only one that serves is cleared");
 }
 
@@ -86,7 +86,7 @@ fn many_failures_at_once_are_one() {
         rig.begin(1);
     }
     for _ in 0..50 {
-        rig.finish(1, Impression::Bad);
+        rig.finish(1, HealthSignal::Unhealthy);
     }
     rig.until(1_300);
     assert_eq!(probes(&mut rig).len(), 1, "a second and not ten");
@@ -119,7 +119,7 @@ fn the_slow_are_passed_over() {
     assert!(rig.routes(3).contains(&Some(0)));
     rig.rest(1);
     assert!(!rig.routes(9).contains(&Some(0)));
-    rig.begin(1).finish(1, Impression::Answered);
+    rig.begin(1).finish(1, HealthSignal::Alive);
     assert!(rig.routes(3).contains(&Some(0)), "it answers");
     rig.rest(300).begin(2).begin(3).rest(300);
     assert_eq!(rig.routes(6).iter().flatten().count(), 6, "all are slow");
@@ -139,7 +139,7 @@ fn one_probe_at_a_time() {
     let mut rig = suspected();
     rig.until(2_000);
     assert_eq!(probes(&mut rig).len(), 1);
-    rig.begin(1).finish(1, Impression::Bad).rest(600_000);
+    rig.begin(1).finish(1, HealthSignal::Unhealthy).rest(600_000);
     assert_eq!(probes(&mut rig), []);
     rig.feed(Input::Probed(ConnectionId(1), false)).rest(20_000);
     assert_eq!(probes(&mut rig).len(), 1);
@@ -148,37 +148,37 @@ fn one_probe_at_a_time() {
 // B14: on a member that is cut off only writes may hang, which nobody gives up.
 #[test]
 fn a_member_that_leaves_all_its_calls_waiting_is_a_suspect() {
-    let mut rig = Rig::with(3, Settings { mute_after: Duration::from_secs(3), ..settings() });
+    let mut rig = Rig::with(3, Settings { stalled_after: Duration::from_secs(3), ..settings() });
     rig.feed(Input::Wanted);
     for n in 1..=3 {
         rig.feed(Input::Connected(ConnectionId(n)));
     }
     rig.begin(1).begin(1).rest(2_000);
-    rig.finish(1, Impression::Answered);
+    rig.finish(1, HealthSignal::Alive);
     heard(&mut rig, 1);
     rig.rest(2_999);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready, "it answered another one");
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Ready, "it answered another one");
     rig.rest(1);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
     for n in [2, 3] {
-        rig.begin(n).finish(n, Impression::Bad);
+        rig.begin(n).finish(n, HealthSignal::Unhealthy);
     }
     assert_eq!(rig.routes(3).iter().flatten().count(), 3, "no better than other suspects");
     rig.rest(1_300);
     assert_eq!(probes(&mut rig).len(), 3);
     heard(&mut rig, 1);
     rig.feed(Input::Probed(ConnectionId(1), true)).rest(2_999);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready, "it answered the probe");
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Ready, "it answered the probe");
     rig.rest(1);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
 }
 
 #[test]
 fn where_there_is_no_other_nobody_is_a_suspect_for_leaving_calls_waiting() {
-    let mut rig = Rig::with(1, Settings { mute_after: Duration::from_secs(3), ..settings() });
+    let mut rig = Rig::with(1, Settings { stalled_after: Duration::from_secs(3), ..settings() });
     rig.feed(Input::Wanted).feed(Input::Connected(ConnectionId(1))).begin(1).rest(6_499);
     assert!(matches!(rig.take_orders()[..], [(1_500, Output::Ping(_))]), "the PING will tell");
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Ready);
 }
 
 // An election, or a pause, that is over: etcd ends writes that it made hang after seven seconds.
@@ -186,9 +186,9 @@ fn where_there_is_no_other_nobody_is_a_suspect_for_leaving_calls_waiting() {
 fn what_went_wrong_before_it_did_well_does_not_count() {
     let mut rig = Rig::connected(2);
     let before = rig.begin(1).begin(1).now;
-    rig.rest(7_000).begin(1).rest(1).finish(1, Impression::Good);
-    rig.feed(Input::Finished(ConnectionId(1), before, Impression::Bad));
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready);
-    rig.finish(1, Impression::Bad);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    rig.rest(7_000).begin(1).rest(1).finish(1, HealthSignal::Healthy);
+    rig.finish_since(1, before, HealthSignal::Unhealthy);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Ready);
+    rig.finish(1, HealthSignal::Unhealthy);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
 }

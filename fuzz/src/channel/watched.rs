@@ -1,17 +1,16 @@
 //! A channel, and what one who sees only its inputs and outputs knows about it.
 
 use etcd3_core::channel::{
-    Channel, Checked, ConnectionId, EndpointId, EndpointState, Impression, Input, MIN_INTERVAL,
-    Output, Settings, Want,
+    Channel, ConnectionId, ConnectionState, EndpointId, Input, Kind, MIN_INTERVAL, Output, Scope,
+    Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
-use etcd3_core::header::Header;
 use etcd3_core::{Instant, Machine, Next};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Dialing,
     Ready,
     /// It takes no new calls, and is to be closed after the last one.
@@ -24,28 +23,42 @@ enum State {
 
 /// A connection that was dialled and has not gone.
 #[derive(Debug)]
-struct Connection {
-    endpoint: EndpointId,
-    name: Endpoint,
-    state: State,
-    calls: u32,
+pub(super) struct Connection {
+    pub(super) endpoint: EndpointId,
+    pub(super) name: Endpoint,
+    pub(super) state: State,
+    pub(super) calls: u32,
+    pub(super) streams: u32,
     /// Since when calls wait and none was answered.
-    waiting: Option<Instant>,
+    pub(super) waiting: Option<Instant>,
     /// When it did well last.
-    good: Option<Instant>,
-    heard: Instant,
+    pub(super) healthy: Option<Instant>,
+    pub(super) heard: Instant,
     /// The PING that was not answered, and the last one.
-    pending: Option<Instant>,
-    pinged: Option<Instant>,
+    pub(super) pending: Option<Instant>,
+    pub(super) pinged: Option<Instant>,
     /// The PING of another connection, found dead, since which nothing has come on this one.
-    unconfirmed: Option<Instant>,
-    is_migrated: bool,
-    is_probed: bool,
+    pub(super) unconfirmed: Option<Instant>,
+    /// What was told to go elsewhere.
+    pub(super) migrating: Option<Scope>,
+    pub(super) is_probed: bool,
 }
 
 impl Connection {
     fn doom(&mut self) {
         self.state = State::Doomed;
+    }
+
+    fn carried(&self) -> u32 {
+        self.calls + self.streams
+    }
+
+    /// What is to go elsewhere, if there is another connection.
+    fn to_migrate(&self) -> Option<Scope> {
+        let is_in_doubt = self.is_made() && self.unconfirmed.is_some() && self.carried() > 0;
+        let is_draining = self.state == State::Draining && self.streams > 0;
+        let scope = if is_in_doubt { Scope::All } else { Scope::Streams };
+        (is_in_doubt || is_draining).then_some(scope)
     }
 
     fn is_made(&self) -> bool {
@@ -54,19 +67,19 @@ impl Connection {
 }
 
 pub(super) struct Watched {
-    channel: Channel,
+    pub(super) channel: Channel,
     settings: Settings,
-    now: Instant,
+    pub(super) now: Instant,
     wake: Option<Instant>,
     is_wanted: bool,
     primary: Vec<Endpoint>,
     fallback: Vec<Endpoint>,
     pins: Vec<Endpoint>,
-    connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
     dialled: u64,
     /// Calls and retries since the beginning.
-    began: usize,
-    retries: usize,
+    pub(super) began: usize,
+    pub(super) retries: usize,
 }
 
 impl Watched {
@@ -142,15 +155,13 @@ impl Watched {
                 if let Some(connection) = self.connections.get_mut(id) {
                     if connection.is_probed && *is_well {
                         connection.waiting = connection.waiting.map(|_| self.now);
-                        connection.good = Some(self.now);
+                        connection.healthy = Some(self.now);
                     }
                     connection.is_probed = false;
                 }
                 return None;
             }
-            Input::Connected(_) | Input::Heard(..) | Input::Began(_) | Input::Finished(..) => {
-                return Some(self.note_used(input));
-            }
+            Input::Connected(_) | Input::Heard(..) => return Some(self.note_used(input)),
         }
         Some(true)
     }
@@ -178,8 +189,9 @@ impl Watched {
     }
 
     /// Forgets a connection that is gone, once its calls are over.
-    fn forget_gone(&mut self, id: ConnectionId) {
-        if self.connections.get(&id).is_some_and(|it| it.state == State::Gone && it.calls == 0) {
+    pub(super) fn forget_gone(&mut self, id: ConnectionId) {
+        if self.connections.get(&id).is_some_and(|it| it.state == State::Gone && it.carried() == 0)
+        {
             self.connections.remove(&id);
         }
     }
@@ -198,13 +210,7 @@ impl Watched {
     /// What happens to one connection.
     fn note_used(&mut self, input: &Input) -> bool {
         let now = self.now;
-        let (Input::Connected(id)
-        | Input::Heard(id, _)
-        | Input::Began(id)
-        | Input::Finished(id, ..)) = input
-        else {
-            return false;
-        };
+        let (Input::Connected(id) | Input::Heard(id, _)) = input else { return false };
         let Some(it) = self.connections.get_mut(id) else { return false };
         let (endpoint, was_ready) = (it.endpoint, it.state == State::Ready);
         match input {
@@ -216,39 +222,14 @@ impl Watched {
                 it.heard = it.heard.max(*at);
                 it.pending = it.pending.filter(|pinged| pinged > at);
                 if it.unconfirmed.is_some_and(|since| it.heard >= since) {
-                    (it.unconfirmed, it.is_migrated) = (None, false);
+                    it.unconfirmed = None;
+                    let is_draining = it.state == State::Draining;
+                    it.migrating = it.migrating.filter(|_| is_draining).map(|_| Scope::Streams);
                     let beside = |it: &&mut Connection| {
                         was_ready && it.endpoint == endpoint && it.state == State::Dialing
                     };
                     self.connections.values_mut().filter(beside).for_each(Connection::doom);
                 }
-            }
-            Input::Began(_) if it.is_made() => {
-                it.calls += 1;
-                it.waiting = it.waiting.or(Some(now));
-                self.began += 1;
-            }
-            Input::Finished(_, since, impression) if it.calls > 0 => {
-                it.calls -= 1;
-                let is_old = it.good.is_some_and(|good| good > *since);
-                if *impression == Impression::Good {
-                    it.good = Some(now);
-                }
-                if matches!(impression, Impression::Good | Impression::Answered) {
-                    it.waiting = Some(now);
-                }
-                it.waiting = it.waiting.filter(|_| it.calls > 0);
-                let is_judged = match impression {
-                    Impression::Bad => !is_old,
-                    Impression::Good => true,
-                    Impression::None | Impression::Answered => false,
-                };
-                if it.state == State::Ready && is_judged {
-                    let is_bad = *impression == Impression::Bad;
-                    let endpoint = it.endpoint;
-                    assert_eq!(self.is_suspect(endpoint), is_bad, "{input:?}");
-                }
-                self.forget_gone(*id);
             }
             _ => return false,
         }
@@ -293,21 +274,21 @@ impl Watched {
         }
     }
 
-    fn is_suspect(&self, id: EndpointId) -> bool {
+    pub(super) fn is_suspect(&self, id: EndpointId) -> bool {
         let health = self.channel.health();
-        health.iter().any(|it| it.id == id && it.state == EndpointState::Suspect)
+        health.iter().any(|it| it.id == id && it.state == ConnectionState::Suspect)
     }
 
     /// The connections that left all their calls waiting for too long.
     fn mute(&self) -> impl Iterator<Item = &Connection> {
-        let limit = self.settings.mute_after;
+        let limit = self.settings.stalled_after;
         let has_choice = self.channel.choices() > 1;
-        let is_mute = move |since| self.now.saturating_since(since) >= limit;
+        let is_stalled = move |since| self.now.saturating_since(since) >= limit;
         let ready = self.connections.values().filter(|it| it.state == State::Ready);
-        ready.filter(move |it| has_choice && it.waiting.is_some_and(is_mute))
+        ready.filter(move |it| has_choice && it.waiting.is_some_and(is_stalled))
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         let (mut outputs, mut changes, mut kills) = (Vec::new(), 0, 0);
         let news = self.mute().filter(|it| !self.is_suspect(it.endpoint)).count();
         loop {
@@ -328,14 +309,13 @@ impl Watched {
             assert!(changes <= 1 + kills + news, "Changed without a change");
         }
         assert!(self.mute().all(|it| self.is_suspect(it.endpoint)), "mute, and trusted");
-        let moves = |it: &&Connection| it.is_made() && it.unconfirmed.is_some() && it.calls > 0;
-        let stays = self.connections.values().filter(moves).any(|it| !it.is_migrated);
+        let stays = self.connections.values().any(|it| it.to_migrate() > it.migrating);
         assert!(!stays || !self.has_usable(), "not told to go elsewhere");
         for (id, it) in &self.connections {
             assert!(it.state != State::Doomed, "{id:?} is not closed");
-            assert!(it.state != State::Draining || it.calls > 0, "{id:?} is not closed");
+            assert!(it.state != State::Draining || it.carried() > 0, "{id:?} is not closed");
         }
-        let idle = |state| self.is_wanted && state == EndpointState::Idle;
+        let idle = |state| self.is_wanted && state == ConnectionState::Idle;
         assert!(self.channel.health().iter().all(|it| !idle(it.state)), "not dialled");
     }
 
@@ -346,15 +326,15 @@ impl Watched {
             Output::Dial(endpoint, id) => self.judge_dial(*endpoint, *id),
             Output::Close(id) => {
                 let gone = self.connections.remove(id).expect("closes what is there");
-                assert_eq!(gone.calls, 0, "closes a connection in use");
+                assert_eq!(gone.carried(), 0, "closes a connection in use");
                 assert!(matches!(gone.state, State::Draining | State::Doomed), "{gone:?}");
             }
             Output::Ping(id) => {
                 let keepalive = self.settings.keepalive;
                 let it = self.connections.get_mut(id).expect("pings what is there");
-                assert!(it.is_made() && it.calls > 0, "H7: a PING without a call");
+                assert!(it.is_made() && it.carried() > 0, "H7: a PING without a call");
                 assert_eq!(it.pending, None, "a second PING before the answer");
-                let patience = (self.settings.mute_after / 2).max(Duration::from_secs(1));
+                let patience = (self.settings.stalled_after / 2).max(Duration::from_secs(1));
                 let waits = it.waiting.is_some_and(|it_waits| now >= it_waits + patience)
                     && now >= it.heard + patience;
                 let is_silent = now >= it.heard + keepalive.interval.max(MIN_INTERVAL);
@@ -373,11 +353,12 @@ impl Watched {
                 assert_eq!(now, pinged + timeout);
                 self.doubt_others(pinged);
             }
-            Output::Migrate(id) => {
+            Output::Migrate(id, scope) => {
                 assert!(self.has_usable(), "there is nowhere to go");
-                let it = self.connections.get_mut(id).expect("calls to move");
-                assert!(it.is_made() && it.unconfirmed.is_some() && it.calls > 0, "no reason");
-                assert!(!std::mem::replace(&mut it.is_migrated, true), "told twice");
+                let it = self.connections.get_mut(id).expect("something to move");
+                assert_eq!(it.to_migrate(), Some(*scope), "no reason");
+                assert!(it.migrating < Some(*scope), "told twice");
+                it.migrating = Some(*scope);
             }
             Output::Probe(endpoint, id) => {
                 let others = self.connections.values().filter(|it| it.endpoint == *endpoint);
@@ -385,7 +366,7 @@ impl Watched {
                 let it = self.connections.get_mut(id).expect("probes what is there");
                 assert_eq!((it.endpoint, it.state), (*endpoint, State::Ready));
                 it.is_probed = true;
-                let is_in_doubt = it.unconfirmed.is_some() && it.calls == 0;
+                let is_in_doubt = it.unconfirmed.is_some() && it.carried() == 0;
                 assert!(is_in_doubt || self.is_suspect(*endpoint));
             }
         }
@@ -407,45 +388,34 @@ impl Watched {
             name,
             state: State::Dialing,
             calls: 0,
+            streams: 0,
             waiting: None,
-            good: None,
+            healthy: None,
             heard: self.now,
             pending: None,
             pinged: None,
             unconfirmed: None,
-            is_migrated: false,
+            migrating: None,
             is_probed: false,
         };
         self.connections.insert(id, connection);
     }
 
-    /// Asks for a connection, and checks that there is no better one.
-    pub(super) fn ask(&mut self, want: Want, has_place: impl Fn(ConnectionId) -> bool) {
-        let usable = |it: &Connection| it.state == State::Ready && it.unconfirmed.is_none();
-        let ready = self.connections.iter().filter(|(_, it)| usable(it));
-        let ready = ready.filter(|(id, it)| has_place(**id) && self.is_meant(it, want));
-        let best = ready.map(|(_, it)| self.doubt(it, want)).min();
-        let route = self.channel.route(self.now, want, &has_place);
-        assert_eq!(route.is_some(), best.is_some(), "routes if it can, and only then");
-        let Some(route) = route else { return };
-        let it = self.connections.get(&route.connection).expect("routes to what is there");
-        assert_eq!((it.endpoint, it.state), (route.endpoint, State::Ready));
-        assert!(has_place(route.connection) && self.is_meant(it, want), "{route:?}");
-        assert_eq!(Some(self.doubt(it, want)), best, "there is a better one");
-        assert_eq!(route.floor, self.is_listed(&it.name).then(|| self.channel.floor()));
-        assert_eq!(self.channel.next_due(), self.wake, "route changed more than the turn");
-    }
-
-    fn is_listed(&self, name: &Endpoint) -> bool {
+    pub(super) fn is_listed(&self, name: &Endpoint) -> bool {
         self.primary.iter().chain(&self.fallback).any(|it| it.is_same(name))
     }
 
-    fn is_meant(&self, it: &Connection, want: Want) -> bool {
+    pub(super) fn is_meant(&self, it: &Connection, want: Want) -> bool {
         want.only.map_or_else(|| self.is_listed(&it.name), |only| only == it.endpoint)
     }
 
     /// How little is to be expected of a connection.
-    fn doubt(&self, it: &Connection, want: Want) -> u8 {
+    pub(super) fn penalty(&self, it: &Connection, want: Want) -> (u8, u32) {
+        let streams = if want.kind == Kind::Stream { it.streams } else { 0 };
+        (self.rank(it, want), streams)
+    }
+
+    fn rank(&self, it: &Connection, want: Want) -> u8 {
         let is_slow = |since| self.now.saturating_since(since) >= self.settings.slow_after;
         let is_primary = self.primary.iter().any(|name| name.is_same(&it.name));
         match () {
@@ -455,33 +425,5 @@ impl Watched {
             () if it.waiting.is_some_and(is_slow) => 1,
             () => 0,
         }
-    }
-
-    /// I-R8, B26: what an answer does to the floor.
-    pub(super) fn answer(&mut self, id: ConnectionId, header: &Header, is_checked: bool) {
-        let before = self.channel.floor();
-        let checked = self.channel.check(id, header, is_checked.then_some(before));
-        let after = self.channel.floor();
-        let is_same = before.cluster_id == header.cluster_id;
-        let is_stale = is_same && is_checked && header.revision < before.revision;
-        match checked {
-            Checked::Fresh | Checked::Stale { .. } => {
-                assert!(is_same || before.cluster_id == 0);
-                assert_eq!(after.revision, before.revision.max(header.revision));
-                assert_eq!(matches!(checked, Checked::Stale { .. }), is_stale);
-            }
-            Checked::Foreign { .. } => assert_eq!(after, before),
-            Checked::Changed { .. } => {
-                assert!(!is_same);
-                let now = (after.cluster_id, after.revision);
-                assert_eq!(now, (header.cluster_id, header.revision));
-            }
-        }
-    }
-
-    /// I-R5: a tenth of the calls, and a thousand at once.
-    pub(super) fn retry(&mut self) {
-        self.retries += usize::from(self.channel.spend_retry());
-        assert!(self.retries <= 1000 + self.began / 10);
     }
 }

@@ -5,8 +5,9 @@
 //! whole, under a name that tells its version, its sources and its compiler.
 
 use super::module::{Module, Program};
-use super::{Binary, Version, entry, target};
+use super::{Binary, Version, entry};
 use crate::go::{self, Go};
+use crate::target::target;
 use crate::{Error, Result, command};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
@@ -16,19 +17,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Bounds a build, which takes one to three minutes on two cores that have nothing else to do.
+/// The limit of a build, which takes one to three minutes on two cores with nothing else to do.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Bounds the download of the modules, some 70 MB.
+/// The limit of the download of the modules, some 70 MB.
 const FETCH_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Bounds the question for the version of a program.
+/// The limit of a request for the version of a program.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
 
 /// The time between two reports of a build.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Begins the names of folders in which something is being built.
+/// The beginning of the names of folders in which something is being built.
 const SCRATCH: &str = ".build-";
 
 /// Why a program could not be had.
@@ -57,9 +58,9 @@ impl Unbuilt {
 /// Where compilers come from.
 #[derive(Clone, Copy)]
 struct Compilers<'a> {
-    /// Finds one that is there without further effort.
+    /// A function that finds one that is there without further effort.
     installed: &'a dyn Fn(Version) -> Result<Go>,
-    /// Finds one at any effort.
+    /// A function that finds one at any effort.
     any: &'a dyn Fn(Version) -> Result<Go>,
 }
 

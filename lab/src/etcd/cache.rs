@@ -3,15 +3,16 @@
 use super::entry::{publish, read, write};
 use super::{Binary, CACHE_VARIABLE};
 use crate::apt::{self, Wanted};
-use crate::machine::Suite;
+use crate::distribution::Suite;
+use crate::target::{target, workspace};
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 /// The name of the server's program.
 const PROGRAM: &str = "etcd";
 
-/// Lets one thread of a process fetch while the others wait for the same files.
+/// The lock of the one thread of a process that fetches; the others wait for the same files.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Returns the etcd of a suite, from the disk or from the mirror.
@@ -45,16 +46,4 @@ fn root() -> PathBuf {
         return workspace().join(folder);
     }
     target().join("etcd")
-}
-
-/// Returns cargo's target directory.
-pub(crate) fn target() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    // An absolute path replaces what it is joined to.
-    workspace().join(target)
-}
-
-fn workspace() -> &'static Path {
-    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
-    lab.parent().unwrap_or(lab)
 }

@@ -1,4 +1,6 @@
-//! Compaction: what is forgotten, and what stays readable (K16, K28).
+//! Compaction: what is forgotten, and what stays readable.
+
+// K16, K28
 
 use super::refusal::{crash, refuse};
 use super::store::Store;
@@ -37,9 +39,9 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a key is deleted and then put within this revision, as a deletion with an open end
-    /// in a transaction allows. Servers that keep the deletion drop the put instead, and stop with
-    /// "range failed to find revision pair" at the next read of the key at that version.
+    /// Tells whether a key is deleted and then put within this revision, as a deletion with an open
+    /// end in a transaction allows. Servers that keep the deletion drop the put instead, and stop
+    /// with "range failed to find revision pair" at the next read of the key at that version.
     fn brings_back_at(&self, revision: i64) -> bool {
         let events = self.log.get(&revision).map_or(&[][..], Vec::as_slice);
         let kvs: Vec<_> = events.iter().filter_map(|event| event.kv.as_ref()).collect();

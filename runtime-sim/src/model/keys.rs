@@ -1,4 +1,6 @@
-//! Which keys a request names (K1).
+//! Which keys a request names.
+
+// K1
 
 use etcd3_client::Bytes;
 use std::ops::{Bound, RangeBounds};
@@ -35,7 +37,7 @@ impl Keys {
         self.end.as_ref().is_some_and(|end| *end <= self.start)
     }
 
-    /// The bounds for a map; never reversed, which a map would not take.
+    /// Returns the bounds for a map; never reversed, which a map would not take.
     pub(crate) fn bounds(&self) -> impl RangeBounds<Bytes> + '_ {
         let end = match &self.end {
             Some(end) if *end < self.start => Bound::Excluded(&self.start),

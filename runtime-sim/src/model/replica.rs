@@ -47,13 +47,13 @@ impl Replica {
         }
     }
 
-    /// The keys.
+    /// Returns the keys.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The users.
+    /// Returns the users.
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
@@ -67,7 +67,7 @@ impl Replica {
         &mut self.auth
     }
 
-    /// The alarms, in the order of their kinds and members.
+    /// Returns the alarms, in the order of their kinds and members.
     pub fn alarms(&self) -> impl Iterator<Item = pb::AlarmMember> {
         self.alarms
             .iter()
@@ -307,7 +307,7 @@ impl Replica {
         self.alarms.iter().any(|(alarm, _)| *alarm == i32::from(wanted))
     }
 
-    /// Whether the quota leaves room for a request of this cost.
+    /// Tells whether the quota leaves room for a request of this cost.
     pub(super) fn has_room(&self, cost: u64) -> bool {
         cost == 0 || self.quota.is_none_or(|quota| self.store.size() + cost < quota)
     }
@@ -324,7 +324,8 @@ pub(super) fn check_form(request: &Request, rules: Rules) -> Result<()> {
     }
 }
 
-/// What a request takes of the quota, in bytes (M21).
+/// Returns what a request takes of the quota, in bytes.
+// M21
 pub(super) fn cost(request: &Request) -> u64 {
     match request {
         Request::Put(put) => put_cost(put),
@@ -350,7 +351,8 @@ fn txn_cost(txn: &pb::TxnRequest) -> u64 {
     branch(&txn.success).max(branch(&txn.failure))
 }
 
-/// Whether root alone may do it (A15).
+/// Tells whether root alone may do it.
+// A15
 fn needs_admin(request: &Request) -> bool {
     matches!(
         request,

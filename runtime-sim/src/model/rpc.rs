@@ -21,7 +21,7 @@ macro_rules! rpcs {
         }
 
         impl Request {
-            /// The path of the method, as in the pseudo-header `:path`.
+            /// Returns the path of the method, as in the pseudo-header `:path`.
             #[must_use]
             pub fn path(&self) -> &'static str {
                 match self { $(Self::$name(_) => $path,)* }
@@ -29,13 +29,13 @@ macro_rules! rpcs {
         }
 
         impl Response {
-            /// The message as it goes over the wire, without gRPC's frame.
+            /// Returns the message as it goes over the wire, without gRPC's frame.
             #[must_use]
             pub fn encode(&self) -> Bytes {
                 match self { $(Self::$name(message) => message.encode_to_vec().into(),)* }
             }
 
-            /// The header; some methods answer without one.
+            /// Returns the header; some methods answer without one.
             #[must_use]
             pub fn header(&self) -> Option<&ResponseHeader> {
                 match self { $(Self::$name(message) => message.header.as_ref(),)* }
@@ -92,7 +92,8 @@ rpcs! {
     LeaseGrant: LeaseGrantRequest => LeaseGrantResponse = "/etcdserverpb.Lease/LeaseGrant";
     /// Ends a lease.
     LeaseRevoke: LeaseRevokeRequest => LeaseRevokeResponse = "/etcdserverpb.Lease/LeaseRevoke";
-    /// Renews a lease: one message of the stream, which takes them one after another (L10).
+    /// Renews a lease: one message of the stream, which takes them one after another.
+    // L10
     LeaseKeepAlive: LeaseKeepAliveRequest => LeaseKeepAliveResponse =
         "/etcdserverpb.Lease/LeaseKeepAlive";
     /// Looks at a lease.
@@ -153,9 +154,10 @@ rpcs! {
 ///
 /// # Errors
 ///
-/// `Unimplemented` for a path that the model does not know (E39), also when it is one of etcd's;
+/// `Unimplemented` for a path that the model does not know, also when it is one of etcd's;
 /// `Internal` for bytes that are not the message of the method (E40; servers go on to say what is
 /// wrong, in words that differ by their version).
+// E39
 pub fn decode(path: &str, bytes: Bytes) -> Result<Request, Status> {
     match decode_known(path, bytes) {
         Some(Ok(request)) => Ok(request),
@@ -166,7 +168,8 @@ pub fn decode(path: &str, bytes: Bytes) -> Result<Request, Status> {
     }
 }
 
-/// What gRPC answers for a method that a server does not have (E39).
+/// Returns what gRPC answers for a method that a server does not have.
+// E39
 #[must_use]
 pub fn unimplemented(path: &str) -> Status {
     let Some((service, method)) = path.strip_prefix('/').unwrap_or(path).rsplit_once('/') else {
@@ -184,20 +187,22 @@ pub fn unimplemented(path: &str) -> Status {
     Status::new(Code::Unimplemented, text)
 }
 
-/// All paths that [`decode`] knows.
+/// Returns all paths that [`decode`] knows.
 #[must_use]
 pub fn paths() -> &'static [&'static str] {
     PATHS
 }
 
-/// What gRPC puts on top of `max_request_bytes` for its own limit, in bytes (C41).
+/// What gRPC puts on top of `max_request_bytes` for its own limit, in bytes.
+// C41
 pub const GRPC_OVERHEAD: usize = 512 * 1024;
 
-/// Refuses a message over the limit of the gRPC layer, as servers do before they decode (C41).
+/// Refuses a message over the limit of the gRPC layer, as servers do before they decode.
 ///
 /// # Errors
 ///
 /// `ResourceExhausted`.
+// C41
 pub fn check_size(len: usize, max_request_bytes: usize) -> Result<(), Status> {
     let limit = max_request_bytes + GRPC_OVERHEAD;
     if len > limit {
@@ -207,7 +212,8 @@ pub fn check_size(len: usize, max_request_bytes: usize) -> Result<(), Status> {
     Ok(())
 }
 
-/// The same error as the bare auth store words it (E5).
+/// Returns the same error as the bare auth store words it.
+// E5
 pub(super) fn raw_auth_error(status: Status) -> Status {
     match ServerError::from_status(&status) {
         Some(ServerError::InvalidAuthToken) => unknown("auth: invalid auth token"),

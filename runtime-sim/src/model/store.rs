@@ -56,25 +56,25 @@ impl Store {
         }
     }
 
-    /// The revision of the last change.
+    /// Returns the revision of the last change.
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.revision
     }
 
-    /// The last compacted revision, or -1.
+    /// Returns the last compacted revision, or -1.
     #[must_use]
     pub fn compacted(&self) -> i64 {
         self.compacted
     }
 
-    /// All changes that are not compacted, by revision.
+    /// Returns all changes that are not compacted, by revision.
     #[must_use]
     pub fn history(&self) -> &BTreeMap<i64, Vec<Event>> {
         &self.log
     }
 
-    /// The leases.
+    /// Returns the leases.
     #[must_use]
     pub fn leases(&self) -> &Leases {
         &self.leases
@@ -86,11 +86,12 @@ impl Store {
         self.bytes
     }
 
-    /// The pairs of a range at a revision; 0 or less stands for the newest (K16).
+    /// Returns the pairs of a range at a revision; 0 or less stands for the newest.
     ///
     /// # Errors
     ///
     /// `OutOfRange` when the revision is compacted or in the future.
+    // K16
     pub(super) fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
         self.read_view(keys, at, self.revision)
     }
@@ -116,8 +117,9 @@ impl Store {
         Change { store: self, events: Vec::new() }
     }
 
-    /// Deletes the keys of a lease and the lease itself, in one revision (L2). `None` when there is
-    /// no such lease.
+    /// Deletes the keys of a lease and the lease itself, in one revision. `None` when there is no
+    /// such lease.
+    // L2
     pub(super) fn revoke(&mut self, id: i64) -> Option<Vec<Event>> {
         let keys = self.leases.remove(id)?;
         let mut change = self.begin();
@@ -136,7 +138,8 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// The newest revision as seen from here: that of the change once it has changed something.
+    /// Returns the newest revision as seen from here: that of the change once it has changed
+    /// something.
     pub(super) fn revision(&self) -> i64 {
         self.store.revision + i64::from(!self.events.is_empty())
     }

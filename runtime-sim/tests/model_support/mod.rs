@@ -51,7 +51,7 @@ impl Alone {
         Self { cluster, now: Instant::ORIGIN, member, token: None, backlog: Vec::new() }
     }
 
-    /// The answer to a request that is answered at once.
+    /// Returns the answer to a request that is answered at once.
     pub(crate) fn ask(&mut self, request: impl Into<Request>) -> Result<Response, Status> {
         let call = Call {
             member: self.member,

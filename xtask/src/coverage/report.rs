@@ -6,14 +6,14 @@ use etcd3_lab::etcd::Version;
 use etcd3_lab::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names the areas in which a gap fails the command, with the smallest share of their portable
+/// The areas in which a gap fails the command, with the smallest share of their portable
 /// scenarios to be covered, in percent; only the rest may be skipped. A tenth of connectivity is
 /// about watches.
 const GATED: &[(&str, usize)] = &[("connectivity", 90), ("kv", 95), ("txn", 95)];
-/// Is the largest number of scenarios that one case can honestly be about.
+/// The largest number of scenarios that one case can honestly be about.
 const MAX_IDS: usize = 5;
 
-/// Is the state of a portable scenario.
+/// The state of a portable scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Covered,
@@ -25,7 +25,7 @@ enum State {
     Later(Version),
 }
 
-/// Counts an area's portable scenarios.
+/// The numbers of an area's portable scenarios.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     covered: usize,
@@ -75,12 +75,12 @@ impl Counts {
     }
 }
 
-/// Is the comparison of the list with a run.
+/// The comparison of the list with a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Report {
     areas: BTreeMap<String, Counts>,
     states: Vec<(String, String, State)>,
-    /// Says what makes the command fail.
+    /// The problems that make the command fail.
     pub(super) problems: Vec<String>,
 }
 

@@ -5,19 +5,19 @@ use etcd3_lab::etcd::{self, Version};
 use etcd3_lab::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names the runtime whose etcd is a model: what passes there says nothing about real servers.
+/// The runtime whose etcd is a model: what passes there says nothing about real servers.
 const SIMULATED: &str = "sim";
 
-/// Is one run of a case, on one runtime against one version of etcd.
+/// One run of a case, on one runtime against one version of etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(super) case: String,
     pub(super) version: String,
     pub(super) runtime: String,
     pub(super) passed: bool,
-    /// Names the scenarios that the case covers.
+    /// The scenarios that the case covers.
     pub(super) ids: Vec<String>,
-    /// Is the file and the line of the case.
+    /// The file and the line of the case.
     pub(super) place: String,
 }
 
@@ -40,7 +40,7 @@ struct Due {
     all: usize,
 }
 
-/// Holds all runs.
+/// All runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Results {
     pub(super) runs: Vec<Run>,

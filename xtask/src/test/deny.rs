@@ -1,21 +1,21 @@
 //! The dependencies: their licences, their sources, and what is known against them.
 
-use super::report::Passed;
-use super::{LIMIT, shell};
+use crate::passed::Passed;
+use crate::shell::{self, STEP_LIMIT};
 use crate::workspace;
-use etcd3_lab::{Error, Guarded, Result, until};
+use etcd3_lab::{Child, Error, Result, until};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Is the version that is built when there is none.
+/// The version that is built when there is none.
 const VERSION: &str = "0.20.2";
-/// Is what cargo-deny says when its database of advisories cannot be reached.
+/// The errors of cargo-deny when its database of advisories cannot be reached.
 const UNREACHABLE: &[&str] = &["failed to fetch", "failed to open advisory database"];
 
-/// Is cargo-deny, or its build.
+/// cargo-deny, or its build.
 pub(super) enum Deny {
     Ready(PathBuf),
-    Building(Guarded, PathBuf),
+    Building(Child, PathBuf),
 }
 
 impl Deny {
@@ -29,7 +29,7 @@ impl Deny {
         if program.is_file() {
             return Ok(Self::Ready(program));
         }
-        build(&tools).map(|guarded| Self::Building(guarded, tools))
+        build(&tools).map(|child| Self::Building(child, tools))
     }
 
     pub(super) fn is_building(&self) -> bool {
@@ -43,7 +43,7 @@ impl Deny {
             let mut deny = Command::new(&program);
             shell::forget_outer_cargo(&mut deny);
             deny.current_dir(workspace::root()).args(["--color", "never"]);
-            shell::capture(deny.arg("check").args(what), LIMIT)
+            shell::capture(deny.arg("check").args(what), STEP_LIMIT)
         };
         let ended = deny(&["bans", "licenses", "sources"])?;
         if !ended.ok() {
@@ -64,11 +64,11 @@ impl Deny {
     fn ready(self) -> Result<PathBuf> {
         match self {
             Self::Ready(program) => Ok(program),
-            Self::Building(guarded, tools) => {
-                until(LIMIT, "the build of cargo-deny", || {
-                    Ok((!guarded.is_running()).then_some(()))
+            Self::Building(child, tools) => {
+                until(STEP_LIMIT, "the build of cargo-deny", || {
+                    Ok((!child.is_running()).then_some(()))
                 })?;
-                drop(guarded);
+                drop(child);
                 let program = tools.join("bin/cargo-deny");
                 if program.is_file() {
                     return Ok(program);
@@ -82,7 +82,7 @@ impl Deny {
 }
 
 /// Starts a build that yields to everything else and ends with this process.
-fn build(tools: &std::path::Path) -> Result<Guarded> {
+fn build(tools: &std::path::Path) -> Result<Child> {
     let scratch = tools.join("build");
     std::fs::create_dir_all(&scratch)
         .map_err(|error| Error::new(format!("{}: {error}", scratch.display())))?;
@@ -91,7 +91,7 @@ fn build(tools: &std::path::Path) -> Result<Guarded> {
     nice.args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args());
     nice.arg("--root").arg(tools).arg("--target-dir").arg(&scratch).current_dir(workspace::root());
     shell::forget_outer_cargo(&mut nice);
-    Guarded::spawn(&nice, &scratch, &tools.join("build.log"))
+    Child::spawn(&nice, &scratch, &tools.join("build.log"))
 }
 
 fn is_unreachable(output: &str) -> bool {

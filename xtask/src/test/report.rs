@@ -1,43 +1,13 @@
 //! What the steps of a test run did.
 
+use crate::passed::Passed;
 use crate::shell;
 use crate::tally::Tally;
 use etcd3_lab::Result;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-/// What a step that came to its end has to tell.
-#[derive(Debug, Default)]
-pub(crate) struct Passed {
-    says: String,
-    tally: Tally,
-    broken: Option<String>,
-    alarm: Option<String>,
-}
-
-impl Passed {
-    /// Tells something with one line or more.
-    pub(crate) fn saying(text: impl Into<String>) -> Self {
-        Self { says: text.into(), ..Self::default() }
-    }
-
-    /// Tells something that must not be overlooked.
-    pub(crate) fn alarming(text: impl Into<String>) -> Self {
-        Self { alarm: Some(text.into()), ..Self::default() }
-    }
-
-    /// Tells how many test cases passed.
-    pub(crate) fn counting(tally: Tally) -> Self {
-        Self { says: tally.to_string(), tally, ..Self::default() }
-    }
-
-    /// Tells that test cases failed, with the whole output.
-    pub(crate) fn broken(output: String, tally: Tally) -> Self {
-        Self { tally, broken: Some(output), ..Self::default() }
-    }
-}
-
-/// Collects the steps of a run.
+/// The steps of a run, and what they told.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     steps: Vec<(String, bool, f64)>,

@@ -1,10 +1,11 @@
 //! The steps of `cargo xtask test`, the cheap ones first.
 
-use super::budget::Share;
 use super::deny::Deny;
-use super::report::Passed;
-use super::{LIMIT, examples, hygiene, size, tree};
+use super::share::Share;
+use super::{examples, hygiene, size, tree};
 use crate::coverage;
+use crate::passed::Passed;
+use crate::shell::STEP_LIMIT;
 use crate::tally::Tally;
 use crate::{cost, etcd, goaway, model, mutants, runs, shell, sim, workspace};
 use etcd3_lab::{Error, Result, command};
@@ -164,13 +165,13 @@ fn conformance(state: &mut State) -> Result<Passed> {
 
 /// Runs simulated worlds, and shows what came of them.
 fn worlds() -> Result<Passed> {
-    let ended = shell::capture(&sim::worlds(&["--seeds", sim::SEEDS]), LIMIT)?;
+    let ended = shell::capture(&sim::worlds(&["--seeds", sim::SEEDS]), STEP_LIMIT)?;
     if ended.ok() { Ok(Passed::saying(ended.output)) } else { Err(Error::new(ended.output)) }
 }
 
 /// Runs a program that fails when a limit did not hold, and shows the end of its figures.
 fn figures(command: &Command) -> Result<Passed> {
-    let ended = shell::capture(command, LIMIT)?;
+    let ended = shell::capture(command, STEP_LIMIT)?;
     if !ended.ok() {
         return Err(Error::new(ended.output));
     }
@@ -179,7 +180,7 @@ fn figures(command: &Command) -> Result<Passed> {
 
 /// Compares the model etcd with real ones, and shows how much they agreed on.
 fn model_against_etcd() -> Result<Passed> {
-    let ended = shell::capture(&model::short(), LIMIT)?;
+    let ended = shell::capture(&model::short(), STEP_LIMIT)?;
     if !ended.ok() {
         return Err(Error::new(ended.output));
     }
@@ -212,13 +213,13 @@ fn fuzz_cargo(verb: &str) -> Command {
 
 /// Runs a program of which only a failure is of interest.
 fn quiet(command: &Command) -> Result<Passed> {
-    let ended = shell::capture(command, LIMIT)?;
+    let ended = shell::capture(command, STEP_LIMIT)?;
     if ended.ok() { Ok(Passed::default()) } else { Err(Error::new(ended.output)) }
 }
 
 /// Runs a program that prints test results.
 fn tests(command: &Command) -> Result<Passed> {
-    let ended = shell::capture(command, LIMIT)?;
+    let ended = shell::capture(command, STEP_LIMIT)?;
     let tally = Tally::of(&ended.output);
     if ended.ok() { counted(tally) } else { Ok(Passed::broken(ended.output, tally)) }
 }

@@ -1,8 +1,10 @@
-//! Users, roles and permissions, and who a call comes from (A1–A17).
+//! Users, roles and permissions, and who a call comes from.
 //!
 //! Every member holds the same users and roles, since changes go through the log. Tokens are the
 //! simple ones: made by an entry of the log, so that every member knows them, but kept in memory
-//! and timed by each member for itself (A8).
+//! and timed by each member for itself.
+
+// A1–A17, A8
 
 mod permission;
 mod tokens;
@@ -22,7 +24,7 @@ use tokens::Tokens;
 const ROOT: &str = "root";
 const NO_PASSWORD: &str = "auth: authentication failed, password was given for no password user";
 
-/// Who a call comes from, and how old the knowledge about that is.
+/// The user of a call, and the age of what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     /// The user's name.
@@ -36,7 +38,8 @@ enum Secret {
     Password(String),
     /// No password fits.
     Locked,
-    /// The user has none and cannot authenticate (A3).
+    /// The user has none and cannot authenticate.
+    // A3
     None,
 }
 
@@ -59,7 +62,7 @@ struct User {
 pub struct Auth {
     personality: Personality,
     enabled: bool,
-    /// Moves with every change of users, roles and permissions.
+    /// The auth revision, which grows with every change of users, roles and permissions.
     revision: u64,
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Vec<Permission>>,
@@ -82,13 +85,13 @@ impl Auth {
         }
     }
 
-    /// Whether calls need a user.
+    /// Tells whether calls need a user.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// The number of changes so far; what `AuthStatus` calls the auth revision.
+    /// Returns the number of changes so far; what `AuthStatus` calls the auth revision.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
@@ -99,7 +102,8 @@ impl Auth {
         self.tokens.clear();
     }
 
-    /// Recognises a caller by the token of the call (A10, A11); `None` for nobody.
+    /// Recognises a caller by the token of the call; `None` for nobody.
+    // A10, A11
     pub(super) fn identify(
         &mut self,
         now: Instant,
@@ -269,7 +273,7 @@ impl Auth {
         self.roles.keys().cloned().collect()
     }
 
-    /// What a member checks of a grant before it proposes it.
+    /// Checks a grant as a member does before it proposes it.
     pub(super) fn check_grant(&self, request: &pb::AuthRoleGrantPermissionRequest) -> Change {
         match &request.perm {
             None if self.personality.checks_permission_given => {
@@ -295,7 +299,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Takes a permission back; key and end must be those of the grant (A7).
+    /// Takes a permission back; key and end must be those of the grant.
+    // A7
     pub(super) fn revoke_permission(&mut self, role: &str, key: &Bytes, end: &Bytes) -> Change {
         let permissions = self.role_mut(role)?;
         let before = permissions.len();

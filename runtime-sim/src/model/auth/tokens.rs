@@ -1,4 +1,6 @@
-//! Simple tokens: 16 letters, a dot, and the index of the log entry that made them (A8).
+//! Simple tokens: 16 letters, a dot, and the index of the log entry that made them.
+
+// A8
 
 use etcd3_client::Instant;
 use std::collections::BTreeMap;
@@ -27,7 +29,7 @@ impl Tokens {
         self.tokens.insert(token, Token { user: user.to_owned(), expiry: now + self.ttl });
     }
 
-    /// The user of a token; its life starts anew with each use.
+    /// Returns the user of a token; its life starts anew with each use.
     pub(super) fn find(&mut self, now: Instant, token: &str) -> Option<String> {
         let found = self.tokens.get_mut(token).filter(|token| token.expiry > now)?;
         found.expiry = now + self.ttl;

@@ -1,4 +1,4 @@
-//! Who is in a cluster, and how fast it is.
+//! The members of a cluster, and how fast it is.
 
 use crate::model::personality::Personality;
 use crate::model::watch::WatchConfig;
@@ -14,7 +14,8 @@ pub struct MemberConfig {
     pub peer_urls: Vec<String>,
     /// Where clients reach it.
     pub client_urls: Vec<String>,
-    /// A learner has no vote and serves almost nothing (M13).
+    /// A learner has no vote and serves almost nothing.
+    // M13
     pub is_learner: bool,
 }
 
@@ -27,7 +28,8 @@ pub struct Delays {
     pub apply: (Duration, Duration),
     /// For a linearizable read to ask the leader, and for a lease to be renewed.
     pub read: (Duration, Duration),
-    /// From the registration of a watcher until its created message is sent (H1).
+    /// From the registration of a watcher until its created message is sent.
+    // H1
     pub created: (Duration, Duration),
 }
 
@@ -63,19 +65,23 @@ pub struct ClusterConfig {
     pub members: Vec<MemberConfig>,
     /// The version of all members.
     pub personality: Personality,
-    /// Decides every time and number that is drawn.
+    /// The seed of every time and number that is drawn.
     pub seed: u64,
     /// `--election-timeout`, one second.
     pub election_timeout: Duration,
-    /// `--max-request-bytes`, 1.5 MiB (C40).
+    /// `--max-request-bytes`, 1.5 MiB.
+    // C40
     pub max_request_bytes: usize,
-    /// `--max-txn-ops`, 128 (K31).
+    /// `--max-txn-ops`, 128.
+    // K31
     pub max_txn_ops: usize,
-    /// `--max-concurrent-streams`, unlimited (C44).
+    /// `--max-concurrent-streams`, unlimited.
+    // C44
     pub max_concurrent_streams: Option<u32>,
     /// `--quota-backend-bytes`; `None` for no limit. The size of the store is only estimated.
     pub quota_bytes: Option<u64>,
-    /// `--auth-token-ttl`, 300 seconds (A8).
+    /// `--auth-token-ttl`, 300 seconds.
+    // A8
     pub token_ttl: Duration,
     /// How often the leader looks for leases that have run out; 500 ms.
     pub lease_tick: Duration,
@@ -89,7 +95,7 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// The defaults of etcd, for so many voters.
+    /// Returns the defaults of etcd, for so many voters.
     #[must_use]
     pub fn new(members: usize, personality: Personality, seed: u64) -> Self {
         let member = |n: usize| MemberConfig {
@@ -115,8 +121,9 @@ impl ClusterConfig {
         }
     }
 
-    /// How long a member waits for the cluster before it gives up on a request: 5 s and two
-    /// election timeouts (C49).
+    /// Returns how long a member waits for the cluster before it gives up on a request: 5 s and two
+    /// election timeouts.
+    // C49
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(5) + 2 * self.election_timeout

@@ -14,9 +14,11 @@ use std::time::Duration;
 pub struct StreamOptions {
     /// The member that is asked.
     pub member: u64,
-    /// The token in the metadata; it holds for the whole life of the stream (H8).
+    /// The token in the metadata; it holds for the whole life of the stream.
+    // H8
     pub token: Option<String>,
-    /// Whether the metadata asks for a leader (W18).
+    /// Whether the metadata asks for a leader.
+    // W18
     pub requires_leader: bool,
 }
 
@@ -89,14 +91,15 @@ impl Cluster {
         self.streams.remove(&id);
     }
 
-    /// The number of open streams, and of the watchers on them.
+    /// Returns the number of open streams, and of the watchers on them.
     #[must_use]
     pub fn watch_counts(&self) -> (usize, usize) {
         let watchers = self.streams.values().map(|stream| stream.watches.watcher_count()).sum();
         (self.streams.len(), watchers)
     }
 
-    /// Whether a creation is permitted; it is asked once, at the creation (W15).
+    /// Whether a creation is permitted; it is asked once, at the creation.
+    // W15
     fn permit_watch(
         &mut self,
         now: Instant,
@@ -140,7 +143,7 @@ impl Cluster {
         }
     }
 
-    /// When a stream has something to say.
+    /// Returns when a stream has something to say.
     pub(super) fn stream_due(&self, id: StreamId, stream: &Stream) -> Option<Instant> {
         if !self.members[&stream.member].is_up() {
             return None;

@@ -280,7 +280,7 @@ impl Client {
         self.shared().config.connect_timeout
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.0
     }
 

@@ -31,8 +31,8 @@ impl Channel {
         Agenda(self).actions().map(|(at, _)| at).min()
     }
 
-    /// Returns [`next_due`](Self::next_due) if that may be sooner than `poll` or this said last, which
-    /// is cheaper to know: a driver that sleeps until then is to be woken.
+    /// Returns [`next_due`](Self::next_due) if that may be sooner than was said last, which is
+    /// cheaper to know: a driver that sleeps until then is to be woken.
     #[must_use]
     pub fn due_sooner(&mut self) -> Option<Instant> {
         let sooner = self.sooner.take();

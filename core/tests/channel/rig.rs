@@ -186,7 +186,7 @@ impl Rig {
         admitted
     }
 
-    /// Whoever sleeps until the last wake-up is told if something is due sooner.
+    /// A driver that sleeps until the last wake-up is told if something is due sooner.
     fn assert_awake(&mut self) {
         let told = self.channel.due_sooner();
         self.wake = self.wake.into_iter().chain(told).min();

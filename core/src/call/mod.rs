@@ -28,7 +28,7 @@ use crate::method::Method;
 use crate::outcome::Outcome;
 use crate::retry::{self, Failure, RetryAction};
 use crate::rng::Rng;
-use crate::server_error;
+use crate::server_error::{self, ServerError};
 use crate::status::{Code, Status};
 use crate::stream::{End, Received};
 use crate::transport::{Event, Lost};
@@ -437,7 +437,7 @@ impl Call {
         let error = error.with_outcome(self.outcome);
         let may_retry = match decision.action {
             RetryAction::None => false,
-            RetryAction::Again | RetryAction::Later => true,
+            RetryAction::Again | RetryAction::Later => !self.is_learner_alone(&error),
             RetryAction::NewToken => self.take_newer_token(),
         };
         if !may_retry || self.attempts >= self.options.max_attempts.max(1) {
@@ -450,6 +450,14 @@ impl Call {
         let wait = self.options.backoff.after(waits, &mut self.rng);
         self.last_error = Some(error);
         self.state = State::Waiting(Some(now + wait));
+    }
+
+    /// Returns whether this is the refusal of a learner that is the only endpoint: until it is
+    /// promoted it refuses every time.
+    // R41
+    fn is_learner_alone(&self, error: &Error) -> bool {
+        let is_alone = matches!(&self.state, State::Streaming(it) if !it.request.has_choice);
+        is_alone && error.server_error() == Some(ServerError::NotSupportedForLearner)
     }
 
     /// Wants a token that is newer than the one that was refused; returns whether there was one.

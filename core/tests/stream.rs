@@ -52,6 +52,7 @@ fn message(text: &'static str) -> Received {
 
 fn code_of(received: &[Received]) -> Option<Code> {
     match received {
+        [.., Received::End(End::Ok)] => Some(Code::Ok),
         [.., Received::End(End::Status(status))] => Some(status.code),
         _ => None,
     }

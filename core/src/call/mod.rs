@@ -29,7 +29,7 @@ use crate::outcome::Outcome;
 use crate::retry::{self, Failure, RetryAction};
 use crate::rng::Rng;
 use crate::server_error::{self, ServerError};
-use crate::status::{Code, Status};
+use crate::status::Status;
 use crate::stream::{End, Received};
 use crate::transport::{Event, Lost};
 use crate::{Instant, Machine, Next};
@@ -285,7 +285,7 @@ impl Call {
             }
         };
         match end {
-            End::Status(status) if status.code == Code::Ok => self.on_ok(now),
+            End::Ok => self.on_ok(now),
             End::Status(status) => self.fail_with_status(now, &status),
             End::Malformed(error) => self.fail_with_response(now, error),
             End::Lost(lost) => self.on_lost(now, lost),
@@ -327,12 +327,13 @@ impl Call {
     }
 
     fn on_freshness(&mut self, now: Instant, freshness: Freshness) {
-        let State::Releasing { header, reply, .. } = &self.state else { return };
+        let State::Releasing { header, reply, .. } = &mut self.state else { return };
         let header = header.unwrap_or_default();
         let kind = match freshness {
             Freshness::Fresh => {
-                let reply = reply.clone();
-                return self.finish(Ok(reply));
+                let Reply { endpoint, attempts, .. } = *reply;
+                let message = std::mem::take(&mut reply.message);
+                return self.finish(Ok(Reply { message, endpoint, attempts }));
             }
             Freshness::Stale { floor } => ErrorKind::StaleRead { revision: header.revision, floor },
             Freshness::Foreign { expected } | Freshness::Changed { expected } => {

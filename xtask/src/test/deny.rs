@@ -2,34 +2,33 @@
 
 use super::report::Passed;
 use super::{LIMIT, shell};
+use crate::tools::Tool;
 use crate::workspace;
 use etcd3_lab::{Error, Guarded, Result, until};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Is the version that is built when there is none.
-const VERSION: &str = "0.20.2";
+/// The program that checks them.
+const TOOL: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 /// Is what cargo-deny says when its database of advisories cannot be reached.
 const UNREACHABLE: &[&str] = &["failed to fetch", "failed to open advisory database"];
 
 /// Is cargo-deny, or its build.
 pub(super) enum Deny {
     Ready(PathBuf),
-    Building(Guarded, PathBuf),
+    Building(Guarded),
 }
 
 impl Deny {
     /// Finds cargo-deny, or starts to build it.
     pub(super) fn prepare() -> Result<Self> {
-        if shell::in_path("cargo-deny") {
-            return Ok(Self::Ready("cargo-deny".into()));
+        if shell::in_path(TOOL.name) {
+            return Ok(Self::Ready(TOOL.name.into()));
         }
-        let tools = workspace::target().join("tools");
-        let program = tools.join("bin/cargo-deny");
-        if program.is_file() {
-            return Ok(Self::Ready(program));
+        if TOOL.built().is_file() {
+            return Ok(Self::Ready(TOOL.built()));
         }
-        build(&tools).map(|guarded| Self::Building(guarded, tools))
+        build().map(Self::Building)
     }
 
     pub(super) fn is_building(&self) -> bool {
@@ -64,16 +63,15 @@ impl Deny {
     fn ready(self) -> Result<PathBuf> {
         match self {
             Self::Ready(program) => Ok(program),
-            Self::Building(guarded, tools) => {
+            Self::Building(guarded) => {
                 until(LIMIT, "the build of cargo-deny", || {
                     Ok((!guarded.is_running()).then_some(()))
                 })?;
                 drop(guarded);
-                let program = tools.join("bin/cargo-deny");
-                if program.is_file() {
-                    return Ok(program);
+                if TOOL.built().is_file() {
+                    return Ok(TOOL.built());
                 }
-                let log = std::fs::read_to_string(tools.join("build.log")).unwrap_or_default();
+                let log = std::fs::read_to_string(log()).unwrap_or_default();
                 let log = etcd3_lab::command::tail(&log, 20);
                 Err(Error::new(format!("cargo-deny cannot be built:\n{log}")))
             }
@@ -81,17 +79,14 @@ impl Deny {
     }
 }
 
-/// Starts a build that yields to everything else and ends with this process.
-fn build(tools: &std::path::Path) -> Result<Guarded> {
-    let scratch = tools.join("build");
-    std::fs::create_dir_all(&scratch)
-        .map_err(|error| Error::new(format!("{}: {error}", scratch.display())))?;
-    let cargo = workspace::cargo(["install", "--locked", "--version", VERSION, "cargo-deny"]);
-    let mut nice = Command::new("nice");
-    nice.args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args());
-    nice.arg("--root").arg(tools).arg("--target-dir").arg(&scratch).current_dir(workspace::root());
-    shell::forget_outer_cargo(&mut nice);
-    Guarded::spawn(&nice, &scratch, &tools.join("build.log"))
+/// Starts a build that ends with this process.
+fn build() -> Result<Guarded> {
+    let scratch = Tool::folder().join("build");
+    Guarded::spawn(&TOOL.build(&scratch)?, &scratch, &log())
+}
+
+fn log() -> PathBuf {
+    Tool::folder().join("build.log")
 }
 
 fn is_unreachable(output: &str) -> bool {

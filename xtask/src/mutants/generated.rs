@@ -1,0 +1,270 @@
+//! `cargo xtask mutants --generated CRATE [FILE…]`: every small edit that cargo-mutants can think
+//! of, and what quick tests make of it.
+//!
+//! Quick tests take seconds, so that thousands of edits can be tried: neither servers nor examples
+//! in documents are among them. cargo-mutants works in place, in a copy of the workspace that is
+//! ours, so that one run uses what another has built; the checkout itself is only read.
+
+use super::copy::Copy;
+use super::equivalents::{self, Equivalent};
+use super::score::{Ends, Score};
+use crate::options::Options;
+use crate::tools::Tool;
+use crate::{Outcome, shell, workspace};
+use etcd3_lab::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+/// The program that makes the mutants. Their names are its own, so it has to be this version.
+const TOOL: Tool = Tool { name: "cargo-mutants", version: "27.1.0" };
+/// The file with the mutants that nothing can notice.
+const EQUIVALENTS: &str = "xtask/equivalents.txt";
+/// Mutants that never compile, since the types have no such functions; each would cost a build.
+const NEVER_COMPILE: &str = r"Poll::(new|from_iter)\(|MutexGuard::|SendRequest::";
+/// How much longer than without a mutant the tests may take.
+const PATIENCE: &str = "5";
+/// What they may take at least, in seconds, so that a machine that is busy is no mutant's end.
+const LEAST_PATIENCE: &str = "60";
+/// Limits a listing and the question for a version.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
+/// How cargo-mutants says that it tried all mutants: nothing missed, some, or some without an end.
+const DONE: [i32; 3] = [0, 2, 3];
+/// Tests of the simulator that are no quick test of the client: those of its own model, and one
+/// that takes a minute without optimisation.
+const NO_QUICK_TESTS: &[&str] = &["model_", "generate", "failover"];
+
+/// A crate whose mutants are tried.
+#[derive(Debug, PartialEq, Eq)]
+struct Subject {
+    folder: &'static str,
+    package: &'static str,
+    /// The packages whose tests are run.
+    tested: &'static str,
+    features: &'static str,
+    /// How many percent of the mutants have to be noticed.
+    goal: usize,
+}
+
+const SUBJECTS: [Subject; 2] = [
+    Subject {
+        folder: "core",
+        package: "etcd3-core",
+        tested: "etcd3-core",
+        features: "etcd3-core/laws",
+        goal: 95,
+    },
+    Subject {
+        folder: "client",
+        package: "etcd3-client",
+        tested: "etcd3-client,etcd3-sim",
+        features: "etcd3-client/tls-rustls,etcd3-client/tls-webpki-roots",
+        goal: 90,
+    },
+];
+
+pub(super) fn run(name: &str, options: &Options) -> Outcome {
+    let subject = Subject::of(name)?;
+    let files = subject.files(options.words())?;
+    let part = options.value("--part").map(Part::of).transpose()?;
+    let listed = equivalents::parse(&workspace::read(EQUIVALENTS)?)?;
+    let program = prepare()?;
+    let place = workspace::target().join("mutants/generated");
+    let copy = Copy::of(&workspace::files()?, workspace::root(), &place.join("src"))?;
+    let begin = Instant::now();
+    let all = names_of_all(subject.mutants(&program, copy.root()))?;
+    let mut mutants = subject.mutants(&program, copy.root());
+    for file in &files {
+        mutants.args(["--file", file]);
+    }
+    if let Some(part) = part {
+        mutants.args(["--sharding", "round-robin", "--shard", &part.shard()]);
+    }
+    subject.test(&mut mutants, &place)?;
+    let status = mutants.status().map_err(|error| Error::new(format!("{}: {error}", TOOL.name)))?;
+    if !status.code().is_some_and(|code| DONE.contains(&code)) {
+        return Err(Error::new(format!("{} did not get to its end: {status}", TOOL.name)));
+    }
+    let listed: Vec<Equivalent> = listed.into_iter().filter(|it| subject.has(it.file())).collect();
+    let score = Score::new(&ends(&place.join("mutants.out"))?, &listed, &all, subject.goal);
+    println!("\n{score}\n{}", shell::time(begin.elapsed().as_secs_f64()));
+    if score.counted() == 0 {
+        return Err(Error::new("There is no mutant to count."));
+    }
+    Ok(if score.is_enough() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Subject {
+    fn of(name: &str) -> Result<&'static Self> {
+        let found = SUBJECTS.iter().find(|it| it.folder == name || it.package == name);
+        found.ok_or_else(|| Error::new(format!("--generated takes core or client, not {name:?}.")))
+    }
+
+    fn has(&self, file: &str) -> bool {
+        file.strip_prefix(self.folder).is_some_and(|rest| rest.starts_with("/src/"))
+    }
+
+    /// Finds files that are named from the root or from the crate's sources.
+    fn files(&self, words: &[String]) -> Result<Vec<String>> {
+        let known = workspace::files()?;
+        let found = words.iter().map(|word| {
+            let names = [word.clone(), format!("{}/src/{word}", self.folder)];
+            let file = names.into_iter().find(|name| self.has(name) && known.contains(name));
+            file.ok_or_else(|| Error::new(format!("{} has no file {word:?}.", self.package)))
+        });
+        found.collect()
+    }
+
+    /// Makes a command line of cargo-mutants about this crate.
+    fn mutants(&self, program: &Path, root: &Path) -> Command {
+        let mut mutants = Command::new(program);
+        mutants.args(["mutants", "--package", self.package, "--exclude-re", NEVER_COMPILE]);
+        mutants.current_dir(root);
+        shell::forget_outer_cargo(&mut mutants);
+        mutants
+    }
+
+    /// Adds how the mutants are built and tested.
+    fn test(&self, mutants: &mut Command, place: &Path) -> Result<()> {
+        mutants.args(["--in-place", "--test-package", self.tested, "--features", self.features]);
+        mutants.args(["--timeout-multiplier", PATIENCE]);
+        mutants.args(["--minimum-test-timeout", LEAST_PATIENCE]).arg("--output").arg(place);
+        // What others wrote is built once and runs often; ours is built for every mutant.
+        mutants.arg(r#"--cargo-arg=--config=profile.dev.package."*".opt-level=1"#);
+        mutants.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_TARGET_DIR", place.join("target"));
+        mutants.args(["--", "--lib"]);
+        let mut tests = workspace::integration_tests(self.folder)?;
+        if self.tested.contains("etcd3-sim") {
+            tests.extend(workspace::integration_tests("runtime-sim")?);
+        }
+        for test in tests.iter().filter(|test| is_quick(test)) {
+            mutants.args(["--test", test]);
+        }
+        Ok(())
+    }
+}
+
+fn is_quick(test: &str) -> bool {
+    !NO_QUICK_TESTS.iter().any(|slow| test.starts_with(slow))
+}
+
+/// Every `of`th mutant, from the `number`th on, which is at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl Part {
+    fn of(text: &str) -> Result<Self> {
+        let numbers = text.split_once('/').map(|(number, of)| (number.parse(), of.parse()));
+        match numbers {
+            Some((Ok(number), Ok(of))) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            _ => Err(Error::new(format!("--part takes something like 2/6, not {text:?}."))),
+        }
+    }
+
+    /// Names the part as cargo-mutants does, which begins at 0.
+    fn shard(self) -> String {
+        format!("{}/{}", self.number - 1, self.of)
+    }
+}
+
+/// Finds cargo-mutants, or builds it.
+fn prepare() -> Result<PathBuf> {
+    let here = TOOL.built();
+    let names = [PathBuf::from(TOOL.name), here.clone()];
+    if let Some(found) = names.into_iter().find(|program| is_right(program)) {
+        return Ok(found);
+    }
+    let (name, version) = (TOOL.name, TOOL.version);
+    println!("{name} {version} is missing; it is built in {}.", shell::place(&Tool::folder()));
+    let scratch = Tool::folder().join("build-mutants");
+    let built = shell::capture(&TOOL.build(&scratch)?, 3 * LIMIT)?;
+    if is_right(&here) {
+        return Ok(here);
+    }
+    let log = etcd3_lab::command::tail(&built.output, 20);
+    Err(Error::new(format!(
+        "{name} cannot be built; `cargo install --locked --version {version} {name}` has to work:\n{log}"
+    )))
+}
+
+fn is_right(program: &Path) -> bool {
+    if !program.is_file() && !shell::in_path(&program.to_string_lossy()) {
+        return false;
+    }
+    let mut asked = Command::new(program);
+    let told = shell::capture(asked.args(["mutants", "--version"]), LIMIT);
+    told.is_ok_and(|told| told.output.trim() == format!("{} {}", TOOL.name, TOOL.version))
+}
+
+/// Names all mutants of a crate, without their lines.
+fn names_of_all(mut mutants: Command) -> Result<Vec<String>> {
+    mutants.args(["--list", "--line-col", "false", "--colors", "never"]);
+    let listed = shell::capture(&mutants, LIMIT)?;
+    if !listed.ok() {
+        return Err(Error::new(listed.output));
+    }
+    Ok(lines(&listed.output))
+}
+
+/// Reads what became of the mutants.
+fn ends(folder: &Path) -> Result<Ends> {
+    let read = |file: &str| {
+        let path = folder.join(file);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
+        Ok::<_, Error>(lines(&text))
+    };
+    Ok(Ends {
+        caught: read("caught.txt")?,
+        timed_out: read("timeout.txt")?,
+        missed: read("missed.txt")?,
+        unviable: read("unviable.txt")?,
+    })
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Whether a mutant is still made only cargo-mutants tells, but its function has to be there.
+    #[test]
+    fn every_equivalent_is_about_code_that_exists() {
+        let listed = equivalents::parse(&workspace::read(EQUIVALENTS).unwrap()).unwrap();
+        for entry in listed {
+            assert!(SUBJECTS.iter().any(|it| it.has(entry.file())), "{}", entry.mutant);
+            let text = workspace::read(entry.file()).unwrap();
+            let (_, change) = entry.mutant.split_once(": ").unwrap();
+            let change = change.split(" with ").next().unwrap_or(change);
+            let place = entry.mutant.rsplit_once(" in ").map_or(change, |(_, place)| place);
+            let place = place.split(" -> ").next().unwrap_or(place);
+            let function = place.rsplit("::").next().unwrap_or(place).trim();
+            assert!(text.contains(function), "{function}: {}", entry.mutant);
+        }
+    }
+
+    #[test]
+    fn crates_files_and_parts_are_understood_or_refused() {
+        let core = Subject::of("etcd3-core").unwrap();
+        assert_eq!(core, Subject::of("core").unwrap());
+        let files = ["core/src/rng.rs", "call/mod.rs"].map(str::to_owned);
+        assert_eq!(core.files(&files).unwrap(), ["core/src/rng.rs", "core/src/call/mod.rs"]);
+        assert!(core.files(&["client/src/lib.rs".to_owned()]).is_err());
+        assert!(Subject::of("proto").is_err());
+        assert_eq!(Part::of("2/6").unwrap().shard(), "1/6");
+        for wrong in ["0/6", "7/6", "1", "a/b", "1/0", "/"] {
+            assert!(Part::of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn quick_tests_of_the_client_are_those_of_the_simulator_that_use_it() {
+        assert!(is_quick("silence") && is_quick("worlds") && !is_quick("model_txn"));
+    }
+}

@@ -6,7 +6,7 @@
 //! ours, so that one run uses what another has built; the checkout itself is only read.
 
 use super::copy::Copy;
-use super::equivalents::{self, Equivalent};
+use super::equivalents;
 use super::score::{Ends, Score};
 use crate::options::Options;
 use crate::tools::Tool;
@@ -28,6 +28,8 @@ const PATIENCE: &str = "5";
 const LEAST_PATIENCE: &str = "60";
 /// Limits a listing and the question for a version.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+/// What others wrote is built once and runs often; ours is built for every mutant.
+const OPTIMISED: &str = r#"--config=profile.dev.package."*".opt-level=1"#;
 /// How cargo-mutants says that it tried all mutants: nothing missed, some, or some without an end.
 const DONE: [i32; 3] = [0, 2, 3];
 /// Tests of the simulator that are no quick test of the client: those of its own model, and one
@@ -39,8 +41,8 @@ const NO_QUICK_TESTS: &[&str] = &["model_", "generate", "failover"];
 struct Subject {
     folder: &'static str,
     package: &'static str,
-    /// The packages whose tests are run.
-    tested: &'static str,
+    /// Another package whose tests are run where its own notice nothing: its folder and its name.
+    tested_by: Option<(&'static str, &'static str)>,
     features: &'static str,
     /// How many percent of the mutants have to be noticed.
     goal: usize,
@@ -50,14 +52,14 @@ const SUBJECTS: [Subject; 2] = [
     Subject {
         folder: "core",
         package: "etcd3-core",
-        tested: "etcd3-core",
+        tested_by: None,
         features: "etcd3-core/laws",
         goal: 95,
     },
     Subject {
         folder: "client",
         package: "etcd3-client",
-        tested: "etcd3-client,etcd3-sim",
+        tested_by: Some(("runtime-sim", "etcd3-sim")),
         features: "etcd3-client/tls-rustls,etcd3-client/tls-webpki-roots",
         goal: 90,
     },
@@ -65,28 +67,31 @@ const SUBJECTS: [Subject; 2] = [
 
 pub(super) fn run(name: &str, options: &Options) -> Outcome {
     let subject = Subject::of(name)?;
-    let files = subject.files(options.words())?;
-    let part = options.value("--part").map(Part::of).transpose()?;
-    let listed = equivalents::parse(&workspace::read(EQUIVALENTS)?)?;
-    let program = prepare()?;
-    let place = workspace::target().join("mutants/generated");
-    let copy = Copy::of(&workspace::files()?, workspace::root(), &place.join("src"))?;
+    let mut chosen = Vec::new();
+    for file in subject.files(options.words())? {
+        chosen.extend(["--file".to_owned(), file]);
+    }
+    if let Some(part) = options.value("--part").map(Part::of).transpose()? {
+        chosen.extend(["--sharding", "round-robin", "--shard"].map(str::to_owned));
+        chosen.push(part.shard());
+    }
+    let mut listed = equivalents::parse(&workspace::read(EQUIVALENTS)?)?;
+    listed.retain(|it| subject.has(it.file()));
     let begin = Instant::now();
-    let all = names_of_all(subject.mutants(&program, copy.root()))?;
-    let mut mutants = subject.mutants(&program, copy.root());
-    for file in &files {
-        mutants.args(["--file", file]);
+    let laboratory = Laboratory::open(subject)?;
+    let all = laboratory.names_of_all()?;
+    let mut ends = Ends::default();
+    for (index, words) in subject.rounds()?.iter().enumerate() {
+        if index > 0 {
+            chosen =
+                ends.missed.iter().flat_map(|name| ["--re".to_owned(), exactly(name)]).collect();
+            if chosen.is_empty() {
+                break;
+            }
+        }
+        ends.follow(laboratory.run(&chosen, words, &format!("round-{}", index + 1))?)?;
     }
-    if let Some(part) = part {
-        mutants.args(["--sharding", "round-robin", "--shard", &part.shard()]);
-    }
-    subject.test(&mut mutants, &place)?;
-    let status = mutants.status().map_err(|error| Error::new(format!("{}: {error}", TOOL.name)))?;
-    if !status.code().is_some_and(|code| DONE.contains(&code)) {
-        return Err(Error::new(format!("{} did not get to its end: {status}", TOOL.name)));
-    }
-    let listed: Vec<Equivalent> = listed.into_iter().filter(|it| subject.has(it.file())).collect();
-    let score = Score::new(&ends(&place.join("mutants.out"))?, &listed, &all, subject.goal);
+    let score = Score::new(&ends, &listed, &all, subject.goal);
     println!("\n{score}\n{}", shell::time(begin.elapsed().as_secs_f64()));
     if score.counted() == 0 {
         return Err(Error::new("There is no mutant to count."));
@@ -115,33 +120,95 @@ impl Subject {
         found.collect()
     }
 
-    /// Makes a command line of cargo-mutants about this crate.
-    fn mutants(&self, program: &Path, root: &Path) -> Command {
-        let mut mutants = Command::new(program);
-        mutants.args(["mutants", "--package", self.package, "--exclude-re", NEVER_COMPILE]);
-        mutants.current_dir(root);
+    /// Returns what cargo is told in each round. What the crate's own tests notice is not tried
+    /// with those of others, which take longer to build.
+    fn rounds(&self) -> Result<Vec<Vec<String>>> {
+        let tests_in = |folder| {
+            let tests = workspace::integration_tests(folder)?.into_iter();
+            Ok(tests.filter(|test| is_quick(test)).map(|test| format!("--test={test}")))
+        };
+        let mut own = vec!["--lib".to_owned()];
+        own.extend(tests_in(self.folder)?);
+        let mut rounds = vec![own];
+        if let Some((folder, package)) = self.tested_by {
+            let mut others = vec![format!("--package={package}")];
+            others.extend(tests_in(folder)?);
+            rounds.push(others);
+        }
+        for round in &mut rounds {
+            round.push(format!("--features={}", self.features));
+        }
+        Ok(rounds)
+    }
+}
+
+/// A copy of the workspace, and what its mutants are built from.
+struct Laboratory {
+    subject: &'static Subject,
+    program: PathBuf,
+    copy: Copy,
+    place: PathBuf,
+}
+
+impl Laboratory {
+    fn open(subject: &'static Subject) -> Result<Self> {
+        let program = prepare()?;
+        let place = workspace::target().join("mutants/generated");
+        let copy = Copy::of(&workspace::files()?, workspace::root(), &place.join("src"))?;
+        Ok(Self { subject, program, copy, place })
+    }
+
+    /// Makes a command line of cargo-mutants about the crate.
+    fn mutants(&self) -> Command {
+        let mut mutants = Command::new(&self.program);
+        mutants.args(["mutants", "--package", self.subject.package]);
+        mutants.args(["--exclude-re", NEVER_COMPILE]).current_dir(self.copy.root());
         shell::forget_outer_cargo(&mut mutants);
         mutants
     }
 
-    /// Adds how the mutants are built and tested.
-    fn test(&self, mutants: &mut Command, place: &Path) -> Result<()> {
-        mutants.args(["--in-place", "--test-package", self.tested, "--features", self.features]);
-        mutants.args(["--timeout-multiplier", PATIENCE]);
-        mutants.args(["--minimum-test-timeout", LEAST_PATIENCE]).arg("--output").arg(place);
-        // What others wrote is built once and runs often; ours is built for every mutant.
-        mutants.arg(r#"--cargo-arg=--config=profile.dev.package."*".opt-level=1"#);
-        mutants.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_TARGET_DIR", place.join("target"));
-        mutants.args(["--", "--lib"]);
-        let mut tests = workspace::integration_tests(self.folder)?;
-        if self.tested.contains("etcd3-sim") {
-            tests.extend(workspace::integration_tests("runtime-sim")?);
+    /// Names all mutants of the crate, without their lines.
+    fn names_of_all(&self) -> Result<Vec<String>> {
+        let mut mutants = self.mutants();
+        mutants.args(["--list", "--line-col", "false", "--colors", "never"]);
+        let listed = shell::capture(&mutants, LIMIT)?;
+        if !listed.ok() {
+            return Err(Error::new(listed.output));
         }
-        for test in tests.iter().filter(|test| is_quick(test)) {
-            mutants.args(["--test", test]);
-        }
-        Ok(())
+        Ok(lines(&listed.output))
     }
+
+    /// Tries the mutants that are chosen by these words, with what is tested by the others.
+    fn run(&self, chosen: &[String], words: &[String], name: &str) -> Result<Ends> {
+        let output = self.place.join(name);
+        std::fs::create_dir_all(&output)
+            .map_err(|error| Error::new(format!("{}: {error}", output.display())))?;
+        let mut mutants = self.mutants();
+        mutants.args(chosen).arg("--in-place").arg("--output").arg(&output);
+        mutants.args(["--timeout-multiplier", PATIENCE, "--minimum-test-timeout", LEAST_PATIENCE]);
+        // For builds and tests alike, so that only what is run is built.
+        let optimised = OPTIMISED.to_owned();
+        for word in words.iter().chain([&optimised]) {
+            mutants.arg(format!("--cargo-arg={word}"));
+        }
+        mutants.env("CARGO_PROFILE_DEV_DEBUG", "0");
+        mutants.env("CARGO_TARGET_DIR", self.place.join("target"));
+        let status = mutants.status();
+        let status = status.map_err(|error| Error::new(format!("{}: {error}", TOOL.name)))?;
+        if !status.code().is_some_and(|code| DONE.contains(&code)) {
+            return Err(Error::new(format!("{} did not get to its end: {status}", TOOL.name)));
+        }
+        ends(&output.join("mutants.out"))
+    }
+}
+
+/// Makes a regular expression that a mutant's name matches and no other.
+fn exactly(name: &str) -> String {
+    let escaped = name.chars().flat_map(|c| {
+        let escape = r"\.+*?()|[]{}^$".contains(c).then_some('\\');
+        escape.into_iter().chain([c])
+    });
+    format!("^{}$", escaped.collect::<String>())
 }
 
 fn is_quick(test: &str) -> bool {
@@ -199,16 +266,6 @@ fn is_right(program: &Path) -> bool {
     told.is_ok_and(|told| told.output.trim() == format!("{} {}", TOOL.name, TOOL.version))
 }
 
-/// Names all mutants of a crate, without their lines.
-fn names_of_all(mut mutants: Command) -> Result<Vec<String>> {
-    mutants.args(["--list", "--line-col", "false", "--colors", "never"]);
-    let listed = shell::capture(&mutants, LIMIT)?;
-    if !listed.ok() {
-        return Err(Error::new(listed.output));
-    }
-    Ok(lines(&listed.output))
-}
-
 /// Reads what became of the mutants.
 fn ends(folder: &Path) -> Result<Ends> {
     let read = |file: &str| {
@@ -261,6 +318,11 @@ mod tests {
         for wrong in ["0/6", "7/6", "1", "a/b", "1/0", "/"] {
             assert!(Part::of(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_name_is_matched_by_itself_alone() {
+        assert_eq!(exactly("a.rs:1:2: a<B>::c(d)"), r"^a\.rs:1:2: a<B>::c\(d\)$");
     }
 
     #[test]

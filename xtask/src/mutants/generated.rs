@@ -30,6 +30,8 @@ const LEAST_PATIENCE: &str = "60";
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 /// What others wrote is built once and runs often; ours is built for every mutant.
 const OPTIMISED: &str = r#"--config=profile.dev.package."*".opt-level=1"#;
+/// The tests of the laws run for much longer than the core takes to be optimised.
+const CORE_OPTIMISED: &str = "--config=profile.dev.package.etcd3-core.opt-level=1";
 /// How cargo-mutants says that it tried all mutants: nothing missed, some, or some without an end.
 const DONE: [i32; 3] = [0, 2, 3];
 /// Tests of the simulator that are no quick test of the client: those of its own model, and one
@@ -153,7 +155,7 @@ struct Laboratory {
 impl Laboratory {
     fn open(subject: &'static Subject) -> Result<Self> {
         let program = prepare()?;
-        let place = workspace::target().join("mutants/generated");
+        let place = workspace::target().join("mutants/generated").join(subject.folder);
         let copy = Copy::of(&workspace::files()?, workspace::root(), &place.join("src"))?;
         Ok(Self { subject, program, copy, place })
     }
@@ -187,8 +189,7 @@ impl Laboratory {
         mutants.args(chosen).arg("--in-place").arg("--output").arg(&output);
         mutants.args(["--timeout-multiplier", PATIENCE, "--minimum-test-timeout", LEAST_PATIENCE]);
         // For builds and tests alike, so that only what is run is built.
-        let optimised = OPTIMISED.to_owned();
-        for word in words.iter().chain([&optimised]) {
+        for word in words.iter().map(String::as_str).chain([OPTIMISED, CORE_OPTIMISED]) {
             mutants.arg(format!("--cargo-arg={word}"));
         }
         mutants.env("CARGO_PROFILE_DEV_DEBUG", "0");

@@ -2,7 +2,7 @@
 
 use crate::{shell, workspace};
 use etcd3_lab::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program that cargo can build, at the version that is built when there is none.
@@ -25,7 +25,11 @@ impl Tool {
 
     /// Makes the command line that builds the program, in `scratch`, while it yields to everything
     /// else.
-    pub(crate) fn build(self, scratch: &std::path::Path) -> Result<Command> {
+    ///
+    /// # Errors
+    ///
+    /// Fails when there can be no such folder.
+    pub(crate) fn build(self, scratch: &Path) -> Result<Command> {
         std::fs::create_dir_all(scratch)
             .map_err(|error| Error::new(format!("{}: {error}", scratch.display())))?;
         let words = ["install", "--locked", "--version", self.version, self.name];

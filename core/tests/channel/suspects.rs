@@ -4,11 +4,16 @@ use crate::rig::{Rig, settings};
 use etcd3_core::channel::{
     ConnectionId, EndpointId, EndpointState, Impression, Input, Output, Settings, Want,
 };
+use etcd3_core::{Instant, Machine};
 use std::time::Duration;
 
 fn probes(rig: &mut Rig) -> Vec<u64> {
     let orders = rig.take_orders().into_iter();
     orders.filter(|(_, order)| matches!(order, Output::Probe(..))).map(|(at, _)| at).collect()
+}
+
+fn ms(ms: u64) -> Instant {
+    Instant::from_origin(Duration::from_millis(ms))
 }
 
 fn heard(rig: &mut Rig, connection: u64) {
@@ -60,6 +65,40 @@ fn a_suspect_is_probed_until_it_answers() {
     assert!(rig.routes(3).contains(&Some(0)));
     rig.rest(600_000);
     assert_eq!(rig.take_orders(), []);
+}
+
+// Whoever waits for a connection, or for a change of health, is told when there is one.
+#[test]
+fn what_a_probe_finds_is_told_when_it_is_news() {
+    let mut rig = suspected();
+    rig.until(2_000);
+    let changes = rig.changes;
+    rig.feed(Input::Probed(ConnectionId(1), false));
+    assert_eq!(rig.changes, changes, "it is a suspect as before");
+    rig.rest(5_000);
+    rig.feed(Input::Probed(ConnectionId(1), true));
+    assert_eq!(rig.changes, changes + 1);
+}
+
+// Several things may happen before the channel is looked at.
+#[test]
+fn what_is_no_news_does_not_take_back_what_is() {
+    let finished = |n, impression| Input::Finished(ConnectionId(n), ms(0), impression);
+    for no_news in [
+        Input::Probed(ConnectionId(1), false),
+        finished(1, Impression::Bad),
+        finished(3, Impression::Good),
+        finished(3, Impression::None),
+    ] {
+        let mut rig = suspected();
+        rig.begin(1).begin(2).begin(3).until(2_000);
+        assert_eq!(probes(&mut rig).len(), 1);
+        let changes = rig.changes;
+        rig.channel.handle(rig.now, finished(2, Impression::Bad));
+        rig.channel.handle(rig.now, no_news.clone());
+        rig.drain();
+        assert_eq!(rig.changes, changes + 1, "the second is a suspect, too: {no_news:?}");
+    }
 }
 
 // Grey-listing decays to a probe every ten seconds and no rarer: nobody is banned for good.

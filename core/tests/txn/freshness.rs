@@ -1,8 +1,9 @@
 //! Which requests must be answered with no less than was seen before.
 
+use etcd3_core::method::{self, Method};
 use etcd3_core::proto::etcdserverpb as pb;
 use etcd3_core::request::Raw;
-use etcd3_core::{Op, Operation, all, compact, delete, get, key, put, txn};
+use etcd3_core::{Bytes, Error, Limits, Op, Operation, all, compact, delete, get, key, put, txn};
 
 fn check(expected: bool, operation: impl Into<Op>) {
     let operation = operation.into();
@@ -43,4 +44,29 @@ fn a_write_is_not_a_read() {
     check(false, txn().then([get("k")]).otherwise([delete("k")]));
     check(false, txn().then([Op::from(get("k")), Op::from(txn().then([put("l", "v")]))]));
     assert!(!Raw(pb::PutRequest::default()).is_linearizable());
+}
+
+/// An operation of a program's own, which says nothing of its answer.
+struct Own;
+
+impl Operation for Own {
+    type Response = ();
+
+    fn method(&self) -> &'static Method {
+        &method::RANGE
+    }
+
+    fn encode(&mut self, _: &Limits) -> Result<Bytes, Error> {
+        Ok(Bytes::new())
+    }
+
+    fn decode(self, _: Bytes) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_operation_that_says_nothing_takes_any_answer() {
+    assert!(!Own.is_linearizable());
+    assert_eq!(Own.effect(), method::RANGE.effect);
 }

@@ -16,23 +16,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-/// The program that makes the mutants. Their names are its own, so it has to be this version.
+/// The program that makes the mutants; their names differ from version to version.
 const TOOL: Tool = Tool { name: "cargo-mutants", version: "27.1.0" };
 /// The file with the mutants that nothing can notice.
 const EQUIVALENTS: &str = "xtask/equivalents.txt";
 /// Mutants that never compile, since the types have no such functions; each would cost a build.
 const NEVER_COMPILE: &str = r"Poll::(new|from_iter)\(|MutexGuard::|SendRequest::";
-/// How much longer than without a mutant the tests may take.
+/// The factor by which tests may take longer than without a mutant.
 const PATIENCE: &str = "5";
-/// What they may take at least, in seconds, so that a machine that is busy is no mutant's end.
+/// What they may take at least, in seconds: a busy machine must not pass for a test that hangs.
 const LEAST_PATIENCE: &str = "60";
-/// Limits a listing and the question for a version.
+/// The limit of a listing, and of the question for a version.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
-/// What others wrote is built once and runs often; ours is built for every mutant.
+/// The optimisation of the dependencies, which are built once and run often.
 const OPTIMISED: &str = r#"--config=profile.dev.package."*".opt-level=1"#;
-/// The tests of the laws run for much longer than the core takes to be optimised.
+/// The optimisation of the core, whose tests of the laws run for longer than that takes.
 const CORE_OPTIMISED: &str = "--config=profile.dev.package.etcd3-core.opt-level=1";
-/// How cargo-mutants says that it tried all mutants: nothing missed, some, or some without an end.
+/// The exit codes of cargo-mutants once it tried all: none missed, some, or some that hang.
 const DONE: [i32; 3] = [0, 2, 3];
 /// Tests of the simulator that are no quick test of the client: those of its own model, and one
 /// that takes a minute without optimisation.
@@ -46,10 +46,11 @@ struct Subject {
     /// Another package whose tests are run where its own notice nothing: its folder and its name.
     tested_by: Option<(&'static str, &'static str)>,
     features: &'static str,
-    /// How many percent of the mutants have to be noticed.
+    /// The percentage of the mutants that has to be noticed.
     goal: usize,
 }
 
+/// The crates that can be chosen.
 const SUBJECTS: [Subject; 2] = [
     Subject {
         folder: "core",

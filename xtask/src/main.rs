@@ -81,9 +81,9 @@ cargo xtask <command>
   mutants   break the code on purpose and see the tests fail
             --only NAME,NAME   some of the mutants
             --generated CRATE [FILE…]   every small edit of core or client, by cargo-mutants, with
-                         quick tests: core's own, or those of the client's modules and, for what
-                         they miss, the simulator's. Takes hours; fails where fewer than 95 % (core)
-                         or 90 % (client) are noticed, of those not in xtask/equivalents.txt
+                         quick tests: core's own, or those of the client's modules and of the
+                         simulator. Takes hours; fails where fewer than 95 % (core) or 90 % (client)
+                         are noticed, of those that are not in xtask/equivalents.txt
             --part K/N   every Nth of them, from the Kth on
   strain    run a command on a machine that is made busy: cargo xtask strain --busy 4 -- COMMAND
             --time-wait N  sockets in TIME_WAIT beside it, renewed every 30 seconds

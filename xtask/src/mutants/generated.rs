@@ -23,7 +23,7 @@ const EQUIVALENTS: &str = "xtask/equivalents.txt";
 /// Mutants that never compile, since the types have no such functions; each would cost a build.
 const NEVER_COMPILE: &str = r"Poll::(new|from_iter)\(|MutexGuard::|SendRequest::";
 /// The factor by which tests may take longer than without a mutant.
-const PATIENCE: &str = "5";
+const PATIENCE: &str = "3";
 /// What they may take at least, in seconds: a busy machine must not pass for a test that hangs.
 const LEAST_PATIENCE: &str = "60";
 /// The limit of a listing, and of the question for a version.
@@ -43,7 +43,7 @@ const NO_QUICK_TESTS: &[&str] = &["model_", "generate", "failover"];
 struct Subject {
     folder: &'static str,
     package: &'static str,
-    /// Another package whose tests are run where its own notice nothing: its folder and its name.
+    /// Another package whose tests are run, too: its folder and its name.
     tested_by: Option<(&'static str, &'static str)>,
     features: &'static str,
     /// The percentage of the mutants that has to be noticed.
@@ -83,17 +83,7 @@ pub(super) fn run(name: &str, options: &Options) -> Outcome {
     let begin = Instant::now();
     let laboratory = Laboratory::open(subject)?;
     let all = laboratory.names_of_all()?;
-    let mut ends = Ends::default();
-    for (index, words) in subject.rounds()?.iter().enumerate() {
-        if index > 0 {
-            chosen =
-                ends.missed.iter().flat_map(|name| ["--re".to_owned(), exactly(name)]).collect();
-            if chosen.is_empty() {
-                break;
-            }
-        }
-        ends.follow(laboratory.run(&chosen, words, &format!("round-{}", index + 1))?)?;
-    }
+    let ends = laboratory.run(&chosen)?;
     let score = Score::new(&ends, &listed, &all, subject.goal);
     println!("\n{score}\n{}", shell::time(begin.elapsed().as_secs_f64()));
     if score.counted() == 0 {
@@ -123,25 +113,18 @@ impl Subject {
         found.collect()
     }
 
-    /// Returns what cargo is told in each round. What the crate's own tests notice is not tried
-    /// with those of others, which take longer to build.
-    fn rounds(&self) -> Result<Vec<Vec<String>>> {
-        let tests_in = |folder| {
-            let tests = workspace::integration_tests(folder)?.into_iter();
-            Ok(tests.filter(|test| is_quick(test)).map(|test| format!("--test={test}")))
-        };
-        let mut own = vec!["--lib".to_owned()];
-        own.extend(tests_in(self.folder)?);
-        let mut rounds = vec![own];
+    /// Returns what cargo is told to build and to run, besides the package.
+    fn words_for_cargo(&self) -> Result<Vec<String>> {
+        let mut words = vec!["--lib".to_owned(), format!("--features={}", self.features)];
+        words.extend([OPTIMISED, CORE_OPTIMISED].map(str::to_owned));
+        let mut tests = workspace::integration_tests(self.folder)?;
         if let Some((folder, package)) = self.tested_by {
-            let mut others = vec![format!("--package={package}")];
-            others.extend(tests_in(folder)?);
-            rounds.push(others);
+            words.push(format!("--package={package}"));
+            tests.extend(workspace::integration_tests(folder)?);
         }
-        for round in &mut rounds {
-            round.push(format!("--features={}", self.features));
-        }
-        Ok(rounds)
+        let quick = tests.iter().filter(|test| is_quick(test));
+        words.extend(quick.map(|test| format!("--test={test}")));
+        Ok(words)
     }
 }
 
@@ -181,16 +164,13 @@ impl Laboratory {
         Ok(lines(&listed.output))
     }
 
-    /// Tries the mutants that are chosen by these words, with what is tested by the others.
-    fn run(&self, chosen: &[String], words: &[String], name: &str) -> Result<Ends> {
-        let output = self.place.join(name);
-        std::fs::create_dir_all(&output)
-            .map_err(|error| Error::new(format!("{}: {error}", output.display())))?;
+    /// Tries the mutants that are chosen by these words.
+    fn run(&self, chosen: &[String]) -> Result<Ends> {
         let mut mutants = self.mutants();
-        mutants.args(chosen).arg("--in-place").arg("--output").arg(&output);
+        mutants.args(chosen).arg("--in-place").arg("--output").arg(&self.place);
         mutants.args(["--timeout-multiplier", PATIENCE, "--minimum-test-timeout", LEAST_PATIENCE]);
         // For builds and tests alike, so that only what is run is built.
-        for word in words.iter().map(String::as_str).chain([OPTIMISED, CORE_OPTIMISED]) {
+        for word in self.subject.words_for_cargo()? {
             mutants.arg(format!("--cargo-arg={word}"));
         }
         mutants.env("CARGO_PROFILE_DEV_DEBUG", "0");
@@ -200,17 +180,8 @@ impl Laboratory {
         if !status.code().is_some_and(|code| DONE.contains(&code)) {
             return Err(Error::new(format!("{} did not get to its end: {status}", TOOL.name)));
         }
-        ends(&output.join("mutants.out"))
+        ends(&self.place.join("mutants.out"))
     }
-}
-
-/// Makes a regular expression that a mutant's name matches and no other.
-fn exactly(name: &str) -> String {
-    let escaped = name.chars().flat_map(|c| {
-        let escape = r"\.+*?()|[]{}^$".contains(c).then_some('\\');
-        escape.into_iter().chain([c])
-    });
-    format!("^{}$", escaped.collect::<String>())
 }
 
 fn is_quick(test: &str) -> bool {
@@ -320,11 +291,6 @@ mod tests {
         for wrong in ["0/6", "7/6", "1", "a/b", "1/0", "/"] {
             assert!(Part::of(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_name_is_matched_by_itself_alone() {
-        assert_eq!(exactly("a.rs:1:2: a<B>::c(d)"), r"^a\.rs:1:2: a<B>::c\(d\)$");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! How many generated mutants the tests notice.
 
 use super::equivalents::Equivalent;
-use etcd3_lab::{Error, Result};
 use std::fmt;
 
 /// The ends of all mutants of a run, by their names with file, line and column.
@@ -11,22 +10,6 @@ pub(super) struct Ends {
     pub(super) timed_out: Vec<String>,
     pub(super) missed: Vec<String>,
     pub(super) unviable: Vec<String>,
-}
-
-impl Ends {
-    /// Adds the ends of a later round, which tried what this one missed, or all if it is the first.
-    pub(super) fn follow(&mut self, later: Self) -> Result<()> {
-        let tried = later.caught.len() + later.timed_out.len() + later.missed.len();
-        let missed = std::mem::replace(&mut self.missed, later.missed);
-        self.caught.extend(later.caught);
-        self.timed_out.extend(later.timed_out);
-        self.unviable.extend(later.unviable);
-        let is_first = missed.is_empty();
-        if is_first || tried == missed.len() {
-            return Ok(());
-        }
-        Err(Error::new(format!("{} mutants were to be tried, and {tried} were", missed.len())))
-    }
 }
 
 /// What the tests of a crate are worth.
@@ -150,19 +133,6 @@ mod tests {
             missed: strings(&["a.rs:1:1: b", "a.rs:2:1: b", "a.rs:3:1: c::d"]),
             unviable: strings(&["a.rs:9:1: g"]),
         }
-    }
-
-    #[test]
-    fn a_later_round_tries_what_was_missed() {
-        let mut all = ends();
-        let later = Ends { caught: strings(&["a.rs:1:1: b"]), ..Ends::default() };
-        assert!(all.follow(later).is_err(), "two were not tried");
-        let mut all = Ends::default();
-        all.follow(ends()).unwrap();
-        let missed = strings(&["a.rs:2:1: b"]);
-        let caught = strings(&["a.rs:1:1: b", "a.rs:3:1: c::d"]);
-        all.follow(Ends { caught, missed: missed.clone(), ..Ends::default() }).unwrap();
-        assert_eq!((all.missed, all.caught.len(), all.timed_out.len()), (missed, 3, 1));
     }
 
     #[test]

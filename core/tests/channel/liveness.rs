@@ -2,7 +2,9 @@
 
 use crate::rig::{Rig, settings};
 use etcd3_core::Instant;
-use etcd3_core::channel::{ConnectionId, Goodbye, Impression, Input, MIN_INTERVAL, Output, Want};
+use etcd3_core::channel::{
+    ConnectionId, EndpointId, Goodbye, Impression, Input, MIN_INTERVAL, Output, Want,
+};
 use etcd3_core::error::ConnectFailure;
 use std::time::Duration;
 
@@ -43,6 +45,17 @@ fn an_open_call_that_is_silent_is_pinged_after_ten_seconds_and_given_up_after_fi
     assert!(rig.dials.len() > 1, "dialled again");
     rig.finish(1, Impression::Bad);
     rig.feed_stale(Input::Finished(ONE, Instant::ORIGIN, Impression::Bad));
+}
+
+// A call that is opened asks only what is due where it went.
+#[test]
+fn what_is_due_on_an_endpoint_is_known_by_itself() {
+    let mut rig = Rig::connected(2);
+    let due = |rig: &Rig| [0, 1, 9].map(|n| rig.channel.due_on(EndpointId(n)));
+    assert_eq!(due(&rig), [None; 3]);
+    rig.until(1_000).begin(1);
+    let ping_at = Instant::from_origin(Duration::from_secs(10));
+    assert_eq!((rig.wake, due(&rig)), (Some(ping_at), [Some(ping_at), None, None]));
 }
 
 #[test]

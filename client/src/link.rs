@@ -231,3 +231,22 @@ impl Link {
         self.end.get()?.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 9113, 5.1.2: a server may take fewer streams than before, none, and more again.
+    #[test]
+    fn calls_that_found_no_place_are_told_once_that_there_is_one() {
+        let link = Link::default();
+        assert!(!link.set_places(1), "nobody waits");
+        assert!(link.has_place() && link.begin() && !link.finish(), "nobody waits");
+        assert!(link.has_place() && link.begin() && !link.has_place());
+        assert!(link.finish(), "somebody may wait for that place");
+        assert!(!link.set_places(0) && !link.has_place());
+        assert!(!link.set_places(0), "no more than before");
+        assert!(link.set_places(2) && link.has_place());
+        assert!(!link.set_places(2), "told once");
+    }
+}

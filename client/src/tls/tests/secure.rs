@@ -50,6 +50,7 @@ fn connect<T: Send + 'static>(
 }
 
 /// Connects to a server that does this with the stream.
+#[allow(clippy::disallowed_methods, reason = "a server blocks in a thread of its own")]
 fn accept<T: Send + 'static>(
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (Async<TcpStream>, JoinHandle<T>) {

@@ -5,9 +5,10 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use etcd3_client::core::call::{Call, Input, Options, Output};
-use etcd3_client::core::channel::{Checked, EndpointId};
+use etcd3_client::core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
 use etcd3_client::core::metadata::{Metadata, request_head};
 use etcd3_client::core::request::{Limits, Operation, put};
+use etcd3_client::core::transport::Event;
 use etcd3_client::core::{Bytes, Instant, Machine, Next};
 use http::uri::{Authority, Scheme};
 use std::future::poll_fn;
@@ -58,16 +59,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let (response, mut send) = ready.send_request(head, false)?;
                 send.send_data(body.clone(), true)?;
                 answer = Some(response);
-                call.handle(now(), Input::Sent(EndpointId(0)));
+                // The only connection that there is; it admits whatever there is to send.
+                let admission = Admission {
+                    kind: Kind::Call,
+                    endpoint: EndpointId(0),
+                    connection: ConnectionId(0),
+                    since: now(),
+                    floor: None,
+                    has_choice: false,
+                };
+                call.handle(now(), Input::Sent(admission.into()));
             }
-            Next::Do(Output::Check(_)) => call.handle(now(), Input::Checked(Checked::Fresh)),
+            Next::Do(Output::Release(_)) => call.handle(now(), Input::Freshness(Freshness::Fresh)),
             Next::Wait(_) => {
                 let input = match (answer.take(), &mut body_of_answer) {
                     (Some(response), _) => {
                         let (head, body) =
                             drive(&mut connection, &wire, pin!(response))?.into_parts();
                         body_of_answer = Some(body);
-                        Input::Head { status: head.status, headers: head.headers }
+                        Input::Stream(Event::Head { status: head.status, headers: head.headers })
                     }
                     (None, Some(body)) => drive(&mut connection, &wire, pin!(next(body)))?,
                     (None, None) => return Err("the call waits for nothing".into()),
@@ -87,9 +97,9 @@ async fn next(body: &mut h2::RecvStream) -> Result<Input, h2::Error> {
         Some(chunk) => {
             let chunk = chunk?;
             body.flow_control().release_capacity(chunk.len())?;
-            Ok(Input::Data(chunk))
+            Ok(Input::Stream(Event::Data(chunk)))
         }
-        None => Ok(Input::End(poll_fn(|cx| body.poll_trailers(cx)).await?)),
+        None => Ok(Input::Stream(Event::End(poll_fn(|cx| body.poll_trailers(cx)).await?))),
     }
 }
 

@@ -1,14 +1,16 @@
 //! The client, and how it makes a call.
 
 use crate::call::{CallOptions, Run};
-use crate::health::{self, Health, HealthChanges};
+use crate::health::{Health, HealthChanges};
 use crate::pages::Pages;
 use crate::request::{Request, RequestFuture};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
+use crate::stream::RawStream;
 use crate::{Config, control, sync, version};
-use etcd3_core::channel::{self, EndpointId, Listed};
+use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
+use etcd3_core::method::Method;
 use etcd3_core::request::{
     Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
 };
@@ -25,17 +27,17 @@ use std::time::Duration;
 /// [`close`](Self::close).
 #[derive(Clone)]
 pub struct Client {
-    handle: Arc<Handle>,
+    handle: Arc<CloseOnDrop>,
     /// The only endpoint that its calls go to.
     pin: Option<Arc<Named>>,
 }
 
-/// Closes the client when the last clone goes.
-struct Handle(Arc<Shared>);
+/// Closes the client when its last clone is dropped.
+struct CloseOnDrop(Arc<Shared>);
 
-impl Drop for Handle {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close(ErrorKind::Closed);
+        self.0.pool.close(ErrorKind::Closed);
     }
 }
 
@@ -47,7 +49,7 @@ struct Named {
 
 impl Drop for Named {
     fn drop(&mut self) {
-        self.shared.tell(channel::Input::Unpinned(self.endpoint));
+        self.shared.pool.feed(channel::Input::Unpinned(self.endpoint));
     }
 }
 
@@ -68,16 +70,16 @@ impl Client {
         config.check()?;
         let endpoints = config.parse_endpoints(&config.endpoints)?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
-        shared.spawn(control::run(Arc::clone(&shared)));
+        shared.tasks.spawn(control::run(Arc::clone(&shared)));
         if let Some(interval) = shared.config.auto_sync {
-            shared.spawn(sync::repeat(Arc::clone(&shared), interval));
+            shared.tasks.spawn(sync::repeat(Arc::clone(&shared), interval));
         }
-        Ok(Self { handle: Arc::new(Handle(shared)), pin: None })
+        Ok(Self { handle: Arc::new(CloseOnDrop(shared)), pin: None })
     }
 
     /// Makes a client and waits until one endpoint can be used.
     ///
-    /// Fails as soon as every endpoint has been tried once in vain; to wait longer, make a
+    /// Fails as soon as every endpoint has been tried once and failed; to wait longer, make a
     /// [`lazy`](Self::lazy) client and let its calls wait.
     ///
     /// # Errors
@@ -91,19 +93,19 @@ impl Client {
     /// Dropping the future closes what was opened.
     pub async fn connect(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
         let client = Self::lazy(rt, config)?;
-        let shared = client.shared();
-        shared.tell(channel::Input::Wanted);
+        let (shared, pool) = (client.shared(), &client.shared().pool);
+        pool.feed(channel::Input::Wanted);
         loop {
-            let changed = shared.changed();
-            if let Some(kind) = shared.closed_kind() {
+            let changed = pool.changed_for(Want::default());
+            if let Some(kind) = pool.closed_kind() {
                 return Err(Error::new(kind));
             }
-            if shared.channel(|channel| channel.is_ready()) {
+            if pool.channel(|channel| channel.is_ready()) {
                 break;
             }
-            if shared.channel(|channel| channel.broken().is_some())
-                && let Some(error) = health::failed(shared)
-            {
+            let now = pool.rt.now();
+            let failed = |channel: &mut Channel| channel.broken().and_then(|_| channel.failed(now));
+            if let Some(error) = pool.channel(failed) {
                 return Err(error);
             }
             changed.await;
@@ -123,19 +125,20 @@ impl Client {
     ///
     /// The client is closed as soon as the future is first polled; dropping it only stops waiting.
     pub async fn close(&self) {
-        self.shared().close(ErrorKind::Closed);
-        self.shared().ended().await;
+        self.shared().pool.close(ErrorKind::Closed);
+        self.shared().tasks.ended().await;
     }
 
-    /// Whether [`close`](Self::close) was called on this client or one of its clones, or the
-    /// runtime that it was made on has ended.
+    /// Returns whether [`close`](Self::close) was called on this client or one of its clones, or
+    /// the runtime that it was made on has ended.
     pub fn is_closed(&self) -> bool {
-        self.shared().is_closed()
+        self.shared().pool.is_closed()
     }
 
-    /// The endpoints that calls go to: those that were given, or that the cluster named since.
+    /// Returns the endpoints that calls go to: those that were given, or that the cluster named
+    /// since.
     pub fn endpoints(&self) -> Vec<String> {
-        let health = self.shared().channel(|channel| channel.health());
+        let health = self.shared().pool.channel(|channel| channel.health());
         let listed = health.iter().filter(|it| it.listed == Listed::Primary);
         listed.map(|it| it.endpoint.to_string()).collect()
     }
@@ -151,7 +154,7 @@ impl Client {
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<(), Error> {
         let texts: Vec<String> = endpoints.into_iter().map(Into::into).collect();
-        self.shared().set_seeds(self.shared().config.parse_endpoints(&texts)?);
+        self.shared().set_given(self.shared().config.parse_endpoints(&texts)?);
         Ok(())
     }
 
@@ -206,7 +209,7 @@ impl Client {
     /// Accepts answers that are older than what was seen before, as after the cluster was restored
     /// from a snapshot: see [`StaleRead`](ErrorKind::StaleRead).
     pub fn forget_revision(&self) {
-        self.shared().tell(channel::Input::ForgetFloor);
+        self.shared().pool.feed(channel::Input::ForgetFloor);
     }
 
     /// Reads one key, or all keys of a range.
@@ -249,6 +252,14 @@ impl Client {
     /// For what has no typed request. Nothing is checked but for values that crash servers.
     pub fn unary<Q: UnaryRequest>(&self, message: Q) -> Request<Raw<Q>> {
         self.request(Raw(message))
+    }
+
+    /// Opens a bidirectional stream of messages as they are on the wire.
+    ///
+    /// Not part of the stable interface: for tests of what streams have in common.
+    #[doc(hidden)]
+    pub fn raw_stream(&self, method: &'static Method) -> RawStream {
+        RawStream::open(self.shared(), method, self.pin.as_ref().map(|pin| pin.endpoint))
     }
 
     /// Evaluates a condition; short for a transaction of nothing but compares.

@@ -141,21 +141,21 @@ impl Config {
         self
     }
 
-    /// When a connection is probed by an HTTP/2 PING: after `interval` without a byte from the
-    /// server while a call is open, or with the first call after that; and how long the answer may
-    /// take before the connection counts as dead. PINGs are never closer than six seconds, since
-    /// servers end connections that are pinged more often than every five, and a connection without
-    /// calls is never pinged (I-C2). A timeout below one second counts as one. PINGs cannot be
-    /// switched off: a long interval comes near to that.
+    /// Returns when a connection is probed by an HTTP/2 PING: after `interval` without a byte from
+    /// the server while a call is open, or with the first call after that; and how long the answer
+    /// may take before the connection counts as dead. PINGs are never closer than six seconds,
+    /// since servers end connections that are pinged more often than every five, and a connection
+    /// without calls is never pinged (I-C2). A timeout below one second counts as one. PINGs cannot
+    /// be switched off: a long interval comes near to that.
     #[must_use]
     pub fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.keepalive = Keepalive { interval, timeout };
         self
     }
 
-    /// How often the client asks the cluster for its members and takes over their endpoints, as
-    /// [`Client::sync`](crate::Client::sync) does; zero, the default, means never. Below one second
-    /// it counts as that.
+    /// Returns how often the client asks the cluster for its members and takes over their
+    /// endpoints, as [`Client::sync`](crate::Client::sync) does; zero, the default, means never.
+    /// Below one second it counts as that.
     #[must_use]
     pub fn auto_sync(mut self, interval: Duration) -> Self {
         self.auto_sync = (!interval.is_zero()).then_some(interval.max(MIN_SYNC));
@@ -187,8 +187,8 @@ impl Config {
         self
     }
 
-    /// How often a call is tried at most, the first time included; 0 counts as 1. Unlike the
-    /// timeout, which ends a call, this ends only the retries of one that keeps failing.
+    /// Returns how often a call is tried at most, the first time included; 0 counts as 1. Unlike
+    /// the timeout, which ends a call, this ends only the retries of one that keeps failing.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
@@ -230,8 +230,8 @@ impl Config {
         self
     }
 
-    /// How many compares, or operations of a branch, a transaction may have: that of the server's
-    /// `--max-txn-ops`. Zero is refused.
+    /// Returns how many compares, or operations of a branch, a transaction may have: that of the
+    /// server's `--max-txn-ops`. Zero is refused.
     #[must_use]
     pub fn max_txn_ops(mut self, ops: usize) -> Self {
         self.limits.max_txn_ops = ops;
@@ -278,7 +278,7 @@ impl Config {
         self
     }
 
-    /// How many calls a connection carries at once.
+    /// Returns how many calls a connection carries at once.
     pub(crate) fn calls_per_connection(&self) -> usize {
         let calls = self.connection_window / self.stream_window.max(1);
         usize::try_from(calls.max(1)).unwrap_or(usize::MAX)
@@ -288,7 +288,7 @@ impl Config {
         Settings {
             backoff: self.reconnect_backoff,
             keepalive: self.keepalive,
-            mute_after: self.attempt_timeout,
+            stalled_after: self.attempt_timeout,
             ..Settings::default()
         }
     }

@@ -1,9 +1,8 @@
 //! How the endpoints of a client do.
 
 use crate::shared::Shared;
-use etcd3_core::Instant;
-use etcd3_core::channel::{self, Broken, EndpointId, Listed};
-use etcd3_core::error::{Cause, ConnectFailure, Error, ErrorKind};
+use etcd3_core::channel::{self, Listed};
+use etcd3_core::error::Error;
 use event_listener::EventListener;
 use futures_core::Stream;
 use std::fmt;
@@ -37,6 +36,8 @@ pub struct EndpointHealth {
     pub is_only_named: bool,
     /// How many calls are under way there.
     pub calls: u32,
+    /// How many streams are open there.
+    pub streams: u32,
     /// Why it is, or last was, not connected.
     pub last_error: Option<Error>,
 }
@@ -67,8 +68,8 @@ pub enum EndpointState {
 }
 
 impl Health {
-    /// Whether calls can be made now: some endpoint is connected, not counting those that are only
-    /// there for who named them.
+    /// Returns whether calls can be made now: some endpoint is connected, not counting those that
+    /// are only there for who named them.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         let listed = self.endpoints.iter().filter(|endpoint| !endpoint.is_only_named);
@@ -77,9 +78,9 @@ impl Health {
     }
 
     pub(crate) fn of(shared: &Shared) -> Self {
-        let now = shared.rt.now();
-        let health = shared.channel(|channel| channel.health());
-        let is_closed = shared.is_closed();
+        let now = shared.now();
+        let health = shared.pool.channel(|channel| channel.health());
+        let is_closed = shared.pool.is_closed();
         let endpoints = health.into_iter().map(|it| EndpointHealth {
             state: match it.state {
                 _ if is_closed => EndpointState::Closed,
@@ -96,7 +97,8 @@ impl Health {
             is_fallback: it.listed == Listed::Fallback,
             is_only_named: it.listed == Listed::No,
             calls: it.calls,
-            last_error: it.last.map(|broken| error(broken).with_endpoint(it.endpoint.text())),
+            streams: it.streams,
+            last_error: it.last.map(|last| Error::from(last).with_endpoint(it.endpoint.text())),
             endpoint: it.endpoint.text(),
         });
         Self { endpoints: endpoints.collect() }
@@ -117,99 +119,6 @@ impl Health {
         states.collect()
     }
 }
-
-fn error(broken: Broken) -> Error {
-    Error::new(ErrorKind::Connect(broken.failure)).with_cause(broken.cause)
-}
-
-/// Returns the error of a client that found no endpoint to connect to: of the only one that it has,
-/// or of all. `None` when none has failed.
-pub(crate) fn failed(shared: &Shared) -> Option<Error> {
-    let mut endpoints = listed(shared, None);
-    let failures = endpoints.iter().filter_map(|it| it.last.as_ref()).map(|last| last.failure);
-    let failure =
-        failures.reduce(|one, other| if one == other { one } else { ConnectFailure::Mixed })?;
-    if let [_] = &endpoints[..] {
-        let only = endpoints.pop()?;
-        return Some(error(only.last?).with_endpoint(only.endpoint.text()));
-    }
-    let cause = Cause::new(Each::new(shared, endpoints));
-    Some(Error::new(ErrorKind::Connect(failure)).with_cause(cause))
-}
-
-/// Returns why a call found no connection: what is known of the only endpoint that will do, or of
-/// all that it may go to.
-pub(crate) fn waiting(shared: &Shared, only: Option<EndpointId>) -> Cause {
-    let endpoints = listed(shared, only);
-    let is_connected = endpoints.iter().any(|it| {
-        matches!(it.state, channel::EndpointState::Ready | channel::EndpointState::Suspect)
-    });
-    match failed(shared) {
-        Some(error) if only.is_none() && !is_connected => Cause::new(error),
-        _ => match <[_; 1]>::try_from(endpoints) {
-            Ok([one]) => told(shared.rt.now(), one),
-            Err(endpoints) => Cause::new(Each::new(shared, endpoints)),
-        },
-    }
-}
-
-/// Returns the endpoints that a call may go to.
-fn listed(shared: &Shared, only: Option<EndpointId>) -> Vec<channel::EndpointHealth> {
-    let mut endpoints = shared.channel(|channel| channel.health());
-    endpoints.retain(|it| only.map_or(it.listed != Listed::No, |only| only == it.id));
-    endpoints
-}
-
-/// Returns what is known of an endpoint that could not be used.
-fn told(now: Instant, health: channel::EndpointHealth) -> Cause {
-    let endpoint = health.endpoint.text();
-    let since = now.saturating_since(health.since);
-    match (health.state, health.last) {
-        (channel::EndpointState::Ready | channel::EndpointState::Suspect, _) => {
-            Cause::new(format!("{endpoint}: it is connected, and takes no more calls now"))
-        }
-        (_, Some(last)) => Cause::new(error(last).with_endpoint(endpoint)),
-        (channel::EndpointState::Connecting, None) => {
-            Cause::new(format!("{endpoint}: it has been connected to for {since:?}, in vain"))
-        }
-        (_, None) => Cause::new(format!("{endpoint}: it was not tried yet")),
-    }
-}
-
-/// What is known of each of several endpoints.
-#[derive(Debug)]
-struct Each {
-    told: Vec<Cause>,
-    /// How many there are beyond those.
-    untold: usize,
-}
-
-/// The endpoints that an error tells of, at most; the others are counted.
-const MAX_TOLD: usize = 8;
-
-impl Each {
-    fn new(shared: &Shared, endpoints: Vec<channel::EndpointHealth>) -> Self {
-        let now = shared.rt.now();
-        let untold = endpoints.len().saturating_sub(MAX_TOLD);
-        let told = endpoints.into_iter().take(MAX_TOLD).map(|it| told(now, it)).collect();
-        Self { told, untold }
-    }
-}
-
-impl fmt::Display for Each {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, cause) in self.told.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{cause}")?;
-        }
-        match self.untold {
-            0 => Ok(()),
-            untold => write!(f, "; and {untold} more"),
-        }
-    }
-}
-
-impl std::error::Error for Each {}
 
 /// How the endpoints of a client do, after each change; a stream of [`Health`].
 ///
@@ -252,8 +161,8 @@ impl Stream for HealthChanges {
                 ready!(Pin::new(listener).poll(cx));
             }
             // Made before the look, so that no change is missed.
-            self.listener = Some(self.shared.health_changed());
-            if self.shared.is_closed() {
+            self.listener = Some(self.shared.pool.health_changed());
+            if self.shared.pool.is_closed() {
                 // Nothing changes any more.
                 self.listener = None;
                 return Poll::Ready(None);

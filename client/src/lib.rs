@@ -23,42 +23,34 @@
 //! None is on by default.
 #![forbid(unsafe_code)]
 
-mod alarm;
-mod bell;
 mod call;
 mod client;
+mod clock;
 mod compat;
 mod config;
+mod connection_task;
 mod control;
 #[cfg(test)]
 mod count;
-mod dial;
-mod driver;
-mod exchange;
-mod gather;
-mod greeting;
 mod health;
-mod last_look;
-mod link;
-mod lookup;
-mod open_call;
 mod pages;
-mod place;
+mod pool;
 mod probe;
-mod race;
 mod request;
 mod runtime;
 mod shared;
 #[cfg(test)]
 mod still;
+mod stream;
 mod sync;
-mod task;
-#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tasks;
+#[cfg_attr(not(feature = "tls"), path = "tls/none.rs")]
 mod tls;
+mod transport;
 mod version;
-mod wakeups;
 
 pub use client::Client;
+pub use clock::Clock;
 pub use compat::Compat;
 pub use config::Config;
 pub use etcd3_core as core;
@@ -73,9 +65,11 @@ pub use etcd3_core::{
     key_missing, prefix, proto, put, txn,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
-pub use lookup::Lookup;
 pub use pages::Pages;
 pub use request::{Request, RequestFuture};
 pub use runtime::{BoxFuture, Io, Runtime, Target};
+#[doc(hidden)]
+pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "tls")]
 pub use tls::TlsConfig;
+pub use transport::lookup::Lookup;

@@ -3,7 +3,7 @@
 
 use crate::call::{CallOptions, Run};
 use crate::shared::Shared;
-use etcd3_core::channel::{ConnectionId, EndpointId, Impression, Input};
+use etcd3_core::channel::{ConnectionId, EndpointId, HealthSignal, Input};
 use etcd3_core::get;
 use std::sync::Arc;
 
@@ -20,6 +20,6 @@ pub(crate) async fn run(shared: Arc<Shared>, endpoint: EndpointId, connection: C
         ..CallOptions::default()
     };
     let read = get([0_u8]).count_only();
-    let (_, impression) = Run::new(Arc::clone(&shared), read, options).await;
-    shared.tell(Input::Probed(connection, impression == Impression::Good));
+    let (_, signal) = Run::new(Arc::clone(&shared), read, options).await;
+    shared.pool.feed(Input::Probed(connection, signal == HealthSignal::Healthy));
 }

@@ -83,7 +83,7 @@ impl<T: Operation> IntoFuture for Request<T> {
 #[must_use = "a future does nothing until it is polled"]
 pub struct RequestFuture<T> {
     run: Run<T>,
-    /// Goes last.
+    /// Declared last so that it is dropped last.
     client: Client,
 }
 

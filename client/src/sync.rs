@@ -21,14 +21,14 @@ const MAX_MEMBERS: usize = 100;
 
 /// Asks for the members once.
 pub(crate) async fn once(shared: &Arc<Shared>) -> Result<(), Error> {
-    let seeds = shared.seeds();
+    let given = shared.given();
     let request = Raw(MemberListRequest { linearizable: true });
     let (answer, _) = Run::new(Arc::clone(shared), request, CallOptions::default()).await;
     // Members that are not started have no name; learners refuse most calls.
     let members = answer?.members.into_iter().filter(|it| !it.name.is_empty() && !it.is_learner);
     let urls: Vec<String> = members.flat_map(|member: Member| member.client_urls).collect();
-    // Who gave nothing but encrypted endpoints does not want to be led elsewhere.
-    let is_strict = seeds.iter().all(|seed| seed.security() == Security::Tls);
+    // A user that gave nothing but encrypted endpoints does not want to be led elsewhere.
+    let is_strict = given.iter().all(|it| it.security() == Security::Tls);
     let (mut primary, mut unusable) = (Vec::new(), Vec::new());
     for url in urls.into_iter().take(MAX_MEMBERS) {
         match usable(&shared.config, url, is_strict) {
@@ -39,7 +39,7 @@ pub(crate) async fn once(shared: &Arc<Shared>) -> Result<(), Error> {
     if primary.is_empty() {
         return Err(nothing_usable(&unusable));
     }
-    shared.set_members(primary, &seeds);
+    shared.set_members(primary, &given);
     Ok(())
 }
 
@@ -73,13 +73,13 @@ fn nothing_usable(why: &[String]) -> Error {
 pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
     let work = async {
         loop {
-            shared.rt.sleep_until(shared.rt.now() + interval).await;
+            shared.pool.rt.sleep_until(shared.now() + interval).await;
             if let Err(error) = once(&shared).await {
-                tracing::debug!(error = %error.report(), "the members cannot be had");
+                tracing::debug!(error = %error.report(), "the members are not known");
             }
         }
     };
-    let (mut work, mut closed) = (pin!(work), pin!(shared.closed()));
+    let (mut work, mut closed) = (pin!(work), pin!(shared.pool.closed()));
     poll_fn(|cx| match closed.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),
         Poll::Pending => work.as_mut().poll(cx),

@@ -73,7 +73,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// What is wrong with them, apart from the memory, which other tests of a process use, too.
+    /// Returns what is wrong with them, apart from the memory, which other tests of a process use,
+    /// too.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -181,7 +182,7 @@ async fn until(
     Ok(())
 }
 
-/// The memory of this process, in bytes.
+/// Returns the memory of this process, in bytes.
 fn resident() -> Option<i64> {
     const PAGE: i64 = 4096;
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;

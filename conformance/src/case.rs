@@ -1,15 +1,12 @@
 //! What a case is.
 
 use crate::Ctx;
+use crate::case_result::{CaseFuture, CaseResult};
 use etcd3_lab::etcd::Version;
-use std::error::Error;
-use std::pin::Pin;
+use std::time::Duration;
 
-/// How a case ends: in `Ok`, in an error, or in a panic.
-pub type CaseResult = Result<(), Box<dyn Error + Send + Sync>>;
-
-/// A case that runs.
-pub type CaseFuture = Pin<Box<dyn Future<Output = CaseResult> + Send>>;
+/// The longest that a case may take.
+const CASE_LIMIT: Duration = Duration::from_secs(150);
 
 /// One thing that must hold, on every runtime and against every server that it is meant for.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +30,6 @@ pub struct Case {
 pub struct Needs {
     /// The first version that can pass it.
     pub since: Option<Version>,
-    /// Whether it takes seconds rather than fractions: it then runs on one runtime and one server
-    /// version only, unless `ETCD3_ALL` is set; which ones, turns with the number `ETCD3_TURN`. In
-    /// virtual time nothing is heavy.
-    pub is_heavy: bool,
     /// Whether the version of the server makes no difference: it then runs against the newest one.
     pub is_versionless: bool,
     /// What it needs that only the machine has, if anything: the model then does without the case.
@@ -46,6 +39,20 @@ pub struct Needs {
 }
 
 impl Case {
+    /// Returns the module and function of the case.
+    pub(crate) fn short_name(&self) -> &'static str {
+        self.name.rsplit("cases::").next().unwrap_or(self.name)
+    }
+
+    /// Runs the case to its end, unless that takes longer than any case may.
+    pub(crate) async fn run_in(self, ctx: Ctx) -> CaseResult {
+        let ctx = ctx.named(self.short_name());
+        match ctx.within(CASE_LIMIT, (self.run)(ctx.clone())).await {
+            Some(result) => result,
+            None => Err(format!("took longer than {CASE_LIMIT:?}").into()),
+        }
+    }
+
     /// Restricts the case to servers of this version and later.
     #[must_use]
     pub const fn since(mut self, version: Version) -> Self {
@@ -75,13 +82,6 @@ impl Case {
         self.needs.and_tls = true;
         self
     }
-
-    /// Marks the case as one that takes seconds.
-    #[must_use]
-    pub const fn heavy(mut self) -> Self {
-        self.needs.is_heavy = true;
-        self
-    }
 }
 
 /// Registers an `async fn(Ctx) -> CaseResult` as a [`Case`] that covers these rows.
@@ -93,7 +93,6 @@ macro_rules! case {
             ids: &[$($id),*],
             needs: $crate::Needs {
                 since: None,
-                is_heavy: false,
                 is_versionless: false,
                 real: None,
                 and_tls: false,

@@ -1,18 +1,15 @@
 //! What a case works with: servers, clients, time.
 
-use crate::servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
+use crate::case_result::CaseResult;
+use crate::servers::{Cluster, Etcd, Member, Server};
 use crate::task::Task;
-use crate::{Case, CaseResult, harness};
 use etcd3_client::{Client, Config, EndpointHealth, EndpointState, Error, Runtime, TlsConfig};
 use etcd3_lab::load::{self, Limit};
-use etcd3_lab::{Authority, Status, Tls, notes};
+use etcd3_lab::{Authority, Builder, ClusterBuilder, ServerBuilder, Status, Tls, notes};
 use futures_lite::FutureExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// No case may take longer.
-const CASE_LIMIT: Duration = Duration::from_secs(150);
 
 /// The world of one case: its runtime, and the etcd that it is to run against.
 #[derive(Clone)]
@@ -25,7 +22,8 @@ pub struct Ctx {
     pub runtime: &'static str,
     /// The name of the case that runs.
     case: &'static str,
-    /// Who issues the certificates, in a run over TLS ([`Case::plain_and_tls`]).
+    /// The issuer of the certificates in a run over TLS
+    /// ([`plain_and_tls`](crate::Case::plain_and_tls)).
     authority: Option<Arc<Authority>>,
 }
 
@@ -45,13 +43,10 @@ impl Ctx {
         Ok(self)
     }
 
-    /// Runs a case to its end, unless that takes longer than any case may.
-    pub(crate) async fn run(mut self, case: Case) -> CaseResult {
-        self.case = harness::short_name(&case);
-        match self.within(CASE_LIMIT, (case.run)(self.clone())).await {
-            Some(result) => result,
-            None => Err(format!("took longer than {CASE_LIMIT:?}").into()),
-        }
+    /// Names the case that is to run.
+    pub(crate) fn named(mut self, case: &'static str) -> Self {
+        self.case = case;
+        self
     }
 
     /// Starts a server for this case alone.
@@ -65,6 +60,9 @@ impl Ctx {
 
     /// Starts a server for this case alone, with flags of its own.
     ///
+    /// A model knows the flags `--max-request-bytes`, `--max-txn-ops` and `--quota-backend-bytes`,
+    /// and the election timeout. It refuses to start with anything else.
+    ///
     /// # Errors
     ///
     /// When it does not start.
@@ -72,12 +70,9 @@ impl Ctx {
         &self,
         build: impl FnOnce(ServerBuilder) -> ServerBuilder,
     ) -> Result<Server, etcd3_lab::Error> {
-        let mut builder = build(ServerBuilder::new());
-        if let Some(authority) = &self.authority {
-            builder = builder.tls_by_default(|| Tls::new(authority));
-        }
+        let builder = self.in_transport(build(etcd3_lab::Server::builder()));
         let etcd = self.etcd.clone();
-        self.blocking(move || builder.start(&etcd)).await
+        self.blocking(move || etcd.server(builder)).await
     }
 
     /// Starts a cluster of three members for this case alone, and waits until it has a leader.
@@ -91,6 +86,8 @@ impl Ctx {
 
     /// Starts a cluster for this case alone, of three members unless told otherwise.
     ///
+    /// A model takes what it takes of a server ([`Ctx::server_with`]). Any can be partitioned.
+    ///
     /// # Errors
     ///
     /// When it does not start.
@@ -98,17 +95,22 @@ impl Ctx {
         &self,
         build: impl FnOnce(ClusterBuilder) -> ClusterBuilder,
     ) -> Result<Cluster, etcd3_lab::Error> {
-        let mut builder = build(ClusterBuilder::new(3));
-        if let Some(authority) = &self.authority {
-            builder = builder.tls_by_default(|| Tls::new(authority));
-        }
+        let builder = self.in_transport(build(etcd3_lab::Cluster::builder()));
         let etcd = self.etcd.clone();
         self.blocking(move || {
-            let cluster = builder.start(&etcd)?;
+            let cluster = etcd.cluster(builder)?;
             cluster.wait_leader()?;
             Ok(cluster)
         })
         .await
+    }
+
+    /// Makes what is described speak TLS in a run over TLS, unless the case has it do so anyway.
+    fn in_transport<S>(&self, builder: Builder<S>) -> Builder<S> {
+        match &self.authority {
+            Some(authority) if !builder.spec().https => builder.tls(Tls::new(authority)),
+            _ => builder,
+        }
     }
 
     /// Starts a configuration that fits the servers of this case.

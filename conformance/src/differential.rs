@@ -24,13 +24,13 @@ pub const LIST_LEN: usize = 200;
 const WORKERS: usize = 3;
 /// The election timeout of the server and of the model; the shortest lease follows from it.
 const ELECTION_MS: u32 = 100;
-/// Bounds an operation: servers answer in milliseconds, or not at all.
+/// The limit of an operation: servers answer in milliseconds, or not at all.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// What is told of the log of a server that ended, in lines.
 const LOG_LINES: usize = 30;
 /// How often a list that differed runs again to see whether it always does.
 const CONFIRMATIONS: u32 = 3;
-/// Bounds the runs for making a list shorter.
+/// The largest number of runs for making a list shorter.
 const MAX_TRIES: u32 = 400;
 
 /// Why a comparison ended early.
@@ -148,7 +148,7 @@ fn shorten(
     Ok(best)
 }
 
-/// The list of a seed, with the answers of a model of this version.
+/// Returns the list of a seed, with the answers of a model of this version.
 #[must_use]
 pub fn list(version: Version, seed: u64) -> Vec<Step> {
     let mut generator = Generator::new(seed);

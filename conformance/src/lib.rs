@@ -12,9 +12,10 @@
 //! }
 //! ```
 //!
-//! Each case runs against every etcd that [`etcd3_lab::etcd::fetch`] finds, on servers of its own.
-//! The simulator gets the suite by the same macro; there the etcd is a model, and a case that needs
-//! more is left out ([`Case::real`]):
+//! Each case runs against every etcd that [`etcd3_lab::etcd::fetch`] finds, on servers of its own;
+//! not on every runtime in every run, but on one of them, by turns, and elsewhere against the
+//! newest. The simulator gets the suite by the same macro; there the etcd is a model, and a case
+//! that needs more is left out ([`Case::real`]):
 //!
 //! ```no_run
 //! etcd3_conformance::suite! { name: "sim", seed: 1 }
@@ -27,6 +28,7 @@
 
 pub mod cancel;
 mod case;
+mod case_result;
 pub mod cases;
 mod ctx;
 pub mod differential;
@@ -42,11 +44,15 @@ mod servers;
 mod simulated;
 pub mod soak;
 mod task;
+mod trial;
+mod turns;
 
-pub use case::{Case, CaseFuture, CaseResult, Needs};
+pub use case::{Case, Needs};
+pub use case_result::{CaseFuture, CaseResult};
 pub use ctx::Ctx;
-pub use harness::{Host, Place, main};
-pub use servers::{Cluster, ClusterBuilder, Etcd, Member, Server, ServerBuilder};
+pub use etcd3_lab::{ClusterBuilder, ServerBuilder};
+pub use harness::{Environment, Suite, main};
+pub use servers::{Cluster, Etcd, Member, Server};
 pub use task::Task;
 
 /// Makes the `main` of a test target that runs the suite on one runtime.
@@ -58,9 +64,9 @@ pub use task::Task;
 macro_rules! suite {
     (name: $name:literal, runtime: $runtime:expr, block_on: $block_on:expr $(,)?) => {
         fn main() -> std::process::ExitCode {
-            $crate::main($crate::Host {
+            $crate::main($crate::Suite {
                 name: $name,
-                place: $crate::Place::Machine {
+                environment: $crate::Environment::Machine {
                     runtime: || std::sync::Arc::new(($runtime)()),
                     block_on: |case| ($block_on)(case),
                 },
@@ -69,9 +75,9 @@ macro_rules! suite {
     };
     (name: $name:literal, seed: $seed:expr $(,)?) => {
         fn main() -> std::process::ExitCode {
-            $crate::main($crate::Host {
+            $crate::main($crate::Suite {
                 name: $name,
-                place: $crate::Place::Simulation { seed: $seed },
+                environment: $crate::Environment::Simulation { seed: $seed },
             })
         }
     };

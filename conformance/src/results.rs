@@ -1,7 +1,7 @@
-//! A line for each case that ran, for `cargo xtask coverage`.
+//! A line for each case that ran, and one for each that was to run, for `cargo xtask coverage`.
 
 use crate::Case;
-use crate::harness::Subject;
+use etcd3_lab::etcd::Version;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -10,12 +10,24 @@ use std::time::Duration;
 /// The folder to write to; nothing is written without it.
 const FOLDER: &str = "ETCD3_RESULTS";
 
+/// Writes down the names of the trials that are to run on a runtime, below the number of those that
+/// run there in all turns together.
+pub(crate) fn plan<'a>(runtime: &str, due: impl Iterator<Item = &'a str>, all: usize) {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let path = Path::new(&folder).join(format!("{runtime}.due"));
+    let names: Vec<&str> = due.collect();
+    let text = format!("{all}\n{}\n", names.join("\n"));
+    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, text));
+    if let Err(error) = written {
+        eprintln!("cannot write {}: {error}", path.display());
+    }
+}
+
 /// Appends one line to the file of the runtime: case, version, runtime, passed or failed, seconds,
 /// ids, file, line.
 pub(crate) fn record(subject: &Subject, passed: bool, took: Duration) {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let Subject { host, case, name, version } = subject;
-    let runtime = host.name;
+    let Subject { runtime, case, name, version } = subject;
     let path = Path::new(&folder).join(format!("{runtime}.tsv"));
     let verdict = if passed { "passed" } else { "failed" };
     let line = format!(
@@ -33,7 +45,7 @@ pub(crate) fn record(subject: &Subject, passed: bool, took: Duration) {
     }
 }
 
-/// The line of the function, if its source is at hand, else that of its registration.
+/// Returns the line of the function, if its source is at hand, else that of its registration.
 fn line_of(case: &Case) -> usize {
     let registered = usize::try_from(case.line).unwrap_or_default();
     let function = case.name.rsplit("::").next().unwrap_or(case.name);
@@ -43,4 +55,13 @@ fn line_of(case: &Case) -> usize {
     source
         .and_then(|source| source.lines().position(|line| line.starts_with(&head)))
         .map_or(registered, |line| line + 1)
+}
+
+/// What a line is about.
+pub(crate) struct Subject {
+    pub(crate) runtime: &'static str,
+    pub(crate) case: Case,
+    /// The name of the case, transport included.
+    pub(crate) name: String,
+    pub(crate) version: Version,
 }

@@ -102,7 +102,7 @@ fn restart(cluster: &Cluster, member: usize) -> Result<Restart, Error> {
 }
 
 impl Restart {
-    /// Whether a call was in flight while the member ended.
+    /// Tells whether a call was in flight while the member ended.
     fn met(&self, call: &Call) -> bool {
         call.begun <= self.gone && call.ended >= self.asked
     }
@@ -150,7 +150,7 @@ fn table(restarts: &[Restart], calls: &[Call]) -> Table {
     table
 }
 
-/// The failures that no caller may see, in words.
+/// Returns the failures that no caller may see, in words.
 fn failures(restarts: &[Restart], calls: &[Call]) -> Vec<String> {
     let mut told = Vec::new();
     let mut more = 0;

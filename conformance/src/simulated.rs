@@ -1,23 +1,26 @@
 //! The suite in virtual time, on the simulated network, against the model.
 
-use crate::harness::{self, Host, Subject, Transport};
+use crate::results::Subject;
+use crate::trial::{self, Transport};
 use crate::{Case, CaseResult, Ctx, Etcd, cases};
 use etcd3_lab::etcd::Version;
 use libtest_mimic::{Failed, Trial};
 use std::sync::Arc;
 
 /// The versions whose behaviour the model knows well.
-const VERSIONS: [Version; 3] = [
+const VERSIONS: [Version; 5] = [
     Version { major: 3, minor: 4, patch: 23 },
     Version { major: 3, minor: 5, patch: 16 },
     Version { major: 3, minor: 5, patch: 30 },
+    Version { major: 3, minor: 6, patch: 16 },
+    Version { major: 3, minor: 7, patch: 3 },
 ];
-/// Names the environment variable that gives another seed.
+/// The environment variable with another seed.
 const SEED: &str = "ETCD3_SEED";
 
-/// All cases that the model is enough for, against each version; and the others, as ignored, each
-/// with what it needs.
-pub(crate) fn trials(host: Host, seed: u64) -> Vec<Trial> {
+/// Returns all cases that the model is enough for, against each version; and the others, as
+/// ignored, each with what it needs.
+pub(crate) fn trials(runtime: &'static str, seed: u64) -> Vec<Trial> {
     let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or(seed);
     let mut trials = Vec::new();
@@ -28,9 +31,9 @@ pub(crate) fn trials(host: Host, seed: u64) -> Vec<Trial> {
         }
         let versions = VERSIONS.into_iter().filter(|version| is_for(case, *version));
         trials.extend(versions.map(|version| {
-            let name = harness::name_of(case, Transport::Plain);
-            let subject = Subject { host, case: *case, name, version };
-            harness::trial(subject, move || run(host, *case, version, seed))
+            let name = trial::name_of(case, Transport::Plain);
+            let subject = Subject { runtime, case: *case, name, version };
+            trial::trial(subject, move || run(runtime, *case, version, seed))
         }));
     }
     trials
@@ -44,17 +47,17 @@ fn is_for(case: &Case, version: Version) -> bool {
 
 fn left_out(case: &Case, what_for: &'static str) -> Trial {
     let why = Failed::from(format!("the model is not enough for this case: {what_for}"));
-    Trial::test(harness::short_name(case), move || Err(why))
+    Trial::test(case.short_name(), move || Err(why))
         .with_kind(format!("left out: {what_for}"))
         .with_ignored_flag(true)
 }
 
-fn run(host: Host, case: Case, version: Version, seed: u64) -> CaseResult {
-    let outcome = harness::caught(|| {
+fn run(runtime: &'static str, case: Case, version: Version, seed: u64) -> CaseResult {
+    let outcome = trial::caught(|| {
         let ended = etcd3_sim::run(seed, |world| async move {
             let rt = Arc::new(world.host().runtime());
             let etcd = Etcd::model(world, version);
-            Ctx::new(rt, etcd, host.name).run(case).await
+            case.run_in(Ctx::new(rt, etcd, runtime)).await
         });
         ended.map_or_else(|failure| Err(failure.into()), |(result, _)| result)
     });

@@ -35,7 +35,7 @@ impl<T> Task<T> {
         (Self { slot: Arc::clone(&slot), listener: None }, slot)
     }
 
-    /// Whether the result is there.
+    /// Tells whether the result is there.
     pub fn is_done(&self) -> bool {
         self.slot.result.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }

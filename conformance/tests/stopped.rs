@@ -15,7 +15,7 @@ const TIMEOUT_MS: &str = "1500";
 /// On a busy machine a process may be stopped too late, when all is over.
 const TRIES: u32 = 10;
 
-/// Ends a process that a failed test leaves.
+/// A process that is ended even when its test fails.
 struct Process(Child);
 
 impl Drop for Process {

@@ -121,13 +121,13 @@ impl KeyRange {
         &self.range_end
     }
 
-    /// Whether this names one key.
+    /// Returns whether this names one key.
     #[must_use]
     pub fn is_single_key(&self) -> bool {
         self.range_end.is_empty()
     }
 
-    /// Whether `key` belongs to the range, by the rules of the server (K1, K5).
+    /// Returns whether `key` belongs to the range, by the rules of the server (K1, K5).
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
         match &self.range_end[..] {

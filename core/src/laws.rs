@@ -53,7 +53,7 @@ where
     lazy
 }
 
-/// Drives one run; polls `early` times in vain before each deadline.
+/// Drives one run; polls `early` times before each deadline, when nothing is due yet.
 fn run<M>(mut machine: M, script: &Script<M::Input>, early: u32) -> Vec<(Instant, M::Output)>
 where
     M: Machine + Clone,

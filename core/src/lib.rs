@@ -12,6 +12,7 @@
 //! Every machine is driven the same way; [`Machine`] says how.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod backoff;
 pub mod call;
 pub mod channel;
@@ -32,7 +33,9 @@ pub mod rng;
 pub mod rpc;
 pub mod server_error;
 pub mod status;
+pub mod stream;
 mod time;
+pub mod transport;
 
 pub use bytes::Bytes;
 pub use error::{Error, ErrorKind};

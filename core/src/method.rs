@@ -17,7 +17,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether a request that may have been applied may be sent again.
+    /// Returns whether a request that may have been applied may be sent again.
     #[must_use]
     pub const fn is_repeatable(self) -> bool {
         matches!(self, Self::Read | Self::IdempotentWrite)
@@ -48,7 +48,7 @@ pub struct Method {
 }
 
 impl Method {
-    /// Whether its requests carry a password.
+    /// Returns whether its requests carry a password.
     #[must_use]
     pub fn carries_secret(&self) -> bool {
         [&AUTHENTICATE, &USER_ADD, &USER_CHANGE_PASSWORD]

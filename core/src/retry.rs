@@ -17,7 +17,7 @@
 //! | from the cluster that all endpoints have become | unknown | final | **final** |
 //! | storage quota used up, data lost, answer over the limit | unknown | final | **final** |
 
-use crate::channel::{Checked, Impression};
+use crate::channel::{Freshness, HealthSignal};
 use crate::method::Effect;
 use crate::outcome::Outcome;
 use crate::server_error::ServerError;
@@ -38,8 +38,8 @@ pub enum Failure<'a> {
     Unanswered,
     /// The connection may be dead, and there is another one.
     Migrated,
-    /// The answer is not to be had from this endpoint now.
-    Checked(Checked),
+    /// The response is not fresh.
+    NotFresh(Freshness),
     /// The server answered with a status other than OK.
     Status {
         /// That status.
@@ -53,7 +53,7 @@ pub enum Failure<'a> {
 
 /// What may be done about a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cure {
+pub enum RetryAction {
     /// Nothing: the failure is the result of the call.
     None,
     /// Try again, on another endpoint if there is one.
@@ -64,31 +64,32 @@ pub enum Cure {
     NewToken,
 }
 
-/// The verdict on one failed attempt.
+/// What follows from one failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Verdict {
+pub struct Decision {
     /// What may have become of this attempt.
     pub outcome: Outcome,
     /// What may be done about it.
-    pub cure: Cure,
+    pub action: RetryAction,
     /// What it tells of the endpoint.
-    pub impression: Impression,
+    pub signal: HealthSignal,
 }
 
 /// Judges one failed attempt of a call with this effect.
 #[must_use]
-pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
-    let again_if_repeatable = if effect.is_repeatable() { Cure::Again } else { Cure::None };
-    let (outcome, cure) = match failure {
-        Failure::NotSent => (Outcome::NotSent, Cure::Again),
+pub fn decide(effect: Effect, failure: Failure<'_>) -> Decision {
+    let again_if_repeatable =
+        if effect.is_repeatable() { RetryAction::Again } else { RetryAction::None };
+    let (outcome, action) = match failure {
+        Failure::NotSent => (Outcome::NotSent, RetryAction::Again),
         Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::Migrated => {
             (Outcome::Unknown, again_if_repeatable)
         }
-        Failure::Checked(Checked::Changed { .. }) | Failure::TooLarge => {
-            (Outcome::Unknown, Cure::None)
+        Failure::NotFresh(Freshness::Changed { .. }) | Failure::TooLarge => {
+            (Outcome::Unknown, RetryAction::None)
         }
-        Failure::Checked(_) if effect.is_repeatable() => (Outcome::Unknown, Cure::Later),
-        Failure::Checked(_) => (Outcome::Unknown, Cure::None),
+        Failure::NotFresh(_) if effect.is_repeatable() => (Outcome::Unknown, RetryAction::Later),
+        Failure::NotFresh(_) => (Outcome::Unknown, RetryAction::None),
         Failure::Status { status, require_leader, request_len } => {
             let error = ServerError::in_answer(status, request_len);
             match outcome(effect, status.code, error, require_leader) {
@@ -97,23 +98,23 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Verdict {
                 {
                     (Outcome::Unknown, again_if_repeatable)
                 }
-                Outcome::Unknown => (Outcome::Unknown, Cure::None),
-                answered => (answered, cure_of_refusal(error)),
+                Outcome::Unknown => (Outcome::Unknown, RetryAction::None),
+                answered => (answered, action_of_refusal(error)),
             }
         }
     };
-    Verdict { outcome, cure, impression: impression(failure) }
+    Decision { outcome, action, signal: signal(failure) }
 }
 
 /// What a failure tells of the endpoint: whether others should be preferred for a while (B27).
-fn impression(failure: Failure<'_>) -> Impression {
+pub(crate) fn signal(failure: Failure<'_>) -> HealthSignal {
     match failure {
-        Failure::NotSent | Failure::Migrated | Failure::Checked(Checked::Changed { .. }) => {
-            Impression::None
+        Failure::NotSent | Failure::Migrated | Failure::NotFresh(Freshness::Changed { .. }) => {
+            HealthSignal::None
         }
-        Failure::TooLarge | Failure::Checked(Checked::Fresh) => Impression::Good,
-        Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::Checked(_) => {
-            Impression::Bad
+        Failure::TooLarge | Failure::NotFresh(Freshness::Fresh) => HealthSignal::Healthy,
+        Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::NotFresh(_) => {
+            HealthSignal::Unhealthy
         }
         Failure::Status { status, request_len, .. } => {
             match ServerError::in_answer(status, request_len) {
@@ -127,10 +128,12 @@ fn impression(failure: Failure<'_>) -> Impression {
                     | ServerError::Unhealthy
                     | ServerError::Corrupt
                     | ServerError::NotSupportedForLearner,
-                ) => Impression::Bad,
+                ) => HealthSignal::Unhealthy,
                 // All members say so at the same time, and none is to blame.
-                Some(ServerError::LeaderChanged | ServerError::TooManyRequests) => Impression::None,
-                Some(_) => Impression::Good,
+                Some(ServerError::LeaderChanged | ServerError::TooManyRequests) => {
+                    HealthSignal::None
+                }
+                Some(_) => HealthSignal::Healthy,
                 // Also what a server says that gave up waiting for the others: 3.4 ends writes with
                 // "context deadline exceeded" under the code Unknown (E5, E14).
                 None if matches!(
@@ -142,9 +145,9 @@ fn impression(failure: Failure<'_>) -> Impression {
                         | Code::Canceled
                 ) =>
                 {
-                    Impression::Bad
+                    HealthSignal::Unhealthy
                 }
-                None => Impression::None,
+                None => HealthSignal::None,
             }
         }
     }
@@ -191,19 +194,19 @@ fn outcome_of_code(code: Code) -> Outcome {
     }
 }
 
-/// Whether another try of a read may well fare better.
+/// Returns whether another try of a read may well fare better.
 const fn may_pass(code: Code) -> bool {
     !matches!(code, Code::DataLoss | Code::ResourceExhausted)
 }
 
-const fn cure_of_refusal(error: Option<ServerError>) -> Cure {
+const fn action_of_refusal(error: Option<ServerError>) -> RetryAction {
     match error {
-        Some(ServerError::NoLeader | ServerError::NotSupportedForLearner) => Cure::Again,
-        Some(ServerError::TooManyRequests) => Cure::Later,
+        Some(ServerError::NoLeader | ServerError::NotSupportedForLearner) => RetryAction::Again,
+        Some(ServerError::TooManyRequests) => RetryAction::Later,
         Some(
             ServerError::InvalidAuthToken | ServerError::AuthOldRevision | ServerError::UserEmpty,
-        ) => Cure::NewToken,
-        _ => Cure::None,
+        ) => RetryAction::NewToken,
+        _ => RetryAction::None,
     }
 }
 
@@ -219,14 +222,14 @@ mod tests {
         Failure::Status { status, require_leader: false, request_len: None }
     }
 
-    fn judge(effect: Effect, status: &Status, require_leader: bool) -> (Outcome, Cure) {
+    fn judge(effect: Effect, status: &Status, require_leader: bool) -> (Outcome, RetryAction) {
         let failure = Failure::Status { status, require_leader, request_len: None };
         let verdict = decide(effect, failure);
-        (verdict.outcome, verdict.cure)
+        (verdict.outcome, verdict.action)
     }
 
-    /// (outcome, cure for reads and idempotent writes, cure for writes)
-    fn row(status: &Status, require_leader: bool) -> (Outcome, Cure, Cure) {
+    /// (outcome, action for reads and idempotent writes, action for writes)
+    fn row(status: &Status, require_leader: bool) -> (Outcome, RetryAction, RetryAction) {
         let (outcome, read) = judge(Effect::Read, status, require_leader);
         assert_eq!(judge(Effect::IdempotentWrite, status, require_leader), (outcome, read));
         let (write_outcome, write) = judge(Effect::Write, status, require_leader);
@@ -238,20 +241,35 @@ mod tests {
     #[test]
     fn transport_failures() {
         let table = [
-            (Failure::NotSent, Outcome::NotSent, Cure::Again, Cure::Again),
-            (Failure::Lost, UNKNOWN, Cure::Again, Cure::None),
-            (Failure::Malformed, UNKNOWN, Cure::Again, Cure::None),
-            (Failure::TooLarge, UNKNOWN, Cure::None, Cure::None),
-            (Failure::Unanswered, UNKNOWN, Cure::Again, Cure::None),
-            (Failure::Migrated, UNKNOWN, Cure::Again, Cure::None),
-            (Failure::Checked(Checked::Stale { floor: 1 }), UNKNOWN, Cure::Later, Cure::None),
-            (Failure::Checked(Checked::Foreign { expected: 1 }), UNKNOWN, Cure::Later, Cure::None),
-            (Failure::Checked(Checked::Changed { expected: 1 }), UNKNOWN, Cure::None, Cure::None),
+            (Failure::NotSent, Outcome::NotSent, RetryAction::Again, RetryAction::Again),
+            (Failure::Lost, UNKNOWN, RetryAction::Again, RetryAction::None),
+            (Failure::Malformed, UNKNOWN, RetryAction::Again, RetryAction::None),
+            (Failure::TooLarge, UNKNOWN, RetryAction::None, RetryAction::None),
+            (Failure::Unanswered, UNKNOWN, RetryAction::Again, RetryAction::None),
+            (Failure::Migrated, UNKNOWN, RetryAction::Again, RetryAction::None),
+            (
+                Failure::NotFresh(Freshness::Stale { floor: 1 }),
+                UNKNOWN,
+                RetryAction::Later,
+                RetryAction::None,
+            ),
+            (
+                Failure::NotFresh(Freshness::Foreign { expected: 1 }),
+                UNKNOWN,
+                RetryAction::Later,
+                RetryAction::None,
+            ),
+            (
+                Failure::NotFresh(Freshness::Changed { expected: 1 }),
+                UNKNOWN,
+                RetryAction::None,
+                RetryAction::None,
+            ),
         ];
         for (failure, outcome, read, write) in table {
             let judge = |effect| {
                 let verdict = decide(effect, failure);
-                (verdict.outcome, verdict.cure)
+                (verdict.outcome, verdict.action)
             };
             assert_eq!(judge(Effect::Read), (outcome, read));
             assert_eq!(judge(Effect::IdempotentWrite), (outcome, read));
@@ -264,13 +282,13 @@ mod tests {
     fn every_code() {
         for code in Code::ALL {
             let (outcome, read, write) = row(&Status::new(code, "something else"), false);
-            assert_eq!(write, Cure::None, "{code:?}: a write is final");
+            assert_eq!(write, RetryAction::None, "{code:?}: a write is final");
             match code.number() {
                 3 | 5 | 6 | 7 | 9 | 11 | 12 | 16 => {
-                    assert_eq!((outcome, read), (REJECTED, Cure::None));
+                    assert_eq!((outcome, read), (REJECTED, RetryAction::None));
                 }
-                8 | 15 => assert_eq!((outcome, read), (UNKNOWN, Cure::None)),
-                _ => assert_eq!((outcome, read), (UNKNOWN, Cure::Again), "{code:?}"),
+                8 | 15 => assert_eq!((outcome, read), (UNKNOWN, RetryAction::None)),
+                _ => assert_eq!((outcome, read), (UNKNOWN, RetryAction::Again), "{code:?}"),
             }
         }
     }
@@ -280,12 +298,12 @@ mod tests {
     fn every_server_error() {
         for &error in E::ALL {
             let expected = match error {
-                E::NotSupportedForLearner => (REJECTED, Cure::Again, Cure::Again),
-                E::TooManyRequests => (REJECTED, Cure::Later, Cure::Later),
+                E::NotSupportedForLearner => (REJECTED, RetryAction::Again, RetryAction::Again),
+                E::TooManyRequests => (REJECTED, RetryAction::Later, RetryAction::Later),
                 E::InvalidAuthToken | E::AuthOldRevision | E::UserEmpty => {
-                    (REJECTED, Cure::NewToken, Cure::NewToken)
+                    (REJECTED, RetryAction::NewToken, RetryAction::NewToken)
                 }
-                E::NoSpace | E::Corrupt => (UNKNOWN, Cure::None, Cure::None),
+                E::NoSpace | E::Corrupt => (UNKNOWN, RetryAction::None, RetryAction::None),
                 E::NoLeader
                 | E::LeaderChanged
                 | E::Stopped
@@ -296,8 +314,8 @@ mod tests {
                 | E::Unhealthy
                 | E::Canceled
                 | E::WatchCanceled
-                | E::DeadlineExceeded => (UNKNOWN, Cure::Again, Cure::None),
-                _ => (REJECTED, Cure::None, Cure::None),
+                | E::DeadlineExceeded => (UNKNOWN, RetryAction::Again, RetryAction::None),
+                _ => (REJECTED, RetryAction::None, RetryAction::None),
             };
             assert_eq!(row(&Status::new(error.code(), error.text()), false), expected, "{error:?}");
         }
@@ -311,7 +329,7 @@ mod tests {
             assert_eq!(row(&Status::new(Code::Unknown, error.text()), false), right, "{error:?}");
         }
         let learner = Status::new(Code::Unavailable, E::NotSupportedForLearner.text());
-        assert_eq!(row(&learner, false), (REJECTED, Cure::Again, Cure::Again));
+        assert_eq!(row(&learner, false), (REJECTED, RetryAction::Again, RetryAction::Again));
     }
 
     // etcd#18667: the member that answers did not apply it, the others may have.
@@ -319,8 +337,8 @@ mod tests {
     fn a_refused_revision_does_not_undo_the_writes_beside_it() {
         for error in [E::Compacted, E::FutureRev] {
             let status = Status::new(error.code(), error.text());
-            assert_eq!(judge(Effect::PinnedWrite, &status, false), (UNKNOWN, Cure::None));
-            assert_eq!(judge(Effect::Write, &status, false), (REJECTED, Cure::None));
+            assert_eq!(judge(Effect::PinnedWrite, &status, false), (UNKNOWN, RetryAction::None));
+            assert_eq!(judge(Effect::Write, &status, false), (REJECTED, RetryAction::None));
         }
         for &error in E::ALL.iter().filter(|e| !matches!(e, E::Compacted | E::FutureRev)) {
             let status = Status::new(error.code(), error.text());
@@ -342,14 +360,14 @@ mod tests {
                 let failure =
                     Failure::Status { status: &status, require_leader: false, request_len };
                 let verdict = decide(effect, failure);
-                (verdict.outcome, verdict.cure)
+                (verdict.outcome, verdict.action)
             };
             for effect in
                 [Effect::Read, Effect::IdempotentWrite, Effect::Write, Effect::PinnedWrite]
             {
-                assert_eq!(judge(effect, Some(300)), (REJECTED, Cure::None), "{effect:?}");
-                assert_eq!(judge(effect, Some(299)), (UNKNOWN, Cure::None), "{effect:?}");
-                assert_eq!(judge(effect, None), (UNKNOWN, Cure::None), "{effect:?}");
+                assert_eq!(judge(effect, Some(300)), (REJECTED, RetryAction::None), "{effect:?}");
+                assert_eq!(judge(effect, Some(299)), (UNKNOWN, RetryAction::None), "{effect:?}");
+                assert_eq!(judge(effect, None), (UNKNOWN, RetryAction::None), "{effect:?}");
             }
         }
     }
@@ -358,8 +376,8 @@ mod tests {
     #[test]
     fn no_leader_depends_on_what_was_asked() {
         let status = Status::new(Code::Unavailable, E::NoLeader.text());
-        assert_eq!(row(&status, true), (REJECTED, Cure::Again, Cure::Again));
-        assert_eq!(row(&status, false), (UNKNOWN, Cure::Again, Cure::None));
+        assert_eq!(row(&status, true), (REJECTED, RetryAction::Again, RetryAction::Again));
+        assert_eq!(row(&status, false), (UNKNOWN, RetryAction::Again, RetryAction::None));
     }
 
     // B27: what makes a member a suspect, and what does not.
@@ -367,20 +385,20 @@ mod tests {
     fn impressions_of_a_member() {
         let of = |error: E| {
             let status = Status::new(error.code(), error.text());
-            decide(Effect::Read, plain(&status)).impression
+            decide(Effect::Read, plain(&status)).signal
         };
         for error in [E::Timeout, E::NoLeader, E::NotSupportedForLearner, E::Stopped] {
-            assert_eq!(of(error), Impression::Bad, "{error:?}");
+            assert_eq!(of(error), HealthSignal::Unhealthy, "{error:?}");
         }
-        assert_eq!(of(E::LeaderChanged), Impression::None);
+        assert_eq!(of(E::LeaderChanged), HealthSignal::None);
         for error in [E::Compacted, E::PermissionDenied, E::KeyNotFound] {
-            assert_eq!(of(error), Impression::Good, "{error:?}");
+            assert_eq!(of(error), HealthSignal::Healthy, "{error:?}");
         }
         let status = Status::new(Code::Unknown, "context deadline exceeded");
-        assert_eq!(decide(Effect::Write, plain(&status)).impression, Impression::Bad);
+        assert_eq!(decide(Effect::Write, plain(&status)).signal, HealthSignal::Unhealthy);
         let not_sent = decide(Effect::Read, Failure::NotSent);
-        assert_eq!(not_sent.impression, Impression::None);
-        assert_eq!(decide(Effect::Read, Failure::Migrated).impression, Impression::None);
-        assert_eq!(decide(Effect::Write, Failure::Unanswered).impression, Impression::Bad);
+        assert_eq!(not_sent.signal, HealthSignal::None);
+        assert_eq!(decide(Effect::Read, Failure::Migrated).signal, HealthSignal::None);
+        assert_eq!(decide(Effect::Write, Failure::Unanswered).signal, HealthSignal::Unhealthy);
     }
 }

@@ -20,7 +20,7 @@ pub trait UnaryRequest: prost::Message {
         Self::METHOD.effect
     }
 
-    /// Whether the answer must not be older than what was seen before the request was sent.
+    /// Returns whether the answer must not be older than what was seen before the request was sent.
     fn is_linearizable(&self) -> bool {
         false
     }

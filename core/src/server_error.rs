@@ -240,8 +240,9 @@ impl ServerError {
     }
 }
 
-/// Whether a status only says that a deadline has passed, or that the call was cancelled for it:
-/// servers keep the deadline of a call, too (E14). Those of 3.4 say so under the code `Unknown`.
+/// Returns whether a status only says that a deadline has passed, or that the call was cancelled
+/// for it: servers keep the deadline of a call, too (E14). Those of 3.4 say so under the code
+/// `Unknown`.
 pub(crate) fn tells_of_a_deadline(status: &Status) -> bool {
     matches!(status.code, Code::DeadlineExceeded | Code::Canceled)
         || matches!(status.message.as_str(), "context deadline exceeded" | "context canceled")

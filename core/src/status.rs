@@ -75,7 +75,7 @@ impl Code {
         Self::ALL.get(index).copied().unwrap_or(Self::Unknown)
     }
 
-    /// The number of the code on the wire.
+    /// Returns the number of the code on the wire.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8

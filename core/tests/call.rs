@@ -13,6 +13,7 @@ mod rig;
 
 use etcd3_core::call::Input;
 use etcd3_core::method::Effect;
+use etcd3_core::transport::Event;
 use etcd3_core::{Code, ErrorKind, Outcome, ServerError};
 use rig::{Rig, ends, head, lost, ok, read, sent, trailers_only, write};
 
@@ -238,16 +239,20 @@ fn closing_ends_a_call_in_every_state() {
 #[test]
 fn inputs_that_do_not_fit_are_ignored_and_counted() {
     let mut rig = Rig::new(write());
-    rig.feed(head()).feed(rig::body(b"x")).feed(Input::End(None));
+    rig.feed(head()).feed(rig::body(b"x")).feed(Input::Stream(Event::End(None)));
     assert_eq!((rig.call.ignored(), rig.outputs()), (3, 1));
     rig.feed(sent(0)).feed(sent(1));
     assert_eq!((rig.call.ignored(), rig.outputs()), (4, 1));
     assert_eq!(rig.call.last_endpoint().map(|e| e.0), Some(0));
     rig.feed_all(ok(b"answer"));
     assert_eq!(&rig.reply().message[..], b"answer");
-    for input in
-        [sent(0), head(), rig::body(b"x"), Input::End(None), Input::Closed(ErrorKind::Closed)]
-    {
+    for input in [
+        sent(0),
+        head(),
+        rig::body(b"x"),
+        Input::Stream(Event::End(None)),
+        Input::Closed(ErrorKind::Closed),
+    ] {
         rig.feed(input);
     }
     rig.feed(lost(Outcome::Unknown)).until(1_000_000);

@@ -2,10 +2,11 @@
 
 use arbitrary::Arbitrary;
 use etcd3_core::backoff::Backoff;
-use etcd3_core::call::{Call, Input, Lost, Options, Output, Reply};
-use etcd3_core::channel::EndpointId;
+use etcd3_core::call::{Call, Input, Options, Output, Reply};
+use etcd3_core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
 use etcd3_core::method::{self, Effect};
-use etcd3_core::retry::{self, Cure, Failure};
+use etcd3_core::retry::{self, Failure, RetryAction};
+use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{
     Code, Error, ErrorKind, Instant, Machine, Next, Outcome, ServerError, Status, laws,
 };
@@ -78,7 +79,8 @@ pub fn call(data: &[u8]) {
         assert!(watched.is_done, "I-R4: goes on after its deadline");
     }
     let outputs = laws::check(&call, &script);
-    assert!(outputs.len() <= 1 + usize::try_from(options.max_attempts.max(1)).unwrap_or(0));
+    let attempts = usize::try_from(options.max_attempts.max(1)).unwrap_or(0);
+    assert!(outputs.len() <= 1 + 2 * attempts);
 }
 
 fn options(run: &Run) -> Options {
@@ -86,7 +88,6 @@ fn options(run: &Run) -> Options {
     Options {
         deadline: run.deadline_ms.map(|ms| Instant::ORIGIN + Duration::from_millis(ms.into())),
         attempt_timeout: None,
-        is_checked: false,
         max_attempts: u32::from(run.max_attempts % 8),
         backoff: Backoff {
             first: Duration::from_millis(first.into()),
@@ -97,36 +98,49 @@ fn options(run: &Run) -> Options {
         require_leader: run.require_leader,
         effect: [Effect::Write, Effect::IdempotentWrite, Effect::Read][usize::from(run.effect % 3)],
         seed: run.seed,
+        ..Options::new(&method::PUT, run.seed)
     }
 }
 
 fn input(step: &Step) -> Option<Input> {
     Some(match step {
-        Step::Sent(endpoint) => Input::Sent(EndpointId(u32::from(*endpoint % 4))),
-        Step::Head => Input::Head { status: StatusCode::OK, headers: headers(None) },
-        Step::HeadWith(status, reason) => Input::Head {
+        Step::Sent(endpoint) => Input::Sent(admitted(u32::from(*endpoint % 4)).into()),
+        Step::Head => Input::Stream(Event::Head { status: StatusCode::OK, headers: headers(None) }),
+        Step::HeadWith(status, reason) => Input::Stream(Event::Head {
             status: StatusCode::from_u16(*status).unwrap_or_default(),
             headers: headers(Some(reason)),
-        },
+        }),
         Step::Message(len) => {
             let message = vec![0; usize::from(*len)];
-            Input::Data([&[0, 0, 0, 0, *len], &message[..]].concat().into())
+            Input::Stream(Event::Data([&[0, 0, 0, 0, *len], &message[..]].concat().into()))
         }
-        Step::Data(bytes) => Input::Data(bytes.clone().into()),
-        Step::Trailers(reason) => Input::End(Some(headers(Some(reason)))),
-        Step::TrailersWithoutStatus => Input::End(Some(headers(None))),
-        Step::End => Input::End(None),
+        Step::Data(bytes) => Input::Stream(Event::Data(bytes.clone().into())),
+        Step::Trailers(reason) => Input::Stream(Event::End(Some(headers(Some(reason))))),
+        Step::TrailersWithoutStatus => Input::Stream(Event::End(Some(headers(None)))),
+        Step::End => Input::Stream(Event::End(None)),
         Step::Lost(loss) => {
             let outcome = match loss {
                 Loss::NotSent => Outcome::NotSent,
                 Loss::Rejected => Outcome::Rejected,
                 Loss::Unknown => Outcome::Unknown,
             };
-            Input::Lost(Lost { outcome, reset: None, cause: None })
+            Input::Stream(Event::Lost(Lost { outcome, reset: None, cause: None }))
         }
         Step::Closed => Input::Closed(ErrorKind::Closed),
         Step::Pass(_) => return None,
     })
+}
+
+/// Admitted to this endpoint, one of several.
+fn admitted(endpoint: u32) -> Admission {
+    Admission {
+        kind: Kind::Call,
+        endpoint: EndpointId(endpoint),
+        connection: ConnectionId(endpoint.into()),
+        since: Instant::ORIGIN,
+        floor: None,
+        has_choice: true,
+    }
 }
 
 fn headers(reason: Option<&Reason>) -> HeaderMap {
@@ -219,38 +233,40 @@ impl Watched {
                 self.is_sent = true;
                 self.sent += 1;
             }
-            Input::Lost(lost) if lost.outcome == Outcome::NotSent || !self.is_sent => {
+            Input::Stream(Event::Lost(lost))
+                if lost.outcome == Outcome::NotSent || !self.is_sent =>
+            {
                 self.end = Some((true, Outcome::NotSent));
             }
-            Input::Lost(_) => self.end = Some((false, Outcome::Unknown)),
+            Input::Stream(Event::Lost(_)) => self.end = Some((false, Outcome::Unknown)),
             Input::Migrate | Input::Closed(_) if self.is_sent => {
                 self.end = Some((false, Outcome::Unknown));
             }
-            Input::Head { headers, .. } => self.head = Status::from_headers(headers),
-            // Whatever ends with a refusal may be sent again if the verdict on it says so.
-            Input::End(trailers) => {
+            Input::Stream(Event::Head { headers, .. }) => self.head = Status::from_headers(headers),
+            // Whatever ends with a refusal may be sent again if the decision on it says so.
+            Input::Stream(Event::End(trailers)) => {
                 let status = match trailers {
                     Some(trailers) => Status::from_headers(trailers),
                     None => self.head.take(),
                 };
-                let may_follow = status.as_ref().is_some_and(|status| self.has_cure(status));
+                let may_follow = status.as_ref().is_some_and(|status| self.may_retry(status));
                 self.end = Some((may_follow && self.head.is_none(), Outcome::Rejected));
                 self.status = status;
             }
-            Input::Data(chunk) => self.body.extend(chunk),
+            Input::Stream(Event::Data(chunk)) => self.body.extend(chunk),
             Input::Migrate
             | Input::Closed(_)
-            | Input::Throttled
+            | Input::Denied(_)
             | Input::Refused(_)
-            | Input::Checked(_) => {}
+            | Input::Freshness(_) => {}
         }
     }
 
-    fn has_cure(&self, status: &Status) -> bool {
+    fn may_retry(&self, status: &Status) -> bool {
         let Options { require_leader, request_len, .. } = self.options;
         let failure = Failure::Status { status, require_leader, request_len };
-        let verdict = retry::decide(Effect::Write, failure);
-        verdict.outcome == Outcome::Rejected && verdict.cure != Cure::None
+        let decision = retry::decide(Effect::Write, failure);
+        decision.outcome == Outcome::Rejected && decision.action != RetryAction::None
     }
 
     fn drain(&mut self) {
@@ -258,7 +274,10 @@ impl Watched {
             match self.call.poll(self.now) {
                 Next::Do(_) if self.is_done => panic!("more than one end"),
                 Next::Do(Output::Attempt(attempt)) => self.judge_attempt(attempt.number),
-                Next::Do(Output::Check(_)) => panic!("checks though it was not asked to"),
+                Next::Do(Output::Release(_)) => {
+                    assert!(self.status.is_some(), "before the end of the response");
+                    self.call.handle(self.now, Input::Freshness(Freshness::Fresh));
+                }
                 Next::Do(Output::Done(result)) => {
                     self.is_done = true;
                     match result {

@@ -5,8 +5,8 @@ mod watched;
 use arbitrary::Arbitrary;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{
-    Broken, Channel, ConnectionId, EndpointId, Goodbye, Impression, Input, Keepalive, Settings,
-    Want,
+    Admission, Channel, ConnectionError, ConnectionId, EndpointId, HealthSignal, Input, Keepalive,
+    Kind, Retirement, Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::ConnectFailure;
@@ -48,22 +48,23 @@ enum Step {
     TooManyPings,
     /// A byte came so many times ten milliseconds ago.
     Heard(u8, u8),
+    /// A call, or a stream if the highest bit is set.
     Began(u8),
     Finished(u8, Mood),
     Probed(u8, bool),
     ForgetFloor,
-    /// A call asks for a connection; only those in the set have a place.
+    /// A call asks for a connection; only those in the set have a permit.
     Route {
         avoid: Option<u8>,
         only: Option<u8>,
-        places: u16,
+        permits: u16,
     },
     /// An answer of this cluster with this revision.
     Answered {
         connection: u8,
         cluster: bool,
         revision: u8,
-        is_checked: bool,
+        is_linearizable: bool,
     },
     Retry,
     /// Nothing but time, in hundredths of a second.
@@ -99,7 +100,7 @@ fn channel_run(run: &Run) {
             watched.feed(&input);
             script.push((now, input));
         } else {
-            ask(&mut watched, step);
+            ask(&mut watched, now, step);
         }
         watched.ask(Want::default(), |_| true);
     }
@@ -119,8 +120,8 @@ fn settings(run: &Run) -> Settings {
         suspect: backoff(run.suspect_ms),
         slow_after: ms(run.slow_ms),
         stagger: Duration::ZERO,
-        in_a_row: u32::from(run.backoff_ms.0) % 4,
-        mute_after: ms(run.slow_ms).max(Duration::from_millis(1)) * 4,
+        burst: u32::from(run.backoff_ms.0) % 4,
+        stalled_after: ms(run.slow_ms).max(Duration::from_millis(1)) * 4,
     }
 }
 
@@ -135,13 +136,7 @@ fn set(bits: u8) -> Vec<Endpoint> {
 
 fn input(watched: &Watched, now: Instant, step: &Step) -> Option<Input> {
     let id = |ago: &u8| ConnectionId(watched.dialled().saturating_sub((ago % 16).into()));
-    // Some calls began earlier than they were told of.
-    let since = |ago: &u8| {
-        let now = now.saturating_since(Instant::ORIGIN);
-        let before = Duration::from_millis(10) * u32::from(ago / 16);
-        Instant::from_origin(now.saturating_sub(before))
-    };
-    let broken = || Broken { failure: ConnectFailure::ClosedByPeer, cause: None };
+    let broken = || ConnectionError { failure: ConnectFailure::ClosedByPeer, cause: None };
     Some(match step {
         Step::Wanted => Input::Wanted,
         Step::Endpoints(primary, fallback) => {
@@ -152,8 +147,8 @@ fn input(watched: &Watched, now: Instant, step: &Step) -> Option<Input> {
         Step::Connected(ago) => Input::Connected(id(ago)),
         Step::Failed(ago) => Input::Failed(id(ago), broken()),
         // By its highest bit, which the number of a connection has no use for.
-        Step::Retired(ago @ 128..) => Input::Retired(id(ago), Goodbye::Orderly),
-        Step::Retired(ago) => Input::Retired(id(ago), Goodbye::Other),
+        Step::Retired(ago @ 128..) => Input::Retired(id(ago), Retirement::NoError),
+        Step::Retired(ago) => Input::Retired(id(ago), Retirement::Other),
         Step::Ended(ago) => Input::Ended(id(ago), broken()),
         Step::TooManyPings => Input::TooManyPings,
         Step::Heard(ago, late) => {
@@ -161,13 +156,14 @@ fn input(watched: &Watched, now: Instant, step: &Step) -> Option<Input> {
             let nanos = now.saturating_since(Instant::ORIGIN).saturating_sub(late);
             Input::Heard(id(ago), Instant::from_origin(nanos))
         }
-        Step::Began(ago) => Input::Began(id(ago)),
-        Step::Finished(ago, Mood::None) => Input::Finished(id(ago), since(ago), Impression::None),
-        Step::Finished(ago, Mood::Good) => Input::Finished(id(ago), since(ago), Impression::Good),
-        Step::Finished(ago, Mood::Bad) => Input::Finished(id(ago), since(ago), Impression::Bad),
         Step::Probed(ago, is_well) => Input::Probed(id(ago), *is_well),
         Step::ForgetFloor => Input::ForgetFloor,
-        Step::Route { .. } | Step::Answered { .. } | Step::Retry | Step::Pass(_) => return None,
+        Step::Began(_)
+        | Step::Finished(..)
+        | Step::Route { .. }
+        | Step::Answered { .. }
+        | Step::Retry
+        | Step::Pass(_) => return None,
     })
 }
 
@@ -176,19 +172,41 @@ fn number_of(watched: &Watched, number: u8) -> EndpointId {
     watched.find(&endpoint(number)).unwrap_or(EndpointId(u32::MAX))
 }
 
-/// What is no input but a question.
-fn ask(watched: &mut Watched, step: &Step) {
+/// What is no input: attempts.
+fn ask(watched: &mut Watched, now: Instant, step: &Step) {
+    let dialled = watched.dialled();
+    let id = |ago: &u8| ConnectionId(dialled.saturating_sub((ago % 16).into()));
+    let kind = |ago: &u8| if *ago >= 128 { Kind::Stream } else { Kind::Call };
     match step {
-        Step::Route { avoid, only, places } => {
-            let number = |it: &Option<u8>| it.map(|it| number_of(watched, it));
-            let want = Want { avoid: number(avoid), only: number(only), connection: None };
-            watched.ask(want, |id| places & (1 << (id.0 % 16)) != 0);
+        Step::Began(ago) => watched.begin(id(ago), kind(ago)),
+        Step::Finished(ago, mood) => {
+            let signal = match mood {
+                Mood::None => HealthSignal::None,
+                Mood::Good => HealthSignal::Healthy,
+                Mood::Bad => HealthSignal::Unhealthy,
+            };
+            // Some began earlier than they did.
+            let before = Duration::from_millis(10) * u32::from(ago / 16 % 8);
+            let since = now.saturating_since(Instant::ORIGIN).saturating_sub(before);
+            let forged = Admission {
+                kind: kind(ago),
+                endpoint: EndpointId(0),
+                connection: id(ago),
+                since: Instant::from_origin(since),
+                floor: None,
+                has_choice: false,
+            };
+            watched.finish(&forged, signal);
         }
-        Step::Answered { connection, cluster, revision, is_checked } => {
-            let id = watched.dialled().saturating_sub((connection % 16).into());
+        Step::Route { avoid, only, permits } => {
+            let number = |it: &Option<u8>| it.map(|it| number_of(watched, it));
+            let want = Want { avoid: number(avoid), only: number(only), ..Want::default() };
+            watched.pass(want, |id| permits & (1 << (id.0 % 16)) != 0);
+        }
+        Step::Answered { connection, cluster, revision, is_linearizable } => {
             let cluster_id = if *cluster { 1 } else { 2 };
             let header = Header { cluster_id, member_id: 1, revision: (*revision).into() };
-            watched.answer(ConnectionId(id), &header, *is_checked);
+            watched.answer(id(connection), &header, *is_linearizable);
         }
         Step::Retry => watched.retry(),
         _ => {}
@@ -203,20 +221,21 @@ mod tests {
     /// A step of a client that is in use: connections come up, carry calls, and fall silent.
     fn step(rng: &mut Rng) -> Step {
         let ago = u8::try_from(rng.below(6)).expect("a small number");
+        let stream = u8::from(rng.below(3) == 0) << 7;
         match rng.below(24) {
             0..=4 => Step::Connected(ago),
             5 => Step::Failed(ago),
             6 => Step::Retired(ago | (u8::from(rng.below(2) == 0) << 7)),
             7 => Step::Ended(ago),
             8 | 9 => Step::Heard(ago, u8::try_from(rng.below(4)).expect("a small number") * 60),
-            10..=13 => Step::Began(ago),
-            14 => Step::Finished(ago, Mood::Good),
-            15 => Step::Finished(ago, Mood::None),
+            10..=13 => Step::Began(ago | stream),
+            14 => Step::Finished(ago | stream, Mood::Good),
+            15 => Step::Finished(ago | stream, Mood::None),
             16 => Step::Probed(ago, rng.below(2) == 0),
             17 if rng.below(8) == 0 => Step::Endpoints(7, 8),
             17 if rng.below(8) == 0 => Step::Pinned(ago),
             18..=20 => Step::Pass(u16::try_from(rng.below(600)).expect("a small number")),
-            _ => Step::Route { avoid: None, only: None, places: u16::MAX },
+            _ => Step::Route { avoid: None, only: None, permits: u16::MAX },
         }
     }
 

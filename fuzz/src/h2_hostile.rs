@@ -90,13 +90,13 @@ async fn play(world: World, input: Input) -> Result<(), Error> {
     });
     let client = world.host().client(Config::new([format!("http://{ADDRESS}")]))?;
     for (key, is_write) in (b'a'..).zip(input.calls) {
-        call(&world, &client, (key, is_write), &seen).await;
+        call(&world, &client, key, is_write, &seen).await;
     }
     client.close().await;
     Ok(())
 }
 
-async fn call(world: &World, client: &Client, (key, is_write): (u8, bool), seen: &Mutex<Seen>) {
+async fn call(world: &World, client: &Client, key: u8, is_write: bool, seen: &Mutex<Seen>) {
     let deadline = world.now() + TIMEOUT;
     let error = if is_write {
         client.put([key], "v").timeout(TIMEOUT).await.err()

@@ -67,7 +67,7 @@ pub fn key_range(data: &[u8]) {
     page_through(&input.made, &probes);
 }
 
-/// The keys of the input and those around them. No key is empty (K6).
+/// Returns the keys of the input and those around them. No key is empty (K6).
 fn probes(input: &Input) -> BTreeSet<Vec<u8>> {
     let mut probes = BTreeSet::new();
     let keys = input.made.keys().into_iter().chain(&input.after).chain(&input.probes);

@@ -1,8 +1,8 @@
-//! Headers and trailers to statuses, and statuses to verdicts (E22–E38, I-R2).
+//! Headers and trailers to statuses, and statuses to decisions (E22–E38, I-R2).
 
 use arbitrary::Arbitrary;
 use etcd3_core::method::Effect;
-use etcd3_core::retry::{self, Cure, Failure};
+use etcd3_core::retry::{self, Failure, RetryAction};
 use etcd3_core::status::MESSAGE_LIMIT;
 use etcd3_core::{Code, Error, Outcome, ServerError, Status};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -128,15 +128,15 @@ fn check_text(code: Code, text: &str, require_leader: bool) {
     judge(&made, require_leader);
 }
 
-/// I-R1, I-R2: there is a verdict on everything, and a write of unknown outcome is final.
+/// I-R1, I-R2: there is a decision on everything, and a write of unknown outcome is final.
 fn judge(status: &Status, require_leader: bool) {
     let failure = Failure::Status { status, require_leader, request_len: Some(7) };
-    let verdict = |effect| retry::decide(effect, failure);
-    let (read, write) = (verdict(Effect::Read), verdict(Effect::Write));
+    let decision = |effect| retry::decide(effect, failure);
+    let (read, write) = (decision(Effect::Read), decision(Effect::Write));
     assert_eq!(read.outcome, write.outcome);
-    assert_eq!(verdict(Effect::IdempotentWrite), read);
+    assert_eq!(decision(Effect::IdempotentWrite), read);
     assert_ne!(write.outcome, Outcome::NotSent, "a server has answered");
-    assert!(write.outcome != Outcome::Unknown || write.cure == Cure::None);
+    assert!(write.outcome != Outcome::Unknown || write.action == RetryAction::None);
     let error = Error::from_status(status.clone(), write.outcome);
     assert_eq!(error.server_error(), ServerError::from_status(status));
     assert!(!error.report().to_string().contains(char::is_control));

@@ -4,26 +4,26 @@
 //! into folders of our own. Both ask the mirror that the machine's configuration names.
 
 use crate::command::{self, Finished};
-use crate::machine::{self, Pin, Suite};
+use crate::distribution::{self, Pin, Suite};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Bounds each step; the largest fetches about 12 MB.
+/// The limit of each step; the largest fetches about 12 MB.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// Bounds the mirrors that are tried one after the other.
+/// The largest number of mirrors that are tried one after the other.
 const MAX_MIRRORS: usize = 4;
 
-/// Is a package, with those that it needs and that no machine is sure to have.
+/// A package, with those that it needs and that no machine is sure to have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    /// Names the package first, and what else is to be unpacked with it.
+    /// The package first, and what else is to be unpacked with it.
     pub(crate) packages: &'static [&'static str],
-    /// Begins the names of the dependencies that are unpacked too, in all depths.
+    /// The beginnings of the names of dependencies that are unpacked too, in all depths.
     pub(crate) needs: &'static [&'static str],
-    /// Is the first package where it is known beforehand; it is fetched alone then.
+    /// The first package where it is known beforehand; it is fetched alone then.
     pub(crate) pin: Option<Pin>,
 }
 
@@ -57,7 +57,7 @@ fn mirrors(scratch: &Path) -> Result<Vec<String>> {
     let mut ask = apt_get();
     ask.args(["-o", &format!("Dir::State::Lists={}", lists.display())]);
     let asked = run(ask.args(["update", "--print-uris"]))?;
-    Ok(mirrors_in(&asked.stdout, &machine::mirror_suites()))
+    Ok(mirrors_in(&asked.stdout, &distribution::mirror_suites()))
 }
 
 /// Finds the bases of `'<base>dists/<suite>/InRelease'` in the order of `suites`.
@@ -151,12 +151,12 @@ fn needs_in(depends: &str, beginnings: &[&str]) -> Vec<String> {
 
 fn source_entry(mirror: &str, suite: &Suite) -> String {
     let (name, component) = (&suite.name, suite.component);
-    let architecture = machine::architecture();
+    let architecture = distribution::architecture();
     let mut entry = format!(
         "Types: deb\nURIs: {mirror}\nSuites: {name}\nComponents: {component}\n\
          Architectures: {architecture}\n"
     );
-    if let Some(keyring) = machine::keyring(suite) {
+    if let Some(keyring) = distribution::keyring(suite) {
         entry.push_str("Signed-By: ");
         entry.push_str(keyring);
         entry.push('\n');

@@ -10,22 +10,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Is a certificate authority; its key is gone with it.
+/// A certificate authority; its key is gone with it.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-/// Is a certificate and its key, both as PEM text.
+/// A certificate and its key, both as PEM text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Holds the certificate.
+    /// The certificate.
     pub certificate: String,
-    /// Holds the key.
+    /// The key.
     pub key: String,
 }
 
-/// Describes a certificate before an [`Authority`] issues it.
+/// The description of a certificate that an [`Authority`] is to issue.
 #[derive(Debug, Clone)]
 pub struct Leaf {
     common_name: String,
@@ -144,7 +144,7 @@ impl Identity {
     }
 }
 
-/// Says how files are replaced that others read.
+/// The way in which files are replaced that others read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replace {
     /// By other files of the same name, each in one step.
@@ -161,7 +161,7 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
         .map_err(Error::doing(path.display()))
 }
 
-/// Describes how the members of a cluster speak TLS with their clients.
+/// The way in which the members of a cluster speak TLS with their clients.
 #[derive(Debug, Clone)]
 pub struct Tls {
     authority: Arc<Authority>,
@@ -228,7 +228,7 @@ impl Tls {
     }
 }
 
-/// Is the file of a member's certificate, in its folder.
+/// The file of a member's certificate, in its folder.
 pub(crate) const CERTIFICATE: &str = "server.pem";
-/// Is the file of a member's key.
+/// The file of a member's key.
 pub(crate) const KEY: &str = "server-key.pem";

@@ -1,21 +1,21 @@
 //! Several etcd members that know each other.
 
 use crate::etcd::Binary;
-use crate::member::{Options, Place};
+use crate::member::{Layout, MemberOptions};
 use crate::peers::Peers;
-use crate::{ClusterBuilder, Error, Member, Ports, Result, until};
+use crate::{Error, Member, Ports, Result, Spec, until};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Bounds the wait for a leader, and for a cluster that takes a member.
+/// The longest wait for a leader, and for a cluster that takes a member.
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Bounds the question who leads, so that a frozen member does not hold it up for long.
+/// The limit of a request for the leader, so that a frozen member does not hold it up for long.
 const STATUS_LIMIT: Duration = Duration::from_millis(500);
 
-/// Is a cluster of etcd members on loopback ports of their own.
+/// A cluster of etcd members on loopback ports of their own.
 ///
 /// Its drop ends the processes and removes their data; so does the end of the process that
 /// started it, however that ends.
@@ -29,11 +29,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts to describe a cluster of three members.
-    pub fn builder() -> ClusterBuilder {
-        ClusterBuilder::new(3)
-    }
-
     /// Returns the number of members, those that do not run included.
     pub fn len(&self) -> usize {
         self.members().len()
@@ -99,7 +94,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`crate::Builder::behind_peer_proxy`].
     pub fn partition(&self, member: usize) -> Result<()> {
         (0..self.len()).filter(|&other| other != member).try_for_each(|it| self.cut(member, it))
     }
@@ -108,7 +103,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`crate::Builder::behind_peer_proxy`].
     pub fn cut(&self, a: usize, b: usize) -> Result<()> {
         self.network()?.cut(a, b);
         Ok(())
@@ -118,7 +113,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`crate::Builder::behind_peer_proxy`].
     pub fn heal(&self) -> Result<()> {
         self.network()?.heal();
         Ok(())
@@ -136,21 +131,21 @@ impl Cluster {
     pub fn add_member(&self, learner: bool) -> Result<usize> {
         let members = self.members();
         let first = members.first().ok_or_else(|| Error::new("the cluster has no member"))?;
-        let place = self.place(members.len())?;
+        let layout = self.layout(members.len())?;
         if let Some(network) = &self.network {
-            network.add(place.listen)?;
+            network.add(layout.listen)?;
         }
-        let urls = self.announce(&place.peer_url(), learner)?;
+        let urls = self.announce(&layout.peer_url(), learner)?;
         let named = urls.iter().filter_map(|url| {
-            let mut places = members.iter().map(|member| &member.place).chain([&place]);
-            let name = &places.find(|place| place.peer_url() == *url)?.name;
+            let mut layouts = members.iter().map(|member| &member.layout).chain([&layout]);
+            let name = &layouts.find(|layout| layout.peer_url() == *url)?.name;
             Some(format!("{name}={url}"))
         });
         let mut options = first.options.clone();
         options.initial = named.collect::<Vec<_>>().join(",");
         options.initial_state = "existing";
-        let index = place.index;
-        let member = Arc::new(Member::new(place, options, self.network.clone()));
+        let index = layout.index;
+        let member = Arc::new(Member::new(layout, options, self.network.clone()));
         let mut all = self.members.write().unwrap_or_else(PoisonError::into_inner);
         all.push(Arc::clone(&member));
         drop(all);
@@ -159,38 +154,38 @@ impl Cluster {
     }
 
     /// Chooses ports and folders for all members.
-    pub(crate) fn lay_out(builder: &ClusterBuilder, binary: &Binary) -> Result<Self> {
+    pub(crate) fn lay_out(spec: &Spec, binary: &Binary) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("etcd3-lab-")
             .tempdir()
             .map_err(Error::doing("no temporary folder"))?;
-        let network = builder.behind_proxy.then(Arc::default);
-        let mut cluster = Self { members: RwLock::default(), network, https: builder.https, dir };
-        let places =
-            (0..builder.members).map(|i| cluster.place(i)).collect::<Result<Vec<Place>>>()?;
+        let network = spec.behind_peer_proxy.then(Arc::default);
+        let mut cluster = Self { members: RwLock::default(), network, https: spec.https, dir };
+        let layouts =
+            (0..spec.members).map(|i| cluster.layout(i)).collect::<Result<Vec<Layout>>>()?;
         let initial: Vec<String> =
-            places.iter().map(|it| format!("{}={}", it.name, it.peer_url())).collect();
-        let (heartbeat, election) = if builder.members == 1 { (10, 100) } else { (20, 200) };
-        let options = Options {
+            layouts.iter().map(|it| format!("{}={}", it.name, it.peer_url())).collect();
+        let (heartbeat_ms, election_ms) = spec.times_ms();
+        let options = MemberOptions {
             binary: binary.clone(),
-            heartbeat_ms: builder.heartbeat_ms.unwrap_or(heartbeat),
-            election_ms: builder.election_ms.unwrap_or(election),
+            heartbeat_ms,
+            election_ms,
             token: unique("cluster"),
-            flags: builder.flags.clone(),
-            env: builder.env.clone(),
-            tls: builder.tls.clone(),
-            unix_socket: builder.unix_socket,
-            ready_limit: builder.ready_limit,
+            flags: spec.flags.clone(),
+            env: spec.env.clone(),
+            tls: spec.tls.clone(),
+            unix_socket: spec.unix_socket,
+            ready_limit: spec.ready_limit,
             initial: initial.join(","),
             initial_state: "new",
         };
         let mut members = Vec::new();
-        for place in places {
+        for layout in layouts {
             if let Some(network) = &cluster.network {
-                network.add(place.listen)?;
+                network.add(layout.listen)?;
             }
             let network = cluster.network.clone();
-            members.push(Arc::new(Member::new(place, options.clone(), network)));
+            members.push(Arc::new(Member::new(layout, options.clone(), network)));
         }
         cluster.members = RwLock::new(members);
         Ok(cluster)
@@ -217,7 +212,7 @@ impl Cluster {
         })
     }
 
-    fn place(&self, index: usize) -> Result<Place> {
+    fn layout(&self, index: usize) -> Result<Layout> {
         let mut ports = Ports::reserve(2 + usize::from(self.https))?;
         let (client, listen) = (ports.take()?, ports.take()?);
         let is_behind_proxy = self.network.is_some();
@@ -225,7 +220,7 @@ impl Cluster {
         let plain = self.https.then(|| ports.take()).transpose()?;
         let name = unique(&format!("m{index}"));
         let dir = self.dir.path().join(&name);
-        Ok(Place { index, name, client, plain, listen, advertised, dir })
+        Ok(Layout { index, name, client, plain, listen, advertised, dir })
     }
 
     /// Asks each member in turn until one adds the new member.

@@ -6,14 +6,14 @@ use std::io::{Read, Seek};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Holds what a program left when it ended.
+/// The output and the status of a program that has ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// Tells how the program ended.
+    /// The exit status of the program.
     pub status: ExitStatus,
-    /// Holds what it wrote to its standard output.
+    /// The text on its standard output.
     pub stdout: String,
-    /// Holds what it wrote to its standard error.
+    /// The text on its standard error.
     pub stderr: String,
 }
 
@@ -41,6 +41,16 @@ impl Finished {
 ///
 /// Fails when the program cannot be started, or has not ended after `limit`; it is killed then.
 pub fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
+    watch(command, limit, |_| {})
+}
+
+/// Runs `command` as [`run`] does, and shows its standard error to `look` again and again until it
+/// ends. What is shown must be read at given offsets: the program writes where the file stands.
+pub(crate) fn watch(
+    command: &mut Command,
+    limit: Duration,
+    mut look: impl FnMut(&File),
+) -> Result<Finished> {
     let name = command.get_program().to_string_lossy().into_owned();
     let scratch = || tempfile::tempfile().map_err(Error::doing("no scratch file"));
     let (mut stdout, mut stderr) = (scratch()?, scratch()?);
@@ -48,6 +58,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
     command.stdin(Stdio::null()).stdout(share(&stdout)?).stderr(share(&stderr)?);
     let mut child = command.spawn().map_err(Error::doing(format!("cannot run {name}")))?;
     let ended = until(limit, &format!("{name} to end"), || {
+        look(&stderr);
         child.try_wait().map_err(Error::doing(format!("cannot wait for {name}")))
     });
     if ended.is_err() {

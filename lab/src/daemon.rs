@@ -1,6 +1,6 @@
 //! A program that listens at one port of its own, and may be killed and started again.
 
-use crate::guard::{Guarded, Signal};
+use crate::child::{Child, Signal};
 use crate::{Error, Ports, Result, command, ports, until};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,19 +8,19 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bounds the wait for a program that starts, ends or reads its configuration again.
+/// The longest wait for a program that starts, ends or reads its configuration again.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// Bounds one connect to the port.
+/// The limit of one connect to the port.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
-/// A guarded process with its port, its folder and its log. It keeps all three over restarts.
+/// A child process with its port, its folder and its log. It keeps all three over restarts.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     name: &'static str,
     addr: SocketAddr,
     folder: PathBuf,
-    process: Mutex<Option<Guarded>>,
+    process: Mutex<Option<Child>>,
     // Declared last so that it is dropped after the process, which works in it.
     _scratch: tempfile::TempDir,
 }
@@ -61,7 +61,7 @@ impl Daemon {
     pub(crate) fn launch(&self, program: &Command, listening: &str) -> Result<()> {
         self.kill()?;
         let before = self.says(listening);
-        *self.lock() = Some(Guarded::spawn(program, &self.folder, &self.log_file())?);
+        *self.lock() = Some(Child::spawn(program, &self.folder, &self.log_file())?);
         let ready = until(LIMIT, &format!("{} to be ready", self.name), || {
             if !self.is_running() {
                 return Err(Error::new(format!("{} has ended", self.name)));
@@ -96,7 +96,7 @@ impl Daemon {
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        self.lock().as_ref().is_some_and(Guarded::is_running)
+        self.lock().as_ref().is_some_and(Child::is_running)
     }
 
     /// Counts how often something stands in the log.
@@ -108,7 +108,7 @@ impl Daemon {
         self.folder.join("log")
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Guarded>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Child>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

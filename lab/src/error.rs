@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// Says in a sentence what went wrong, for a person who reads a test's output.
+/// An error: a sentence on what went wrong, for a person who reads a test's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(String);
 
-/// Is the result of everything in the lab that can fail.
+/// The result of everything in the lab that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

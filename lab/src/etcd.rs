@@ -5,71 +5,86 @@
 //! and root is not needed. On other machines, and in addition everywhere, the environment variable
 //! [`ETCD3_ETCD`](LIST_VARIABLE) names binaries, separated by colons.
 //!
+//! Versions that no distribution has are built from etcd's published Go modules, which `lab/go`
+//! pins; they are kept in the user's cache folder, in `etcd3-lab`. The `go` command and its
+//! settings are the user's, `GOPROXY` for example; where it is missing or too old, the compiler
+//! comes from the distribution's newest release.
+//!
 //! | machine | versions |
 //! |---|---|
 //! | Debian | those of bookworm (3.4.23), trixie (3.5.16) and sid (the newest) |
 //! | Ubuntu | that of its own release, and that of the release in development |
+//! | with Go, or of the two | the pinned patches of 3.5, 3.6 and 3.7, where no package is one |
 //! | other | those named by `ETCD3_ETCD` |
 
+mod built;
 mod cache;
-mod version;
+mod entry;
+mod module;
 
-pub(crate) use cache::target;
-pub use version::Version;
+pub use crate::version::Version;
+pub use module::Program;
 
-use crate::{Error, Result, command, machine};
+use crate::distribution::Suite;
+use crate::{Error, Result, command, distribution};
+use built::Unbuilt;
+use module::Module;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Names the environment variable that lists etcd binaries, separated by colons.
+/// The environment variable that lists etcd binaries, separated by colons.
 pub const LIST_VARIABLE: &str = "ETCD3_ETCD";
 
-/// Names the environment variable that moves the folder in which unpacked binaries are kept. It
+/// The environment variable that moves the folder in which unpacked binaries are kept. It
 /// is `etcd` in the workspace's target directory otherwise.
 pub const CACHE_VARIABLE: &str = "ETCD3_ETCD_CACHE";
 
-/// Names the environment variable that lists what not to fetch, separated by commas: versions, as
-/// in `3.4.23`, or releases of the distribution, as in `sid`.
+/// The environment variable that lists what not to fetch, separated by commas: versions, as
+/// in `3.4.23` or `3.6`, or releases of the distribution, as in `sid`.
 pub const WITHOUT_VARIABLE: &str = "ETCD3_WITHOUT";
 
-/// Is the oldest version that this workspace supports.
-pub const OLDEST: Version = Version { major: 3, minor: 4, patch: 0 };
+/// The oldest version that this workspace supports.
+pub const OLDEST: Version = Version::minor(3, 4);
 
 /// The releases that a whole run of the tests has a version of, each.
-const RELEASES: [(u32, u32); 2] = [(3, 4), (3, 5)];
+const RELEASES: [(u32, u32); 4] = [(3, 4), (3, 5), (3, 6), (3, 7)];
 
-/// Is an etcd on this machine.
+/// The minor versions that have a Go module, the oldest first. Of 3.5 it is the patch that Debian's
+/// unstable release has, which is built once that one moves on.
+pub const BUILT: [(u32, u32); 3] = [(3, 5), (3, 6), (3, 7)];
+
+/// An etcd on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
-    /// Tells the version that the binary itself gave.
+    /// The version that the binary itself gave.
     pub version: Version,
-    /// Tells where the binary is.
+    /// The path of the binary.
     pub path: PathBuf,
-    /// Says where it came from, for a person.
+    /// Its origin, for a person.
     pub source: String,
 }
 
-/// Is an etcd that could not be had.
+/// An etcd that was looked for and is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// Names what was looked for.
+    /// The name of what was looked for.
     pub what: String,
-    /// Says why it is not there.
+    /// The reason why it is not there.
     pub why: String,
-    /// Tells that it should be there: this machine's packages have it, or it was asked for, and
+    /// Whether it should be there: this machine's packages have it, or it was asked for, and
     /// nobody left it out by [`ETCD3_WITHOUT`](WITHOUT_VARIABLE).
     pub is_required: bool,
 }
 
-/// Is everything that [`fetch`] found, and everything that it did not.
+/// The versions that [`fetch`] found, and those that it did not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Holds the binaries, the oldest version first, no version twice.
+    /// The binaries, the oldest version first, no version twice.
     pub binaries: Vec<Binary>,
-    /// Holds what is to be reported loudly: a version that is missing is not tested.
+    /// The missing versions, to be reported loudly: they are not tested.
     pub missing: Vec<Missing>,
 }
 
@@ -116,9 +131,10 @@ impl Binary {
 
 /// Returns all etcd versions that this machine can have.
 ///
-/// The first call of a workspace takes some seconds and about 30 MB from the mirror; later ones
-/// find the binaries on disk. Processes and threads may call it at the same time; a process looks
-/// only once, also for what is missing.
+/// The first call of a workspace takes some seconds and about 30 MB from the mirror, and the first
+/// one of a user some minutes, in which Go builds what no distribution has; later ones find the
+/// binaries on disk. Processes and threads may call it at the same time; a process looks only once,
+/// also for what is missing.
 pub fn fetch() -> Fetched {
     static ONCE: OnceLock<Fetched> = OnceLock::new();
     ONCE.get_or_init(look).clone()
@@ -127,34 +143,51 @@ pub fn fetch() -> Fetched {
 fn look() -> Fetched {
     let without = Without::from_environment();
     let mut fetched = Fetched::default();
-    let mut wanted = 0;
     for path in listed() {
-        wanted += 1;
         fetched.note(&path.display().to_string(), from_list(&path));
     }
-    for suite in machine::suites() {
-        wanted += 1;
-        let names = [Some(suite.name.clone()), suite.version.map(|it| it.to_string())];
-        match names.into_iter().flatten().find(|name| without.names(name)) {
-            Some(name) => fetched.leave_out(&suite.what(), &name),
+    for suite in distribution::suites() {
+        match without.suite(&suite) {
+            Some(name) => fetched.leave_out(&suite.what(), name),
             None => fetched.note(&suite.what(), cache::unpacked(&suite)),
         }
     }
-    if wanted == 0 {
+    for release in BUILT {
+        fetched.note_built(release, &without);
+    }
+    if fetched.binaries.is_empty() && fetched.missing.iter().all(|missing| !missing.is_required) {
         fetched.note("etcd", Err(no_packages()));
     }
     for binary in std::mem::take(&mut fetched.binaries) {
-        let version = binary.version.to_string();
-        if without.names(&version) {
-            fetched.leave_out(&binary.to_string(), &version);
-        } else {
-            fetched.binaries.push(binary);
+        match without.version(binary.version) {
+            Some(name) => fetched.leave_out(&binary.to_string(), name),
+            None => fetched.binaries.push(binary),
         }
     }
     fetched.binaries.sort_by_key(|binary| binary.version);
     fetched.binaries.dedup_by_key(|binary| binary.version);
     fetched.miss_releases(&without);
     fetched
+}
+
+/// Lists the programs that the module of a minor version has; of 3.5 it is only the server, since
+/// its tools were not published as modules.
+///
+/// # Errors
+///
+/// Fails when there is no module of that minor version.
+pub fn programs((major, minor): (u32, u32)) -> Result<Vec<Program>> {
+    Ok(Module::of(major, minor)?.programs())
+}
+
+/// Returns a program of the pinned patch of a minor version, one of [`BUILT`]; it is built by Go
+/// when it is asked for the first time.
+///
+/// # Errors
+///
+/// Fails when there is no module of that minor version, and when it cannot be built.
+pub fn program(program: Program, (major, minor): (u32, u32)) -> Result<Binary> {
+    built::built(&Module::of(major, minor)?, program).map_err(|unbuilt| unbuilt.error)
 }
 
 /// What not to fetch.
@@ -170,13 +203,32 @@ impl Without {
         Self(names.map(str::to_owned).collect())
     }
 
-    fn names(&self, name: &str) -> bool {
-        self.0.iter().any(|known| known == name)
+    /// Returns the name by which a version is left out.
+    fn version(&self, version: Version) -> Option<&str> {
+        let minor = format!("{}.{}", version.major, version.minor);
+        self.find(|name| name == minor || name == version.to_string())
+    }
+
+    /// Returns the name by which any version of a release is left out.
+    fn release(&self, (major, minor): (u32, u32)) -> Option<&str> {
+        let release = format!("{major}.{minor}");
+        let patches = format!("{release}.");
+        self.find(|name| name == release || name.starts_with(&patches))
+    }
+
+    /// Returns the name by which the package of a suite is left out.
+    fn suite(&self, suite: &Suite) -> Option<&str> {
+        let by_name = self.find(|name| name == suite.name);
+        by_name.or_else(|| self.version(suite.version?))
+    }
+
+    fn find(&self, is_it: impl Fn(&str) -> bool) -> Option<&str> {
+        self.0.iter().map(String::as_str).find(|name| is_it(name))
     }
 }
 
 /// Returns one etcd, by the least effort: the first that `ETCD3_ETCD` lists, else the one in
-/// `PATH`, else one package.
+/// `PATH`, else one package; what has to be built comes last.
 ///
 /// # Errors
 ///
@@ -193,14 +245,20 @@ pub fn any() -> Result<Binary> {
             Err(error) => reasons.push(error.to_string()),
         }
     }
-    for suite in machine::suites_by_preference() {
+    for suite in distribution::suites_by_preference() {
         match cache::unpacked(&suite) {
             Ok(binary) => return Ok(binary),
             Err(error) => reasons.push(error.to_string()),
         }
     }
     if reasons.is_empty() {
-        return Err(no_packages());
+        reasons.push(no_packages().to_string());
+    }
+    for release in BUILT.into_iter().rev() {
+        match program(Program::Server, release) {
+            Ok(binary) => return Ok(binary),
+            Err(error) => reasons.push(error.to_string()),
+        }
     }
     Err(Error::new(format!("no etcd: {}", reasons.join("; "))))
 }
@@ -209,37 +267,59 @@ impl Fetched {
     fn note(&mut self, what: &str, found: Result<Binary>) {
         match found {
             Ok(binary) => self.binaries.push(binary),
-            Err(error) => {
-                // One line, because a report prints it as one.
-                let why: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
-                self.miss(what, why.join("; "), true);
+            Err(error) => self.miss(what, &error.to_string(), true),
+        }
+    }
+
+    /// Notes a version that is built, unless it is there already.
+    fn note_built(&mut self, (major, minor): (u32, u32), without: &Without) {
+        let module = match Module::of(major, minor) {
+            Ok(module) => module,
+            Err(error) => return self.note(&format!("etcd {major}.{minor}"), Err(error)),
+        };
+        let what = format!("etcd {}", module.version);
+        if let Some(name) = without.version(module.version) {
+            return self.leave_out(&what, name);
+        }
+        if self.binaries.iter().any(|binary| binary.version == module.version) {
+            return;
+        }
+        match built::built(&module, Program::Server) {
+            Ok(binary) => self.binaries.push(binary),
+            Err(Unbuilt { error, is_required }) => {
+                self.miss(&what, &error.to_string(), is_required);
             }
         }
     }
 
     /// Notes what somebody wants to do without.
     fn leave_out(&mut self, what: &str, name: &str) {
-        self.miss(what, format!("left out, since {WITHOUT_VARIABLE} names {name}"), false);
+        self.miss(what, &format!("left out, since {WITHOUT_VARIABLE} names {name}"), false);
     }
 
-    /// Notes the releases of which no version is at hand, nor should be.
+    /// Notes the releases of which no version is at hand, nor should be, and nothing was said yet.
     fn miss_releases(&mut self, without: &Without) {
         if self.missing.iter().any(|missing| missing.is_required) {
             return;
         }
-        for (major, minor) in RELEASES {
-            let is_it = |version: Version| (version.major, version.minor) == (major, minor);
+        for release in RELEASES {
+            let (major, minor) = release;
+            let is_it = |version: Version| (version.major, version.minor) == release;
             let is_here = self.binaries.iter().any(|binary| is_it(binary.version));
-            let is_left_out = without.0.iter().filter_map(|name| name.parse().ok()).any(is_it);
-            if !is_here && !is_left_out {
+            let what = format!("etcd {major}.{minor}");
+            let patches = format!("{what}.");
+            let is_told = self.missing.iter().any(|missing| missing.what.starts_with(&patches));
+            if !is_here && !is_told && without.release(release).is_none() {
                 let why =
                     format!("this machine has no package of it; {LIST_VARIABLE} can name one");
-                self.miss(&format!("etcd {major}.{minor}"), why, false);
+                self.miss(&what, &why, false);
             }
         }
     }
 
-    fn miss(&mut self, what: &str, why: String, is_required: bool) {
+    fn miss(&mut self, what: &str, why: &str, is_required: bool) {
+        // One line, because a report prints it as one.
+        let why = why.lines().collect::<Vec<_>>().join("; ");
         self.missing.push(Missing { what: what.to_owned(), why, is_required });
     }
 }
@@ -247,8 +327,8 @@ impl Fetched {
 /// Says what to do on a machine whose packages are of no use.
 fn no_packages() -> Error {
     Error::new(format!(
-        "this machine has no packages of Debian or Ubuntu; install etcd and set {LIST_VARIABLE} \
-         to the paths of its binaries, separated by colons"
+        "this machine has no packages of Debian or Ubuntu; install Go, or install etcd and set \
+         {LIST_VARIABLE} to the paths of its binaries, separated by colons"
     ))
 }
 
@@ -278,7 +358,8 @@ mod tests {
     #[test]
     fn a_release_that_is_not_at_hand_is_missed_unless_it_was_left_out() {
         let missed = |without: &str| {
-            let mut fetched = Fetched { binaries: vec![binary("3.5.16")], missing: vec![] };
+            let binaries = ["3.5.16", "3.6.16", "3.7.3"].map(binary).to_vec();
+            let mut fetched = Fetched { binaries, missing: vec![] };
             fetched.miss_releases(&Without::list(without));
             fetched.missing
         };
@@ -286,6 +367,34 @@ mod tests {
         assert_eq!((old.what.as_str(), old.is_required), ("etcd 3.4", false));
         assert!(old.to_string().starts_with("WITHOUT etcd 3.4: "), "{old}");
         assert_eq!(missed("3.4.23"), []);
+        assert_eq!(missed("3.4"), []);
+    }
+
+    #[test]
+    fn a_release_is_missed_with_one_line() {
+        let mut fetched =
+            Fetched { binaries: ["3.4.23", "3.5.16"].map(binary).into(), ..Default::default() };
+        fetched.miss("etcd 3.6.16", "no go in PATH", false);
+        fetched.leave_out("etcd 3.7.3", "3.7");
+        fetched.miss_releases(&Without::list("3.7"));
+        let lines: Vec<String> = fetched.missing.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "WITHOUT etcd 3.6.16: no go in PATH",
+                "WITHOUT etcd 3.7.3: left out, since ETCD3_WITHOUT names 3.7"
+            ]
+        );
+    }
+
+    #[test]
+    fn versions_are_left_out_by_all_their_numbers_or_by_two() {
+        let without = Without::list("3.6,3.5.30");
+        let of = |version: &str| without.version(version.parse().expect("a version"));
+        assert_eq!([of("3.6.16"), of("3.5.30")], [Some("3.6"), Some("3.5.30")]);
+        assert_eq!([of("3.5.3"), of("3.7.3"), of("3.60.1")], [None; 3]);
+        assert_eq!(without.release((3, 5)), Some("3.5.30"));
+        assert_eq!([without.release((3, 7)), without.release((3, 3))], [None; 2]);
     }
 
     #[test]

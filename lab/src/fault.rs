@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-/// Is the way of bytes through a bridge.
+/// A direction of bytes through a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the side that connected to the target.
@@ -29,7 +29,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Is both ways.
+    /// Both directions.
     pub const BOTH: [Self; 2] = [Self::Up, Self::Down];
 
     pub(crate) fn index(self) -> usize {
@@ -40,7 +40,7 @@ impl Direction {
     }
 }
 
-/// Tells how a connection, or one direction of it, is to end.
+/// The way in which a connection, or one direction of it, is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
     /// Both sides read the end of the stream.
@@ -54,7 +54,7 @@ pub enum End {
     Silence,
 }
 
-/// Names connections of a bridge.
+/// The connections of a bridge that a fault is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Links {
     /// All that there are, and all to come.
@@ -65,7 +65,7 @@ pub enum Links {
     One(u64),
 }
 
-/// Is what happens to the bytes of one direction of a connection; nothing unless told.
+/// The fault of one direction of a connection: none by default.
 ///
 /// Positions count the bytes of that direction from the moment that the fault is set, or from the
 /// beginning of a connection that comes later.

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The log line of a proxy that has its port, in all versions.
 const LISTENING: &str = "listening for gRPC proxy client requests";
 
-/// Bounds one request for the proxy's own pages.
+/// The limit of one request for the proxy's own pages.
 const HTTP_LIMIT: Duration = Duration::from_secs(2);
 
 /// A process of `etcd grpc-proxy`, on a loopback port of its own.
@@ -92,7 +92,7 @@ impl GrpcProxy {
 
     /// Asks the proxy to read a key of the cluster.
     fn is_healthy(&self) -> bool {
-        let said = http::get(self.addr(), "/health", HTTP_LIMIT).and_then(http::Answer::ok);
+        let said = http::get(self.addr(), "/health", HTTP_LIMIT).and_then(http::Response::ok);
         said.is_ok_and(|said| said.contains("true"))
     }
 }

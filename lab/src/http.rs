@@ -10,19 +10,19 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Bounds the size of an answer; etcd's metrics are about 100 kB.
+/// The largest response, in bytes; etcd's metrics are about 100 kB.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
-/// Is a server's answer to one request.
+/// A server's response to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Holds the status code, 200 for success.
+pub struct Response {
+    /// The status code, 200 for success.
     pub status: u16,
-    /// Holds the body, as text.
+    /// The body, as text.
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     /// Returns the body of an answer with status 200.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Answer {
 /// # Errors
 ///
 /// Fails when nobody answers in HTTP within `limit`; any status is an answer.
-pub fn get(addr: SocketAddr, path: &str, limit: Duration) -> Result<Answer> {
+pub fn get(addr: SocketAddr, path: &str, limit: Duration) -> Result<Response> {
     exchange(addr, &format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n\r\n"), limit)
         .map_err(Error::doing(format!("GET {path} at {addr}")))
 }
@@ -51,7 +51,7 @@ pub fn get(addr: SocketAddr, path: &str, limit: Duration) -> Result<Answer> {
 /// # Errors
 ///
 /// Fails when nobody answers in HTTP within `limit`; any status is an answer.
-pub fn post(addr: SocketAddr, path: &str, json: &str, limit: Duration) -> Result<Answer> {
+pub fn post(addr: SocketAddr, path: &str, json: &str, limit: Duration) -> Result<Response> {
     let length = json.len();
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {addr}\r\nContent-Type: application/json\r\n\
@@ -60,7 +60,7 @@ pub fn post(addr: SocketAddr, path: &str, json: &str, limit: Duration) -> Result
     exchange(addr, &request, limit).map_err(Error::doing(format!("POST {path} at {addr}")))
 }
 
-fn exchange(addr: SocketAddr, request: &str, limit: Duration) -> io::Result<Answer> {
+fn exchange(addr: SocketAddr, request: &str, limit: Duration) -> io::Result<Response> {
     let deadline = Instant::now() + limit;
     let mut stream = TcpStream::connect_timeout(&addr, limit)?;
     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
@@ -88,7 +88,7 @@ fn exchange(addr: SocketAddr, request: &str, limit: Duration) -> io::Result<Answ
 }
 
 /// Reads an answer; `None` when it is not there to its end yet.
-fn parse(received: &[u8], is_at_end: bool) -> io::Result<Option<Answer>> {
+fn parse(received: &[u8], is_at_end: bool) -> io::Result<Option<Response>> {
     let malformed = || io::Error::other("the answer is not HTTP");
     let Some((head, body)) = split(received, b"\r\n\r\n") else {
         return if is_at_end { Err(malformed()) } else { Ok(None) };
@@ -111,7 +111,7 @@ fn parse(received: &[u8], is_at_end: bool) -> io::Result<Option<Answer>> {
         is_at_end.then(|| body.to_vec())
     };
     let text = |body: Vec<u8>| String::from_utf8_lossy(&body).into_owned();
-    Ok(body.map(|body| Answer { status, body: text(body) }))
+    Ok(body.map(|body| Response { status, body: text(body) }))
 }
 
 /// Joins the chunks of a body; `None` when the last one is not there.
@@ -162,7 +162,7 @@ mod tests {
     fn posts_a_body_and_reads_the_answer() {
         let (addr, thread) = serve("HTTP/1.0 404 Not Found\r\nA: b\r\n\r\nno\r\n\r\nsuch");
         let answer = post(addr, "/x", "{}", Duration::from_secs(5)).expect("an answer");
-        assert_eq!(answer, Answer { status: 404, body: "no\r\n\r\nsuch".into() });
+        assert_eq!(answer, Response { status: 404, body: "no\r\n\r\nsuch".into() });
         assert_eq!(answer.ok(), Err(Error::new("status 404: no\r\n\r\nsuch")));
         let request = thread.join().expect("served");
         assert!(request.starts_with("POST /x HTTP/1.1\r\n"), "{request}");
@@ -187,7 +187,7 @@ mod tests {
         ] {
             let (addr, _thread) = serve(answer);
             let got = get(addr, "/", Duration::from_secs(5)).expect("an answer");
-            assert_eq!(got, Answer { status: 200, body: body.into() });
+            assert_eq!(got, Response { status: 200, body: body.into() });
         }
     }
 

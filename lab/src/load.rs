@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(2);
 
 /// A clock that runs the more slowly the busier the machine is.
 #[derive(Debug, Clone, Copy)]
-struct Clock {
+struct LoadClock {
     /// When it was looked at last.
     at: Instant,
     /// What it showed then.
@@ -22,7 +22,7 @@ struct Clock {
     load: f64,
 }
 
-impl Clock {
+impl LoadClock {
     fn slack(&self) -> f64 {
         self.load.clamp(1.0, MAX_SLACK)
     }
@@ -40,7 +40,7 @@ impl Clock {
 
     /// Returns the clock of this process, which a thread of its own keeps going.
     fn of_process() -> Self {
-        static CLOCK: OnceLock<Mutex<Clock>> = OnceLock::new();
+        static CLOCK: OnceLock<Mutex<LoadClock>> = OnceLock::new();
         let clock = CLOCK.get_or_init(|| {
             let watch = || {
                 // Never waits: the clock is there before the first interval is over.
@@ -61,7 +61,7 @@ impl Clock {
     }
 }
 
-fn lock(clock: &Mutex<Clock>) -> std::sync::MutexGuard<'_, Clock> {
+fn lock(clock: &Mutex<LoadClock>) -> std::sync::MutexGuard<'_, LoadClock> {
     clock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -69,7 +69,7 @@ fn lock(clock: &Mutex<Clock>) -> std::sync::MutexGuard<'_, Clock> {
 /// [`MAX_SLACK`]. It is the number of threads that run or are ready to for each processor, over the
 /// last two seconds. Where it cannot be known, other than on Linux, it is 1.
 pub fn slack() -> f64 {
-    Clock::of_process().slack()
+    LoadClock::of_process().slack()
 }
 
 /// Stretches an amount of time by the load that is seen now.
@@ -89,12 +89,12 @@ impl Limit {
     /// Begins to count; on an idle machine the limit is over after `whole`.
     pub fn new(whole: Duration) -> Self {
         let begin = Instant::now();
-        Self { whole, begin, shown: Clock::of_process().shows(begin) }
+        Self { whole, begin, shown: LoadClock::of_process().shows(begin) }
     }
 
     /// Returns how long the limit lasts at least from now on; zero when it is over.
     pub fn left(&self) -> Duration {
-        let spent = Clock::of_process().shows(Instant::now()).saturating_sub(self.shown);
+        let spent = LoadClock::of_process().shows(Instant::now()).saturating_sub(self.shown);
         self.whole.saturating_sub(spent)
     }
 
@@ -144,7 +144,7 @@ mod tests {
     fn the_clock_runs_slowly_under_load_and_never_fast() {
         let at = Instant::now();
         let second = Duration::from_secs(1);
-        let mut clock = Clock { at, shows: Duration::ZERO, load: 0.0 };
+        let mut clock = LoadClock { at, shows: Duration::ZERO, load: 0.0 };
         assert_eq!(clock.shows(at + second), second);
         clock.tick(at + second, 8.0);
         assert!(is_about(clock.load, 4.0), "half of the window passed");

@@ -1,9 +1,9 @@
 //! One etcd process, which may be killed and started again.
 
 use crate::certs::{CERTIFICATE, Identity, KEY, Replace, Tls};
+use crate::child::{Child, Signal};
 use crate::etcd::Binary;
-use crate::gateway::{Gateway, Status};
-use crate::guard::{Guarded, Signal};
+use crate::json_gateway::{JsonGateway, Status};
 use crate::peers::Peers;
 use crate::{Error, Result, command, http, ports, until};
 use std::net::SocketAddr;
@@ -13,46 +13,46 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bounds one request to a member by HTTP.
+/// The limit of one request to a member by HTTP.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Is what the member's log says when another program was given its port.
+/// The text in the member's log when another program was given its port.
 const PORT_TAKEN: &str = "address already in use";
 
-/// Is one etcd process. It is reached through a [`crate::Server`] or a [`crate::Cluster`].
+/// One etcd process. It is reached through a [`crate::Server`] or a [`crate::Cluster`].
 ///
 /// A member that was killed keeps its ports and its data, and [`Member::restart`] starts it again.
 #[derive(Debug)]
 pub struct Member {
-    pub(crate) place: Place,
-    pub(crate) options: Options,
+    pub(crate) layout: Layout,
+    pub(crate) options: MemberOptions,
     pub(crate) network: Option<Arc<Peers>>,
-    process: Mutex<Option<Guarded>>,
+    process: Mutex<Option<Child>>,
     pid: AtomicU32,
 }
 
-/// Tells where a member is: its names, addresses and folders.
+/// The name, addresses and folder of a member.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Layout {
     pub(crate) index: usize,
     pub(crate) name: String,
     pub(crate) client: SocketAddr,
-    /// Serves clients in plain text where the client's port does not: the lab itself.
+    /// The address for the lab itself, in plain text, where the client's port speaks TLS.
     pub(crate) plain: Option<SocketAddr>,
     pub(crate) listen: SocketAddr,
     pub(crate) advertised: SocketAddr,
     pub(crate) dir: PathBuf,
 }
 
-impl Place {
+impl Layout {
     pub(crate) fn peer_url(&self) -> String {
         format!("http://{}", self.advertised)
     }
 }
 
-/// Is what all members of a cluster have in common.
+/// The settings that all members of a cluster have in common.
 #[derive(Debug, Clone)]
-pub(crate) struct Options {
+pub(crate) struct MemberOptions {
     pub(crate) binary: Binary,
     pub(crate) heartbeat_ms: u32,
     pub(crate) election_ms: u32,
@@ -61,40 +61,45 @@ pub(crate) struct Options {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) tls: Option<Tls>,
     pub(crate) unix_socket: bool,
-    /// Bounds the wait for a member that starts.
+    /// The longest wait for a member that starts.
     pub(crate) ready_limit: Duration,
-    /// Is `name=url` of all members, separated by commas.
+    /// `name=url` of all members, separated by commas.
     pub(crate) initial: String,
-    /// Is `new` or `existing`.
+    /// `new` or `existing`.
     pub(crate) initial_state: &'static str,
 }
 
 impl Member {
-    pub(crate) fn new(place: Place, options: Options, network: Option<Arc<Peers>>) -> Self {
+    pub(crate) fn new(layout: Layout, options: MemberOptions, network: Option<Arc<Peers>>) -> Self {
         let (process, pid) = (Mutex::new(None), AtomicU32::new(0));
-        Self { place, options, network, process, pid }
+        Self { layout, options, network, process, pid }
     }
 
     /// Returns the address for clients, as an endpoint: `http://127.0.0.1:…`.
     pub fn client_url(&self) -> String {
-        let scheme = if self.place.plain.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.place.client)
+        let scheme = if self.layout.plain.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.layout.client)
     }
 
     /// Returns the address for clients.
     pub fn addr(&self) -> SocketAddr {
-        self.place.client
+        self.layout.client
     }
 
     /// Returns the port for clients.
     pub fn port(&self) -> u16 {
-        self.place.client.port()
+        self.layout.client.port()
+    }
+
+    /// Returns the address that the member listens at for the other members.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.layout.listen
     }
 
     /// Returns the path of the unix socket that the member listens on too, if it was built with
     /// one. The path ends in `localhost` and the port, which clients take for its authority.
     pub fn socket(&self) -> Option<PathBuf> {
-        self.options.unix_socket.then(|| self.place.dir.join(self.socket_name()))
+        self.options.unix_socket.then(|| self.layout.dir.join(self.socket_name()))
     }
 
     fn socket_name(&self) -> String {
@@ -107,12 +112,12 @@ impl Member {
     ///
     /// Fails when the files cannot be written.
     pub fn replace_identity(&self, identity: &Identity, how: Replace) -> Result<()> {
-        identity.write(&self.place.dir.join(CERTIFICATE), &self.place.dir.join(KEY), how)
+        identity.write(&self.layout.dir.join(CERTIFICATE), &self.layout.dir.join(KEY), how)
     }
 
     /// Returns the name that was given with `--name`.
     pub fn name(&self) -> &str {
-        &self.place.name
+        &self.layout.name
     }
 
     /// Returns the binary that runs.
@@ -127,7 +132,7 @@ impl Member {
 
     /// Tells whether the process exists; a frozen one does.
     pub fn is_running(&self) -> bool {
-        self.lock().as_ref().is_some_and(Guarded::is_running)
+        self.lock().as_ref().is_some_and(Child::is_running)
     }
 
     /// Sends a signal and does not wait for what it does.
@@ -166,7 +171,7 @@ impl Member {
     /// Fails when there is no process.
     pub fn stop(&self) -> Result<()> {
         self.signal(Signal::Stop)?;
-        self.with_process(Guarded::frozen)
+        self.with_process(Child::frozen)
     }
 
     /// Lets a frozen process go on with `SIGCONT`.
@@ -211,8 +216,9 @@ impl Member {
         if let Some(before) = process.take() {
             before.end_and_keep();
         }
-        std::fs::create_dir_all(&self.place.dir).map_err(Error::doing(self.place.dir.display()))?;
-        let started = Guarded::spawn(&self.command(flags)?, &self.place.dir, &self.log_file())?;
+        std::fs::create_dir_all(&self.layout.dir)
+            .map_err(Error::doing(self.layout.dir.display()))?;
+        let started = Child::spawn(&self.command(flags)?, &self.layout.dir, &self.log_file())?;
         self.pid.store(started.pid(), Ordering::SeqCst);
         *process = Some(started);
         Ok(())
@@ -233,7 +239,7 @@ impl Member {
             Ok((self.is_healthy() && self.knows_the_version()).then_some(()))
         });
         ready.and_then(|()| self.check_owner()).map_err(|error| {
-            let (name, binary) = (&self.place.name, &self.options.binary);
+            let (name, binary) = (&self.layout.name, &self.options.binary);
             let log = command::excerpt(&self.log(), 8);
             Error::new(format!("{name} with {binary}: {error}; its log:\n{log}"))
         })
@@ -300,8 +306,8 @@ impl Member {
         self.gateway(HTTP_LIMIT).range(key.as_ref())
     }
 
-    pub(crate) fn gateway(&self, limit: Duration) -> Gateway {
-        Gateway { addr: self.plain_addr(), limit }
+    pub(crate) fn gateway(&self, limit: Duration) -> JsonGateway {
+        JsonGateway { addr: self.plain_addr(), limit }
     }
 
     /// Tells whether the member ended because another program has its port.
@@ -314,20 +320,20 @@ impl Member {
         self.lock().take();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Guarded>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Child>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with_process<T>(&self, act: impl FnOnce(&Guarded) -> Result<T>) -> Result<T> {
+    fn with_process<T>(&self, act: impl FnOnce(&Child) -> Result<T>) -> Result<T> {
         match &*self.lock() {
             Some(process) => act(process),
-            None => Err(Error::new(format!("{} has no process", self.place.name))),
+            None => Err(Error::new(format!("{} has no process", self.layout.name))),
         }
     }
 
     fn wait_ended(&self) -> Result<()> {
-        self.with_process(Guarded::ended)?;
-        for addr in [Some(self.place.client), Some(self.place.listen), self.place.plain] {
+        self.with_process(Child::ended)?;
+        for addr in [Some(self.layout.client), Some(self.layout.listen), self.layout.plain] {
             // Without it a restart could find its port taken; then it says so.
             let _ = addr.map(|addr| ports::hold(addr.port()));
         }
@@ -335,7 +341,7 @@ impl Member {
     }
 
     fn plain_addr(&self) -> SocketAddr {
-        self.place.plain.unwrap_or(self.place.client)
+        self.layout.plain.unwrap_or(self.layout.client)
     }
 
     fn is_healthy(&self) -> bool {
@@ -352,7 +358,7 @@ impl Member {
 
     fn check_owner(&self) -> Result<()> {
         // The name is unique on this machine, and etcd tells with which flags it was started.
-        let flag = format!("\"--name={}\"", self.place.name);
+        let flag = format!("\"--name={}\"", self.layout.name);
         if self.http_get("/debug/vars")?.contains(&flag) {
             return Ok(());
         }
@@ -360,22 +366,22 @@ impl Member {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.place.dir.join("log")
+        self.layout.dir.join("log")
     }
 
-    /// All addresses that the member serves clients at.
+    /// Returns all addresses that the member serves clients at.
     fn listen_urls(&self) -> String {
         let mut urls = vec![self.client_url()];
-        urls.extend(self.place.plain.map(|plain| format!("http://{plain}")));
+        urls.extend(self.layout.plain.map(|plain| format!("http://{plain}")));
         if self.options.unix_socket {
-            let scheme = if self.place.plain.is_some() { "unixs" } else { "unix" };
+            let scheme = if self.layout.plain.is_some() { "unixs" } else { "unix" };
             urls.push(format!("{scheme}://{}", self.socket_name()));
         }
         urls.join(",")
     }
 
     fn command(&self, more: &[(&str, &str)]) -> Result<Command> {
-        let (place, options) = (&self.place, &self.options);
+        let (layout, options) = (&self.layout, &self.options);
         let mut etcd = Command::new(&options.binary.path);
         for (name, _) in std::env::vars_os() {
             // etcd takes these for flags.
@@ -391,22 +397,22 @@ impl Member {
             for name in ["http_proxy", "NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
                 etcd.env_remove(name);
             }
-            etcd.envs(network.proxy_of(place.index).map(|proxy| ("HTTP_PROXY", proxy)));
+            etcd.envs(network.proxy_of(layout.index).map(|proxy| ("HTTP_PROXY", proxy)));
         }
         for (name, value) in &options.env {
             etcd.env(name, value);
         }
-        etcd.current_dir(&place.dir);
+        etcd.current_dir(&layout.dir);
         let client_url = self.client_url();
         let mut flag = |name: &str, value: &str| {
             etcd.arg(format!("{name}={value}"));
         };
-        flag("--name", &place.name);
-        flag("--data-dir", &place.dir.join("data").to_string_lossy());
+        flag("--name", &layout.name);
+        flag("--data-dir", &layout.dir.join("data").to_string_lossy());
         flag("--listen-client-urls", &self.listen_urls());
         flag("--advertise-client-urls", &client_url);
-        flag("--listen-peer-urls", &format!("http://{}", place.listen));
-        flag("--initial-advertise-peer-urls", &place.peer_url());
+        flag("--listen-peer-urls", &format!("http://{}", layout.listen));
+        flag("--initial-advertise-peer-urls", &layout.peer_url());
         flag("--initial-cluster", &options.initial);
         flag("--initial-cluster-state", options.initial_state);
         flag("--initial-cluster-token", &options.token);
@@ -414,7 +420,7 @@ impl Member {
         flag("--election-timeout", &options.election_ms.to_string());
         flag("--unsafe-no-fsync", "true");
         if let Some(tls) = &options.tls {
-            for (name, value) in tls.flags(place.index, &place.dir)? {
+            for (name, value) in tls.flags(layout.index, &layout.dir)? {
                 flag(name, &value);
             }
         }
@@ -446,9 +452,9 @@ mod tests {
     #[test]
     fn another_process_at_the_port_of_a_member_is_noticed() {
         let server = Server::start().expect("a server");
-        let mut place = server.place.clone();
-        place.name.push('0');
-        let member = Member::new(place, server.options.clone(), None);
+        let mut layout = server.layout.clone();
+        layout.name.push('0');
+        let member = Member::new(layout, server.options.clone(), None);
         assert_eq!(server.check_owner(), Ok(()));
         let error = member.check_owner().expect_err("the name is another one").to_string();
         assert!(error.contains("another process answers"), "{error}");

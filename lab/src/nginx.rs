@@ -9,8 +9,8 @@
 //! # Ok::<(), etcd3_lab::Error>(())
 //! ```
 
+use crate::child::Signal;
 use crate::daemon::{Daemon, LIMIT};
-use crate::guard::Signal;
 use crate::{Error, Identity, Replace, Result, tools, until};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ const STARTED: &str = "start worker process ";
 /// Folders that nginx wants to exist, by the directive that moves each of them.
 const TEMP_PATHS: [&str; 5] = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
 
-/// Describes an [`Nginx`]; made by [`Nginx::builder`].
+/// The description of an [`Nginx`]; made by [`Nginx::builder`].
 #[derive(Debug, Clone)]
 pub struct NginxBuilder {
     upstream: Vec<SocketAddr>,

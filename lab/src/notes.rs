@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Names the environment variable with the file to which notes are appended, a line each. Without
+/// The environment variable with the file to which notes are appended, a line each. Without
 /// it they are only printed.
 pub const VARIABLE: &str = "ETCD3_NOTES";
 

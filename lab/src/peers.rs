@@ -10,7 +10,7 @@
 //! because nobody else knows the proxy, and which one is meant because the request says so; nothing
 //! has to be asked about sockets.
 
-use crate::bridge::{Bridge, Guide, Way};
+use crate::bridge::{Bridge, Route, Router};
 use crate::{Error, Result, socks};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -37,7 +37,7 @@ struct Map {
     cut: Mutex<BTreeSet<(usize, usize)>>,
 }
 
-/// Leads the connections of one member to the others.
+/// The rule that leads the connections of one member to the others.
 struct Outward {
     map: Arc<Map>,
     member: usize,
@@ -58,8 +58,8 @@ impl Peers {
     /// Adds the next member, which listens at `listen`, and starts its proxy.
     pub(crate) fn add(&self, listen: SocketAddr) -> Result<()> {
         let mut proxies = lock(&self.proxies);
-        let guide = Outward { map: Arc::clone(&self.map), member: proxies.len() };
-        proxies.push(Bridge::guided(Box::new(guide))?);
+        let router = Outward { map: Arc::clone(&self.map), member: proxies.len() };
+        proxies.push(Bridge::routed(Box::new(router))?);
         lock(&self.map.listening).push(listen);
         Ok(())
     }
@@ -86,11 +86,11 @@ impl Peers {
     }
 }
 
-impl Guide for Outward {
-    fn way(&self, near: &TcpStream) -> Option<Way> {
+impl Router for Outward {
+    fn route(&self, near: &TcpStream) -> Option<Route> {
         let peer = member_at(socks::request(near).ok()?)?;
         let target = lock(&self.map.listening).get(peer).copied()?;
-        Some(Way { target, peer })
+        Some(Route { target, peer })
     }
 
     fn allows(&self, peer: usize) -> bool {

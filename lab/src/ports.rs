@@ -5,7 +5,7 @@ use socket2::{Domain, Socket, Type};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-/// Holds loopback ports for programs that must be told their port before they start.
+/// Loopback ports for programs that must be told their port before they start.
 ///
 /// Each port was chosen by the kernel, and a connection of the lab's own rests on it in the state
 /// `TIME_WAIT`: for about a minute the kernel gives such a port to nobody who asks for any port,

@@ -9,17 +9,17 @@ use crate::{Error, Result, tools};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names the variable that build scripts read, too.
+/// The variable that build scripts read, too.
 const VARIABLE: &str = "PROTOC";
 
-/// Is a `protoc`, with what it needs from beside it.
+/// A `protoc`, with what it needs from beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protoc {
-    /// Tells where the program is.
+    /// The path of the program.
     pub program: PathBuf,
-    /// Is the folder with the protocols that come with it, where that is not the machine's own.
+    /// The folder with the protocols that come with it, where that is not the machine's own.
     pub include: Option<PathBuf>,
-    /// Is the folder with its libraries, where that is not the machine's own.
+    /// The folder with its libraries, where that is not the machine's own.
     pub libraries: Option<PathBuf>,
 }
 

@@ -1,6 +1,6 @@
 //! One relayed connection: two sockets, and a thread for each direction.
 //!
-//! All that a direction's bytes can suffer is decided in [`Lane::step`], piece by piece, and done
+//! All that a direction's bytes can suffer is decided in [`Flow::step`], piece by piece, and done
 //! in [`Link::pass`].
 
 use crate::fault::{Direction, End, Fault};
@@ -12,48 +12,48 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bounds how long a thread that cannot write stays unaware of the end of its connection.
+/// The longest that a thread that cannot write stays unaware of the end of its connection.
 const WRITE_TURN: Duration = Duration::from_millis(50);
-/// Bounds what waits for its time in one direction, in chunks.
+/// The largest number of chunks that wait for their time in one direction.
 const QUEUE: usize = 256;
-/// Is how many times a second a throttled direction writes.
+/// The number of times a second that a throttled direction writes.
 const TURNS: u64 = 20;
 
-/// Is a relayed connection.
+/// A relayed connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     near: TcpStream,
     far: TcpStream,
     ended: AtomicBool,
-    lanes: Mutex<Lanes>,
+    flows: Mutex<Flows>,
     changed: Condvar,
 }
 
-/// Is the state of both directions.
+/// The state of both directions.
 #[derive(Debug)]
-struct Lanes {
-    each: [Lane; 2],
-    /// Is when the last byte came, in either direction.
+struct Flows {
+    each: [Flow; 2],
+    /// The time of the last byte, in either direction.
     last: Instant,
 }
 
-/// Is the state of one direction.
+/// The state of one direction.
 #[derive(Debug, Default)]
-struct Lane {
+struct Flow {
     fault: Fault,
-    /// Counts the bytes that passed since the fault was set.
+    /// The number of bytes that passed since the fault was set.
     passed: u64,
-    /// Counts the bytes that passed.
+    /// The number of bytes that passed.
     total: u64,
-    /// Counts the bytes that disappeared.
+    /// The number of bytes that were lost.
     swallowed: u64,
-    /// Tells that nothing passes any more.
+    /// Whether nothing passes any more.
     is_dead: bool,
-    /// Is the state of the jitter's generator.
+    /// The state of the jitter's generator.
     random: u64,
 }
 
-/// Is what is to be done next with the bytes of a direction.
+/// The next thing to do with the bytes of a direction.
 enum Step {
     Swallow,
     Wait,
@@ -61,16 +61,16 @@ enum Step {
     Write(Piece),
 }
 
-/// Is what may be written next; it counts as passed already.
+/// The bytes that may be written next; they count as passed already.
 struct Piece {
     len: usize,
-    /// Is a byte of it and the bits to flip.
+    /// A byte of it and the bits to flip.
     flip: Option<(usize, u8)>,
-    /// Is how long nothing may follow.
+    /// The time for which nothing may follow.
     pause: Option<Duration>,
 }
 
-impl Lane {
+impl Flow {
     fn set(&mut self, fault: Fault, seed: u64) {
         (self.fault, self.passed, self.random) = (fault, 0, fault.seed ^ seed);
     }
@@ -131,15 +131,15 @@ impl Link {
             let _ = stream.set_nodelay(true);
             let _ = stream.set_write_timeout(Some(WRITE_TURN));
         }
-        let lanes = Lanes { each: Default::default(), last: Instant::now() };
+        let flows = Flows { each: Default::default(), last: Instant::now() };
         let (ended, changed) = (AtomicBool::new(false), Condvar::new());
-        Self { near, far, ended, lanes: Mutex::new(lanes), changed }
+        Self { near, far, ended, flows: Mutex::new(flows), changed }
     }
 
     /// Sets what happens to the bytes of a direction from now on; `seed` tells the jitter of this
     /// link from that of others.
     pub(crate) fn set(&self, direction: Direction, seed: u64, fault: Fault) {
-        self.lanes().each[direction.index()].set(fault, seed);
+        self.flows().each[direction.index()].set(fault, seed);
         self.changed.notify_all();
         if let Some((0, end)) = fault.cut {
             self.cut(direction, end);
@@ -148,17 +148,17 @@ impl Link {
 
     /// Counts the bytes that passed in a direction.
     pub(crate) fn total(&self, direction: Direction) -> u64 {
-        self.lanes().each[direction.index()].total
+        self.flows().each[direction.index()].total
     }
 
     /// Counts the bytes that disappeared in a direction.
     pub(crate) fn swallowed(&self, direction: Direction) -> u64 {
-        self.lanes().each[direction.index()].swallowed
+        self.flows().each[direction.index()].swallowed
     }
 
     /// Tells whether bytes of this connection are lost, or would be.
     pub(crate) fn is_silent(&self) -> bool {
-        self.lanes().each.iter().any(Lane::is_silent)
+        self.flows().each.iter().any(Flow::is_silent)
     }
 
     /// Ends the connection on both sides; its threads follow within [`WRITE_TURN`].
@@ -175,7 +175,7 @@ impl Link {
                     .and_then(|()| stream.shutdown(Shutdown::Read)),
             };
         }
-        drop(self.lanes());
+        drop(self.flows());
         self.changed.notify_all();
     }
 
@@ -214,13 +214,13 @@ impl Link {
                     queue.push_back((due, chunk[..n].to_vec()));
                 }
                 Err(error) if is_passing(&error) => {}
-                Err(_) if self.lanes().each[direction.index()].is_silent() => return,
+                Err(_) if self.flows().each[direction.index()].is_silent() => return,
                 Err(_) => return self.end(End::Reset),
             }
         }
     }
 
-    /// Is where bytes of a direction come from, and where they go.
+    /// Returns where bytes of a direction come from, and where they go.
     fn ends(&self, direction: Direction) -> (&TcpStream, &TcpStream) {
         match direction {
             Direction::Up => (&self.near, &self.far),
@@ -228,8 +228,8 @@ impl Link {
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn flows(&self) -> MutexGuard<'_, Flows> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_ended(&self) -> bool {
@@ -238,26 +238,26 @@ impl Link {
 
     /// Waits until something changes, or for so long.
     fn wait(&self, limit: Option<Duration>) {
-        let lanes = self.lanes();
+        let flows = self.flows();
         if !self.has_ended() {
             let limit = limit.unwrap_or(WRITE_TURN);
-            drop(self.changed.wait_timeout(lanes, limit));
+            drop(self.changed.wait_timeout(flows, limit));
         }
     }
 
     /// Notes that something came, and says how long it must wait.
     fn arrive(&self, direction: Direction) -> Duration {
-        let mut lanes = self.lanes();
-        let idle = std::mem::replace(&mut lanes.last, Instant::now()).elapsed();
-        let is_over = |lane: &Lane| lane.fault.forget_after.is_some_and(|limit| idle >= limit);
-        if lanes.each.iter().any(is_over) {
-            lanes.each.iter_mut().for_each(|lane| lane.is_dead = true);
+        let mut flows = self.flows();
+        let idle = std::mem::replace(&mut flows.last, Instant::now()).elapsed();
+        let is_over = |flow: &Flow| flow.fault.forget_after.is_some_and(|limit| idle >= limit);
+        if flows.each.iter().any(is_over) {
+            flows.each.iter_mut().for_each(|flow| flow.is_dead = true);
         }
-        lanes.each[direction.index()].delay()
+        flows.each[direction.index()].delay()
     }
 
     fn finish(&self, direction: Direction, to: &TcpStream) {
-        if !self.has_ended() && !self.lanes().each[direction.index()].is_silent() {
+        if !self.has_ended() && !self.flows().each[direction.index()].is_silent() {
             let _ = to.shutdown(Shutdown::Write);
         }
     }
@@ -266,16 +266,16 @@ impl Link {
         match end {
             End::Close | End::Reset => self.end(end),
             End::Fin => {
-                self.lanes().each[direction.index()].is_dead = true;
+                self.flows().each[direction.index()].is_dead = true;
                 let _ = self.ends(direction).1.shutdown(Shutdown::Write);
             }
-            End::Silence => self.lanes().each.iter_mut().for_each(|lane| lane.is_dead = true),
+            End::Silence => self.flows().each.iter_mut().for_each(|flow| flow.is_dead = true),
         }
     }
 
     fn pass(&self, direction: Direction, mut bytes: &[u8], to: &TcpStream) -> std::io::Result<()> {
         while !bytes.is_empty() && !self.has_ended() {
-            let step = self.lanes().each[direction.index()].step(bytes.len());
+            let step = self.flows().each[direction.index()].step(bytes.len());
             match step {
                 Step::Swallow => return Ok(()),
                 Step::Wait => self.wait(None),
@@ -311,11 +311,11 @@ impl Link {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => left = &left[n..],
                 Err(error) if !is_passing(&error) => return Err(error),
-                Err(_) if self.lanes().each[direction.index()].is_silent() => return Ok(()),
+                Err(_) if self.flows().each[direction.index()].is_silent() => return Ok(()),
                 Err(_) => {}
             }
         }
-        let cut = self.lanes().each[direction.index()].due_cut();
+        let cut = self.flows().each[direction.index()].due_cut();
         match (cut, piece.pause) {
             (Some(end), _) => self.cut(direction, end),
             (None, Some(pause)) => self.wait(Some(pause)),

@@ -1,10 +1,10 @@
 //! One etcd.
 
-use crate::{Cluster, ClusterBuilder, Member, Result, ServerBuilder};
+use crate::{Cluster, Member};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Is a single etcd, on loopback ports of its own, with data that is gone afterwards.
+/// A single etcd, on loopback ports of its own, with data that is gone afterwards.
 ///
 /// It has all methods of [`Member`]. Its drop ends the process and removes the data; so does the
 /// end of the process that started it, however that ends.
@@ -15,20 +15,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to describe a server.
-    pub fn builder() -> ServerBuilder {
-        ServerBuilder(ClusterBuilder::new(1))
-    }
-
-    /// Starts a server with any etcd that is at hand.
-    ///
-    /// # Errors
-    ///
-    /// Fails when there is no etcd, or it does not start.
-    pub fn start() -> Result<Self> {
-        Self::builder().start()
-    }
-
     pub(crate) fn of(cluster: Cluster) -> Self {
         Self { member: cluster.member(0), _cluster: cluster }
     }

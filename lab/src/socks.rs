@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Bounds the wait for each part of a request.
+/// The longest wait for each part of a request.
 const LIMIT: Duration = Duration::from_secs(10);
 
 const VERSION: u8 = 5;

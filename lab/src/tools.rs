@@ -4,18 +4,19 @@
 //! target directory, and nothing is installed.
 
 use crate::apt::{self, Wanted};
-use crate::etcd::Version;
-use crate::machine::Suite;
-use crate::{Error, Result, command, etcd, machine};
+use crate::distribution::Suite;
+use crate::target::target;
+use crate::version::Version;
+use crate::{Error, Result, command, distribution};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Lets one thread of a process fetch while the others wait for the same files.
+/// The lock of the one thread of a process that fetches; the others wait for the same files.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Is a program, with the variables that it needs where it is not installed.
+/// A program, with the variables that it needs where it is not installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
     program: PathBuf,
@@ -129,7 +130,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Is a compiler, and the sources of etcd's own client with all that they need.
+/// A compiler, and the sources of etcd's own client with all that they need.
 const GO: Wanted = Wanted {
     packages: &[
         "golang-go",
@@ -161,12 +162,12 @@ const GO: Wanted = Wanted {
 /// Fails when the machine has no packages of Debian or Ubuntu, or its mirror none of Go.
 pub fn go() -> Result<Tool> {
     // The newest: compiler and sources are the same for all releases.
-    let tree = fetch_of(machine::suites().pop(), "go", GO)?;
+    let tree = fetch_of(distribution::suites().pop(), "go", GO)?;
     let program = tree.join("usr/lib/go/bin/go");
     let variables = vec![
         ("GOROOT", tree.join("usr/lib/go")),
         ("GOPATH", tree.join("usr/share/gocode")),
-        ("GOCACHE", etcd::target().join("tools/go-cache")),
+        ("GOCACHE", target().join("tools/go-cache")),
         ("GO111MODULE", "off".into()),
         ("GOTOOLCHAIN", "local".into()),
         ("CGO_ENABLED", "0".into()),
@@ -185,12 +186,13 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
 
 /// Finds the tree of packages that were unpacked before, or unpacks them; they fit to this machine.
 pub(crate) fn fetch(name: &str, wanted: Wanted) -> Result<PathBuf> {
-    fetch_of(machine::own_suite(), name, wanted)
+    fetch_of(distribution::own_suite(), name, wanted)
 }
 
-fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
+/// Does so for packages that fit to another release, or to any.
+pub(crate) fn fetch_of(suite: Option<Suite>, name: &str, wanted: Wanted) -> Result<PathBuf> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let tools = etcd::target().join("tools");
+    let tools = target().join("tools");
     let folder = tools.join(name);
     if is_there(&folder) {
         return Ok(folder);

@@ -5,12 +5,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// Is long enough for anything that happens at all on this machine.
+/// A time in which everything happens that happens at all on this machine.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Is how long a test listens to silence.
+/// The time for which a test listens to silence.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// Is a server that the test plays itself.
+/// A server that the test plays itself.
 struct Target(TcpListener);
 
 impl Target {

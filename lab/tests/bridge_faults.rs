@@ -6,9 +6,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Is long enough for anything that happens at all on this machine.
+/// A time in which everything happens that happens at all on this machine.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Is how long a test listens to silence.
+/// The time for which a test listens to silence.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// Starts a server that says whatever it is told; each connection has a thread of its own.
@@ -58,7 +58,7 @@ fn is_silent(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(LIMIT)).expect("a limit");
 }
 
-/// What can be read until the connection ends, and how it ends.
+/// Returns what can be read until the connection ends, and how it ends.
 fn rest(client: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     let mut bytes = Vec::new();
     let end = client.read_to_end(&mut bytes).err().map(|error| error.kind());

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Is set in the process that is to start a server and be killed.
+/// The variable of a process that is to start a server and be killed.
 const ROLE: &str = "ETCD3_LAB_TEST_PARENT";
 
 #[test]

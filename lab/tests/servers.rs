@@ -48,7 +48,7 @@ fn a_killed_server_restarts_with_its_data_and_more_flags() {
         let (url, pid) = (server.client_url(), server.pid());
         server.kill().expect("killed");
         assert!(!server.is_running() && server.range("kept").is_err());
-        server.restart_with(&[("--max-request-bytes", "64")]).expect("restarted");
+        server.restart_with(&[("--max-request-bytes", "512")]).expect("restarted");
         assert_eq!(server.client_url(), url);
         assert_ne!(server.pid(), pid);
         assert_eq!(server.range("kept"), Ok(Some(b"yes".to_vec())));

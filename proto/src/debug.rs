@@ -3,13 +3,13 @@
 use std::fmt::{Debug, Formatter, Result};
 use std::marker::PhantomData;
 
-/// Is the value of an enum field.
+/// The value of an enum field.
 pub(crate) struct Value<E> {
     number: i32,
     of: PhantomData<E>,
 }
 
-/// Is the values of a repeated enum field.
+/// The values of a repeated enum field.
 pub(crate) struct Values<'a, E> {
     numbers: &'a [i32],
     of: PhantomData<E>,

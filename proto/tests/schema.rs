@@ -27,7 +27,7 @@ fn etcd_files() -> Vec<FileDescriptorProto> {
     files().into_iter().filter(|file| file.package() != HEALTH).collect()
 }
 
-/// The rows below the heading, without the columns to be left out.
+/// Returns the rows below the heading, without the columns to be left out.
 fn recorded(tsv: &str, leave_out: Option<usize>) -> Rows {
     let columns = tsv.lines().next().unwrap().split('\t').count();
     let mut rows = Rows::new();

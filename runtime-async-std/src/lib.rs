@@ -18,16 +18,14 @@
 
 pub use etcd3_client::*;
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time;
 
 /// async-std, as a [`Runtime`] of the client: tasks go to its global executor.
 #[derive(Debug, Clone)]
 pub struct AsyncStd {
-    origin: time::Instant,
+    clock: Clock,
     lookup: Lookup,
 }
 
@@ -35,7 +33,7 @@ impl AsyncStd {
     /// Takes the global executor.
     #[must_use]
     pub fn global() -> Self {
-        Self { origin: time::Instant::now(), lookup: Lookup::system() }
+        Self { clock: Clock::start(), lookup: Lookup::system() }
     }
 
     /// Resolves host names in this way instead of by the system.
@@ -72,11 +70,11 @@ pub fn lazy(config: Config) -> Result<Client, Error> {
 
 impl Runtime for AsyncStd {
     fn now(&self) -> Instant {
-        Instant::from_origin(self.origin.elapsed())
+        self.clock.now()
     }
 
     fn seed(&self) -> u64 {
-        RandomState::new().hash_one(self.origin.elapsed())
+        self.clock.seed()
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {

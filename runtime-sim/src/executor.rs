@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Runs tasks in virtual time; cheap to clone.
+/// The executor of a simulation: runs tasks in virtual time; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Executor(Arc<Shared>);
 
@@ -92,7 +92,7 @@ impl Executor {
         Self(Arc::new(Shared { state: Mutex::new(state), ready: Arc::default() }))
     }
 
-    /// The virtual time.
+    /// Returns the virtual time.
     ///
     /// # Panics
     ///
@@ -117,7 +117,7 @@ impl Executor {
         self.lock().rng.below(n)
     }
 
-    /// How many times a task was polled.
+    /// Returns how many times a task was polled.
     pub(crate) fn steps(&self) -> u64 {
         self.lock().steps
     }
@@ -132,7 +132,7 @@ impl Executor {
         self.lock().mix(what);
     }
 
-    /// How many tasks of this host have not ended.
+    /// Returns how many tasks of this host have not ended.
     pub(crate) fn tasks_of(&self, host: u32) -> usize {
         self.lock().tasks.values().filter(|task| task.host == host).count()
     }
@@ -292,7 +292,7 @@ impl State {
     }
 }
 
-/// Completes at a moment of virtual time.
+/// A future that completes at a moment of virtual time.
 pub(crate) struct Sleep {
     executor: Executor,
     at: Instant,

@@ -71,7 +71,7 @@ impl Generator {
         Self { rng, at, wild: false, doubles: false, unused: Vec::new(), short: None }
     }
 
-    /// The next operation, for a store that is at this position.
+    /// Returns the next operation, for a store that is at this position.
     pub fn next(&mut self, position: Position) -> Request {
         self.at = position;
         self.wild = self.percent(30);
@@ -102,7 +102,7 @@ impl Generator {
         self.below(100) < share
     }
 
-    /// Whether to do something wrong now.
+    /// Tells whether to do something wrong now.
     fn slip(&mut self, share: u64) -> bool {
         self.percent(share) && self.wild
     }
@@ -237,7 +237,7 @@ impl Generator {
         pb::CompactionRequest { revision, physical: self.percent(30) }
     }
 
-    /// The id of a lease, which may be there or not.
+    /// Returns the id of a lease, which may be there or not.
     fn lease(&mut self) -> i64 {
         if self.slip(25) { NO_LEASE } else { self.one_of(&LEASES) }
     }

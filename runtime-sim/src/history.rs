@@ -162,7 +162,7 @@ fn check_ownership(history: &[Entry], changes: &[Change]) -> Result<(), Violatio
     }
 }
 
-/// The revision that an answer proves, and whether something must lie strictly before it.
+/// Returns the revision that an answer proves, and whether something must lie strictly before it.
 fn proven(entry: &Entry) -> Option<(Instant, i64, bool)> {
     let (at, verdict) = entry.returned.as_ref()?;
     match verdict {
@@ -210,7 +210,7 @@ impl<'a> States<'a> {
         Self(keys)
     }
 
-    /// The value of a key at a revision, and the revision that set it.
+    /// Returns the value of a key at a revision, and the revision that set it.
     fn at(&self, key: &str, revision: i64) -> Option<(&'a str, i64)> {
         let (changed, value) = self.0.get(key)?.range(..=revision).next_back()?;
         value.map(|value| (value, *changed))

@@ -37,7 +37,7 @@ mod world;
 pub use etcd3_client as client;
 pub use explore::{Found, attempt, explore};
 pub use model::{ClusterConfig, Personality};
-pub use net::{Direction, Door, HostId, Link, Listener, Net};
+pub use net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability};
 pub use pipe::{Cut, Travel};
 pub use runtime::SimRuntime;
 pub use world::{Etcd, Failure, Host, Stats, World, run};

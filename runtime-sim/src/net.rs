@@ -29,7 +29,7 @@ pub enum Direction {
 
 /// What a new connection finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Door {
+pub enum Reachability {
     /// It is let in.
     #[default]
     Open,
@@ -45,11 +45,22 @@ pub struct Link {
     /// How bytes travel; connections take it over when they are made.
     pub travel: Travel,
     /// What a new connection finds.
-    pub door: Door,
-    /// Holds back what the host sends.
+    pub reachability: Reachability,
+    /// Whether the bytes that the host sends are held back.
     pub stall_up: bool,
-    /// Holds back what the host is to receive.
+    /// Whether the bytes that the host is to receive are held back.
     pub stall_down: bool,
+}
+
+/// A cut that comes once the connections that there are have carried more bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutLater {
+    /// The direction whose bytes count.
+    pub direction: Direction,
+    /// The number of bytes from now on after which the connection is cut.
+    pub bytes: u64,
+    /// The way in which it is cut.
+    pub cut: Cut,
 }
 
 /// The network of one simulation; cheap to clone.
@@ -109,7 +120,7 @@ impl Net {
         locked(&self.inner).travel = travel;
     }
 
-    /// The way between a host and an address as it is.
+    /// Returns the way between a host and an address as it is.
     #[must_use]
     pub fn link(&self, from: HostId, to: SocketAddr) -> Link {
         let inner = locked(&self.inner);
@@ -134,15 +145,10 @@ impl Net {
         }
     }
 
-    /// Cuts the connections there are between a host and an address once this many more bytes were
-    /// sent in this direction; returns how many connections that are.
-    pub fn cut_after(
-        &self,
-        (from, to): (HostId, SocketAddr),
-        direction: Direction,
-        bytes: u64,
-        cut: Cut,
-    ) -> usize {
+    /// Cuts the connections there are between a host and an address later on; returns how many
+    /// connections that are.
+    pub fn cut_later(&self, from: HostId, to: SocketAddr, later: CutLater) -> usize {
+        let CutLater { direction, bytes, cut } = later;
         let connections = self.between(from, to);
         for connection in &connections {
             let pipe = match direction {
@@ -163,19 +169,19 @@ impl Net {
         }
     }
 
-    /// How many connections were made so far.
+    /// Returns how many connections were made so far.
     #[must_use]
     pub fn connections_made(&self) -> u64 {
         locked(&self.inner).made
     }
 
-    /// How many connections were tried so far, those made included.
+    /// Returns how many connections were tried so far, those made included.
     #[must_use]
     pub fn connections_tried(&self) -> u64 {
         locked(&self.inner).attempts
     }
 
-    /// How many connections of this host are open.
+    /// Returns how many connections of this host are open.
     #[must_use]
     pub fn open_from(&self, host: HostId) -> usize {
         let mut inner = locked(&self.inner);
@@ -205,11 +211,11 @@ impl Net {
         let late = Duration::from_nanos(self.executor.below(jitter.saturating_add(1)));
         self.executor.sleep_until(self.executor.now() + link.travel.latency * 2 + late).await;
         let link = self.link(from, to);
-        if link.door == Door::Hang || link.stall_up || link.stall_down {
+        if link.reachability == Reachability::Hang || link.stall_up || link.stall_down {
             std::future::pending::<()>().await;
         }
         let mut inner = locked(&self.inner);
-        if link.door == Door::Refuse || !inner.listeners.contains_key(&to) {
+        if link.reachability == Reachability::Refuse || !inner.listeners.contains_key(&to) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         inner.made += 1;
@@ -246,7 +252,7 @@ fn set_stall(pipe: &Mutex<Pipe>, stall: bool) {
     pipe.wake();
 }
 
-/// Accepts connections; dropping it closes the address.
+/// A listener for connections; dropping it closes the address.
 pub struct Listener {
     net: Net,
     at: SocketAddr,

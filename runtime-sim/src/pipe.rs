@@ -154,7 +154,7 @@ impl Pipe {
         self.wake();
     }
 
-    /// What the reader can have now: bytes (none at the end), or the moment to ask again.
+    /// Returns what the reader can have now: bytes (none at the end), or the moment to ask again.
     pub(crate) fn read(
         &mut self,
         now: Instant,
@@ -199,7 +199,7 @@ impl Pipe {
         1 + usize::try_from(random(most as u64)).unwrap_or_default()
     }
 
-    /// When bytes written now arrive: never before those written earlier.
+    /// Returns when bytes written now arrive: never before those written earlier.
     fn arrival(
         &mut self,
         now: Instant,

@@ -3,11 +3,12 @@
 use crate::executor::Executor;
 use crate::model::{Call, Cluster, Output, Response, StreamId, StreamOptions, Ticket, rpc};
 use crate::net::{HostId, Net};
+use crate::world::Etcd;
 use bytes::Bytes;
 use etcd3_client::core::frame::{self, Decoder};
 use etcd3_client::proto::etcdserverpb as pb;
 use etcd3_client::{BoxFuture, Code, Instant, Io, Status};
-use event_listener::Event;
+use event_listener::{Event, EventListener};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Request};
@@ -15,8 +16,9 @@ use prost::Message;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// The longest answer that is framed.
@@ -37,6 +39,8 @@ struct Inner {
     answers: Mutex<BTreeMap<Ticket, Slot<Result<Response, Status>>>>,
     watches: Mutex<BTreeMap<StreamId, Slot<Result<pb::WatchResponse, Status>>>>,
     kick: Event,
+    /// Notified when a member is to end its connections in an orderly way.
+    going_away: Mutex<BTreeMap<u64, Arc<Event>>>,
 }
 
 /// What has come for a waiting task, and how to wake it.
@@ -83,6 +87,7 @@ impl Service {
             answers: Mutex::default(),
             watches: Mutex::default(),
             kick: Event::new(),
+            going_away: Mutex::default(),
         };
         Self { executor, net, inner: Arc::new(inner) }
     }
@@ -154,13 +159,31 @@ impl Service {
             builder.max_concurrent_streams(most);
         }
         let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else { return };
-        while let Some(Ok((request, respond))) = connection.accept().await {
+        let mut going_away = Some(self.going_away(member).listen());
+        let mut accept = |cx: &mut Context<'_>| {
+            let is_told = |told: &mut EventListener| Pin::new(told).poll(cx).is_ready();
+            if going_away.as_mut().is_some_and(is_told) {
+                going_away = None;
+                connection.graceful_shutdown();
+            }
+            connection.poll_accept(cx)
+        };
+        while let Some(Ok((request, respond))) = poll_fn(&mut accept).await {
             let service = self.clone();
             self.spawn(host, async move {
                 // A client that goes away is no news.
                 let _ = service.request(member, request, respond).await;
             });
         }
+    }
+
+    /// Ends the connections of a member by GOAWAY, as a server does that shuts down.
+    pub(crate) fn go_away(&self, member: u64) {
+        self.going_away(member).notify(usize::MAX);
+    }
+
+    fn going_away(&self, member: u64) -> Arc<Event> {
+        Arc::clone(locked(&self.inner.going_away).entry(member).or_default())
     }
 
     async fn request(
@@ -292,6 +315,13 @@ impl Service {
                 Err(status) => return send.send_trailers(trailers(&status)),
             }
         }
+    }
+}
+
+impl Etcd {
+    /// Ends the connections that a member has by GOAWAY with `NO_ERROR`; it takes new ones.
+    pub fn go_away(&self, member: usize) {
+        self.service.go_away(self.member_id(member));
     }
 }
 

@@ -4,7 +4,7 @@ use crate::executor::{Executor, Stuck};
 use crate::faults::{Fault, Planned};
 use crate::history::Change;
 use crate::model::{Cluster, ClusterConfig, Replica};
-use crate::net::{Direction, Door, HostId, Link, Listener, Net};
+use crate::net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability};
 use crate::pipe::{Cut, Travel};
 use crate::runtime::SimRuntime;
 use crate::server::Service;
@@ -109,13 +109,13 @@ impl World {
         Self { executor, net, seed, hosts: Arc::default(), clusters: Arc::default() }
     }
 
-    /// The seed of this world.
+    /// Returns the seed of this world.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The virtual time.
+    /// Returns the virtual time.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.executor.now()
@@ -132,13 +132,13 @@ impl World {
         self.executor.sleep_until(self.now() + duration).await;
     }
 
-    /// The network, to break it.
+    /// Returns the network, to break it.
     #[must_use]
     pub fn net(&self) -> &Net {
         &self.net
     }
 
-    /// What the run took so far.
+    /// Returns what the run took so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -214,7 +214,7 @@ impl Host {
         self.id
     }
 
-    /// The runtime of programs on this host.
+    /// Returns the runtime of programs on this host.
     #[must_use]
     pub fn runtime(&self) -> SimRuntime {
         let world = &self.world;
@@ -245,13 +245,13 @@ impl Host {
         self.world.executor.set_paused(self.id.0, paused);
     }
 
-    /// How many tasks run on this host.
+    /// Returns how many tasks run on this host.
     #[must_use]
     pub fn tasks(&self) -> usize {
         self.world.executor.tasks_of(self.id.0)
     }
 
-    /// How many connections this host has open.
+    /// Returns how many connections this host has open.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.world.net.open_from(self.id)
@@ -264,7 +264,7 @@ pub struct Etcd {
     world: World,
     /// How many clusters the world had before.
     number: u8,
-    service: Service,
+    pub(crate) service: Service,
     members: Arc<[u64]>,
     down: Arc<Mutex<BTreeMap<usize, Power>>>,
 }
@@ -282,20 +282,20 @@ impl fmt::Debug for Etcd {
 }
 
 impl Etcd {
-    /// How many members there are.
+    /// Returns how many members there are.
     #[must_use]
     pub fn members(&self) -> usize {
         self.members.len()
     }
 
-    /// The endpoints of all members.
+    /// Returns the endpoints of all members.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         let names = (0..self.members.len()).map(|member| self.name(member));
         names.map(|name| format!("http://{name}:{ETCD_PORT}")).collect()
     }
 
-    /// Where a member listens.
+    /// Returns where a member listens.
     #[must_use]
     pub fn address(&self, member: usize) -> SocketAddr {
         let last = u8::try_from(member + 1).unwrap_or(u8::MAX);
@@ -307,13 +307,13 @@ impl Etcd {
         self.service.cluster(act)
     }
 
-    /// The id of a member in the model.
+    /// Returns the id of a member in the model.
     #[must_use]
     pub fn member_id(&self, member: usize) -> u64 {
         self.members[member]
     }
 
-    /// Whether the process of a member exists; a frozen one does.
+    /// Tells whether the process of a member exists; a frozen one does.
     #[must_use]
     pub fn is_running(&self, member: usize) -> bool {
         locked(&self.down).get(&member) != Some(&Power::Killed)
@@ -372,7 +372,7 @@ impl Etcd {
         });
     }
 
-    /// All changes of the store so far, as the most advanced member has them, in order.
+    /// Returns all changes of the store so far, as the most advanced member has them, in order.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
         self.model(|cluster, _| {
@@ -424,12 +424,12 @@ impl Etcd {
                 change(client, member, &|link| link.stall_down = begins);
             }
             Fault::Refuse { client, member } => {
-                let door = if begins { Door::Refuse } else { Door::Open };
-                change(client, member, &|link| link.door = door);
+                let reachability = if begins { Reachability::Refuse } else { Reachability::Open };
+                change(client, member, &|link| link.reachability = reachability);
             }
             Fault::Hang { client, member } => {
-                let door = if begins { Door::Hang } else { Door::Open };
-                change(client, member, &|link| link.door = door);
+                let reachability = if begins { Reachability::Hang } else { Reachability::Open };
+                change(client, member, &|link| link.reachability = reachability);
             }
             Fault::Slow { client, member } => {
                 let travel = if begins { SLOW } else { Travel::default() };
@@ -447,8 +447,8 @@ impl Etcd {
             }
             Fault::CutAfter { client, member, bytes, cut } if begins => {
                 if let Some(client) = clients.get(client as usize) {
-                    let way = (*client, self.address(member));
-                    net.cut_after(way, Direction::Down, bytes, Cut::from(cut));
+                    let later = CutLater { direction: Direction::Down, bytes, cut: cut.into() };
+                    net.cut_later(*client, self.address(member), later);
                 }
             }
             Fault::MoveLeader if begins => self.move_leader(),

@@ -5,7 +5,7 @@
 
 use etcd3_client::{Client, Config, Error, Outcome, key, put};
 use etcd3_sim::history::{Action, Entry, Verdict, check};
-use etcd3_sim::{ClusterConfig, Cut, Direction, Personality, World, run};
+use etcd3_sim::{ClusterConfig, Cut, CutLater, Direction, Personality, World, run};
 use std::time::Duration;
 
 const SEED: u64 = 4;
@@ -59,22 +59,21 @@ fn failed(entry: &Entry, outcome: Outcome) -> bool {
 }
 
 /// Holds the conversation; returns how many of its writes ended in an unknown outcome.
-async fn converse(world: World, cut: Option<(Direction, u64, Cut)>) -> usize {
+async fn converse(world: World, cut: Option<CutLater>) -> usize {
     let etcd = world.etcd(ClusterConfig::new(1, Personality::of(3, 5, 30), SEED));
     let host = world.host();
     let config = Config::new(etcd.endpoints()).request_timeout(Duration::from_secs(2));
     let client = host.client(config).unwrap();
     client.get("warm").await.unwrap();
-    let way = (host.id(), etcd.address(0));
-    if let Some((direction, bytes, cut)) = cut {
-        assert_eq!(world.net().cut_after(way, direction, bytes, cut), 1);
+    if let Some(cut) = cut {
+        assert_eq!(world.net().cut_later(host.id(), etcd.address(0), cut), 1);
     }
     let mut history = Vec::new();
     for action in actions() {
         let invoked = world.now();
         let verdict = act(&client, &action).await;
         if verdict.is_err() {
-            world.net().forget_cuts(way.0, way.1);
+            world.net().forget_cuts(host.id(), etcd.address(0));
         }
         let verdict = verdict.unwrap_or_else(|error| Verdict::Failed(error.outcome()));
         history.push(Entry { invoked, returned: Some((world.now(), verdict)), action });
@@ -95,7 +94,7 @@ fn every_cut_is_survived() {
     for direction in [Direction::Up, Direction::Down] {
         for cut in [Cut::Reset, Cut::Fin, Cut::Stall] {
             for bytes in (0..BYTES).step_by(STEP) {
-                let cut = Some((direction, bytes, cut));
+                let cut = Some(CutLater { direction, bytes, cut });
                 unknown += run(SEED, |world| converse(world, cut)).unwrap().0;
             }
         }
@@ -106,7 +105,7 @@ fn every_cut_is_survived() {
 #[test]
 fn the_sweep_reaches_the_end_of_the_conversation() {
     for direction in [Direction::Up, Direction::Down] {
-        let late = Some((direction, BYTES, Cut::Reset));
+        let late = Some(CutLater { direction, bytes: BYTES, cut: Cut::Reset });
         assert_eq!(run(SEED, |world| converse(world, late)).unwrap().0, 0);
     }
     assert_eq!(run(SEED, |world| converse(world, None)).unwrap().0, 0);

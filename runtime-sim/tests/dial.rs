@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use etcd3_client::{Client, Config, ConnectFailure, ErrorKind};
-use etcd3_sim::{ClusterConfig, Door, Etcd, Host, Link, Personality, Travel, World, run};
+use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Reachability, Travel, World, run};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +17,15 @@ fn at(address: &str) -> SocketAddr {
     address.parse().unwrap()
 }
 
-/// A server, a host, and a name for some addresses, each with the door that it has.
-fn world_of(world: &World, addresses: &[(&str, Door)]) -> (Etcd, Host, Config) {
+/// A server, a host, and a name for some addresses, each with the reachability that it has.
+fn world_of(world: &World, addresses: &[(&str, Reachability)]) -> (Etcd, Host, Config) {
     let etcd = world.etcd(ClusterConfig::new(1, Personality::of(3, 5, 30), world.seed()));
     let host = world.host();
     let mut named = Vec::new();
-    for (address, door) in addresses {
+    for (address, reachability) in addresses {
         let address = if *address == "etcd" { etcd.address(0) } else { at(address) };
-        let quick = Link { travel: Travel::default(), door: *door, ..Link::default() };
+        let quick =
+            Link { travel: Travel::default(), reachability: *reachability, ..Link::default() };
         world.net().set_link(host.id(), address, quick);
         named.push(address);
     }
@@ -44,7 +45,7 @@ async fn connect(host: &Host, config: Config) -> Result<Client, etcd3_client::Er
 #[test]
 fn a_black_hole_costs_a_head_start_and_not_the_timeout() {
     in_world(|world| async move {
-        let doors = [("[fd00::1]:2379", Door::Hang), ("etcd", Door::Open)];
+        let doors = [("[fd00::1]:2379", Reachability::Hang), ("etcd", Reachability::Open)];
         let (_etcd, host, config) = world_of(&world, &doors);
         let start = world.now();
         let client = connect(&host, config).await.unwrap();
@@ -60,10 +61,10 @@ fn a_black_hole_costs_a_head_start_and_not_the_timeout() {
 fn refused_addresses_cost_no_wait() {
     in_world(|world| async move {
         let doors = [
-            ("[fd00::1]:2379", Door::Refuse),
-            ("10.9.9.9:2379", Door::Refuse),
-            ("[fd00::2]:2379", Door::Refuse),
-            ("etcd", Door::Open),
+            ("[fd00::1]:2379", Reachability::Refuse),
+            ("10.9.9.9:2379", Reachability::Refuse),
+            ("[fd00::2]:2379", Reachability::Refuse),
+            ("etcd", Reachability::Open),
         ];
         let (_etcd, host, config) = world_of(&world, &doors);
         let start = world.now();
@@ -80,10 +81,10 @@ fn a_refusal_behind_a_black_hole_costs_no_second_head_start() {
     for seed in 0..8 {
         run(seed, |world| async move {
             let doors = [
-                ("[fd00::1]:2379", Door::Hang),
-                ("10.9.9.8:2379", Door::Refuse),
-                ("10.9.9.9:2379", Door::Refuse),
-                ("etcd", Door::Open),
+                ("[fd00::1]:2379", Reachability::Hang),
+                ("10.9.9.8:2379", Reachability::Refuse),
+                ("10.9.9.9:2379", Reachability::Refuse),
+                ("etcd", Reachability::Open),
             ];
             let (_etcd, host, config) = world_of(&world, &doors);
             let start = world.now();
@@ -99,12 +100,12 @@ fn a_refusal_behind_a_black_hole_costs_no_second_head_start() {
 #[test]
 fn families_take_turns() {
     in_world(|world| async move {
-        let dead = |address| (address, Door::Hang);
+        let dead = |address| (address, Reachability::Hang);
         let doors = [
             dead("[fd00::1]:2379"),
             dead("[fd00::2]:2379"),
             dead("[fd00::3]:2379"),
-            ("etcd", Door::Open),
+            ("etcd", Reachability::Open),
         ];
         let (_etcd, host, config) = world_of(&world, &doors);
         let start = world.now();
@@ -118,7 +119,7 @@ fn families_take_turns() {
 #[test]
 fn an_address_that_answers_late_still_wins() {
     in_world(|world| async move {
-        let doors = [("etcd", Door::Open), ("10.9.9.9:2379", Door::Refuse)];
+        let doors = [("etcd", Reachability::Open), ("10.9.9.9:2379", Reachability::Refuse)];
         let (etcd, host, config) = world_of(&world, &doors);
         let slow = Travel { latency: Duration::from_millis(300), ..Travel::default() };
         let link = Link { travel: slow, ..Link::default() };
@@ -132,7 +133,7 @@ fn an_address_that_answers_late_still_wins() {
 #[test]
 fn a_name_that_moves_is_followed() {
     in_world(|world| async move {
-        let (etcd, host, config) = world_of(&world, &[("10.9.9.9:2379", Door::Refuse)]);
+        let (etcd, host, config) = world_of(&world, &[("10.9.9.9:2379", Reachability::Refuse)]);
         let client = host.client(config).unwrap();
         let put = {
             let client = client.clone();
@@ -150,7 +151,8 @@ fn a_name_that_moves_is_followed() {
 #[test]
 fn an_error_names_every_address_and_its_cause() {
     in_world(|world| async move {
-        let doors = [("[fd00::1]:2379", Door::Refuse), ("10.9.9.9:2379", Door::Refuse)];
+        let doors =
+            [("[fd00::1]:2379", Reachability::Refuse), ("10.9.9.9:2379", Reachability::Refuse)];
         let (_etcd, host, config) = world_of(&world, &doors);
         let error = connect(&host, config).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::Refused));
@@ -159,7 +161,8 @@ fn an_error_names_every_address_and_its_cause() {
         assert!(text.contains(told), "{text}");
     });
     in_world(|world| async move {
-        let doors = [("[fd00::1]:2379", Door::Refuse), ("10.9.9.9:2379", Door::Hang)];
+        let doors =
+            [("[fd00::1]:2379", Reachability::Refuse), ("10.9.9.9:2379", Reachability::Hang)];
         let (_etcd, host, config) = world_of(&world, &doors);
         let start = world.now();
         let error = connect(&host, config).await.unwrap_err();
@@ -175,7 +178,8 @@ fn an_error_names_every_address_and_its_cause() {
 fn all_attempts_together_have_one_deadline() {
     in_world(|world| async move {
         let addresses: Vec<String> = (1..=200).map(|n| format!("10.9.9.{n}:2379")).collect();
-        let doors: Vec<_> = addresses.iter().map(|address| (&**address, Door::Hang)).collect();
+        let doors: Vec<_> =
+            addresses.iter().map(|address| (&**address, Reachability::Hang)).collect();
         let (_etcd, host, config) = world_of(&world, &doors);
         let start = world.now();
         let error = connect(&host, config).await.unwrap_err();

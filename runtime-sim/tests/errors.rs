@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
 use etcd3_client::{Client, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase};
-use etcd3_sim::{Door, Etcd, Host, Link, Personality, World, run};
+use etcd3_sim::{Etcd, Host, Link, Personality, Reachability, World, run};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ async fn connect(host: &Host, config: Config) -> Result<Client, Error> {
 /// A port that nobody listens on, a name that nobody has, and a host that does not answer.
 fn broken_in_three_ways(world: &World, host: &Host) -> [String; 3] {
     let etcd = cluster(world, 1);
-    let door = Door::Hang;
-    world.net().set_link(host.id(), etcd.address(0), Link { door, ..Link::default() });
+    let reachability = Reachability::Hang;
+    world.net().set_link(host.id(), etcd.address(0), Link { reachability, ..Link::default() });
     ["http://etcd-0:1", "http://nobody:2379", "http://etcd-0:2379"].map(str::to_owned)
 }
 
-// Whoever configured three endpoints has to know what is wrong with each of them.
+// A user who configured three endpoints has to know what is wrong with each of them.
 #[test]
 fn every_endpoint_that_cannot_be_connected_to_is_named() {
     run(1, |world| async move {
@@ -86,7 +86,7 @@ fn an_error_of_many_endpoints_stays_short() {
     .unwrap();
 }
 
-// B9, E12: a call that waited in vain says what became of each endpoint meanwhile.
+// B9, E12: a call that found no connection says what became of each endpoint meanwhile.
 #[test]
 fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
     run(4, |world| async move {
@@ -100,7 +100,7 @@ fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
             "Put: timed out waiting for a connection: ",
             "http://etcd-0:1: cannot connect: the connection failed: 10.0.0.1:1: connection",
             "http://nobody:2379: cannot connect: the name cannot be resolved",
-            "http://etcd-0:2379: it has been connected to for ",
+            "http://etcd-0:2379: it has been connecting for ",
         ] {
             assert!(report.contains(told), "{report}");
         }
@@ -164,8 +164,8 @@ fn a_connection_that_worked_is_lost_and_was_not_refused() {
         let client = host.client(Config::new(etcd.endpoints())).unwrap();
         client.put("k", "v").await.unwrap();
         // The next dial is not answered, so that there is time to look.
-        let door = Door::Hang;
-        world.net().set_link(host.id(), etcd.address(0), Link { door, ..Link::default() });
+        let reachability = Reachability::Hang;
+        world.net().set_link(host.id(), etcd.address(0), Link { reachability, ..Link::default() });
         etcd.kill(0);
         let lost = loop {
             if let Some(error) = client.health().endpoints.remove(0).last_error {

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use etcd3_client::{Client, Config, Error, Instant, Outcome};
-use etcd3_sim::{ClusterConfig, Cut, Door, Etcd, Host, HostId, Link, Personality, World, run};
+use etcd3_sim::{
+    ClusterConfig, Cut, Etcd, Host, HostId, Link, Personality, Reachability, World, run,
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -69,7 +71,7 @@ async fn read(world: World, client: Client, log: Log, end: Instant) {
     }
 }
 
-async fn write(world: World, client: Client, log: Log, (number, end): (u32, Instant)) {
+async fn write(world: World, client: Client, log: Log, number: u32, end: Instant) {
     let mut count = 0;
     while world.now() < end {
         let sent = world.now();
@@ -90,7 +92,7 @@ async fn write(world: World, client: Client, log: Log, (number, end): (u32, Inst
     }
 }
 
-fn begin(world: &World, etcd: &Etcd, host: HostId, (fault, member): (Fault, usize)) {
+fn begin(world: &World, etcd: &Etcd, host: HostId, fault: Fault, member: usize) {
     let link = |link: Link| world.net().set_link(host, etcd.address(member), link);
     match fault {
         Fault::Kill => etcd.kill(member),
@@ -98,13 +100,13 @@ fn begin(world: &World, etcd: &Etcd, host: HostId, (fault, member): (Fault, usiz
         Fault::Partition => etcd.isolate(member),
         Fault::BlackHole => {
             world.net().cut(host, etcd.address(member), Cut::Stall);
-            link(Link { door: Door::Hang, ..Link::default() });
+            link(Link { reachability: Reachability::Hang, ..Link::default() });
         }
         Fault::Deaf => link(Link { stall_down: true, ..Link::default() }),
     }
 }
 
-fn end(world: &World, etcd: &Etcd, host: HostId, (fault, member): (Fault, usize)) {
+fn end(world: &World, etcd: &Etcd, host: HostId, fault: Fault, member: usize) {
     match fault {
         Fault::Kill | Fault::Stop => etcd.revive(member),
         Fault::Partition => etcd.heal(),
@@ -114,7 +116,7 @@ fn end(world: &World, etcd: &Etcd, host: HostId, (fault, member): (Fault, usize)
     }
 }
 
-/// When a majority without that member answers a write that was begun after the fault.
+/// Returns when a majority without that member answers a write that was begun after the fault.
 async fn majority(world: &World, etcd: &Etcd, member: usize) -> Instant {
     let others = etcd.endpoints().into_iter().enumerate().filter(|(index, _)| *index != member);
     let others: Vec<_> = others.map(|(_, endpoint)| endpoint).collect();
@@ -125,7 +127,7 @@ async fn majority(world: &World, etcd: &Etcd, member: usize) -> Instant {
     now
 }
 
-/// What is seen of one fault of one member; true says that it led.
+/// Returns what is seen of one fault of one member; true says that it led.
 async fn suffer(world: World, fault: Fault, member: usize, seed: u64) -> (Seen, bool, Instant) {
     let personality = [Personality::of(3, 4, 23), Personality::of(3, 5, 16)][(seed % 2) as usize];
     let etcd = world.etcd(ClusterConfig::new(MEMBERS, personality, seed));
@@ -139,14 +141,14 @@ async fn suffer(world: World, fault: Fault, member: usize, seed: u64) -> (Seen, 
         host.spawn(read(world.clone(), client.clone(), Arc::clone(&log), stop));
     }
     for number in 0..WRITERS {
-        host.spawn(write(world.clone(), client.clone(), Arc::clone(&log), (number, stop)));
+        host.spawn(write(world.clone(), client.clone(), Arc::clone(&log), number, stop));
     }
     world.sleep(Duration::from_secs(1)).await;
     let begun = world.now();
-    begin(&world, &etcd, host.id(), (fault, member));
+    begin(&world, &etcd, host.id(), fault, member);
     let again = majority(&world, &etcd, member).await;
     world.sleep(LASTS.saturating_sub(world.now().saturating_since(begun))).await;
-    end(&world, &etcd, host.id(), (fault, member));
+    end(&world, &etcd, host.id(), fault, member);
     while host.tasks() > MEMBERS + 1 {
         world.sleep(Duration::from_millis(100)).await;
         assert!(world.now() < stop + Duration::from_secs(20), "workers hang");

@@ -3,7 +3,7 @@
 
 use etcd3_client::proto::etcdserverpb::StatusRequest;
 use etcd3_client::{Config, EndpointState, Error, Outcome, ServerError};
-use etcd3_sim::{ClusterConfig, Cut, Door, Etcd, Host, Link, Personality, World, run};
+use etcd3_sim::{ClusterConfig, Cut, Etcd, Host, Link, Personality, Reachability, World, run};
 use std::time::Duration;
 
 const fn seconds(n: u64) -> Duration {
@@ -27,7 +27,11 @@ fn black_hole(world: &World, etcd: &Etcd, host: &Host, members: usize) {
     for member in 0..members {
         let way = etcd.address(member);
         world.net().cut(host.id(), way, Cut::Stall);
-        world.net().set_link(host.id(), way, Link { door: Door::Hang, ..Link::default() });
+        world.net().set_link(
+            host.id(),
+            way,
+            Link { reachability: Reachability::Hang, ..Link::default() },
+        );
     }
 }
 

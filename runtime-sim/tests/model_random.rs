@@ -121,7 +121,7 @@ impl Generator {
     }
 }
 
-/// All that can be read at every readable revision.
+/// Returns all that can be read at every readable revision.
 fn everything(etcd: &Alone) -> BTreeMap<i64, Vec<KeyValue>> {
     let mut cluster = etcd.cluster.clone();
     let store = cluster.replica(etcd.member).unwrap().store();

@@ -54,7 +54,7 @@ impl Size {
 /// A setting of [`Config`], by the name of its field.
 struct Setting {
     field: &'static str,
-    /// Sets it, to one size or to two.
+    /// The setter, for one size or for two.
     set: fn(Config, [Size; 2]) -> Config,
     /// Whether it takes two.
     is_pair: bool,
@@ -76,7 +76,7 @@ impl Setting {
     }
 }
 
-/// Every setting that is a duration or a number.
+/// Returns every setting that is a duration or a number.
 fn settings() -> Vec<Setting> {
     vec![
         one("request_timeout", |it, [a, _]| it.request_timeout(a.time()))
@@ -108,7 +108,7 @@ fn settings() -> Vec<Setting> {
 /// Settings that are neither durations nor numbers.
 const OTHERS: [&str; 4] = ["endpoints", "plaintext_passwords", "require_leader", "tls"];
 
-/// The names of the fields of what is printed so.
+/// Returns the names of the fields of what is printed so.
 fn fields(debug: &str) -> BTreeSet<&str> {
     let own = debug.lines().filter_map(|line| line.strip_prefix("    "));
     own.filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic()))
@@ -116,7 +116,7 @@ fn fields(debug: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-// Whoever adds a setting has to say here what becomes of its extremes.
+// A new setting needs a row here that says what becomes of its extremes.
 #[test]
 fn no_setting_is_left_out() {
     let debug = format!("{:#?}", Config::new(["a"]));

@@ -17,7 +17,6 @@
 
 pub use etcd3_client::*;
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ use tokio::time;
 #[derive(Debug, Clone)]
 pub struct Tokio {
     handle: Handle,
-    origin: time::Instant,
+    clock: Clock,
     lookup: Lookup,
 }
 
@@ -44,8 +43,9 @@ impl Tokio {
     /// When it is called outside of a tokio runtime, as [`Handle::current`] does.
     #[must_use]
     pub fn current() -> Self {
-        let (handle, lookup) = (Handle::current(), Lookup::system());
-        Self { handle, origin: time::Instant::now(), lookup }
+        // Of tokio's time, which a test may pause.
+        let clock = Clock::from_origin(time::Instant::now().into_std());
+        Self { handle: Handle::current(), clock, lookup: Lookup::system() }
     }
 
     /// Resolves host names in this way instead of by the system.
@@ -90,20 +90,20 @@ pub fn lazy(config: Config) -> Result<Client, Error> {
 
 impl Runtime for Tokio {
     fn now(&self) -> Instant {
-        Instant::from_origin(self.origin.elapsed())
+        self.clock.at(time::Instant::now().into_std())
     }
 
     fn seed(&self) -> u64 {
-        RandomState::new().hash_one(self.origin.elapsed())
+        self.clock.seed()
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
         let handle = self.handle.clone();
-        match self.origin.checked_add(at.saturating_since(Instant::ORIGIN)) {
+        match self.clock.to_std(at) {
             // On the runtime that polls it, which may be another one; on this one without any.
             Some(at) => Box::pin(async move {
                 let entered = Handle::try_current().is_err().then(|| handle.enter());
-                let sleep = time::sleep_until(at);
+                let sleep = time::sleep_until(at.into());
                 drop(entered);
                 sleep.await;
             }),

@@ -7,6 +7,7 @@
 mod growth;
 pub(crate) mod judge;
 mod latency;
+mod measured;
 pub(crate) mod programs;
 pub(crate) mod rows;
 mod save;
@@ -17,7 +18,8 @@ use crate::options::Options;
 use crate::{Outcome, shell, workspace};
 use etcd3_lab::Result;
 use judge::{Judge, say};
-use programs::{Job, NullServer, float, instructions, run as measure, system_calls};
+use measured::{Go, Measured};
+use programs::{Job, NullServer, instructions, run as measure, system_calls};
 use rows::{ADAPTERS, ALLOCATIONS, FLOOR, MULTI, ROWS, Row, SYSTEM_CALLS, plain, short};
 use stats::Rounds;
 use std::process::ExitCode;
@@ -25,41 +27,9 @@ use std::process::ExitCode;
 const OURS: &str = "ours-tokio";
 const PEER: &str = "etcd-client-tokio";
 
-/// Is how many rounds there are.
+/// The number of rounds.
 const ROUNDS: usize = 9;
 const QUICK_ROUNDS: usize = 3;
-
-/// Is what was measured of one row, in nanoseconds of processor time and in instructions.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    job: Job,
-    floor: Rounds,
-    ours: Rounds,
-    peer: Rounds,
-    go: Go,
-    floor_instructions: f64,
-    our_instructions: f64,
-}
-
-/// Is what Go's client spends.
-#[derive(Debug)]
-pub(crate) enum Go {
-    Measured(Rounds),
-    /// Comes from the file, brought to this run by the floor's figures; it is not judged.
-    FromFile(f64),
-    Unknown,
-}
-
-impl Go {
-    /// Is the figure to show, in nanoseconds, and whether it comes from the file.
-    fn shown(&self) -> Option<(f64, bool)> {
-        match self {
-            Self::Measured(rounds) => Some((rounds.median(), false)),
-            Self::FromFile(figure) => Some((*figure, true)),
-            Self::Unknown => None,
-        }
-    }
-}
 
 pub(crate) fn run(options: &Options) -> Outcome {
     let is_quick = options.has("--quick");
@@ -94,7 +64,7 @@ fn calls(
     rounds: usize,
     has_go: bool,
     judge: &mut Judge,
-) -> Result<Vec<Seen>> {
+) -> Result<Vec<Measured>> {
     shell::heading("calls on tokio, one thread: instructions over the floor's");
     println!(
         "{:<8} {:>6} {:>7} {:>9} {:>9}  over the floor",
@@ -121,7 +91,7 @@ fn calls(
             (floor, ours, peer, go.map_or(Go::Unknown, Go::FromFile))
         };
         let one =
-            Seen { job: row.job, floor, ours, peer, go, floor_instructions, our_instructions };
+            Measured { job: row.job, floor, ours, peer, go, floor_instructions, our_instructions };
         print_row(row, &one, judge);
         seen.push(one);
     }
@@ -132,9 +102,12 @@ fn calls(
 fn instructions_of(urls: &str, row: &Row, judge: &mut Judge) -> Result<(f64, f64)> {
     let job = short(row.job);
     let (floor, ours) = (instructions("floor", urls, job)?, instructions(OURS, urls, job)?);
-    let name = named(job);
-    let verdict =
-        judge.below(&format!("{name}: instructions over the floor"), ours / floor, row.floor);
+    let name = job.to_string();
+    let verdict = judge.below(
+        &format!("{name}: instructions over the floor"),
+        ours / floor,
+        row.limits.floor,
+    );
     println!("{name} {floor:>9.0} {ours:>9.0}  {verdict}");
     let limit = FLOOR.iter().find(|(callers, _)| *callers == job.callers);
     if let Some((_, most)) = limit.filter(|_| job.work == "put" && job.size == 256) {
@@ -143,8 +116,8 @@ fn instructions_of(urls: &str, row: &Row, judge: &mut Judge) -> Result<(f64, f64
     Ok((floor, ours))
 }
 
-fn print_row(row: &Row, seen: &Seen, judge: &mut Judge) {
-    let name = named(row.job);
+fn print_row(row: &Row, seen: &Measured, judge: &mut Judge) {
+    let name = row.job.to_string();
     let [floor, ours, peer] = [&seen.floor, &seen.ours, &seen.peer].map(|it| it.median() / 1000.0);
     // What the floor itself is over the others bounds what can be had.
     let over = |other: &Rounds, whose: &str| {
@@ -152,13 +125,15 @@ fn print_row(row: &Row, seen: &Seen, judge: &mut Judge) {
         (format!("{name}: over {whose} (the floor: {least:.2})"), seen.ours.over(other))
     };
     let (text, over_peer) = over(&seen.peer, "etcd-client");
-    let verdict = judge.spread(&text, &over_peer, row.peer);
+    let verdict = judge.spread(&text, &over_peer, row.limits.peer);
     let over_go = match &seen.go {
         Go::Measured(go) => {
             let (text, over_go) = over(go, "Go");
-            judge.spread(&text, &over_go, row.go)
+            judge.spread(&text, &over_go, row.limits.go)
         }
-        Go::FromFile(go) => format!("{:.2} of {:.2}, from a file", ours * 1000.0 / go, row.go),
+        Go::FromFile(go) => {
+            format!("{:.2} of {:.2}, from a file", ours * 1000.0 / go, row.limits.go)
+        }
         Go::Unknown => "unknown".to_owned(),
     };
     let go = seen.go.shown().map_or(0.0, |(figure, _)| figure / 1000.0);
@@ -195,9 +170,9 @@ fn against(urls: &str, rounds: usize, judge: &mut Judge) -> Result<()> {
         let [ours, peer, floor] = interleaved(programs, urls, job, rounds)?;
         let least = floor.over(&peer).median();
         let beside = format!("over etcd-client (the floor on one: {least:.2})");
-        let name = format!("{}, two threads: {beside}", named(job));
+        let name = format!("{job}, two threads: {beside}");
         let verdict = judge.spread(&name, &ours.over(&peer), *most);
-        say!(judge, "{} {verdict}", named(job));
+        say!(judge, "{job} {verdict}");
     }
     judge.heading("smol and async-std: processor time of a put over tokio's");
     for (callers, most) in ADAPTERS {
@@ -205,9 +180,9 @@ fn against(urls: &str, rounds: usize, judge: &mut Judge) -> Result<()> {
         let programs = [OURS, "ours-smol", "ours-async-std"];
         let [tokio, smol, async_std] = interleaved(programs, urls, job, rounds)?;
         for (name, other) in [("smol", smol), ("async-std", async_std)] {
-            let text = format!("{}: {name} over tokio", named(job));
+            let text = format!("{job}: {name} over tokio");
             let verdict = judge.spread(&text, &other.over(&tokio), *most);
-            say!(judge, "{} {name:<9} {verdict}", named(job));
+            say!(judge, "{job} {name:<9} {verdict}");
         }
     }
     Ok(())
@@ -220,8 +195,8 @@ fn system_calls_of_ours(urls: &str, is_quick: bool, judge: &mut Judge) -> Result
         for (callers, most) in SYSTEM_CALLS {
             let job = short(plain(work, *callers));
             let (floor, ours) = (system_calls("floor", urls, job)?, system_calls(OURS, urls, job)?);
-            let verdict = judge.below(&format!("{}: system calls", named(job)), ours, *most);
-            say!(judge, "{} floor {floor:.2}, etcd3 {verdict}", named(job));
+            let verdict = judge.below(&format!("{job}: system calls"), ours, *most);
+            say!(judge, "{job} floor {floor:.2}, etcd3 {verdict}");
         }
     }
     Ok(())
@@ -232,7 +207,7 @@ fn allocations(urls: &str, judge: &mut Judge) -> Result<()> {
     for work in ["put", "get"] {
         let job = plain(work, 16);
         for name in ["floor-counted", "ours-counted", "etcd-client-counted"] {
-            let (count, bytes) = allocations_of(name, urls, job)?;
+            let (count, bytes) = programs::allocations(name, urls, job)?;
             let mut line = format!("{count:.2}, {bytes:.0} bytes");
             if name == "ours-counted" {
                 let (count_limit, bytes_limit) = ALLOCATIONS;
@@ -240,21 +215,10 @@ fn allocations(urls: &str, judge: &mut Judge) -> Result<()> {
                 let bytes = judge.below(&format!("{work}: allocated bytes"), bytes, bytes_limit);
                 line = format!("{count}; {bytes} bytes");
             }
-            say!(judge, "{} {name:<20} {line}", named(job));
+            say!(judge, "{job} {name:<20} {line}");
         }
     }
     Ok(())
-}
-
-/// Counts the allocations of an operation, and their bytes; what begins a run is left out.
-pub(crate) fn allocations_of(name: &str, urls: &str, job: Job) -> Result<(f64, f64)> {
-    let longer = Job { ops: job.ops * 3, ..job };
-    let (less, more) = (measure(name, urls, job, &[])?, measure(name, urls, longer, &[])?);
-    let per_op = |figure: &str| {
-        let sum = more.need(figure)? * float(longer.ops) - less.need(figure)? * float(job.ops);
-        Ok(sum / float(longer.ops - job.ops))
-    };
-    Ok((per_op("allocations_per_op")?, per_op("bytes_per_op")?))
 }
 
 /// Finds what Go's client costs over the floor, in a file that says where it comes from.
@@ -269,10 +233,4 @@ fn from_file(job: Job) -> Result<Option<f64>> {
         fits.then_some(go / floor)
     });
     Ok(found)
-}
-
-/// Names a job in a table.
-pub(crate) fn named(job: Job) -> String {
-    let Job { work, size, callers, .. } = job;
-    format!("{work:<8} {size:>6} {callers:>7}")
 }

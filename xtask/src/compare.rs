@@ -17,21 +17,21 @@ const ROUNDS: usize = 5;
 const GETS: u32 = 200;
 const GET_LIMIT_MS: u64 = 5000;
 
-/// Bounds the build of both clients.
+/// The limit of the build of both clients.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// Bounds the time that a cluster takes to be healthy again.
+/// The longest that a cluster may take to be healthy again.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
 
-/// Names the programs, ours first, and what they stand for.
+/// The programs, ours first, and the clients that they are.
 const PEERS: [(&str, &str); 2] = [("peer-etcd3", "etcd3"), ("peer-etcd-client", "etcd-client")];
 
-/// Holds what became of the gets of one client.
+/// The gets of one client, and how they ended.
 #[derive(Debug, Default)]
 struct Tally {
     gets: u32,
     failed: u32,
     slowest_ms: u64,
-    /// Is the error of the first get that failed.
+    /// The error of the first get that failed.
     first_error: Option<String>,
 }
 
@@ -78,7 +78,7 @@ fn wanted(version: Option<&str>) -> Result<Binary> {
 /// Builds both clients, in the workspace that is theirs.
 fn build() -> Result<()> {
     let protoc = protoc::find()?;
-    shell::heading(&format!("building both clients with {}", shell::place(&protoc.program)));
+    shell::heading(&format!("building both clients with {}", workspace::relative(&protoc.program)));
     let mut cargo = workspace::cargo(["build", "--locked", "--release"]);
     cargo.args(["--manifest-path", "bench/Cargo.toml", "--target-dir"]).arg(workspace::target());
     protoc.offer(&mut cargo);
@@ -132,7 +132,7 @@ fn line(name: &str, tally: &Tally) -> String {
     format!("{name:<12}  {gets:>4}  {failed:>6}  {rate:>5.1} %  {slowest:>6} ms")
 }
 
-/// Is a client in a process of its own, which ends with this value.
+/// A client in a process of its own, which ends with this value.
 struct Peer {
     child: Child,
     output: BufReader<ChildStdout>,

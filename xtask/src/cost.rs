@@ -5,32 +5,33 @@
 //! that fails, so that what makes calls dearer is seen when it is done. Instructions hang on the
 //! compiler: under another one than the file's the floor is measured, too, and the ratio is judged.
 
-use crate::bench::programs::{self, Job, NullServer, instructions, system_calls};
+use crate::bench::programs::{
+    self, Job, NullServer, allocations, instructions, rustc, system_calls,
+};
 use crate::bench::rows::{ALLOCATIONS, SYSTEM_CALLS, plain, short};
-use crate::bench::{allocations_of, named};
 use crate::options::Options;
 use crate::{Outcome, shell, workspace};
 use etcd3_lab::{Error, Result};
 use std::fmt::Write;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-/// Is the file with the figures that were measured last.
-const FILE: &str = "bench/cost.tsv";
+/// The file with the figures that were measured last.
+const FILE: &str = "bench/results/cost.tsv";
 
 /// Its second line; those after it that begin with `#` stay when it is made anew.
 const MADE: &str = "# Made by `cargo xtask cost --save`, but for the reasons below.";
 
-/// Is how much a figure may be above the file's.
+/// The largest multiple of the file's figure that is no growth.
 const GROWTH: f64 = 1.05;
 
-/// Is how often a figure is measured.
+/// The number of measurements of a figure.
 const TIMES: usize = 3;
 
-/// Bounds the instructions of a call, by its work and its callers.
+/// The limits of the instructions of a call, by its work and its callers.
 const INSTRUCTIONS: [(&str, u64, f64); 3] =
     [("put", 1, 35_500.0), ("put", 16, 32_000.0), ("get", 16, 33_000.0)];
 
-/// Bounds the instructions of the core's machines, by what they do.
+/// The limits of the instructions of the core's machines, by what they do.
 const MACHINES: [(&str, f64); 4] = [
     ("machine-call", 4_000.0),
     ("machine-channel", 1_000.0),
@@ -38,12 +39,12 @@ const MACHINES: [(&str, f64); 4] = [
     ("machine-head", 1_500.0),
 ];
 
-/// Is a figure by its name.
+/// A figure by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figure {
     name: String,
     value: f64,
-    /// Bounds it, whatever it was before; figures of the floor are not bounded.
+    /// Its limit, whatever it was before; figures of the floor have none.
     most: Option<f64>,
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     }
     for work in ["put", "get"] {
         let job = plain(work, 16);
-        let (count, bytes) = allocations_of("ours-counted", urls, job)?;
+        let (count, bytes) = allocations("ours-counted", urls, job)?;
         figures.push(figure("allocations", job, count, Some(ALLOCATIONS.0)));
         figures.push(figure("allocated-bytes", job, bytes, Some(ALLOCATIONS.1)));
     }
@@ -113,7 +114,7 @@ fn least(measure: impl Fn() -> Result<f64>) -> Result<f64> {
 }
 
 fn figure(name: &str, job: Job, value: f64, most: Option<f64>) -> Figure {
-    let words = named(job);
+    let words = job.to_string();
     let words: Vec<&str> = words.split_whitespace().collect();
     Figure { name: format!("{name} {}", words.join(" ")), value, most }
 }
@@ -173,13 +174,6 @@ fn save(figures: &[Figure]) -> Result<()> {
     }
     std::fs::write(workspace::root().join(FILE), text)
         .map_err(|error| Error::new(format!("{FILE}: {error}")))
-}
-
-/// Names the compiler.
-pub(crate) fn rustc() -> String {
-    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let asked = Command::new(program).arg("--version").current_dir(workspace::root()).output();
-    asked.map(|asked| String::from_utf8_lossy(&asked.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Bounds a run of the whole suite with its build.
-const SUITE_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// The limit of a run of the whole suite with its build.
+const SUITE_LIMIT: Duration = Duration::from_secs(90 * 60);
 
-/// Names the variable that turns the rotation of heavy cases.
+/// The variable with the number of the turn of cases and runtimes.
 const TURN_VARIABLE: &str = "ETCD3_TURN";
 
-/// Names the variable that tells the suite where to write its results.
+/// The variable that tells the suite where to write its results.
 const RESULTS_VARIABLE: &str = "ETCD3_RESULTS";
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -69,7 +69,7 @@ pub(crate) fn run_suite() -> Result<shell::Ended> {
     for runtime in workspace::integration_tests("conformance")? {
         suite.arg("--test").arg(runtime);
     }
-    // With every commit they run somewhere else; without git always in the same places.
+    // With every commit the next runtime has its turn; without git always the same.
     if std::env::var_os(TURN_VARIABLE).is_none() {
         suite.env(TURN_VARIABLE, workspace::commits().unwrap_or_default().to_string());
     }
@@ -99,10 +99,13 @@ fn read_results() -> Result<Results> {
     let mut results = Results::default();
     for file in std::fs::read_dir(&folder).map_err(|_| none())?.flatten() {
         let path = file.path();
-        if path.extension().is_some_and(|extension| extension == "tsv") {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
-            results.add(&text)?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("tsv") => results.add(&text)?,
+            Some("due") => results.add_due(&stem, &text)?,
+            _ => {}
         }
     }
     if results.is_empty() { Err(none()) } else { Ok(results) }

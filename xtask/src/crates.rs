@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-/// Bounds a question to cargo, which may have to fetch what it is asked about.
+/// The limit of a question to cargo, which may have to fetch what it is asked about.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Is the set of crates that a package is built from, itself included, without those that only its
+/// The set of crates that a package is built from, itself included, without those that only its
 /// tests need.
 #[derive(Debug)]
 pub(crate) struct Crates(BTreeSet<String>);

@@ -1,9 +1,9 @@
 //! `cargo xtask etcd`: which etcd versions the tests have, and where.
 
 use crate::options::Options;
-use crate::test::Passed;
-use crate::{Outcome, shell};
-use etcd3_lab::etcd::{Fetched, WITHOUT_VARIABLE};
+use crate::passed::Passed;
+use crate::{Outcome, shell, workspace};
+use etcd3_lab::etcd::{self, Binary, Fetched, Program, WITHOUT_VARIABLE};
 use etcd3_lab::{Error, Result};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,14 +11,14 @@ use std::time::Instant;
 pub(crate) fn run(_options: &Options) -> Outcome {
     shell::heading("fetching etcd");
     let begin = Instant::now();
-    let fetched = etcd3_lab::etcd::fetch();
+    let fetched = etcd::fetch();
     for binary in &fetched.binaries {
-        let path = shell::place(&binary.path);
-        println!("    {:<8} {:<22} {path}", binary.version.to_string(), binary.source);
+        show(Program::Server, binary);
     }
     for missing in &fetched.missing {
         println!("!!! {missing}");
     }
+    show_tools(&fetched);
     let (found, missing) = (fetched.binaries.len(), fetched.missing.len());
     println!("{found} found, {missing} missing, {}", shell::time(begin.elapsed().as_secs_f64()));
     if found == 0 {
@@ -27,9 +27,31 @@ pub(crate) fn run(_options: &Options) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Shows the tools of the versions that are built; no test fails for want of them.
+fn show_tools(fetched: &Fetched) {
+    for release in etcd::BUILT {
+        let is_it = |it: &Binary| (it.version.major, it.version.minor) == release;
+        if !fetched.binaries.iter().any(is_it) {
+            continue;
+        }
+        let programs = etcd::programs(release).unwrap_or_default();
+        for tool in programs.into_iter().filter(|it| *it != Program::Server) {
+            match etcd::program(tool, release) {
+                Ok(binary) => show(tool, &binary),
+                Err(error) => println!("!!! WITHOUT {}: {error}", tool.name()),
+            }
+        }
+    }
+}
+
+fn show(program: Program, binary: &Binary) {
+    let (name, version, source) = (program.name(), binary.version.to_string(), &binary.source);
+    println!("    {name:<8} {version:<8} {source:<22} {}", workspace::relative(&binary.path));
+}
+
 /// Demands every version that this machine's packages should have.
 pub(crate) fn check() -> Result<Passed> {
-    verdict(&etcd3_lab::etcd::fetch()).map(Passed::saying)
+    verdict(&etcd::fetch()).map(Passed::saying)
 }
 
 fn verdict(fetched: &Fetched) -> Result<String> {
@@ -51,7 +73,7 @@ fn verdict(fetched: &Fetched) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etcd3_lab::etcd::{Binary, Missing};
+    use etcd3_lab::etcd::Missing;
 
     #[test]
     fn a_version_that_should_be_there_is_demanded() {

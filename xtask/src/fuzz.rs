@@ -8,7 +8,7 @@ use etcd3_lab::{Error, Result};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-/// Bounds a target beyond its own time: the first build takes a minute or two.
+/// The limit of a target beyond its own time: the first build takes a minute or two.
 const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 pub(crate) fn run(options: &Options) -> Outcome {

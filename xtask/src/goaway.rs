@@ -20,7 +20,7 @@ const JOB: Job = Job { work: "get", size: 256, callers: 8, ops: 0 };
 const SECONDS: u64 = 15;
 /// The same in `cargo xtask test`.
 const SHORT_SECONDS: u64 = 3;
-/// So many turns the clients take, since the load of the machine changes.
+/// The number of turns that the clients take, since the load of the machine changes.
 const TURNS: u64 = 3;
 
 /// The longest that a call may take, in milliseconds, over the longest one of the floor in the same

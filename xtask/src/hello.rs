@@ -13,31 +13,31 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-/// Is the largest number of crates of such a program, itself included.
+/// The largest number of crates of such a program, itself included.
 const MAX_CRATES: usize = 40;
-/// Bounds one build.
+/// The limit of one build.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// Bounds a run of one of the programs.
+/// The limit of a run of one of the programs.
 const RUN_LIMIT: Duration = Duration::from_secs(60);
-/// Is how often each program is built.
+/// The number of times that each program is built.
 const BUILDS: usize = 2;
 
 const OURS: &str = "hello-etcd3";
 const THEIRS: &str = "hello-etcd-client";
 
-/// Prints the processor time of all children, after the output of the program itself.
+/// A script that prints the processor time of all its processes, after the program's own output.
 const TIMED: &str = r#""$@" || exit; times"#;
 
-/// Holds what a program costs.
+/// The cost of a program.
 struct Cost {
     crates: usize,
-    /// Tells whether `protoc` is among what its build needs.
+    /// Whether its build needs `protoc`.
     protoc: bool,
     build: Build,
     stripped_bytes: u64,
 }
 
-/// Is a build from nothing.
+/// A build from nothing.
 struct Build {
     wall_seconds: f64,
     cpu_seconds: f64,
@@ -103,7 +103,7 @@ fn build_both(crates: &[Crates; 2], server: &Server) -> Result<[Cost; 2]> {
 fn cost_of(program: &str, crates: &Crates, server: &Server) -> Result<Cost> {
     let target =
         tempfile::tempdir().map_err(|error| Error::new(format!("a target folder: {error}")))?;
-    // Who compiles protocols does it by this crate, which calls protoc.
+    // A build that compiles protocols does so by this crate, which calls protoc.
     let protoc = crates.find("prost-build").is_some();
     let build = build(program, protoc, target.path())?;
     let mut hello = Command::new(target.path().join("release").join(program));
@@ -145,7 +145,7 @@ fn cargo(verb: &str, program: &str, protoc: bool, target: &Path) -> Result<Comma
     if protoc {
         protoc::find()?.offer(&mut cargo);
     } else {
-        // Who calls it all the same fails.
+        // It has to do without; a call of protoc fails.
         cargo.env("PROTOC", "no-protoc-here");
     }
     Ok(cargo)

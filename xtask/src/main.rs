@@ -14,6 +14,7 @@ mod hello;
 mod model;
 mod mutants;
 mod options;
+mod passed;
 mod proto;
 mod runs;
 mod shell;
@@ -27,7 +28,7 @@ mod workspace;
 use options::{Options, Words};
 use std::process::ExitCode;
 
-/// Is the exit code of a command line that makes no sense.
+/// The exit code of a command line that makes no sense.
 const USAGE: u8 = 2;
 
 const HELP: &str = "\
@@ -75,9 +76,9 @@ cargo xtask <command>
   hello     build a program that puts one key, with this client and another one, and compare
   bench     measure calls beside the floor of h2 and other clients; fails where a target does
             --quick      fewer rounds and rows, two minutes
-            --save       write docs/performance.json, .svg and .md
+            --save       write bench/results/performance.json, .svg and .md
   cost      instructions, allocations and system calls of a call, which repeat
-            --save       write what was measured to bench/cost.tsv, to compare with later
+            --save       write what was measured to bench/results/cost.tsv, to compare with later
   mutants   break the code on purpose and see the tests fail
             --only NAME,NAME   some of the mutants
             --generated CRATE [FILE…]   every small edit of core or client, by cargo-mutants, with
@@ -93,10 +94,10 @@ cargo xtask <command>
             --check      only tell whether it is up to date
 ";
 
-/// Is how a command ends.
+/// The end of a command.
 type Outcome = Result<ExitCode, etcd3_lab::Error>;
 
-/// Is a command with the options it takes: those with a value, those without, and what may
+/// A command with the options it takes: those with a value, those without, and what may
 /// follow.
 struct Command {
     name: &'static str,

@@ -2,7 +2,7 @@
 
 use etcd3_lab::{Error, Result};
 
-/// Holds the options of a command line.
+/// The options of a command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     valued: Vec<(String, String)>,

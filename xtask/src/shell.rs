@@ -2,23 +2,25 @@
 //!
 //! A captured program ends with this process, however this process ends.
 
-use crate::workspace;
-use etcd3_lab::{Error, Guarded, Result, until};
+use etcd3_lab::{Child, Error, Result, until};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-/// Writes down how the program ended, which its guard does not tell.
+/// A script that writes down how the program ended, which its guard does not tell.
 const NOTE_STATUS: &str = r#"note=$1; shift; "$@"; echo $? >"$note""#;
 
-/// Holds what a captured program left.
+/// The limit of a step of `cargo xtask test`, which may build everything.
+pub(crate) const STEP_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// The output and the end of a captured program.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Is the exit code, 128 and the signal for a killed program, as a shell tells it.
+    /// The exit code; of a killed program 128 and the signal, as a shell has it.
     pub(crate) code: i32,
-    /// Holds both outputs in the order in which they were written.
+    /// Both outputs in the order in which they were written.
     pub(crate) output: String,
-    /// Tells how long it took.
+    /// The time that it took, in seconds.
     pub(crate) seconds: f64,
 }
 
@@ -39,12 +41,12 @@ pub(crate) fn capture(command: &Command, limit: Duration) -> Result<Ended> {
     let dir = tempfile::tempdir().map_err(|error| Error::new(format!("no scratch: {error}")))?;
     let (work, log, note) = (dir.path().join("x"), dir.path().join("log"), dir.path().join("code"));
     let program = noting(command, &note);
-    let guarded = Guarded::spawn(&program, &work, &log)?;
+    let child = Child::spawn(&program, &work, &log)?;
     let name = || command.get_program().to_string_lossy().into_owned();
-    let ended = until(limit, "a program to end", || Ok((!guarded.is_running()).then_some(())));
+    let ended = until(limit, "a program to end", || Ok((!child.is_running()).then_some(())));
     // Read before the end of the guard, which may have something to say about it.
     let output = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
-    drop(guarded);
+    drop(child);
     ended.map_err(|error| {
         let said = etcd3_lab::command::tail(&output, 40);
         Error::new(format!("{}: {error}; its output ends with:\n{said}", name()))
@@ -91,11 +93,6 @@ pub(crate) fn heading(step: &str) {
 /// Tells an amount of time for a person.
 pub(crate) fn time(seconds: f64) -> String {
     if seconds < 100.0 { format!("{seconds:.1} s") } else { format!("{:.1} min", seconds / 60.0) }
-}
-
-/// Makes a path for a person: relative to the workspace where it is inside.
-pub(crate) fn place(path: &Path) -> String {
-    path.strip_prefix(workspace::root()).unwrap_or(path).display().to_string()
 }
 
 fn noting(command: &Command, note: &Path) -> Command {

@@ -5,10 +5,10 @@ use crate::{Outcome, mutants, shell, workspace};
 use etcd3_lab::Error;
 use std::process::Command;
 
-/// Is the number of worlds without `--seeds`.
+/// The number of worlds without `--seeds`.
 pub(crate) const SEEDS: &str = "1000";
 
-/// Begins the names of the mutants that worlds have to find.
+/// The beginning of the names of mutants that worlds have to find.
 const MUTANTS: &str = "sim-";
 
 pub(crate) fn run(options: &Options) -> Outcome {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-/// Counts test cases.
+/// The numbers of test cases, by how they ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
@@ -31,7 +31,7 @@ impl Tally {
         sum
     }
 
-    /// Is the number of cases that ran.
+    /// Returns the number of cases that ran.
     pub(crate) fn ran(self) -> u64 {
         self.passed + self.failed
     }

@@ -3,27 +3,25 @@
 //! Each step ends at its first failure; the steps after it run all the same, so that one run tells
 //! all that is wrong.
 
+mod budget;
 mod deny;
 mod examples;
 mod hygiene;
 mod report;
+mod share;
 mod size;
 mod steps;
 mod tree;
 
-pub(crate) use report::Passed;
+pub(crate) use crate::passed::Passed;
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{Outcome, workspace};
 use deny::Deny;
 use etcd3_lab::{Error, Result, etcd, notes};
 use report::Report;
 use std::process::ExitCode;
-use std::time::Duration;
 use steps::State;
-
-/// Bounds a step that runs cargo.
-const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// The largest number of notes that are printed.
 const MAX_NOTES: usize = 20;
@@ -46,8 +44,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
         state.deny = Some(deny);
     }
-    for step in steps {
+    for step in &steps {
         report.step(step.name, || (step.run)(&mut state));
+    }
+    for overrun in budget::overruns(&steps, |name| report.seconds_of(name)) {
+        report.alarm(overrun);
     }
     for missing in &etcd::fetch().missing {
         report.alarm(missing.to_string());
@@ -72,7 +73,7 @@ fn forget_notes() -> Result<()> {
     notes::keep_in(&file);
     match std::fs::remove_file(&file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::new(format!("{}: {error}", shell::place(&file))))
+            Err(Error::new(format!("{}: {error}", workspace::relative(&file))))
         }
         _ => Ok(()),
     }
@@ -84,7 +85,7 @@ fn read_notes() -> Vec<String> {
     let mut notes: Vec<String> = text.lines().take(MAX_NOTES).map(str::to_owned).collect();
     let more = text.lines().skip(MAX_NOTES).count();
     if more > 0 {
-        notes.push(format!("{more} more notes in {}", shell::place(&workspace::notes())));
+        notes.push(format!("{more} more notes in {}", workspace::relative(&workspace::notes())));
     }
     notes
 }

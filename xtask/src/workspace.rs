@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Lists the runtimes that have an adapter, in the folder `runtime-<name>`.
+/// The runtimes that have an adapter, in the folder `runtime-<name>`.
 pub(crate) const RUNTIMES: &[&str] = &["tokio", "smol", "async-std"];
 
 /// Returns the root of the workspace.
@@ -18,6 +18,11 @@ pub(crate) fn root() -> &'static Path {
 /// Returns cargo's target directory.
 pub(crate) fn target() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// Writes a path for a person: relative to the root where it is inside the workspace.
+pub(crate) fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
 /// Returns the file of the notes that tests leave for the summary.

@@ -11,13 +11,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Is parsed once: a name that is a text is looked at byte by byte.
+/// The header of a call's status, parsed once: a name that is a text is looked at byte by byte.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Is the length of what stands before a message.
+/// The length of the prefix of a message, in bytes.
 const PREFIX: usize = 5;
 
-/// Names the methods, and has the headers of all of them.
+/// The paths of the methods, and the headers that all of them have.
 #[derive(Debug)]
 pub(crate) struct Methods {
     pub(crate) put: Uri,
@@ -49,7 +49,7 @@ impl Methods {
     }
 }
 
-/// Counts a call as long as it lives.
+/// A call that is counted as long as this lives.
 #[derive(Debug)]
 pub(crate) struct UnderWay(Arc<AtomicUsize>);
 
@@ -115,7 +115,7 @@ pub(crate) async fn head(response: ResponseFuture) -> Result<RecvStream> {
 async fn whole(body: &mut RecvStream) -> Result<Bytes> {
     let mut first = body.data().await.transpose()?.ok_or("no message")?;
     let length = length(&first).ok_or("no prefix")?;
-    // Who drops the stream gives back what is left of its windows: no need to do it here.
+    // Dropping the stream gives back what is left of its windows: no need to do it here.
     if length > first.len() - PREFIX {
         body.flow_control().release_capacity(first.len())?;
         let mut message = BytesMut::with_capacity(length + PREFIX);

@@ -1,7 +1,7 @@
 //! The task of a connection.
 
 use bytes::Bytes;
-use etcd3_bench::Gathered;
+use etcd3_bench::Coalesced;
 use h2::client::Connection;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 
-type Transport = Gathered<TcpStream>;
+type Transport = Coalesced<TcpStream>;
 
-/// Is the task of a connection: h2's own, and what that does not do.
+/// The task of a connection: h2's own, and what that does not do.
 pub(crate) struct Drive {
     connection: Connection<Transport, Bytes>,
     transport: Transport,

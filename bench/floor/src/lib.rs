@@ -20,20 +20,20 @@ pub use redial::Redialling;
 use bytes::Bytes;
 use call::Methods;
 use drive::Drive;
-use etcd3_bench::{Client, Gathered, Result};
+use etcd3_bench::{Client, Coalesced, Result};
 use etcd3_proto::etcdserverpb::{PutRequest, PutResponse, RangeRequest, RangeResponse};
 use h2::client::SendRequest;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tokio::net::TcpStream;
 
-/// Is the window of a stream, in bytes.
+/// The window of a stream, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 
-/// Is the window of a connection, in bytes.
+/// The window of a connection, in bytes.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// Is a connection.
+/// A connection.
 #[derive(Debug, Clone)]
 pub struct Floor {
     send: SendRequest<Bytes>,
@@ -47,7 +47,7 @@ impl Client for Floor {
         let authority = endpoint.strip_prefix("http://").ok_or("not plain")?;
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
-        let transport = Gathered::new(stream);
+        let transport = Coalesced::new(stream);
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(STREAM_WINDOW).enable_push(false);
         builder.initial_connection_window_size(CONNECTION_WINDOW);

@@ -13,7 +13,7 @@ use h2::RecvStream;
 use prost::Message;
 use std::collections::HashMap;
 
-/// Are the messages of a stream.
+/// The messages of a stream.
 struct Messages {
     body: RecvStream,
     unread: Bytes,

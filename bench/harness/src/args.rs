@@ -2,7 +2,7 @@
 
 use crate::Result;
 
-/// Is what is measured.
+/// The work that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// Puts a value of the size.
@@ -38,26 +38,26 @@ impl Work {
     }
 }
 
-/// Holds the arguments of a run.
+/// The arguments of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
-    /// Names the servers, as URLs.
+    /// The servers, as URLs.
     pub endpoints: Vec<String>,
-    /// Is what is measured.
+    /// The work that is measured.
     pub work: Work,
-    /// Is the size of a value in bytes; of `pages` the number of keys in the range.
+    /// The size of a value in bytes; of `pages` the number of keys in the range.
     pub size: usize,
-    /// Is how many operations are under way at a time; of `keep-alives` the number of leases.
+    /// The number of operations under way at a time; of `keep-alives` the number of leases.
     pub callers: usize,
-    /// Is the number of operations that are measured.
+    /// The number of operations that are measured.
     pub ops: u64,
-    /// Is for how long operations are made instead, in seconds; those that fail are counted then.
+    /// The time for which operations are made instead, in seconds; failed ones are counted then.
     pub seconds: Option<u64>,
-    /// Is the number of operations before that.
+    /// The number of operations before that.
     pub warm_up: u64,
     /// Whether the latency of each operation is noted.
     pub latency: bool,
-    /// Is the core that the process is bound to.
+    /// The core that the process is bound to.
     pub core: Option<usize>,
 }
 

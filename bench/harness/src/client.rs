@@ -4,13 +4,13 @@ use bytes::Bytes;
 use std::fmt;
 use std::future::{Future, ready};
 
-/// Is any failure.
+/// Any failure.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Is what a workload ends with.
+/// The result of a workload.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Says that a client does not have this workload.
+/// The error of a client that does not have a workload.
 #[derive(Debug, Clone, Copy)]
 pub struct NoSuchWork;
 
@@ -22,7 +22,7 @@ impl fmt::Display for NoSuchWork {
 
 impl std::error::Error for NoSuchWork {}
 
-/// Is a client that is measured. Every caller has a clone of it.
+/// A client that is measured. Every caller has a clone of it.
 pub trait Client: Clone + Send + Sized + 'static {
     /// Makes a client that is ready for its first call.
     fn connect(endpoints: &[String]) -> impl Future<Output = Result<Self>> + Send;

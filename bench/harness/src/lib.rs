@@ -1,6 +1,6 @@
 //! What is measured of a client, and how: the same for every client.
 //!
-//! A client implements [`Client`], a runtime [`Host`]; a program is then one line, [`main`]. It
+//! A client implements [`Client`], a runtime [`Executor`]; a program is then one line, [`main`]. It
 //! does exactly as many operations as it is told, writes one line of JSON, and ends: what it costs
 //! in instructions and system calls is told by the difference of two such runs.
 //!
@@ -9,16 +9,17 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod calls;
 mod client;
-mod gather;
-mod host;
+mod coalesced;
+mod executor;
 mod meter;
 mod run;
 mod timed;
 
 pub use args::{Args, Work};
 pub use client::{Client, Error, NoSuchWork, Result};
-pub use gather::Gathered;
-pub use host::{Host, TokioCurrent, TokioMulti};
+pub use coalesced::Coalesced;
+pub use executor::{Executor, TokioCurrent, TokioMulti};
 pub use meter::{Measured, Meter};
 pub use run::main;

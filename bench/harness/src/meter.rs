@@ -4,7 +4,7 @@ use rustix::time::{ClockId, clock_gettime};
 use stats_alloc::INSTRUMENTED_SYSTEM;
 use std::time::{Duration, Instant};
 
-/// Holds what there was when a measurement began.
+/// The state of the process when a measurement began.
 #[derive(Debug)]
 pub struct Meter {
     begin: Instant,
@@ -14,23 +14,23 @@ pub struct Meter {
     bytes: usize,
 }
 
-/// Holds what was used since then.
+/// What was used since then.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Measured {
-    /// Is the time that passed.
+    /// The time that passed.
     pub wall: Duration,
-    /// Is the processor time of the process, in user space and in the system.
+    /// The processor time of the process, in user space and in the system.
     pub cpu: Duration,
-    /// Is how much the resident memory grew, in bytes.
+    /// The growth of the resident memory, in bytes.
     pub memory: u64,
-    /// Counts allocations and reallocations; zero where nobody counts.
+    /// The number of allocations and reallocations; zero where nobody counts.
     pub allocations: usize,
-    /// Counts the bytes that were allocated.
+    /// The number of bytes that were allocated.
     pub bytes: usize,
 }
 
 impl Meter {
-    /// Begins.
+    /// Begins a measurement.
     pub fn start() -> Self {
         let stats = INSTRUMENTED_SYSTEM.stats();
         Self {

@@ -1,7 +1,8 @@
 //! One run: its callers, and the line that it writes.
 
+use crate::calls::{expect, join, one, subject, value_key};
 use crate::timed::timed;
-use crate::{Args, Client, Host, Measured, Meter, NoSuchWork, Result, Work};
+use crate::{Args, Client, Executor, Measured, Meter, NoSuchWork, Result, Work};
 use bytes::Bytes;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::fmt::Write;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Runs what the arguments ask for, and writes what it cost.
-pub fn main<C: Client, H: Host>() -> ExitCode {
+pub fn main<C: Client, H: Executor>() -> ExitCode {
     match Args::parse(std::env::args().skip(1)).and_then(|args| line::<C, H>(&args)) {
         Ok(line) => {
             println!("{line}");
@@ -22,7 +23,7 @@ pub fn main<C: Client, H: Host>() -> ExitCode {
     }
 }
 
-fn line<C: Client, H: Host>(args: &Args) -> Result<String> {
+fn line<C: Client, H: Executor>(args: &Args) -> Result<String> {
     if let Some(core) = args.core {
         let mut cores = CpuSet::new();
         cores.set(core);
@@ -73,7 +74,7 @@ fn figures(ops: u64, measured: Measured, mut latencies: Vec<u64>) -> String {
 }
 
 /// Does the work; returns what it cost, and the latencies of its operations in nanoseconds.
-async fn measure<C: Client, H: Host>(args: &Args) -> Result<(Measured, Vec<u64>)> {
+async fn measure<C: Client, H: Executor>(args: &Args) -> Result<(Measured, Vec<u64>)> {
     let mut client = C::connect(&args.endpoints).await?;
     // One call for good measure: what is made at the first one is part of no measurement.
     client.get(value_key(256)).await?;
@@ -106,7 +107,7 @@ async fn measure<C: Client, H: Host>(args: &Args) -> Result<(Measured, Vec<u64>)
 }
 
 /// Lets the callers do so many operations together.
-async fn callers<C: Client, H: Host>(client: &C, args: &Args, ops: u64) -> Result<Vec<u64>> {
+async fn callers<C: Client, H: Executor>(client: &C, args: &Args, ops: u64) -> Result<Vec<u64>> {
     let count = args.callers as u64;
     let (share, rest) = (ops / count, ops % count);
     let mut tasks = Vec::with_capacity(args.callers);
@@ -122,25 +123,6 @@ async fn callers<C: Client, H: Host>(client: &C, args: &Args, ops: u64) -> Resul
     Ok(latencies)
 }
 
-/// Waits for all of them; each is polled once at the beginning, which starts it.
-pub(crate) async fn join<T>(tasks: Vec<impl Future<Output = T>>) -> Vec<T> {
-    let mut tasks: Vec<_> = tasks.into_iter().map(Box::pin).collect();
-    let mut first = Vec::with_capacity(tasks.len());
-    std::future::poll_fn(|cx| {
-        first.extend(tasks.iter_mut().map(|task| task.as_mut().poll(cx)));
-        std::task::Poll::Ready(())
-    })
-    .await;
-    let mut results = Vec::with_capacity(tasks.len());
-    for (task, first) in tasks.into_iter().zip(first) {
-        results.push(match first {
-            std::task::Poll::Ready(result) => result,
-            std::task::Poll::Pending => task.await,
-        });
-    }
-    results
-}
-
 async fn caller<C: Client>(mut client: C, args: &Args, number: u64, ops: u64) -> Result<Vec<u64>> {
     let (key, value) = subject(args, number);
     let noted = if args.latency { usize::try_from(ops)? } else { 0 };
@@ -153,32 +135,6 @@ async fn caller<C: Client>(mut client: C, args: &Args, number: u64, ops: u64) ->
         }
     }
     Ok(latencies)
-}
-
-/// Names the key of a caller, and makes the value that it puts.
-pub(crate) fn subject(args: &Args, number: u64) -> (Bytes, Bytes) {
-    let key = match args.work {
-        Work::Put => Bytes::from(format!("bench/{number:06}")),
-        _ => value_key(args.size),
-    };
-    (key, Bytes::from(vec![b'x'; args.size]))
-}
-
-/// Makes one call.
-pub(crate) async fn one<C: Client>(
-    client: &mut C,
-    args: &Args,
-    key: &Bytes,
-    value: &Bytes,
-) -> Result<()> {
-    match args.work {
-        Work::Put => client.put(key.clone(), value.clone()).await,
-        Work::Connect => {
-            let mut client = C::connect(&args.endpoints).await?;
-            expect(args.size, client.get(key.clone()).await?)
-        }
-        _ => expect(args.size, client.get(key.clone()).await?),
-    }
 }
 
 async fn pages<C: Client>(client: &mut C, keys: usize) -> Result<()> {
@@ -202,16 +158,7 @@ async fn keep_alives<C: Client>(client: &mut C, args: &Args) -> Result<(Measured
     Ok((Measured { memory, ..acks }, Vec::new()))
 }
 
-/// Names a key whose value has this size.
-pub(crate) fn value_key(size: usize) -> Bytes {
-    format!("v{size}/k").into()
-}
-
 /// Names a key that has so many events, 100 in each response.
 fn flood_key(args: &Args) -> Bytes {
     format!("flood/{}/{}", args.ops.div_ceil(100), args.size).into()
-}
-
-fn expect(wanted: usize, found: usize) -> Result<()> {
-    if wanted == found { Ok(()) } else { Err(format!("{found} in place of {wanted}").into()) }
 }

@@ -1,8 +1,8 @@
 //! A run that takes a time, not a number of calls: for servers that end connections meanwhile, and
 //! where a call may fail or stall.
 
-use crate::run::{join, one, subject};
-use crate::{Args, Client, Error, Host, NoSuchWork, Result, Work};
+use crate::calls::{join, one, subject};
+use crate::{Args, Client, Error, Executor, NoSuchWork, Result, Work};
 use std::time::{Duration, Instant};
 
 /// The calls of one caller.
@@ -16,7 +16,7 @@ struct Calls {
 
 /// Makes calls for as long; returns how many there were, how many failed, and how long they took.
 /// The first failure is written to the standard error.
-pub(crate) async fn timed<C: Client, H: Host>(args: &Args, limit: Duration) -> Result<String> {
+pub(crate) async fn timed<C: Client, H: Executor>(args: &Args, limit: Duration) -> Result<String> {
     if !matches!(args.work, Work::Put | Work::Get | Work::Connect) {
         return Err(NoSuchWork.into());
     }

@@ -6,11 +6,13 @@
 use bytes::Bytes;
 use etcd3_core::call::{Call, Input, Options, Output};
 use etcd3_core::channel::{
-    Channel, Checked, ConnectionId, EndpointId, Impression, Input as News, Settings, Want,
+    Admission, Channel, ConnectionId, EndpointId, Finished, Freshness, HealthSignal, Input as News,
+    Kind, Settings, Want,
 };
 use etcd3_core::frame::{self, Decoder};
 use etcd3_core::metadata::{Heads, Metadata};
 use etcd3_core::proto::etcdserverpb::{PutResponse, ResponseHeader};
+use etcd3_core::transport::Event;
 use etcd3_core::{Instant, Limits, Machine, Next, Operation, header, method, put};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -42,7 +44,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// The answer to a put, with its gRPC head.
+/// Returns the answer to a put, with its gRPC head.
 fn answer() -> Result<Bytes> {
     let header = ResponseHeader {
         cluster_id: 0xcdf8_181e_3277_d0f1,
@@ -57,25 +59,30 @@ fn answer() -> Result<Bytes> {
 fn call(op: u64, answer: &Bytes) -> Result<()> {
     let now = Instant::from_nanos(op);
     let deadline = Some(now + Duration::from_secs(15));
-    let mut call = Call::new(
-        &method::PUT,
-        Options { deadline, is_checked: true, ..Options::new(&method::PUT, op) },
-    );
+    let mut call = Call::new(&method::PUT, Options { deadline, ..Options::new(&method::PUT, op) });
     let mut headers = HeaderMap::with_capacity(1);
     headers.insert("content-type", HeaderValue::from_static("application/grpc"));
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let admission = Admission {
+        kind: Kind::Call,
+        endpoint: EndpointId(0),
+        connection: ConnectionId(1),
+        since: now,
+        floor: None,
+        has_choice: true,
+    };
     let mut inputs = [
-        Input::Sent(EndpointId(0)),
-        Input::Head { status: StatusCode::OK, headers },
-        Input::Data(answer.clone()),
-        Input::End(Some(trailers)),
+        Input::Sent(admission.into()),
+        Input::Stream(Event::Head { status: StatusCode::OK, headers }),
+        Input::Stream(Event::Data(answer.clone())),
+        Input::Stream(Event::End(Some(trailers))),
     ]
     .into_iter();
     loop {
         match call.poll(now) {
             Next::Do(Output::Attempt(_)) => {}
-            Next::Do(Output::Check(_)) => call.handle(now, Input::Checked(Checked::Fresh)),
+            Next::Do(Output::Release(_)) => call.handle(now, Input::Freshness(Freshness::Fresh)),
             Next::Do(Output::Done(result)) => {
                 black_box(result?);
                 return Ok(());
@@ -85,7 +92,7 @@ fn call(op: u64, answer: &Bytes) -> Result<()> {
     }
 }
 
-/// What a call asks of the channel: a route, a place, a look at the answer.
+/// What a call asks of the channel: to be admitted, and released.
 fn channel(ops: u64, answer: &Bytes) -> Result<()> {
     let endpoints = (0..3).map(|n| format!("http://127.0.0.{n}:2379").parse());
     let endpoints = endpoints.collect::<std::result::Result<_, _>>()?;
@@ -98,11 +105,13 @@ fn channel(ops: u64, answer: &Bytes) -> Result<()> {
     let header = header::peek(&answer.slice(frame::HEAD..)).ok_or("no header")?;
     for op in 0..ops {
         let now = Instant::from_nanos(op);
-        let route = channel.route(now, Want::default(), |_| true).ok_or("no route")?;
-        channel.handle(now, News::Began(route.connection));
-        black_box(channel.due_on(route.endpoint));
-        black_box(channel.check(route.connection, &header, route.floor));
-        channel.handle(now, News::Finished(route.connection, now, Impression::Good));
+        let admission = channel.admit(now, Want::default(), |_| true);
+        let admission = admission.map_err(|denied| format!("{denied:?}"))?;
+        black_box(channel.next_due());
+        let finished =
+            Finished { signal: HealthSignal::Healthy, header: Some(header), is_linearizable: true };
+        black_box(channel.release(now, &admission, finished));
+        black_box(channel.next_due());
     }
     Ok(())
 }

@@ -1,69 +1,30 @@
-//! One call, as gRPC has it on HTTP/2.
+//! The messages of a call, as gRPC has them on HTTP/2.
 
-use crate::answers::Answers;
-use crate::streams;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use etcd3_bench::Result;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use prost::Message;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 const OK: HeaderValue = HeaderValue::from_static("0");
 const UNIMPLEMENTED: HeaderValue = HeaderValue::from_static("12");
 
-/// Is a call that came in.
-pub(crate) struct Exchange {
-    path: String,
-    respond: SendResponse<Bytes>,
-    requests: Requests,
-}
-
-/// Is what the client says.
+/// The messages of the client.
 pub(crate) struct Requests {
     body: RecvStream,
     unread: BytesMut,
 }
 
-/// Is what the client is told.
+/// The messages to the client.
 pub(crate) struct Replies(SendStream<Bytes>);
 
-impl Exchange {
-    pub(crate) fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
-        let (head, body) = request.into_parts();
-        let requests = Requests { body, unread: BytesMut::new() };
-        Self { path: head.uri.path().to_owned(), respond, requests }
-    }
-
-    /// Answers it.
-    pub(crate) async fn answer(mut self, answers: &Answers) -> Result<()> {
-        match self.path.as_str() {
-            "/etcdserverpb.Watch/Watch" => streams::watch(&mut self.requests, self.respond).await,
-            "/etcdserverpb.Lease/LeaseKeepAlive" => {
-                streams::keep_alive(&mut self.requests, self.respond).await
-            }
-            _ => self.unary(answers).await,
-        }
-    }
-
-    async fn unary(mut self, answers: &Answers) -> Result<()> {
-        let request = self.requests.next().await?.unwrap_or_default();
-        // The end of the request is seen before it is answered.
-        while self.requests.next().await?.is_some() {}
-        let Some(answer) = answers.to(&self.path, &request)? else {
-            let mut head = response();
-            head.headers_mut().insert("grpc-status", UNIMPLEMENTED);
-            self.respond.send_response(head, true)?;
-            return Ok(());
-        };
-        let mut replies = Replies::begin(self.respond)?;
-        replies.send(answer)?;
-        replies.end()
-    }
-}
-
 impl Requests {
+    pub(crate) fn new(body: RecvStream) -> Self {
+        Self { body, unread: BytesMut::new() }
+    }
+
     /// Waits for a message; `None` when the client has said all.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
@@ -104,6 +65,14 @@ impl Replies {
         trailers.insert("grpc-status", OK);
         Ok(self.0.send_trailers(trailers)?)
     }
+}
+
+/// Answers that there is no such method.
+pub(crate) fn refuse(mut respond: SendResponse<Bytes>) -> Result<()> {
+    let mut head = response();
+    head.headers_mut().insert("grpc-status", UNIMPLEMENTED);
+    respond.send_response(head, true)?;
+    Ok(())
 }
 
 /// Encodes a message, with its prefix.

@@ -11,12 +11,13 @@
 //! | `flood/20/100`, watched | 20 responses of 100 events with values of 100 bytes |
 #![forbid(unsafe_code)]
 
-mod answers;
+mod exchange;
 mod grpc;
+mod responses;
 mod streams;
 
-use etcd3_bench::{Gathered, Result};
-use grpc::Exchange;
+use etcd3_bench::{Coalesced, Result};
+use exchange::Exchange;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::future::poll_fn;
 use std::io::Read;
@@ -26,7 +27,7 @@ use std::task::Poll;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-/// Is the largest window that HTTP/2 knows: the client's limits are measured, not the server's.
+/// The largest window of HTTP/2, in bytes: the client's limits are measured, not the server's.
 const WINDOW: u32 = (1 << 31) - 1;
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,24 +56,24 @@ async fn serve() -> Result<()> {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    let answers = Rc::new(answers::Answers::default());
+    let responses = Rc::new(responses::Responses::default());
     loop {
         let (stream, _) = tokio::select! {
             accepted = one.accept() => accepted?,
             accepted = two.accept() => accepted?,
         };
         stream.set_nodelay(true)?;
-        let answers = Rc::clone(&answers);
+        let responses = Rc::clone(&responses);
         tokio::task::spawn_local(async move {
             // A client that hangs up is no failure.
-            let _ = connection(stream, &answers).await;
+            let _ = connection(stream, &responses).await;
         });
     }
 }
 
 /// Answers the calls of one connection until it ends.
-async fn connection(stream: TcpStream, answers: &Rc<answers::Answers>) -> Result<()> {
-    let transport = Gathered::new(stream);
+async fn connection(stream: TcpStream, responses: &Rc<responses::Responses>) -> Result<()> {
+    let transport = Coalesced::new(stream);
     let mut builder = h2::server::Builder::new();
     builder.initial_window_size(WINDOW >> 4).initial_connection_window_size(WINDOW);
     builder.max_send_buffer_size(1 << 30).max_frame_size(16_384);
@@ -96,10 +97,10 @@ async fn connection(stream: TcpStream, answers: &Rc<answers::Answers>) -> Result
             polled.map(|it| it.map(|it| it.map_err(etcd3_bench::Error::from)))
         });
         let Some((request, respond)) = accepted.await.transpose()? else { return Ok(()) };
-        let answers = Rc::clone(answers);
+        let responses = Rc::clone(responses);
         tokio::task::spawn_local(async move {
             // A call that is given up is no failure.
-            let _ = Exchange::new(request, respond).answer(&answers).await;
+            let _ = Exchange::new(request, respond).answer(&responses).await;
         });
     }
 }

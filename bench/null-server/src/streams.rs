@@ -1,7 +1,7 @@
 //! What calls with streams are answered.
 
-use crate::answers::HEADER;
 use crate::grpc::{Replies, Requests, framed};
+use crate::responses::HEADER;
 use bytes::Bytes;
 use etcd3_bench::Result;
 use etcd3_proto::etcdserverpb::watch_request::RequestUnion;
@@ -13,7 +13,7 @@ use etcd3_proto::mvccpb::{Event, KeyValue};
 use h2::server::SendResponse;
 use prost::Message;
 
-/// Are the events of a response.
+/// The number of events in a response.
 const EVENTS: i64 = 100;
 
 /// Creates watchers, and floods those that ask for it.

@@ -1,24 +1,24 @@
 //! The runtimes, each with its adapter.
 
-use etcd3_bench::Host;
+use etcd3_bench::Executor;
 use etcd3_tokio::{Client, Config, Error};
 use std::future::Future;
 
-/// Is an adapter of the client.
+/// An adapter of the client.
 pub trait Adapter: Send + Sync + 'static {
     /// Connects, with this configuration.
     fn connect(config: Config) -> impl Future<Output = Result<Client, Error>> + Send;
 }
 
-/// Is tokio, on however many threads.
+/// Tokio, on however many threads.
 #[derive(Debug)]
 pub struct Tokio;
 
-/// Is smol with its global executor.
+/// Smol with its global executor.
 #[derive(Debug)]
 pub struct Smol;
 
-/// Is async-std with its global executor.
+/// async-std with its global executor.
 #[derive(Debug)]
 pub struct AsyncStd;
 
@@ -40,7 +40,7 @@ impl Adapter for AsyncStd {
     }
 }
 
-impl Host for Smol {
+impl Executor for Smol {
     fn block_on<F: Future>(future: F) -> F::Output {
         smol::block_on(future)
     }
@@ -52,7 +52,7 @@ impl Host for Smol {
     }
 }
 
-impl Host for AsyncStd {
+impl Executor for AsyncStd {
     fn block_on<F: Future>(future: F) -> F::Output {
         async_std::task::block_on(future)
     }

@@ -10,7 +10,7 @@ use etcd3_bench::{Client, Result};
 use futures_lite::StreamExt;
 use std::marker::PhantomData;
 
-/// Is the client on one of its adapters.
+/// The client on one of its adapters.
 #[derive(Debug)]
 pub struct Ours<A> {
     client: etcd3_tokio::Client,

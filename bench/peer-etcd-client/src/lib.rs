@@ -8,7 +8,7 @@ use bytes::Bytes;
 use etcd_client::{Client, GetOptions, WatchOptions};
 use etcd3_bench::Result;
 
-/// Is etcd-client.
+/// etcd-client, as it is measured.
 #[derive(Clone)]
 pub struct Peer(Client);
 

@@ -6,7 +6,7 @@ use super::stream::Secure;
 use super::words;
 use crate::Config;
 use crate::runtime::Io;
-use etcd3_core::channel::Broken;
+use etcd3_core::channel::ConnectionError;
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Cause, ConnectFailure};
 use rustls::{AlertDescription, Error};
@@ -18,7 +18,7 @@ pub(crate) async fn handshake(
     config: &Config,
     endpoint: &Endpoint,
     io: Box<dyn Io>,
-) -> Result<Box<dyn Io>, Broken> {
+) -> Result<Box<dyn Io>, ConnectionError> {
     let unusable = |cause| broken(ConnectFailure::TlsConfig, cause);
     let tls = config.tls.as_ref().ok_or_else(|| unusable(Cause::new("TLS is not configured")))?;
     let name = tls.name_of(endpoint).map_err(unusable)?;
@@ -30,19 +30,19 @@ pub(crate) async fn handshake(
     }
 }
 
-/// Why a secure stream failed before the server had said anything over it. In TLS 1.3 a server
-/// looks at the certificate of its client only after the handshake.
-pub(crate) fn failed(config: &Config, error: io::Error) -> Broken {
+/// Returns why a secure stream failed before the server had said anything over it. In TLS 1.3 a
+/// server looks at the certificate of its client only after the handshake.
+pub(crate) fn failed(config: &Config, error: io::Error) -> ConnectionError {
     let hung_up = "the server hung up after the handshake; does it want a client certificate?";
     explain(config, error, hung_up)
 }
 
-fn in_handshake(config: &Config, error: io::Error) -> Broken {
+fn in_handshake(config: &Config, error: io::Error) -> ConnectionError {
     explain(config, error, "the server hung up in the handshake; does it speak TLS?")
 }
 
 /// Says what an error of rustls means, if it is one, or else what the end of the stream may mean.
-fn explain(config: &Config, error: io::Error, hung_up: &str) -> Broken {
+fn explain(config: &Config, error: io::Error, hung_up: &str) -> ConnectionError {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error.downcast::<Error>() {
         Ok(error) if is_about_alpn(&error) => not_http2(Cause::new(error)),
@@ -74,10 +74,10 @@ fn is_about_alpn(error: &Error) -> bool {
     )
 }
 
-fn not_http2(cause: Cause) -> Broken {
+fn not_http2(cause: Cause) -> ConnectionError {
     broken(ConnectFailure::NotHttp2OverTls, cause)
 }
 
-fn broken(failure: ConnectFailure, cause: Cause) -> Broken {
-    Broken { failure, cause: Some(cause) }
+fn broken(failure: ConnectFailure, cause: Cause) -> ConnectionError {
+    ConnectionError { failure, cause: Some(cause) }
 }

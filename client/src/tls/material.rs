@@ -33,7 +33,7 @@ pub(super) enum Roots {
     Webpki,
 }
 
-/// Who the client is.
+/// The identity of the client.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     pub(super) chain: Source,
@@ -139,7 +139,7 @@ impl Roots {
 }
 
 impl TlsConfig {
-    /// Whether no file has to be read.
+    /// Returns whether no file has to be read.
     pub(super) fn is_in_memory(&self) -> bool {
         let is_known = |it: &Identity| it.chain.is_in_memory() && it.key.is_in_memory();
         self.roots.iter().all(Roots::is_in_memory) && self.identity.as_ref().is_none_or(is_known)

@@ -114,7 +114,7 @@ impl TlsConfig {
 
     /// Takes every server for the right one, whatever its certificate says.
     ///
-    /// Whoever is on the way can then read and change everything, passwords included. Meant for
+    /// Anybody on the way can then read and change everything, passwords included. Meant for
     /// tests, and for servers with `--auto-tls`, whose certificates nobody can verify (their keys
     /// are on the curve P-521, which is supported in no other way).
     #[must_use]

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// [`MIN_COUNT`].
 const OPERATIONS: u64 = 40_000;
 const MIN_COUNT: u64 = 100;
-/// Bounds the share of operations that end in an error, in percent.
+/// The largest share of operations that end in an error, in percent.
 const ERROR_SHARE: std::ops::RangeInclusive<f64> = 15.0..=40.0;
 /// Columns of the table of counts.
 const COLUMNS: usize = 2;

@@ -55,6 +55,6 @@ async fn run(runtime: Arc<dyn Runtime>, endpoint: String, timeout: Duration) -> 
 
 fn say(what: &str) {
     println!("{what}");
-    // Whoever does not listen any more has seen enough.
+    // A reader that has closed its end has seen enough.
     let _ = std::io::stdout().flush();
 }

@@ -30,6 +30,9 @@ async fn switch(ctx: &Ctx, before: bool) -> CaseResult {
     let [first, second] = [0, 1].map(|member| cluster.member(member));
     let client = ctx.connect([first.client_url()]).await?;
     client.put("foo", "bar").await?;
+    // A linearizable read waits until the other one has it, too.
+    let other = ctx.connect([second.client_url()]).await?;
+    assert_eq!(other.get("foo").await?.kvs.len(), 1);
     let change = || client.set_endpoints([first.client_url(), second.client_url()]);
     if before {
         change()?;

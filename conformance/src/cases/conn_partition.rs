@@ -5,13 +5,13 @@ use etcd3_client::{Client, Code, EndpointState, Error, ErrorKind, Outcome, Serve
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_put_gets_past_a_partition, ["CONN-015"]).plain_and_tls().heavy(),
-    case!(a_delete_gets_past_a_partition, ["CONN-016"]).plain_and_tls().heavy(),
-    case!(a_txn_gets_past_a_partition, ["CONN-017"]).plain_and_tls().heavy(),
-    case!(a_get_gets_past_a_partition, ["CONN-018"]).plain_and_tls().heavy(),
+    case!(a_put_gets_past_a_partition, ["CONN-015"]).plain_and_tls(),
+    case!(a_delete_gets_past_a_partition, ["CONN-016"]).plain_and_tls(),
+    case!(a_txn_gets_past_a_partition, ["CONN-017"]).plain_and_tls(),
+    case!(a_get_gets_past_a_partition, ["CONN-018"]).plain_and_tls(),
     case!(a_serializable_get_needs_no_majority, ["CONN-020"]).plain_and_tls(),
-    case!(a_read_survives_a_change_of_leaders, ["CONN-024"]).plain_and_tls().heavy(),
-    case!(a_member_without_a_leader_says_so, ["CONN-047"]).plain_and_tls().heavy(),
+    case!(a_read_survives_a_change_of_leaders, ["CONN-024"]).plain_and_tls(),
+    case!(a_member_without_a_leader_says_so, ["CONN-047"]).plain_and_tls(),
 ];
 
 const SHORT: Duration = Duration::from_secs(1);
@@ -48,7 +48,9 @@ async fn pass<T>(
             Err(error) => {
                 met |= error.endpoint() == Some(&*lonely);
                 let server = error.server_error();
-                let is_timeout = matches!(error.kind(), ErrorKind::Timeout(_));
+                // The member counts as well, and may be the first to say so.
+                let is_timeout = matches!(error.kind(), ErrorKind::Timeout(_))
+                    || error.status().is_some_and(|it| it.message == "context deadline exceeded");
                 let is_told = matches!(
                     server,
                     Some(ServerError::Timeout | ServerError::TimeoutDueToLeaderFail)
@@ -58,7 +60,7 @@ async fn pass<T>(
             }
         }
     }
-    panic!("{tries} tries in vain");
+    panic!("none of {tries} tries succeeded");
 }
 
 /// CONN-015, B14
@@ -114,11 +116,15 @@ async fn a_serializable_get_needs_no_majority(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
+/// How often a leader is cut off until a read meets the election.
+const CHANGES: usize = 8;
+
 /// CONN-024, R43: the same read fails without retries and succeeds with them.
 async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
-    let cluster = ctx.cluster_with(|cluster| cluster.behind_peer_proxy().election(1000)).await?;
+    // Long enough for a read to arrive before the followers elect another leader.
+    let cluster = ctx.cluster_with(|cluster| cluster.behind_peer_proxy().election(2000)).await?;
     ctx.connect(cluster.client_urls()).await?.put("foo", "bar").await?;
-    for _ in 0..TRIES {
+    for _ in 0..CHANGES {
         ctx.until("a leader", LIMIT, || async { cluster.leader().is_some() }).await?;
         let leader = cluster.leader().ok_or("there is a leader")?;
         let follower = cluster.member((leader + 1) % 3).client_url();

@@ -35,12 +35,12 @@ impl Data {
         Ok(Self { start })
     }
 
-    /// The revision after the last put.
+    /// Returns the revision after the last put.
     pub(super) fn end(&self) -> i64 {
         self.start + 8
     }
 
-    /// The pair that the nth put wrote, counted from 1.
+    /// Returns the pair that the nth put wrote, counted from 1.
     fn kv(&self, nth: usize) -> KeyValue {
         let (key, value) = PUTS[nth - 1];
         let revisions: Vec<i64> = PUTS[..nth]
@@ -101,7 +101,7 @@ impl Read {
         self
     }
 
-    /// Is cut short by its limit.
+    /// Expects that there is more, beyond its limit.
     pub(super) fn more(mut self) -> Self {
         self.more = true;
         self

@@ -1,6 +1,7 @@
 //! What cases about keys expect over and over: refusals, and what an answer holds.
 
 use etcd3_client::{Code, Error, ErrorKind, GetResponse, KeyValue, Outcome, ServerError};
+use etcd3_lab::etcd::Version;
 
 /// An error of the server, with the code and the text that it has on the wire.
 ///
@@ -45,12 +46,16 @@ pub(super) const FUTURE_REV: Refusal = Refusal {
     code: Code::OutOfRange,
     text: "etcdserver: mvcc: required revision is a future revision",
 };
-/// Of a learner. The code is that of 3.4 and 3.5, and not the one of the server's own table.
-pub(super) const NOT_FOR_LEARNERS: Refusal = Refusal {
-    error: ServerError::NotSupportedForLearner,
-    code: Code::Unavailable,
-    text: "etcdserver: rpc not supported for learner",
-};
+
+/// Returns the refusal of a learner of this version: the code is another one from 3.6 on.
+pub(super) fn not_for_learners(version: Version) -> Refusal {
+    let is_new = version >= Version::minor(3, 6);
+    Refusal {
+        error: ServerError::NotSupportedForLearner,
+        code: if is_new { Code::FailedPrecondition } else { Code::Unavailable },
+        text: "etcdserver: rpc not supported for learner",
+    }
+}
 
 impl Refusal {
     /// Asserts that a server answered with this refusal, and that it changed nothing.
@@ -80,17 +85,17 @@ impl Refusal {
     }
 }
 
-/// The keys of an answer.
+/// Returns the keys of an answer.
 pub(super) fn keys(answer: &GetResponse) -> Vec<String> {
     answer.kvs.iter().map(|kv| text(&kv.key)).collect()
 }
 
-/// The keys and values of an answer.
+/// Returns the keys and values of an answer.
 pub(super) fn pairs(answer: &GetResponse) -> Vec<(String, String)> {
     answer.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect()
 }
 
-/// The one pair of an answer.
+/// Returns the one pair of an answer.
 ///
 /// # Panics
 ///

@@ -1,6 +1,7 @@
 //! Learners: what they answer, what they refuse, and where a refused call goes.
 
-use super::kv_expect::{NOT_FOR_LEARNERS, only};
+use super::kv_expect::{not_for_learners, only};
+use super::kv_metrics::calls;
 use crate::raw::refusal_of_stream;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
 use etcd3_client::core::request::Limits;
@@ -14,10 +15,14 @@ pub(super) const CASES: &[Case] = &[
         a_learner_serves_nothing_but_serializable_reads_and_status,
         ["KV-029", "KV-030", "KV-031", "KV-032", "KV-033"]
     )
-    .real("a learner that joins")
-    .heavy(),
-    case!(what_a_learner_refuses_is_done_by_a_voter, []).real("a learner that joins").heavy(),
+    .real("a learner that joins"),
+    case!(a_learner_among_the_endpoints_costs_nothing, []).real("a learner that joins"),
+    case!(what_a_learner_refuses_is_done_by_a_voter, []).real("a learner that joins"),
 ];
+
+/// The most reads by which a client asks in some seconds whether a member that failed a call is
+/// well again, that call included.
+const PROBES: u64 = 10;
 
 /// Starts three voters and a learner, which is the last member.
 async fn with_learner(ctx: &Ctx) -> Result<(Arc<Cluster>, String), etcd3_lab::Error> {
@@ -48,6 +53,7 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     replicated(&ctx, &learner).await?;
     assert_eq!(only(&learner.get("foo").serializable().await?).value, "bar");
 
+    let refusal = not_for_learners(ctx.etcd.version);
     let mut refused = vec![
         learner.get("foo").await.map(drop),
         learner.put("foo", "baz").await.map(drop),
@@ -64,7 +70,7 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     refused.push(learner.unary(raw).await.map(drop));
     for (index, result) in refused.into_iter().enumerate() {
         let Err(error) = result else { panic!("number {index} was answered") };
-        NOT_FOR_LEARNERS.is_answered(&error);
+        refusal.is_answered(&error);
         assert_eq!(error.attempts(), 2, "a voter might have taken it: {error}");
         assert!(error.is_retryable());
     }
@@ -75,13 +81,37 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     let watch = frame::encode(&pb::WatchRequest::default(), most)?;
     for (method, message) in [(&method::WATCH, watch), (&method::LEASE_KEEP_ALIVE, keep_alive)] {
         let status = refusal_of_stream(&ctx, address, method, message).await?;
-        NOT_FOR_LEARNERS.is_read_from(&Error::from_status(status, Outcome::Rejected));
+        refusal.is_read_from(&Error::from_status(status, Outcome::Rejected));
     }
 
     let status = learner.unary(pb::StatusRequest {}).await?;
     assert_eq!(status.version, ctx.etcd.version.to_string());
     assert!(status.is_learner);
     assert_eq!(only(&voters.get("foo").await?).value, "bar", "nothing was written");
+    Ok(())
+}
+
+/// R41: what it refuses is sent once more, to the voter, and it is asked hardly ever again.
+async fn a_learner_among_the_endpoints_costs_nothing(ctx: Ctx) -> CaseResult {
+    const CALLS: u64 = 200;
+    let (cluster, url) = with_learner(&ctx).await?;
+    let learner = cluster.members().pop().ok_or("no members")?;
+    let leader = cluster.member(cluster.leader().ok_or("there is a leader")?);
+    let client = ctx.connect([leader.client_url(), url]).await?;
+    ctx.until_connected(&client).await?;
+    let before = leader.metrics()?;
+    for n in 1..=CALLS {
+        client.put("foo", n.to_string()).await?;
+        assert_eq!(only(&client.get("foo").await?).version, i64::try_from(n)?, "written once");
+    }
+    let after = leader.metrics()?;
+    let answered = |method| calls(&after, method) - calls(&before, method);
+    assert_eq!(answered("Put"), CALLS);
+    // The client may have asked the leader whether it is well.
+    assert!((CALLS..=CALLS + PROBES).contains(&answered("Range")), "{}", answered("Range"));
+    let metrics = learner.metrics()?;
+    let refused = calls(&metrics, "Put") + calls(&metrics, "Range");
+    assert!(refused <= PROBES, "{refused} calls went to the learner");
     Ok(())
 }
 

@@ -3,7 +3,9 @@
 use super::kv_expect::{KEY_NOT_FOUND, LEASE_NOT_FOUND, LEASE_PROVIDED, VALUE_PROVIDED, only};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Client, Error, IgnoreLease, IgnoreValue, KeyValue, get, key, put, txn};
+use etcd3_client::{Client, Error, IgnoreLease, IgnoreValue, KeyValue, SortOrder, SortTarget};
+use etcd3_client::{get, key, put, txn};
+use etcd3_lab::etcd::Version;
 
 pub(super) const CASES: &[Case] = &[
     case!(a_value_can_be_kept, ["KV-081", "KV-082", "KV-083", "KV-084", "KV-086"]),
@@ -11,6 +13,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_lease_can_be_kept, ["KV-088", "KV-089", "KV-090", "KV-092", "KV-093"]),
     case!(a_lease_and_the_wish_to_keep_it_are_refused, ["KV-091"]),
     case!(a_missing_lease_fails_the_branch_that_runs, ["KV-095", "KV-096", "KV-097"]),
+    case!(keys_alone_are_told_with_their_leases_up_to_3_6, []),
 ];
 
 /// Grants a lease that outlives the case, and tells its id.
@@ -18,6 +21,20 @@ async fn grant(client: &Client) -> Result<i64, Error> {
     let granted = client.unary(pb::LeaseGrantRequest { ttl: 30, id: 0 }).await?;
     assert_ne!(granted.id, 0);
     Ok(granted.id)
+}
+
+/// K20: from 3.7 on servers take the keys from their index, which has no leases.
+async fn keys_alone_are_told_with_their_leases_up_to_3_6(ctx: Ctx) -> CaseResult {
+    let (_server, client) = ctx.server_and_client().await?;
+    let lease = grant(&client).await?;
+    client.put("foo", "bar").lease(lease).await?;
+    let told = if ctx.etcd.version < Version::minor(3, 7) { lease } else { 0 };
+    let alone = client.get("foo").keys_only();
+    assert_eq!(only(&alone.clone().await?).lease, told);
+    let by_value = alone.sort(SortTarget::Value, SortOrder::Ascend);
+    assert_eq!(only(&by_value.await?).lease, lease);
+    assert_eq!(read(&client, "foo").await?.lease, lease);
+    Ok(())
 }
 
 async fn read(client: &Client, name: &str) -> Result<KeyValue, Error> {

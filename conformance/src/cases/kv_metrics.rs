@@ -10,7 +10,7 @@ pub(super) fn sum(metrics: &str, name: &str, labels: &[&str]) -> u64 {
         .sum()
 }
 
-/// How many calls of a KV method have reached a server.
+/// Returns how many calls of a KV method have reached a server.
 pub(super) fn calls(metrics: &str, method: &str) -> u64 {
     let method = format!("grpc_method=\"{method}\"");
     sum(metrics, "grpc_server_started_total", &["grpc_service=\"etcdserverpb.KV\"", &method])

@@ -18,8 +18,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_small_limit_of_the_server_is_told, ["KV-123"]),
     case!(a_large_limit_of_the_server_is_used_up_to_the_end, ["KV-124", "KV-125", "KV-126"]),
     case!(a_full_quota_is_told_and_the_outcome_is_unknown, ["KV-106"])
-        .real("a restart with other flags")
-        .heavy(),
+        .real("a restart with other flags"),
 ];
 
 const MIB: usize = 1 << 20;

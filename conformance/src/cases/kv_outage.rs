@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_request_outlives_its_client, ["KV-010"]),
     case!(a_dropped_call_leaves_the_connection_alone, ["KV-019"]).real("a bridge"),
     case!(a_read_from_a_stopped_server_times_out, ["KV-020"]),
-    case!(a_put_to_a_stopped_server_fails, ["KV-021"]).heavy(),
+    case!(a_put_to_a_stopped_server_fails, ["KV-021"]),
     case!(a_put_is_sent_at_most_once, ["KV-022"]).real("a bridge"),
 ];
 

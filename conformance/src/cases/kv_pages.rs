@@ -5,13 +5,13 @@ use etcd3_client::{Client, Config, Error, ErrorKind, GetResponse, Outcome, Pages
 use futures_lite::StreamExt;
 
 pub(super) const CASES: &[Case] = &[
-    case!(pages_hold_each_key_once_at_one_revision, []).plain_and_tls(),
-    case!(many_keys_come_in_several_pages, []),
+    case!(pages_hold_each_key_once_at_one_revision, ["KV-139"]).plain_and_tls(),
+    case!(many_keys_come_in_several_pages, ["KV-115"]),
     case!(pages_are_read_at_a_revision_that_there_is, []),
-    case!(large_values_come_in_several_pages, []).real("a restart with other flags").heavy(),
+    case!(large_values_come_in_several_pages, ["KV-122"]).real("a restart with other flags"),
 ];
 
-/// K21, K24, I-D2: where there is no RangeStream, a stream of pages does what it does (KV-139).
+/// KV-139, K21, K24, I-D2: where there is no RangeStream, a stream of pages does what it does.
 async fn pages_hold_each_key_once_at_one_revision(ctx: Ctx) -> CaseResult {
     let (_server, client) = ctx.server_and_client().await?;
     for n in 0..3 {
@@ -51,7 +51,7 @@ fn is_whole(pages: &[GetResponse], count: i64) {
     assert!(!last && before.iter().all(|more| *more), "{more:?}");
 }
 
-/// K24; what KV-115 demands of RangeStream.
+/// KV-115, K24
 async fn many_keys_come_in_several_pages(ctx: Ctx) -> CaseResult {
     let (_server, client) = ctx.server_and_client().await?;
     for n in 0..25 {
@@ -90,8 +90,7 @@ fn large(n: u8) -> Vec<u8> {
     vec![n; 4 << 20]
 }
 
-/// K24; what KV-122 demands of RangeStream: what was written with a large limit is read after the
-/// server got a small one.
+/// KV-122, K24: what was written with a large limit is read after the server got a small one.
 async fn large_values_come_in_several_pages(ctx: Ctx) -> CaseResult {
     const MIB: usize = 1 << 20;
     let server = ctx

@@ -8,11 +8,11 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(no_leader_is_told_to_who_asked, ["KV-007"]).real("metrics").heavy(),
-    case!(a_read_waits_for_its_member, ["KV-017"]).heavy(),
-    case!(a_put_that_timed_out_does_not_happen_later, ["KV-018"]).heavy(),
-    case!(without_a_quorum_only_serializable_reads_work, ["KV-074", "KV-075"]).heavy(),
-    case!(a_put_survives_the_restart_of_another_member, ["KV-079"]).heavy(),
+    case!(no_leader_is_told_to_who_asked, ["KV-007"]).real("metrics"),
+    case!(a_read_waits_for_its_member, ["KV-017"]),
+    case!(a_put_that_timed_out_does_not_happen_later, ["KV-018"]),
+    case!(without_a_quorum_only_serializable_reads_work, ["KV-074", "KV-075"]),
+    case!(a_put_survives_the_restart_of_another_member, ["KV-079"]),
 ];
 
 const NO_LEADER: Refusal = Refusal {

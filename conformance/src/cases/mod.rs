@@ -6,6 +6,7 @@ mod cancelled;
 mod conn_black_hole;
 mod conn_endpoints;
 mod conn_partition;
+mod conn_peer_port;
 mod conn_shutdown;
 mod goaway_under_load;
 mod grpc_proxy;
@@ -15,6 +16,7 @@ mod hostile_goaway;
 mod hostile_headers;
 mod hostile_reset;
 mod hostile_window;
+mod idle_stream;
 mod kv_basics;
 mod kv_compact;
 mod kv_data;
@@ -56,7 +58,7 @@ mod unpolled;
 
 use crate::Case;
 
-/// All cases.
+/// Returns all cases.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         bad_input::CASES,
@@ -64,6 +66,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         conn_black_hole::CASES,
         conn_endpoints::CASES,
         conn_partition::CASES,
+        conn_peer_port::CASES,
         conn_shutdown::CASES,
         goaway_under_load::CASES,
         hostile_data::CASES,
@@ -71,6 +74,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         hostile_headers::CASES,
         hostile_reset::CASES,
         hostile_window::CASES,
+        idle_stream::CASES,
         kv_basics::CASES,
         kv_compact::CASES,
         kv_delete::CASES,
@@ -114,7 +118,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use etcd3_lab::etcd::Version;
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn cases_have_names_of_their_own_and_name_known_rows() {
@@ -127,6 +132,26 @@ mod tests {
             for id in case.ids {
                 assert!(known.contains(id), "{} names {id}, which is no row", case.name);
             }
+        }
+    }
+
+    #[test]
+    fn cases_need_the_version_that_their_rows_need() {
+        let rows = include_str!("../../data/scenarios.tsv");
+        let since_of = |row: &'static str| {
+            let (id, needs) = (row.split('\t').next()?, row.split('\t').nth(7)?);
+            let version = needs.split_once("server>=")?.1;
+            let end = version.find(|c: char| c != '.' && !c.is_ascii_digit());
+            let mut parts = version[..end.unwrap_or(version.len())].split('.');
+            let mut part = || parts.next().and_then(|part| part.parse().ok());
+            let (major, minor) = (part()?, part()?);
+            Some((id, Version { major, minor, patch: part().unwrap_or_default() }))
+        };
+        let since: BTreeMap<_, _> = rows.lines().filter_map(since_of).collect();
+        assert!(since.len() > 40);
+        for case in all() {
+            let needed = case.ids.iter().filter_map(|id| since.get(id)).max();
+            assert!(case.needs.since >= needed.copied(), "{} needs {needed:?}", case.name);
         }
     }
 
@@ -144,7 +169,7 @@ mod tests {
         }
     }
 
-    /// The rows of a list, each with whether a case names it; each has a reason.
+    /// Returns the rows of a list, each with whether a case names it; each has a reason.
     fn reasoned(list: &'static str) -> Vec<(&'static str, bool)> {
         let rows = include_str!("../../data/scenarios.tsv");
         let known: BTreeSet<_> = rows.lines().filter_map(|row| row.split('\t').next()).collect();

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(cut_at_each_byte_of_a_write, []).real("a bridge").any_version().heavy(),
-    case!(a_bit_flipped_at_each_byte_of_an_answer, []).real("a bridge").any_version().heavy(),
+    case!(cut_at_each_byte_of_a_write, []).real("a bridge").any_version(),
+    case!(a_bit_flipped_at_each_byte_of_an_answer, []).real("a bridge").any_version(),
 ];
 
 const SOON: Duration = Duration::from_secs(20);
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_millis(400);
 /// Parts of a direction that are tried.
 const PARTS: u64 = 24;
 
-/// How many bytes one write takes in each direction, on a connection that has been used.
+/// Returns how many bytes one write takes in each direction, on a connection that has been used.
 async fn cost(rig: &Rig) -> Result<[u64; 2], Box<dyn std::error::Error + Send + Sync>> {
     let passed = || Direction::BOTH.map(|way| rig.bridge.passed(way));
     rig.heal().await?;
@@ -86,8 +86,8 @@ async fn a_bit_flipped_at_each_byte_of_an_answer(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// Whether the flipped bit made a revision larger, so that the client rightly takes every true
-/// answer for an old one.
+/// Tells whether the flipped bit made a revision larger, so that the client rightly takes every
+/// true answer for an old one.
 async fn has_seen_the_future(rig: &Rig) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let is_stale = AtomicBool::new(false);
     let answered = || async {

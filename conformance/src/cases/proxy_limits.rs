@@ -2,7 +2,7 @@
 
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3_client::{Client, Code, Config, Error, ErrorKind, Outcome, ServerError, put};
-use etcd3_lab::{Guarded, Ports, command, until};
+use etcd3_lab::{Child, Ports, command, until};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,7 +23,7 @@ const TAKES: usize = 4000;
 /// A proxy in front of a server. Ends with this value.
 struct Proxy {
     addr: SocketAddr,
-    _process: Guarded,
+    _process: Child,
 }
 
 impl Proxy {
@@ -45,7 +45,7 @@ impl Proxy {
             etcd.env("ETCD_UNSUPPORTED_ARCH", "arm64");
         }
         let log = folder.join("log");
-        let process = Guarded::spawn(&etcd, &folder, &log)?;
+        let process = Child::spawn(&etcd, &folder, &log)?;
         let listens = || Ok(TcpStream::connect(addr).ok().map(drop));
         until(LIMIT, "the proxy", listens).map_err(|error| {
             let said = std::fs::read_to_string(&log).unwrap_or_default();

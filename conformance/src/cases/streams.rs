@@ -37,7 +37,7 @@ fn flaky(
 
 const REFUSED_STREAM: u32 = 7;
 
-/// The payload of a GOAWAY: the last stream that was looked at, and no error.
+/// Returns the payload of a GOAWAY: the last stream that was looked at, and no error.
 fn goaway(last: u32) -> Vec<u8> {
     [last, 0].iter().flat_map(|word| word.to_be_bytes()).collect()
 }

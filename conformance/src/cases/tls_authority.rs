@@ -49,7 +49,7 @@ impl Form {
     }
 }
 
-/// The way from the working directory to an absolute path.
+/// Returns the way from the working directory to an absolute path.
 fn relative(path: &Path) -> PathBuf {
     let depth = std::env::current_dir().map_or(0, |here| here.components().count() - 1);
     let up = std::iter::repeat_n(Component::ParentDir, depth);
@@ -110,7 +110,7 @@ async fn check_form(
     Ok(())
 }
 
-/// All values of `:authority` in a log, whichever way its quotes are escaped.
+/// Returns all values of `:authority` in a log, whichever way its quotes are escaped.
 fn authorities(log: &str) -> impl Iterator<Item = String> {
     let plain = log.replace('\\', "");
     let found: Vec<String> = plain

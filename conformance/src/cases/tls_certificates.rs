@@ -1,4 +1,4 @@
-//! Who is trusted, and who the client is.
+//! Certificates: which servers a client trusts, and as whom a server knows the client.
 
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3_client::{
@@ -47,7 +47,7 @@ async fn demanding(ctx: &Ctx, authority: &Arc<Authority>) -> Result<Server, etcd
     ctx.server_with(|server| server.tls(tls)).await
 }
 
-/// Connects in vain.
+/// Connects where that fails, and returns the error.
 pub(super) async fn connect_error(ctx: &Ctx, config: Config) -> Result<Error, String> {
     match ctx.within(SLACK, ctx.connect_with(config)).await {
         Some(Err(error)) => Ok(error),
@@ -231,7 +231,7 @@ async fn another_authority_is_not_trusted(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// Removes its files in the end.
+/// A folder that is removed with its files in the end.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -37,7 +37,7 @@ async fn put_and_get(client: &Client, value: &str) -> CaseResult {
     Err("no try succeeded".into())
 }
 
-/// Whether a deadline ended a call, here or there.
+/// Tells whether a deadline ended a call, here or there.
 fn is_timeout(error: &Error) -> bool {
     let told = error.server_error();
     let is_told = matches!(told, Some(ServerError::Timeout | ServerError::TimeoutDueToLeaderFail));

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 const TLS: &str = "TLS";
 /// The first version that takes `--tls-min-version` and `--tls-max-version`.
-const BOUNDS: Version = Version { major: 3, minor: 5, patch: 0 };
+const BOUNDS: Version = Version::minor(3, 5);
 
 pub(super) const CASES: &[Case] = &[
     case!(equal_cipher_suites_are_agreed_on, ["CONN-049"]).real(TLS),

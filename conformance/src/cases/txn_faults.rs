@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_write_to_a_stopped_member_fails_and_is_gone, ["TXN-003"]).heavy(),
-    case!(a_write_that_was_lost_is_not_sent_elsewhere, ["TXN-003"]).real("a bridge").heavy(),
-    case!(transactions_that_only_read_outlive_a_restart, ["TXN-004"]).real("a bridge").heavy(),
-    case!(a_condition_needs_a_quorum, []).heavy(),
+    case!(a_write_to_a_stopped_member_fails_and_is_gone, ["TXN-003"]),
+    case!(a_write_that_was_lost_is_not_sent_elsewhere, ["TXN-003"]).real("a bridge"),
+    case!(transactions_that_only_read_outlive_a_restart, ["TXN-004"]).real("a bridge"),
+    case!(a_condition_needs_a_quorum, []),
 ];
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -88,7 +88,7 @@ async fn a_write_that_was_lost_is_not_sent_elsewhere(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// The four transactions of the scenario, none of which writes.
+/// Returns the four transactions of the scenario, none of which writes.
 fn reads() -> [Op; 4] {
     let nothing = || txn().then(Vec::<Op>::new());
     [

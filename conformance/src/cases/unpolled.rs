@@ -6,9 +6,9 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] =
-    &[case!(a_thousand_calls_that_nobody_polls_delay_nobody, []).any_version().heavy()];
+    &[case!(a_thousand_calls_that_nobody_polls_delay_nobody, []).any_version()];
 
-/// As many as fit beside other calls into one connection, with the defaults.
+/// The number of calls that fit beside others into one connection, with the defaults.
 const HELD: usize = 1_000;
 const LARGE: usize = 1 << 20;
 

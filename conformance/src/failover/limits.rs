@@ -1,6 +1,6 @@
 //! What a caller may notice of a fault.
 
-use super::{Fault, Role};
+use super::fault::{MemberFault, Role};
 use std::time::Duration;
 
 /// How long it may take a client to read what has come, on a machine with other work to do.
@@ -18,18 +18,20 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits for a fault that hits a member with that role.
-    pub fn of(fault: Fault, role: Role) -> Self {
+    /// Returns the limits for a fault that hits a member with that role.
+    pub fn of(fault: MemberFault, role: Role) -> Self {
         let seconds = Duration::from_secs;
         match (fault, role) {
             // The kernel resets the connections of a dead process. The fault counts from the order
             // to end it, so there is a moment until it is dead and the client has read so.
-            (Fault::Kill, Role::Follower) => Self { gap: seconds(2), unnoticed: MOMENT },
-            (Fault::Kill, Role::Leader) => Self { gap: seconds(5), unnoticed: MOMENT },
+            (MemberFault::Kill, Role::Follower) => Self { gap: seconds(2), unnoticed: MOMENT },
+            (MemberFault::Kill, Role::Leader) => Self { gap: seconds(5), unnoticed: MOMENT },
             // A silent member looks like a slow one until a call has waited there for a while, as
             // the others may answer as ever: what is sent to it meanwhile may be lost. No client
             // can do without such a margin.
-            (Fault::Stop | Fault::Partition, _) => Self { gap: seconds(12), unnoticed: seconds(1) },
+            (MemberFault::Stop | MemberFault::Partition, _) => {
+                Self { gap: seconds(12), unnoticed: seconds(1) }
+            }
         }
     }
 }

@@ -12,24 +12,28 @@ mod fault;
 mod limits;
 mod prober;
 mod report;
+mod scene;
 mod silent;
 
-pub use fault::{Fault, Role};
+pub use fault::{MemberFault, Role};
 pub use limits::Limits;
 
 use crate::load::{self, Error, Host, Load, Plan};
 use etcd3_lab::Cluster;
 use etcd3_lab::etcd::Binary;
-use fault::Scene;
 use report::Row;
+use scene::Scene;
 use std::time::Instant;
 
 /// 400 calls a second in all.
 const PLAN: Plan = Plan { readers: 16, writers: 4, rate: 20 };
 
 /// The faults of the short form: who is hit by what.
-const SHORT: [(Fault, Role); 3] =
-    [(Fault::Kill, Role::Leader), (Fault::Stop, Role::Leader), (Fault::Partition, Role::Follower)];
+const SHORT: [(MemberFault, Role); 3] = [
+    (MemberFault::Kill, Role::Leader),
+    (MemberFault::Stop, Role::Leader),
+    (MemberFault::Partition, Role::Follower),
+];
 
 /// Runs all faults on one runtime against one version and prints the table; tells whether all
 /// limits held.
@@ -50,7 +54,7 @@ pub fn run(host: &Host, etcd: &Binary, short: bool) -> Result<bool, Error> {
             rows.push(scene.play(fault, scene.member_with(role)?)?);
         }
     } else {
-        for fault in Fault::ALL {
+        for fault in MemberFault::ALL {
             for member in load::leader_last(&cluster, load::wait_healthy(&cluster)?) {
                 rows.push(scene.play(fault, member)?);
             }

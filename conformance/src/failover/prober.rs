@@ -42,8 +42,8 @@ impl Prober {
 }
 
 impl Probes {
-    /// The moment from which on a majority of the survivors had answered; `None` if there was none
-    /// within half a minute.
+    /// Returns the moment from which on a majority of the survivors had answered; `None` if there
+    /// was none within half a minute.
     pub(super) fn majority(self) -> Option<Instant> {
         let needed = self.tasks.len() / 2 + 1;
         let mut answers: Vec<Instant> = self.tasks.into_iter().filter_map(block_on).collect();

@@ -6,7 +6,7 @@ use crate::load::{Call, Table, count_failed, longest_gap, millis, offset};
 use etcd3_client::Outcome;
 use std::time::{Duration, Instant};
 
-/// Explains the columns.
+/// The explanation of the columns.
 pub(super) const LEGEND: &str = "\
 used: whether the client read from the member right before; gap: the longest time between two
 answers to one reader; tries: the most attempts of a failed call; last sent: when the last write
@@ -52,8 +52,8 @@ impl Row {
         self.failed_writes().filter(|call| answered.is_some_and(|at| call.begun > at)).collect()
     }
 
-    /// Whether a late write went to the member that was hit, before that could be noticed: soon
-    /// after the fault, or when the others had only just begun to answer.
+    /// Tells whether a late write went to the member that was hit, before that could be noticed:
+    /// soon after the fault, or when the others had only just begun to answer.
     fn is_excused(&self, call: &Call) -> bool {
         let went = call.result.as_ref().err().and_then(|failure| failure.endpoint.as_deref());
         let others_answer = self.majority.map(|at| at + MOMENT);
@@ -103,7 +103,7 @@ impl Row {
         format!("{} of member {} ({})", self.hit.fault, self.hit.member, self.hit.role)
     }
 
-    /// The limits that did not hold, in words.
+    /// Returns the limits that did not hold, in words.
     pub(super) fn broken(&self) -> Vec<String> {
         let mut broken = self.trouble.clone();
         let mut tell = |what: &str, calls: Vec<&Call>| {
@@ -162,7 +162,7 @@ pub(super) fn table(rows: &[Row]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::{Fault, Role};
+    use crate::failover::{MemberFault, Role};
     use crate::load::{Failure, Kind};
 
     const HIT: &str = "http://hit";
@@ -184,7 +184,7 @@ mod tests {
     }
 
     /// A fault whose surviving majority answers after a second.
-    fn row(fault: Fault, calls: impl FnOnce(Instant) -> Vec<Call>) -> Row {
+    fn row(fault: MemberFault, calls: impl FnOnce(Instant) -> Vec<Call>) -> Row {
         let (role, begin) = (Role::Follower, Instant::now());
         Row {
             hit: Hit { fault, member: 0, role, used: true, url: HIT.to_owned() },
@@ -196,31 +196,31 @@ mod tests {
         }
     }
 
-    fn write(fault: Fault, after_ms: u64, outcome: Outcome, endpoint: &str) -> usize {
+    fn write(fault: MemberFault, after_ms: u64, outcome: Outcome, endpoint: &str) -> usize {
         let made = Duration::from_millis(after_ms);
         row(fault, |begin| vec![failed_write(begin + made, outcome, endpoint)]).broken().len()
     }
 
     #[test]
     fn a_write_may_fail_as_unknown_until_the_survivors_answer() {
-        assert_eq!(write(Fault::Kill, 900, Outcome::Unknown, HIT), 0);
-        assert_eq!(write(Fault::Kill, 1101, Outcome::Unknown, HIT), 1);
-        assert_eq!(write(Fault::Kill, 900, Outcome::NotSent, HIT), 1);
-        assert_eq!(write(Fault::Kill, 900, Outcome::Rejected, HIT), 1);
+        assert_eq!(write(MemberFault::Kill, 900, Outcome::Unknown, HIT), 0);
+        assert_eq!(write(MemberFault::Kill, 1101, Outcome::Unknown, HIT), 1);
+        assert_eq!(write(MemberFault::Kill, 900, Outcome::NotSent, HIT), 1);
+        assert_eq!(write(MemberFault::Kill, 900, Outcome::Rejected, HIT), 1);
     }
 
     #[test]
     fn what_went_to_a_silent_member_may_be_lost_until_that_can_be_noticed() {
-        assert_eq!(write(Fault::Stop, 1100, Outcome::Unknown, HIT), 0);
-        assert_eq!(write(Fault::Stop, 1001, Outcome::Unknown, "http://other"), 1);
-        assert_eq!(write(Fault::Partition, 12_100, Outcome::Unknown, HIT), 1);
+        assert_eq!(write(MemberFault::Stop, 1100, Outcome::Unknown, HIT), 0);
+        assert_eq!(write(MemberFault::Stop, 1001, Outcome::Unknown, "http://other"), 1);
+        assert_eq!(write(MemberFault::Partition, 12_100, Outcome::Unknown, HIT), 1);
     }
 
     #[test]
     fn a_reader_may_not_wait_longer_than_its_limit() {
         let gap = |ms| {
             let reads = |begin| vec![read(begin), read(begin + Duration::from_millis(ms))];
-            row(Fault::Kill, reads).broken().len()
+            row(MemberFault::Kill, reads).broken().len()
         };
         assert_eq!((gap(2000), gap(2001)), (0, 1));
     }

@@ -2,7 +2,7 @@
 
 use super::{Error, RUNTIMES};
 
-/// Holds `--name value` and `--name`.
+/// Arguments of the forms `--name value` and `--name`.
 #[derive(Debug, Default)]
 pub struct Args {
     valued: Vec<(String, String)>,
@@ -31,17 +31,17 @@ impl Args {
         Ok(args)
     }
 
-    /// The value of an option.
+    /// Returns the value of an option.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.valued.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether an option without a value is there.
+    /// Tells whether an option without a value is there.
     pub fn has(&self, name: &str) -> bool {
         self.plain.iter().any(|known| known == name)
     }
 
-    /// The runtimes that `--runtime` names: one, or `all`; tokio without it.
+    /// Returns the runtimes that `--runtime` names: one, or `all`; tokio without it.
     ///
     /// # Errors
     ///

@@ -24,7 +24,7 @@ pub struct Call {
 pub enum Kind {
     /// A linearizable read of a key that had been written before it began.
     Read {
-        /// Names the key if the answer did not have it.
+        /// The key, if the response did not have it.
         stale: Option<String>,
     },
     /// A write of a key that nobody else writes, and this worker only once.
@@ -50,22 +50,22 @@ pub struct Failure {
 }
 
 impl Call {
-    /// Whether it is a write.
+    /// Tells whether it is a write.
     pub fn is_write(&self) -> bool {
         matches!(self.kind, Kind::Write { .. })
     }
 
-    /// Whether it failed.
+    /// Tells whether it failed.
     pub fn failed(&self) -> bool {
         self.result.is_err()
     }
 
-    /// Whether it failed with that outcome.
+    /// Tells whether it failed with that outcome.
     pub fn failed_as(&self, outcome: Outcome) -> bool {
         self.result.as_ref().is_err_and(|failure| failure.outcome == outcome)
     }
 
-    /// How long it took.
+    /// Returns how long it took.
     pub fn took(&self) -> Duration {
         self.ended - self.begun
     }
@@ -81,8 +81,8 @@ pub fn count_failed<'a>(
     calls.filter(|call| call.failed_as(outcome)).count()
 }
 
-/// The longest time between two consecutive successes of one reader that ended after `from`; the
-/// first of the two may be earlier.
+/// Returns the longest time between two consecutive successes of one reader that ended after
+/// `from`; the first of the two may be earlier.
 pub fn longest_gap(calls: &[Call], from: Instant) -> Duration {
     let mut last: BTreeMap<usize, Instant> = BTreeMap::new();
     let mut longest = Duration::ZERO;
@@ -95,7 +95,7 @@ pub fn longest_gap(calls: &[Call], from: Instant) -> Duration {
     longest
 }
 
-/// The time within which so many percent of the successful calls were answered.
+/// Returns the time within which so many percent of the successful calls were answered.
 pub fn percentile(calls: &[Call], percent: usize) -> Duration {
     let mut times: Vec<Duration> =
         calls.iter().filter(|call| !call.failed()).map(Call::took).collect();

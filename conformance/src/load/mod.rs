@@ -33,7 +33,7 @@ const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
 const USE_LIMIT: Duration = Duration::from_secs(10);
 const USES: f64 = 8.0;
 
-/// The versions to run against: all there are, or one of them.
+/// Returns the versions to run against: all there are, or one of them.
 ///
 /// # Errors
 ///
@@ -96,8 +96,8 @@ pub fn wait_healthy(cluster: &Cluster) -> Result<usize, Error> {
     Ok(cluster.wait_leader()?)
 }
 
-/// The members in the order in which faults hit them: the leader last, so that hitting the others
-/// does not change who leads.
+/// Returns the members in the order in which faults hit them: the leader last, so that hitting the
+/// others does not change who leads.
 pub fn leader_last(cluster: &Cluster, leader: usize) -> Vec<usize> {
     (0..cluster.len()).filter(|&member| member != leader).chain([leader]).collect()
 }
@@ -111,7 +111,7 @@ pub fn is_used(member: &Member) -> bool {
     until(USE_LIMIT, "reads from a member", rise).is_ok()
 }
 
-/// The reads that a member has been asked for.
+/// Returns the reads that a member has been asked for.
 fn reads_in(metrics: &str) -> f64 {
     let rows = metrics.lines().filter(|row| row.starts_with("grpc_server_started_total"));
     let rows = rows.filter(|row| row.contains("\"Range\""));

@@ -66,7 +66,7 @@ impl Load {
         Self { plan, tasks: tasks.collect(), shared }
     }
 
-    /// The calls that have ended, in that order.
+    /// Returns the calls that have ended, in that order.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.lock().clone()
     }

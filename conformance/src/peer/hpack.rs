@@ -23,7 +23,7 @@ pub fn table_size(size: usize) -> Vec<u8> {
     integer(0x20, 5, size)
 }
 
-/// Names a header by its index in the tables.
+/// A header by its index in the tables.
 #[must_use]
 pub fn indexed(index: usize) -> Vec<u8> {
     integer(0x80, 7, index)

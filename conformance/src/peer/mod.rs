@@ -33,19 +33,19 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// How many writes came whole.
+    /// Returns how many writes came whole.
     #[must_use]
     pub fn puts(&self) -> usize {
         self.puts.load(Ordering::SeqCst)
     }
 
-    /// How many requests came whole, writes included.
+    /// Returns how many requests came whole, writes included.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.puts() + self.others.load(Ordering::SeqCst)
     }
 
-    /// How many streams the clients have reset.
+    /// Returns how many streams the clients have reset.
     #[must_use]
     pub fn resets(&self) -> usize {
         self.resets.load(Ordering::SeqCst)
@@ -106,19 +106,19 @@ impl Peer {
         Ok(Self { address, accepted, tally, stopped, thread: Some(thread) })
     }
 
-    /// Where it listens, as an endpoint.
+    /// Returns where it listens, as an endpoint.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What it has seen so far.
+    /// Returns what it has seen so far.
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// How many connections it has accepted.
+    /// Returns how many connections it has accepted.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)

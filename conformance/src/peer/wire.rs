@@ -52,7 +52,7 @@ pub enum Kind {
     GoAway = 7,
     /// Allows more content.
     WindowUpdate = 8,
-    /// Goes on with a header block.
+    /// Continues a header block.
     Continuation = 9,
     /// A type that no standard knows.
     Unknown = 0xfa,
@@ -68,22 +68,23 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether it writes. Headers are compressed, so the message has to tell: a put of one key has
-    /// a second field, its value; a get of one key does not.
+    /// Tells whether it writes. Headers are compressed, so the message has to tell: a put of one
+    /// key has a second field, its value; a get of one key does not.
     #[must_use]
     pub fn is_put(&self) -> bool {
         const VALUE: u8 = 0x12;
         self.body.get(7 + self.key().len()) == Some(&VALUE)
     }
 
-    /// The key of a request for one key.
+    /// Returns the key of a request for one key.
     #[must_use]
     pub fn key(&self) -> &[u8] {
         let length = self.body.get(6).copied().unwrap_or_default();
         self.body.get(7..7 + usize::from(length)).unwrap_or_default()
     }
 
-    /// The message that a server would answer with: the key has the value `v` at revision 2.
+    /// Returns the message that a server would answer with: the key has the value `v` at revision
+    /// 2.
     #[must_use]
     pub fn answer(&self) -> Vec<u8> {
         self.answer_with(b"v")
@@ -165,14 +166,14 @@ impl Wire {
         self.send(&frame(kind, flags, stream, payload))
     }
 
-    /// How many requests have begun that are neither answered whole nor reset.
+    /// Returns how many requests have begun that are neither answered whole nor reset.
     #[must_use]
     pub fn live(&self) -> usize {
         self.live.len()
     }
 
-    /// How many bytes of content the client takes at the moment, on all streams together; less than
-    /// none if more were sent.
+    /// Returns how many bytes of content the client takes at the moment, on all streams together;
+    /// less than none if more were sent.
     #[must_use]
     pub fn window(&self) -> i64 {
         self.window
@@ -472,7 +473,7 @@ impl Wire {
     }
 }
 
-/// The bytes of one frame.
+/// Returns the bytes of one frame.
 fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let mut frame = length.to_be_bytes()[1..].to_vec();

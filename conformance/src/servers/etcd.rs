@@ -1,8 +1,8 @@
 //! Where the etcd of a case comes from.
 
-use super::{Cluster, ClusterBuilder, Members, only_real};
+use super::{Cluster, Members, Server, model, only_real};
 use etcd3_lab::etcd::{Binary, Version};
-use etcd3_lab::{Error, Result};
+use etcd3_lab::{ClusterBuilder, Error, Result, ServerBuilder};
 use etcd3_sim::{Personality, World};
 
 /// The etcd that a case runs against: a binary, or the model.
@@ -44,16 +44,33 @@ impl Etcd {
         }
     }
 
-    pub(super) fn start(&self, builder: &ClusterBuilder) -> Result<Cluster> {
-        match &self.source {
-            Source::Binary(binary) => {
-                Ok(Cluster(Members::Real(builder.lab().version(binary).start()?)))
-            }
+    /// Starts a cluster and waits until all members are healthy.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a member does not start, or the model cannot be as described.
+    pub(crate) fn cluster(&self, builder: ClusterBuilder) -> Result<Cluster> {
+        let members = match &self.source {
+            Source::Binary(binary) => Members::Real(builder.version(binary).start()?),
             Source::Model(world) => {
-                let config = builder.model(personality(self.version)?, world.seed())?;
-                Ok(Cluster(Members::Model(world.etcd(config))))
+                let personality = personality(self.version)?;
+                Members::Model(world.etcd(model::config(
+                    builder.spec(),
+                    personality,
+                    world.seed(),
+                )?))
             }
-        }
+        };
+        Ok(Cluster(members))
+    }
+
+    /// Starts a server and waits until it is healthy.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it does not start, or the model cannot be as described.
+    pub(crate) fn server(&self, builder: ServerBuilder) -> Result<Server> {
+        self.cluster(builder.into()).map(Server::of)
     }
 }
 

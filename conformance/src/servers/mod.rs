@@ -3,10 +3,9 @@
 //! What a model cannot do ends in an error that says so; a case that needs it is registered with
 //! [`Case::real`](crate::Case::real).
 
-mod builder;
 mod etcd;
+mod model;
 
-pub use builder::{ClusterBuilder, ServerBuilder};
 pub use etcd::Etcd;
 
 use etcd3_lab::{Error, Identity, Replace, Result, Status};
@@ -15,7 +14,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What only real servers do ends in this error.
+/// Returns the error of a model for what only real servers do.
 fn only_real(what: &str) -> Error {
     Error::new(format!("a model has no {what}; register the case with .real()"))
 }
@@ -50,6 +49,18 @@ impl Member {
     /// Returns the port for clients.
     pub fn port(&self) -> u16 {
         self.addr().port()
+    }
+
+    /// Returns the address for the other members.
+    ///
+    /// # Errors
+    ///
+    /// Fails on models.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        match &self.0 {
+            OneMember::Real(member) => Ok(member.peer_addr()),
+            OneMember::Model(..) => Err(only_real("port for its peers")),
+        }
     }
 
     /// Tells whether the process exists; a frozen one does.
@@ -331,7 +342,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`etcd3_lab::Builder::behind_peer_proxy`].
     pub fn partition(&self, member: usize) -> Result<()> {
         match &self.0 {
             Members::Real(cluster) => cluster.partition(member),
@@ -346,7 +357,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails when the cluster was not built with [`ClusterBuilder::behind_peer_proxy`].
+    /// Fails when the cluster was not built with [`etcd3_lab::Builder::behind_peer_proxy`].
     pub fn heal(&self) -> Result<()> {
         match &self.0 {
             Members::Real(cluster) => cluster.heal(),

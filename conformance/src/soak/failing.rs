@@ -109,7 +109,7 @@ impl Slammer {
     }
 }
 
-/// The most moments within any window of that length.
+/// Returns the most moments within any window of that length.
 fn most_within(moments: &[Instant], window: Duration) -> usize {
     let from = |(index, begin): (usize, &Instant)| {
         moments[index..].iter().take_while(|moment| **moment - *begin < window).count()
@@ -117,7 +117,7 @@ fn most_within(moments: &[Instant], window: Duration) -> usize {
     moments.iter().enumerate().map(from).max().unwrap_or_default()
 }
 
-/// The CPU time of this process so far, in user and kernel mode.
+/// Returns the CPU time of this process so far, in user and kernel mode.
 fn cpu_time() -> Result<Duration, Error> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // The command in parentheses may itself contain spaces; utime and stime are fields 14 and 15.

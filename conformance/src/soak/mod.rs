@@ -7,6 +7,7 @@
 //!   one PING is sent.
 //! - Callers that wait for a server that always fails: few connects, and an idle CPU.
 
+mod calls;
 mod failing;
 mod silence;
 mod steady;

@@ -1,6 +1,6 @@
 //! A server that is silent for a while, so that the client asks whether it is still there (PING).
 
-use super::steady::Calls;
+use super::calls::Calls;
 use crate::load::{pause, spawn};
 use etcd3_client::{Client, Runtime};
 use etcd3_lab::{Bridge, Direction, Fault, Links};

@@ -1,5 +1,6 @@
 //! Three clients on each version, through bridges that count connections and bytes.
 
+use super::calls::Calls;
 use super::silence;
 use crate::Task;
 use crate::load::{Error, Host, Table, pause, spawn};
@@ -40,21 +41,6 @@ struct Watch {
     calls: Task<Calls>,
 }
 
-/// What became of the calls of a client.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    pub(super) made: usize,
-    pub(super) pings: usize,
-    pub(super) failures: Vec<String>,
-}
-
-impl Calls {
-    pub(super) fn note(&mut self, error: Option<etcd3_client::Error>) {
-        self.made += 1;
-        self.failures.extend(error.map(|error| error.report().to_string()));
-    }
-}
-
 /// Watches all clients for `time`, in plain and if wanted over TLS; tells whether all limits held.
 pub(super) fn run(
     host: &Host,
@@ -70,7 +56,7 @@ pub(super) fn run(
             all.push(watch(host, etcd, Some(Authority::new()?), end)?);
         }
     }
-    let mut table = Table::new([
+    let table = Table::new([
         "client",
         "calls",
         "failed",
@@ -80,48 +66,52 @@ pub(super) fn run(
         "angry lines",
         "",
     ]);
-    let mut broken = Vec::new();
+    let mut findings = Findings { table, broken: Vec::new() };
     for watched in all {
         for watch in watched.clients {
-            judge(&watched.server, watched.authority.is_some(), watch, (&mut table, &mut broken));
+            findings.judge(&watched.server, watched.authority.is_some(), watch);
         }
     }
-    print!("{table}");
-    for limit in &broken {
+    print!("{}", findings.table);
+    for limit in &findings.broken {
         println!("BROKEN {limit}");
     }
-    Ok(broken.is_empty())
+    Ok(findings.broken.is_empty())
 }
 
-/// Waits for a client to end, and says what is to be said of it.
-fn judge(
-    server: &Server,
-    is_tls: bool,
-    watch: Watch,
-    (table, broken): (&mut Table, &mut Vec<String>),
-) {
-    let calls = block_on(watch.calls);
-    let seen = watch.bridge.connections();
-    let angry = angry_lines(&server.log());
-    let scheme = if is_tls { "https" } else { "http" };
-    let name = format!("{:?}, {scheme}, etcd {}", watch.habit, server.binary().version);
-    let is_pinged = calls.pings > 0 || watch.habit != Habit::Silenced;
-    let good = calls.failures.is_empty() && (seen.accepted, seen.live) == (1, 1);
-    let good = good && is_pinged && angry == 0 && seen.rejected == 0;
-    broken.extend(calls.failures.iter().take(3).map(|it| format!("{name}: {it}")));
-    broken.extend((!good).then(|| format!("{name}: see the table")));
-    let pings = if watch.habit == Habit::Silenced { calls.pings.to_string() } else { "-".into() };
-    table.row([
-        name,
-        calls.made.to_string(),
-        calls.failures.len().to_string(),
-        seen.accepted.to_string(),
-        seen.live.to_string(),
-        pings,
-        angry.to_string(),
-        if good { "ok" } else { "BROKEN" }.to_owned(),
-    ]);
-    drop(watch.client);
+/// The table of all clients, and the limits that did not hold.
+struct Findings {
+    table: Table,
+    broken: Vec<String>,
+}
+
+impl Findings {
+    /// Waits for a client to end, and says what is to be said of it.
+    fn judge(&mut self, server: &Server, is_tls: bool, watch: Watch) {
+        let calls = block_on(watch.calls);
+        let seen = watch.bridge.connections();
+        let angry = angry_lines(&server.log());
+        let scheme = if is_tls { "https" } else { "http" };
+        let name = format!("{:?}, {scheme}, etcd {}", watch.habit, server.binary().version);
+        let is_pinged = calls.pings > 0 || watch.habit != Habit::Silenced;
+        let good = calls.failures.is_empty() && (seen.accepted, seen.live) == (1, 1);
+        let good = good && is_pinged && angry == 0 && seen.rejected == 0;
+        self.broken.extend(calls.failures.iter().take(3).map(|it| format!("{name}: {it}")));
+        self.broken.extend((!good).then(|| format!("{name}: see the table")));
+        let pings =
+            if watch.habit == Habit::Silenced { calls.pings.to_string() } else { "-".into() };
+        self.table.row([
+            name,
+            calls.made.to_string(),
+            calls.failures.len().to_string(),
+            seen.accepted.to_string(),
+            seen.live.to_string(),
+            pings,
+            angry.to_string(),
+            if good { "ok" } else { "BROKEN" }.to_owned(),
+        ]);
+        drop(watch.client);
+    }
 }
 
 fn watch(
@@ -136,7 +126,7 @@ fn watch(
     }
     let server = builder.start()?;
     let habits = [Habit::Idle, Habit::Busy, Habit::Silenced];
-    let clients = habits.map(|habit| client(host, &server, authority.as_deref(), (habit, end)));
+    let clients = habits.map(|habit| client(host, &server, authority.as_deref(), habit, end));
     let clients = clients.into_iter().collect::<Result<_, _>>()?;
     Ok(Watched { server, authority, clients })
 }
@@ -145,7 +135,8 @@ fn client(
     host: &Host,
     server: &Server,
     authority: Option<&Authority>,
-    (habit, end): (Habit, Instant),
+    habit: Habit,
+    end: Instant,
 ) -> Result<Watch, Error> {
     let bridge = Arc::new(Bridge::new(server.addr())?);
     let config = match authority {

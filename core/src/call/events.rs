@@ -1,49 +1,27 @@
 //! What a call is told, and what it asks for.
 
 use crate::Instant;
-use crate::channel::{Checked, EndpointId};
-use crate::error::{Cause, Error, ErrorKind};
-use crate::header::Header;
-use crate::outcome::Outcome;
+use crate::auth::Generation;
+use crate::channel::{Admission, Denied, EndpointId, Finished, Freshness, Want};
+use crate::error::{Error, ErrorKind};
+use crate::metadata::Metadata;
+use crate::transport::Event;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-
-/// How an attempt was lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    /// Whether a server may have acted on it. Only what is provably unprocessed is not
-    /// [`Outcome::Unknown`]; [`Outcome::Rejected`] does not fit here and counts as unknown.
-    pub outcome: Outcome,
-    /// The HTTP/2 error code, if the peer reset the stream of this attempt.
-    pub reset: Option<u32>,
-    /// The underlying error.
-    pub cause: Option<Cause>,
-}
 
 /// What happened to the attempt under way.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The request was handed to the connection of this endpoint, whole.
-    Sent(EndpointId),
-    /// The head of the response came.
-    Head {
-        /// The HTTP status.
-        status: StatusCode,
-        /// The headers.
-        headers: HeaderMap,
-    },
-    /// A piece of the body came.
-    Data(Bytes),
-    /// The response ended, with trailers if it had any.
-    End(Option<HeaderMap>),
-    /// The attempt is lost; the driver has dropped its stream.
-    Lost(Lost),
-    /// The attempt must not be made now, since too many calls are being repeated.
-    Throttled,
+    /// The attempt was not admitted. Nothing changes when there is [no
+    /// connection](Denied::NoConnection) yet.
+    Denied(Denied),
+    /// The request was handed to a connection, whole.
+    Sent(Sent),
+    /// The stream of the attempt told this; after [`Event::Lost`] the driver has dropped it.
+    Stream(Event),
     /// The attempt must not be made at all, for this reason; ends the call.
     Refused(Error),
-    /// The answer that was to be checked is worth this.
-    Checked(Checked),
+    /// How fresh the response is that was released.
+    Freshness(Freshness),
     /// A byte has not come on the connection of the attempt for so long that it may be dead, and
     /// there is another one. Ignored by a call that must not be repeated.
     Migrate,
@@ -52,14 +30,30 @@ pub enum Input {
     Closed(ErrorKind),
 }
 
+/// Where and how a request was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// The connection that it was admitted to.
+    pub admission: Admission,
+    /// The token that it was sent with, if any.
+    pub token: Option<Generation>,
+}
+
+impl From<Admission> for Sent {
+    fn from(admission: Admission) -> Self {
+        Self { admission, token: None }
+    }
+}
+
 /// What the driver is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Drop what is left of the attempt before, then send the request over a connection, as soon
-    /// as there is one.
+    /// Drop what is left of the attempt before, then send the request over a connection that
+    /// [admits](crate::channel::Channel::admit) it, as soon as there is one.
     Attempt(Attempt),
-    /// Say with [`Input::Checked`] what an answer with this header is worth. The stream is over.
-    Check(Header),
+    /// The response was received whole: [release](crate::channel::Channel::release) its
+    /// connection, and say with [`Input::Freshness`] whether it may be handed out.
+    Release(Finished),
     /// The call is over: drop what is left of the attempt and hand out the result.
     Done(Result<Reply, Error>),
 }
@@ -69,15 +63,26 @@ pub enum Output {
 pub struct Attempt {
     /// Counts from 1.
     pub number: u32,
-    /// The endpoint that failed last: take another one if there is one.
-    pub avoid: Option<EndpointId>,
+    /// What it wants of its connection.
+    pub want: Want,
     /// When the call must be over.
     pub deadline: Option<Instant>,
-    /// Whether it repeats one that a server may have seen, and counts as a retry (I-R5).
-    pub is_retry: bool,
+    /// Whether a member without a leader is to refuse it.
+    pub require_leader: bool,
+    /// The token that was refused last: a newer one is to be sent.
+    pub stale_token: Option<Generation>,
 }
 
-/// The answer to a call.
+impl Attempt {
+    /// Returns what the head of its request says when it is sent at this moment.
+    #[must_use]
+    pub fn metadata(&self, now: Instant) -> Metadata {
+        let timeout = self.deadline.map(|deadline| deadline.saturating_since(now));
+        Metadata { require_leader: self.require_leader, timeout }
+    }
+}
+
+/// The response to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The message, still encoded.

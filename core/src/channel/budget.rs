@@ -7,8 +7,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// So many retries may be made at once, after a long time without any: the calls that were
-    /// under way on a member that is killed.
+    /// The most retries that may be made at once, after a long time without any: the calls that
+    /// were under way on a member that is killed.
     const MAX: u32 = 1000;
 
     pub(crate) const fn full() -> Self {
@@ -19,9 +19,12 @@ impl Budget {
         self.tenths = (self.tenths + 1).min(Self::MAX * 10);
     }
 
-    pub(crate) fn spend(&mut self) -> bool {
-        let left = self.tenths.checked_sub(10);
-        self.tenths = left.unwrap_or(self.tenths);
-        left.is_some()
+    /// Returns whether one retry may be made.
+    pub(crate) const fn has_one(self) -> bool {
+        self.tenths >= 10
+    }
+
+    pub(crate) fn spend(&mut self) {
+        self.tenths = self.tenths.saturating_sub(10);
     }
 }

@@ -1,7 +1,7 @@
 //! What a channel knows of its endpoints, to look at.
 
 use super::slot::{Listed, Slot, State};
-use super::{Broken, Channel, EndpointId};
+use super::{Channel, ConnectionError, EndpointId};
 use crate::Instant;
 use crate::endpoint::Endpoint;
 
@@ -44,13 +44,14 @@ pub struct EndpointHealth {
     pub since: Instant,
     /// How many calls are under way there.
     pub calls: u32,
+    /// How many streams are open there.
+    pub streams: u32,
     /// The last failure to connect, or to stay connected.
-    pub last: Option<Broken>,
+    pub last: Option<ConnectionError>,
 }
 
 impl Channel {
-    /// What is known of each endpoint, those that have been known the longest
-    /// first.
+    /// Returns what is known of each endpoint, those that have been known the longest first.
     #[must_use]
     pub fn health(&self) -> Vec<EndpointHealth> {
         self.slots.iter().map(Slot::health).collect()
@@ -74,6 +75,7 @@ impl Slot {
             state,
             since: self.since,
             calls: self.ready().map_or(0, |ready| ready.calls),
+            streams: self.ready().map_or(0, |ready| ready.streams),
             last: self.last.clone(),
         }
     }

@@ -33,14 +33,14 @@ impl Channel {
         &mut self.slots[index]
     }
 
-    /// Lets go of the endpoints that nobody names any more.
+    /// Forgets the endpoints that nobody names any more.
     pub(super) fn sweep(&mut self, now: Instant) {
         let is_kept = |slot: &Slot| slot.listed != Listed::No || slot.pins > 0;
         let (kept, gone) = std::mem::take(&mut self.slots).into_iter().partition(is_kept);
         self.slots = kept;
         let gone: Vec<Slot> = gone;
         for mut slot in gone {
-            self.closing.extend(slot.dialed_beside());
+            self.closing.extend(slot.replacement_id());
             match slot.enter(now, State::Idle) {
                 State::Dialing(id) => self.closing.push_back(id),
                 State::Ready(connection) => self.drain(connection, false),

@@ -17,7 +17,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A call waits this long at least before there is a reason for a PING.
 const MIN_PATIENCE: Duration = Duration::from_secs(1);
-/// Who looks this much later than asked for was stopped, or starved.
+/// A process that looks this much later than it was to was stopped, or starved.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 
 /// When connections are probed by PINGs.
@@ -39,8 +39,8 @@ pub(super) struct PingPolicy {
 
 impl PingPolicy {
     /// Half of what calls may all wait, so that the PING leaves while they do.
-    pub(super) fn new(keepalive: Keepalive, mute_after: Duration) -> Self {
-        Self { keepalive, patience: (mute_after / 2).max(MIN_PATIENCE) }
+    pub(super) fn new(keepalive: Keepalive, stalled_after: Duration) -> Self {
+        Self { keepalive, patience: (stalled_after / 2).max(MIN_PATIENCE) }
     }
 }
 
@@ -105,26 +105,26 @@ impl Liveness {
         may
     }
 
-    /// When the last byte came.
+    /// Returns when the last byte came.
     pub(crate) const fn heard(&self) -> Instant {
         self.heard
     }
 
-    /// When the PING was sent that has not been answered.
+    /// Returns when the PING was sent that has not been answered.
     pub(crate) const fn pending(&self) -> Option<Instant> {
         self.pending
     }
 
-    /// When the answer to the PING under way is overdue.
+    /// Returns when the answer to the PING under way is overdue.
     pub(crate) fn dead_at(&self, settings: Keepalive) -> Option<Instant> {
         self.pending.map(|pinged| pinged + settings.timeout.max(MIN_TIMEOUT))
     }
 
-    /// When to send the next PING on a connection with open calls; from `reason` on there is a
-    /// reason for one, whether the interval is over or not.
-    pub(crate) fn ping_at(&self, reason: Instant, settings: Keepalive) -> Instant {
+    /// Returns when to send the next PING on a connection with an open stream: when the interval is
+    /// over, or from `reason` on if that is earlier.
+    pub(crate) fn ping_at(&self, reason: Option<Instant>, settings: Keepalive) -> Instant {
         let silent = self.heard + settings.interval.max(MIN_INTERVAL);
-        let wanted = reason.min(silent);
+        let wanted = reason.map_or(silent, |reason| reason.min(silent));
         self.last_ping.map_or(wanted, |last| wanted.max(last + MIN_INTERVAL))
     }
 }

@@ -78,7 +78,7 @@ pub struct EndpointError {
 }
 
 impl Endpoint {
-    /// The endpoint as it was given, without white space around it.
+    /// Returns the endpoint as it was given, without white space around it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
@@ -96,13 +96,13 @@ impl Endpoint {
         &self.0.place
     }
 
-    /// Whether it is spoken to over TLS.
+    /// Returns whether it is spoken to over TLS.
     #[must_use]
     pub fn security(&self) -> Security {
         self.0.security
     }
 
-    /// Whether this is the same server, spoken to in the same way, though it may be written
+    /// Returns whether this is the same server, spoken to in the same way, though it may be written
     /// differently (B5).
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -120,8 +120,9 @@ impl Endpoint {
         self
     }
 
-    /// Whether nobody on a network can listen: over TLS, a unix socket, or the machine itself by
-    /// its loopback address or the name `localhost`. Passwords and tokens go nowhere else unasked.
+    /// Returns whether nobody on a network can listen: over TLS, a unix socket, or the machine
+    /// itself by its loopback address or the name `localhost`. Passwords and tokens go nowhere else
+    /// unasked.
     #[must_use]
     pub fn is_confidential(&self) -> bool {
         match (&self.0.security, &self.0.place) {

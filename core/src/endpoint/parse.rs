@@ -130,7 +130,7 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
     }
 }
 
-/// Whether this is an IPv6 address, with a zone or without.
+/// Returns whether this is an IPv6 address, with a zone or without.
 fn is_v6(host: &str) -> bool {
     let mut colons = host.bytes().filter(|b| *b == b':');
     if colons.nth(1).is_none() {

@@ -238,7 +238,7 @@ impl Error {
         self.0.method
     }
 
-    /// The endpoint of the last attempt, as it was configured.
+    /// Returns the endpoint of the last attempt, as it was configured.
     #[must_use]
     pub fn endpoint(&self) -> Option<&str> {
         self.0.endpoint.as_deref()

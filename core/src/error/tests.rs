@@ -227,7 +227,7 @@ fn with(kind: ErrorKind, effect: Option<Effect>, outcome: Outcome) -> Error {
     }
 }
 
-/// Whether a repetition cannot make anything happen twice.
+/// Returns whether a repetition cannot make anything happen twice.
 fn is_safe(effect: Option<Effect>, outcome: Outcome) -> bool {
     match (outcome, effect) {
         (Outcome::NotSent | Outcome::Rejected, _)

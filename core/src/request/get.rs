@@ -101,7 +101,8 @@ impl Get {
         self
     }
 
-    /// Leaves the values out.
+    /// Leaves the values out; servers from 3.7 on leave the leases out, too, unless the keys are
+    /// sorted by value.
     #[must_use]
     pub fn keys_only(mut self) -> Self {
         self.request.keys_only = true;

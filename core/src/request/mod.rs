@@ -112,15 +112,16 @@ pub trait Operation {
     /// What the caller gets.
     type Response;
 
-    /// The method that is called.
+    /// Returns the method that is called.
     fn method(&self) -> &'static Method;
 
-    /// What the request may do to the store.
+    /// Returns what the request may do to the store.
     fn effect(&self) -> Effect {
         self.method().effect
     }
 
-    /// Whether the answer must not be older than what was seen before the request was sent (I-R8).
+    /// Returns whether the answer must not be older than what was seen before the request was sent
+    /// (I-R8).
     fn is_linearizable(&self) -> bool {
         false
     }

@@ -137,8 +137,8 @@ impl Txn<Otherwise> {
 }
 
 impl<Stage> Txn<Stage> {
-    /// What the transaction may do to the store: one that only reads, in both branches and at any
-    /// depth, is a read and may be repeated (I-R3).
+    /// Returns what the transaction may do to the store: one that only reads, in both branches and
+    /// at any depth, is a read and may be repeated (I-R3).
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.request.effect()
@@ -191,7 +191,7 @@ impl<Stage> Txn<Stage> {
         messages
     }
 
-    /// Whether a server would answer from its own data though nobody allowed it to (K37).
+    /// Returns whether a server would answer from its own data though nobody allowed it to (K37).
     fn needs_barrier(&self) -> bool {
         let TxnRequest { compare, success, failure } = &self.request;
         !compare.is_empty() && success.is_empty() && failure.is_empty()

@@ -131,7 +131,7 @@ impl Intervals {
         self.0.insert(start, end);
     }
 
-    /// The last interval that begins at or before `end`.
+    /// Returns the last interval that begins at or before `end`.
     fn last_up_to(&self, end: &Bytes) -> Option<(Bytes, Bytes)> {
         let last = self.0.range(..=end.clone()).next_back();
         last.map(|(start, end)| (start.clone(), end.clone()))

@@ -5,6 +5,7 @@ use crate::rig::{
     write,
 };
 use etcd3_core::call::Input;
+use etcd3_core::transport::Event;
 use etcd3_core::{Code, ErrorKind, Outcome, Status};
 use http::StatusCode;
 
@@ -22,19 +23,23 @@ fn end_of(answer: Vec<Input>) -> (ErrorKind, Code) {
 fn malformed_answers() {
     let protocol = (ErrorKind::Protocol, Code::Internal);
     let ok_end = || trailers(Code::Ok, "");
-    let truncated = |n: usize| Input::Data(framed(b"abc").slice(..n));
+    let truncated = |n: usize| Input::Stream(Event::Data(framed(b"abc").slice(..n)));
     for (name, answer) in [
         ("two messages", vec![head(), body(b"a"), body(b"b"), ok_end()]),
         ("two messages in one piece", {
-            vec![head(), Input::Data([framed(b"a"), framed(b"b")].concat().into()), ok_end()]
+            vec![
+                head(),
+                Input::Stream(Event::Data([framed(b"a"), framed(b"b")].concat().into())),
+                ok_end(),
+            ]
         }),
         ("no message", vec![head(), ok_end()]),
         ("no message, trailers-only", trailers_only(Code::Ok, "")),
         ("cut within the message", vec![head(), truncated(6), ok_end()]),
         ("cut within the head of the message", vec![head(), truncated(4), ok_end()]),
         ("cut behind the message", vec![head(), body(b"a"), truncated(1), ok_end()]),
-        ("compressed", vec![head(), Input::Data(b"\x01\0\0\0\0"[..].into())]),
-        ("a flag that is none", vec![head(), Input::Data(b"\xff"[..].into())]),
+        ("compressed", vec![head(), Input::Stream(Event::Data(b"\x01\0\0\0\0"[..].into()))]),
+        ("a flag that is none", vec![head(), Input::Stream(Event::Data(b"\xff"[..].into()))]),
         ("a status in head and trailers", {
             let with_status = [("content-type", "application/grpc"), ("grpc-status", "0")];
             vec![head_with(StatusCode::OK, &with_status), body(b"a"), ok_end()]
@@ -49,12 +54,12 @@ fn malformed_answers() {
 fn answers_without_a_status() {
     for message in [vec![], vec![body(b"a")]] {
         let answer = |end| [vec![head()], message.clone(), vec![end]].concat();
-        let (kind, code) = end_of(answer(Input::End(None)));
+        let (kind, code) = end_of(answer(Input::Stream(Event::End(None))));
         assert_eq!((kind, code), (ErrorKind::Status(Code::Internal), Code::Internal));
         for trailers in
             [vec![], vec![("grpc-status", "x")], vec![("grpc-status", "0"), ("grpc-status", "0")]]
         {
-            let (_, code) = end_of(answer(Input::End(Some(headers_of(&trailers)))));
+            let (_, code) = end_of(answer(Input::Stream(Event::End(Some(headers_of(&trailers))))));
             assert_eq!(code, Code::Unknown, "{trailers:?}");
         }
     }
@@ -66,7 +71,7 @@ fn an_answer_over_the_limit() {
     for mut options in [read(), write()] {
         options.max_response_bytes = 3;
         let mut rig = Rig::new(options);
-        rig.feed(sent(0)).feed(head()).feed(Input::Data(framed(b"1234").slice(..5)));
+        rig.feed(sent(0)).feed(head()).feed(Input::Stream(Event::Data(framed(b"1234").slice(..5))));
         let error = rig.error();
         assert_eq!(error.kind(), ErrorKind::ResponseTooLarge { len: 4, limit: 3 });
         assert_eq!(error.code(), Code::ResourceExhausted);
@@ -97,7 +102,9 @@ fn answers_that_are_no_grpc() {
     // A status of gRPC outweighs that of HTTP.
     let both = [("content-type", "text/html"), ("grpc-status", "5")];
     let mut rig = Rig::new(write());
-    rig.feed(sent(0)).feed(head_with(StatusCode::BAD_GATEWAY, &both)).feed(Input::End(None));
+    rig.feed(sent(0))
+        .feed(head_with(StatusCode::BAD_GATEWAY, &both))
+        .feed(Input::Stream(Event::End(None)));
     assert_eq!(rig.error().kind(), ErrorKind::Status(Code::NotFound));
 }
 
@@ -126,7 +133,8 @@ fn an_answer_may_come_in_any_pieces() {
     for cut in 0..=wire.len() {
         let mut rig = Rig::new(write());
         rig.feed(sent(0)).feed(head());
-        rig.feed(Input::Data(wire.slice(..cut))).feed(Input::Data(wire.slice(cut..)));
+        rig.feed(Input::Stream(Event::Data(wire.slice(..cut))))
+            .feed(Input::Stream(Event::Data(wire.slice(cut..))));
         rig.feed(trailers(Code::Ok, ""));
         assert_eq!(&rig.reply().message[..], b"answer");
     }
@@ -136,7 +144,7 @@ fn an_answer_may_come_in_any_pieces() {
 #[test]
 fn every_attempt_begins_afresh() {
     let mut rig = Rig::new(read());
-    rig.feed(sent(0)).feed(head()).feed(Input::Data(framed(b"half").slice(..7)));
+    rig.feed(sent(0)).feed(head()).feed(Input::Stream(Event::Data(framed(b"half").slice(..7))));
     rig.feed(lost(Outcome::Unknown)).feed(sent(1)).feed_all(ok(b"whole"));
     assert_eq!((&rig.reply().message[..], rig.reply().attempts), (&b"whole"[..], 2));
 }
@@ -144,17 +152,17 @@ fn every_attempt_begins_afresh() {
 // E22–E27, R3: a reset stands for a code; what it did is unknown, unless it says otherwise.
 #[test]
 fn a_reset_stands_for_a_code() {
-    use etcd3_core::call::{Call, Input, Lost, Options, Output};
-    use etcd3_core::channel::EndpointId;
+    use etcd3_core::call::{Call, Input, Options, Output};
+    use etcd3_core::transport::{Event, Lost};
     use etcd3_core::{Code, ErrorKind, Instant, Machine, Next, Outcome, method};
 
     for (reset, code) in [(1, Code::Internal), (3, Code::ResourceExhausted), (8, Code::Canceled)] {
         let mut call = Call::new(&method::PUT, Options::new(&method::PUT, 0));
         let now = Instant::ORIGIN;
         assert!(matches!(call.poll(now), Next::Do(Output::Attempt(_))));
-        call.handle(now, Input::Sent(EndpointId(0)));
+        call.handle(now, sent(0));
         let lost = Lost { outcome: Outcome::Unknown, reset: Some(reset), cause: None };
-        call.handle(now, Input::Lost(lost));
+        call.handle(now, Input::Stream(Event::Lost(lost)));
         let Next::Do(Output::Done(Err(error))) = call.poll(now) else { panic!("not done") };
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Status(code), Outcome::Unknown));
     }
@@ -164,7 +172,7 @@ fn a_reset_stands_for_a_code() {
 #[test]
 fn a_body_after_a_status_in_the_head_is_malformed() {
     use etcd3_core::call::{Call, Input, Options, Output};
-    use etcd3_core::channel::EndpointId;
+    use etcd3_core::transport::Event;
     use etcd3_core::{Bytes, ErrorKind, Instant, Machine, Next, method};
     use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -174,9 +182,9 @@ fn a_body_after_a_status_in_the_head_is_malformed() {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from_static("0"));
-    call.handle(now, Input::Sent(EndpointId(0)));
-    call.handle(now, Input::Head { status: StatusCode::OK, headers });
-    call.handle(now, Input::Data(Bytes::from_static(&[0, 0, 0, 0, 0])));
+    call.handle(now, sent(0));
+    call.handle(now, Input::Stream(Event::Head { status: StatusCode::OK, headers }));
+    call.handle(now, Input::Stream(Event::Data(Bytes::from_static(&[0, 0, 0, 0, 0]))));
     let Next::Do(Output::Done(Err(error))) = call.poll(now) else { panic!("not done") };
     assert_eq!(error.kind(), ErrorKind::Protocol);
 }

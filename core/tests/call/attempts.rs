@@ -1,9 +1,11 @@
 //! Attempts that are given up, throttled, or whose answers come from the wrong place.
 
-use crate::rig::{Rig, body, ends, head, lost, ms, ok, read, sent, trailers, write};
-use etcd3_core::call::{Input, Options};
-use etcd3_core::channel::{Checked, Impression};
-use etcd3_core::{Code, ErrorKind, Outcome};
+use crate::rig::{Rig, admitted, body, ends, head, lost, ms, ok, read, sent, trailers, write};
+use etcd3_core::auth::Generation;
+use etcd3_core::call::{Call, Input, Options, Output, Sent};
+use etcd3_core::channel::{Admission, Denied, Freshness, HealthSignal};
+use etcd3_core::error::Phase;
+use etcd3_core::{Code, ErrorKind, Machine, Next, Outcome, method};
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -16,8 +18,7 @@ fn patient(mut options: Options) -> Options {
     options
 }
 
-fn checked(mut options: Options) -> Options {
-    options.is_checked = true;
+fn due(mut options: Options) -> Options {
     options.deadline = Some(ms(15_000));
     options
 }
@@ -30,9 +31,9 @@ fn a_read_goes_elsewhere_when_it_is_not_answered() {
     assert_eq!(rig.attempts().len(), 1);
     rig.until(3_000);
     assert_eq!(rig.attempts()[1..], [(3_000, 2, Some(4))]);
-    assert_eq!(rig.call.impression(), Impression::Bad);
+    assert_eq!(rig.call.signal(), HealthSignal::Unhealthy);
     rig.feed(sent(5)).feed_all(ok(b"late"));
-    assert_eq!((rig.reply().attempts, rig.call.impression()), (2, Impression::Good));
+    assert_eq!((rig.reply().attempts, rig.call.signal()), (2, HealthSignal::Healthy));
 }
 
 // A connection that may be dead is left by what can be repeated, for nothing but a retry.
@@ -41,8 +42,8 @@ fn a_read_migrates_and_a_write_stays() {
     let mut rig = Rig::new(patient(read()));
     rig.feed(sent(4)).rest(1_000).feed(Input::Migrate);
     assert_eq!(rig.attempts()[1..], [(1_000, 2, Some(4))]);
-    assert_eq!(rig.call.impression(), Impression::None, "nothing is said of the endpoint");
-    assert!(rig.last_attempt().is_retry);
+    assert_eq!(rig.call.signal(), HealthSignal::None, "nothing is said of the endpoint");
+    assert!(rig.last_attempt().want.is_retry);
     rig.feed(Input::Migrate);
     assert_eq!(rig.call.ignored(), 1, "there is no attempt under way");
     let mut one = patient(read());
@@ -85,13 +86,13 @@ fn patience_is_that_of_unanswered_attempts() {
 // A member that is in the midst of its answer is no suspect when the time is up.
 #[test]
 fn a_deadline_in_the_midst_of_an_answer_tells_nothing_of_the_member() {
-    for (fed, expected) in [(1_900, Impression::None), (500, Impression::Bad)] {
+    for (fed, expected) in [(1_900, HealthSignal::None), (500, HealthSignal::Unhealthy)] {
         let mut options = read();
         options.deadline = Some(ms(2_000));
         let mut rig = Rig::new(options);
         rig.feed(sent(0)).feed(head()).until(fed).feed(body(b"half")).until(2_000);
         assert!(rig.done().is_some());
-        assert_eq!(rig.call.impression(), expected, "the last byte came at {fed} ms");
+        assert_eq!(rig.call.signal(), expected, "the last byte came at {fed} ms");
     }
 }
 
@@ -114,7 +115,7 @@ fn a_write_waits_for_its_deadline() {
     rig.until(15_000);
     let error = rig.error();
     assert_eq!((error.outcome(), rig.attempts().len()), (Outcome::Unknown, 1));
-    assert_eq!(rig.call.impression(), Impression::Bad);
+    assert_eq!(rig.call.signal(), HealthSignal::Unhealthy);
     let report = error.report().to_string();
     assert!(report.contains("sent 15s ago, and nothing has come back"), "{report}");
 }
@@ -137,7 +138,7 @@ fn a_short_deadline_is_no_verdict_on_the_member() {
     let mut rig = Rig::new(options);
     rig.feed(sent(0)).until(10);
     assert!(matches!(rig.error().kind(), ErrorKind::Timeout(_)));
-    assert_eq!(rig.call.impression(), Impression::None);
+    assert_eq!(rig.call.signal(), HealthSignal::None);
 }
 
 // I-R5: when too many calls are repeated, a retry waits as long as the backoff knows.
@@ -146,7 +147,7 @@ fn a_throttled_retry_waits_for_the_cap() {
     let mut rig = Rig::new(read());
     rig.feed(sent(0)).feed(lost(Outcome::Unknown));
     assert_eq!(rig.attempts().len(), 2);
-    rig.feed(Input::Throttled).until(1_500);
+    rig.feed(Input::Denied(Denied::Throttled)).until(1_500);
     assert_eq!(rig.attempts().len(), 2);
     rig.until(2_500);
     let attempts = rig.attempts();
@@ -159,21 +160,21 @@ fn a_throttled_retry_waits_for_the_cap() {
 fn only_what_a_server_may_have_seen_counts_as_a_retry() {
     let mut rig = Rig::new(read());
     rig.feed(lost(Outcome::NotSent));
-    assert!(!rig.last_attempt().is_retry);
+    assert!(!rig.last_attempt().want.is_retry);
     rig.feed(sent(0)).feed(lost(Outcome::Unknown)).rest(2_500);
-    assert!(rig.last_attempt().is_retry);
+    assert!(rig.last_attempt().want.is_retry);
 }
 
 // I-R8
 #[test]
 fn a_stale_answer_is_asked_for_again_until_the_deadline() {
-    let mut rig = Rig::new(checked(read()));
+    let mut rig = Rig::checking(due(read()));
     let mut attempts = 0;
     while rig.done().is_none() {
         attempts += 1;
         rig.feed(sent(0)).feed_all(ok(HEADER));
         assert_eq!(rig.outputs(), 2 * attempts, "an attempt and a check");
-        rig.feed(Input::Checked(Checked::Stale { floor: 10 })).rest(2_500);
+        rig.feed(Input::Freshness(Freshness::Stale { floor: 10 })).rest(2_500);
         assert!(attempts < 100);
     }
     assert!(attempts > 3);
@@ -185,21 +186,23 @@ fn a_stale_answer_is_asked_for_again_until_the_deadline() {
 
 #[test]
 fn a_fresh_answer_is_handed_out() {
-    let mut rig = Rig::new(checked(write()));
-    rig.feed(sent(3)).feed_all(ok(HEADER)).feed(Input::Checked(Checked::Fresh));
+    let mut rig = Rig::checking(due(write()));
+    rig.feed(sent(3)).feed_all(ok(HEADER)).feed(Input::Freshness(Freshness::Fresh));
     assert_eq!(rig.reply().endpoint.0, 3);
     // What has no header cannot be checked.
-    let mut rig = Rig::new(checked(write()));
+    let mut rig = Rig::checking(due(write()));
     rig.feed(sent(3)).feed_all(ok(b""));
+    assert!(rig.done().is_none(), "the connection is released all the same");
+    rig.feed(Input::Freshness(Freshness::Fresh));
     assert_eq!(rig.reply().attempts, 1);
 }
 
 // B26: it was applied, but where?
 #[test]
 fn a_write_that_another_cluster_answered_is_unknown() {
-    for checked_as in [Checked::Foreign { expected: 7 }, Checked::Changed { expected: 7 }] {
-        let mut rig = Rig::new(checked(write()));
-        rig.feed(sent(0)).feed_all(ok(HEADER)).feed(Input::Checked(checked_as));
+    for checked_as in [Freshness::Foreign { expected: 7 }, Freshness::Changed { expected: 7 }] {
+        let mut rig = Rig::checking(due(write()));
+        rig.feed(sent(0)).feed_all(ok(HEADER)).feed(Input::Freshness(checked_as));
         let error = rig.error();
         assert_eq!(error.kind(), ErrorKind::ClusterChanged { expected: 7, found: 1 });
         assert_eq!(error.outcome(), Outcome::Unknown);
@@ -208,10 +211,76 @@ fn a_write_that_another_cluster_answered_is_unknown() {
 
 #[test]
 fn a_read_that_a_foreign_member_answered_goes_elsewhere() {
-    let mut rig = Rig::new(checked(read()));
-    rig.feed(sent(0)).feed_all(ok(HEADER)).feed(Input::Checked(Checked::Foreign { expected: 7 }));
+    let mut rig = Rig::checking(due(read()));
+    rig.feed(sent(0))
+        .feed_all(ok(HEADER))
+        .feed(Input::Freshness(Freshness::Foreign { expected: 7 }));
     rig.rest(3_000);
     assert_eq!(rig.attempts().len(), 2);
-    rig.feed(sent(1)).feed_all(ok(HEADER)).feed(Input::Checked(Checked::Changed { expected: 7 }));
+    rig.feed(sent(1))
+        .feed_all(ok(HEADER))
+        .feed(Input::Freshness(Freshness::Changed { expected: 7 }));
     assert!(matches!(rig.error().kind(), ErrorKind::ClusterChanged { .. }), "said at once");
+}
+
+// Writes and linearizable reads take a working cluster; a serializable read takes one member.
+#[test]
+fn what_takes_a_cluster_shows_that_it_works() {
+    let serializable = Options { is_linearizable: false, ..read() };
+    for (options, expected) in [
+        (write(), HealthSignal::Healthy),
+        (read(), HealthSignal::Healthy),
+        (serializable, HealthSignal::Alive),
+    ] {
+        let mut rig = Rig::new(options);
+        rig.feed(sent(0)).feed_all(ok(HEADER));
+        assert_eq!((rig.reply().attempts, rig.call.signal()), (1, expected), "{options:?}");
+        let mut rig = Rig::new(options);
+        rig.feed(sent(0)).feed_all(ends(Code::PermissionDenied, "etcdserver: permission denied"));
+        assert_eq!(rig.call.signal(), expected, "a refusal shows it, too: {options:?}");
+    }
+}
+
+// I-C7: with one endpoint there is no other to go to.
+#[test]
+fn nothing_is_given_up_where_there_is_no_other_endpoint() {
+    let mut rig = Rig::new(patient(read()));
+    let only = Admission { has_choice: false, ..admitted(0) };
+    rig.feed(Input::Sent(only.into())).until(14_999);
+    assert_eq!((rig.attempts().len(), rig.done()), (1, None));
+    rig.until(15_000);
+    assert_eq!(rig.error().kind(), ErrorKind::Timeout(Phase::Answer));
+}
+
+// A-rules: a token that was refused is not sent again; without one there is nothing to renew.
+#[test]
+fn a_refused_token_is_replaced_by_a_newer_one() {
+    let refused = || ends(Code::Unauthenticated, "etcdserver: invalid auth token");
+    let with = |token| Input::Sent(Sent { admission: admitted(0), token: Some(Generation(token)) });
+    let mut rig = Rig::new(write());
+    assert_eq!(rig.last_attempt().stale_token, None);
+    rig.feed(with(3)).feed_all(refused()).rest(2_500);
+    assert_eq!((rig.attempts().len(), rig.last_attempt().stale_token), (2, Some(Generation(3))));
+    rig.feed(with(4)).feed_all(ok(HEADER));
+    assert_eq!(rig.reply().attempts, 2);
+
+    let mut rig = Rig::new(write());
+    rig.feed(sent(0)).feed_all(refused());
+    assert_eq!(rig.error().attempts(), 1);
+}
+
+// What holds a secret says so, unless the user allows plain text.
+#[test]
+fn a_secret_is_marked_and_its_refusal_ends_the_call() {
+    for allow_plaintext_secrets in [false, true] {
+        let options = Options { allow_plaintext_secrets, ..Options::new(&method::AUTHENTICATE, 1) };
+        let mut call = Call::new(&method::AUTHENTICATE, options);
+        let Next::Do(Output::Attempt(attempt)) = call.poll(ms(0)) else { panic!("no attempt") };
+        assert_eq!(attempt.want.is_secret, !allow_plaintext_secrets);
+        let endpoint = "http://a".parse().expect("an endpoint");
+        call.handle(ms(0), Input::Denied(Denied::Plaintext(endpoint)));
+        let Next::Do(Output::Done(Err(error))) = call.poll(ms(0)) else { panic!("not done") };
+        assert_eq!(error.kind(), ErrorKind::PlaintextPassword);
+        assert_eq!((error.outcome(), error.endpoint()), (Outcome::NotSent, Some("http://a")));
+    }
 }

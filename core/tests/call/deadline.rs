@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, head, lost, ms, ok, read, sent, trailers_only, write};
 use etcd3_core::call::{Call, Input, Options, Output};
-use etcd3_core::channel::Checked;
+use etcd3_core::channel::Freshness;
 use etcd3_core::error::Phase;
 use etcd3_core::{Code, Error, ErrorKind, Machine, Next, Outcome, ServerError, method};
 use std::error::Error as _;
@@ -184,6 +184,8 @@ fn an_answer_at_the_deadline_is_not_thrown_away() {
     for input in ok(b"x") {
         call.handle(ms(500), input);
     }
+    assert!(matches!(call.poll(ms(500)), Next::Do(Output::Release(_))));
+    call.handle(ms(500), Input::Freshness(Freshness::Fresh));
     assert!(matches!(call.poll(ms(500)), Next::Do(Output::Done(Ok(_)))));
     assert_eq!(call.poll(ms(500)), Next::Wait(None));
 }
@@ -192,17 +194,16 @@ fn an_answer_at_the_deadline_is_not_thrown_away() {
 #[test]
 fn an_answer_after_the_deadline_is_not_thrown_away() {
     const HEADER: &[u8] = b"\x0a\x04\x08\x01\x18\x09";
-    let mut options = due_at(500, write());
-    options.is_checked = true;
-    for (checked, is_ok) in [(Checked::Fresh, true), (Checked::Stale { floor: 10 }, false)] {
+    let options = due_at(500, write());
+    for (checked, is_ok) in [(Freshness::Fresh, true), (Freshness::Stale { floor: 10 }, false)] {
         let mut call = Call::new(&method::PUT, options);
         assert!(matches!(call.poll(ms(0)), Next::Do(Output::Attempt(_))));
         call.handle(ms(0), sent(0));
         for input in ok(HEADER) {
             call.handle(ms(900), input);
         }
-        assert!(matches!(call.poll(ms(900)), Next::Do(Output::Check(_))));
-        call.handle(ms(900), Input::Checked(checked));
+        assert!(matches!(call.poll(ms(900)), Next::Do(Output::Release(_))));
+        call.handle(ms(900), Input::Freshness(checked));
         let Next::Do(Output::Done(result)) = call.poll(ms(900)) else { panic!("not over") };
         assert_eq!(result.is_ok(), is_ok);
     }

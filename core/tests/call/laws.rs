@@ -2,9 +2,10 @@
 
 use crate::rig::{body, framed, head, head_with, lost, ms, sent, trailers, trailers_only, write};
 use etcd3_core::call::{Call, Input, Options, Output, Reply};
-use etcd3_core::channel::Checked;
+use etcd3_core::channel::{Denied, Freshness};
 use etcd3_core::method::Effect;
 use etcd3_core::rng::Rng;
+use etcd3_core::transport::Event;
 use etcd3_core::{
     Code, Error, ErrorKind, Instant, Machine, Next, Outcome, ServerError, backoff, laws, method,
 };
@@ -21,15 +22,17 @@ struct Judge {
     attempts: u32,
     /// How many of them were handed over.
     sent: u32,
-    flight: Flight,
+    open: Open,
     /// The least that must be said of all attempts that ended.
     worst: Outcome,
     done: u32,
+    /// Whether responses count as fresh without being asked about.
+    is_trusting: bool,
 }
 
 /// The attempt under way.
 #[derive(Clone, Copy, Default)]
-struct Flight {
+struct Open {
     endpoint: Option<u32>,
     has_data: bool,
     ended: bool,
@@ -38,7 +41,7 @@ struct Flight {
 }
 
 impl Judge {
-    fn new(options: Options) -> Self {
+    fn new(options: Options, is_trusting: bool) -> Self {
         let call = Call::new(&method::PUT, options);
         let mut judge = Self {
             call,
@@ -47,9 +50,10 @@ impl Judge {
             wake: None,
             attempts: 0,
             sent: 0,
-            flight: Flight::default(),
+            open: Open::default(),
             worst: Outcome::NotSent,
             done: 0,
+            is_trusting,
         };
         judge.drain();
         judge
@@ -78,51 +82,51 @@ impl Judge {
 
     /// What an input that was taken means for the attempt under way, if there is one.
     fn note(&mut self, input: &Input) {
-        let flight = &mut self.flight;
-        if flight.ended {
+        let open = &mut self.open;
+        if open.ended {
             return;
         }
         let at_least = match input {
-            Input::Sent(endpoint) => {
-                flight.endpoint = Some(endpoint.0);
+            Input::Sent(sent) => {
+                open.endpoint = Some(sent.admission.endpoint.0);
                 self.sent += 1;
                 return;
             }
-            Input::Data(_) => {
-                flight.has_data = true;
+            Input::Stream(Event::Data(_)) => {
+                open.has_data = true;
                 return;
             }
-            Input::Head { headers, .. } => match headers.get("content-type") {
+            Input::Stream(Event::Head { headers, .. }) => match headers.get("content-type") {
                 Some(content) if content == "application/grpc" => return,
                 _ => Outcome::Rejected,
             },
-            Input::End(trailers) => {
+            Input::Stream(Event::End(trailers)) => {
                 let text = trailers.as_ref().and_then(|t| t.get("grpc-message"));
                 let busy = ServerError::TooManyRequests.text();
-                flight.unprocessed = text.is_some_and(|text| text == busy);
+                open.unprocessed = text.is_some_and(|text| text == busy);
                 Outcome::Rejected
             }
-            Input::Lost(lost) if lost.outcome == Outcome::NotSent => {
-                flight.unprocessed = true;
+            Input::Stream(Event::Lost(lost)) if lost.outcome == Outcome::NotSent => {
+                open.unprocessed = true;
                 Outcome::NotSent
             }
-            Input::Lost(_) | Input::Migrate | Input::Closed(_) => Outcome::Unknown,
-            Input::Throttled => {
+            Input::Stream(Event::Lost(_)) | Input::Migrate | Input::Closed(_) => Outcome::Unknown,
+            Input::Denied(_) => {
                 self.attempts -= 1;
                 return;
             }
             Input::Refused(_) => Outcome::NotSent,
-            Input::Checked(_) => unreachable!("before the end of the answer"),
+            Input::Freshness(_) => unreachable!("before the end of the answer"),
         };
-        flight.ended = true;
-        if flight.endpoint.is_some() {
+        open.ended = true;
+        if open.endpoint.is_some() {
             self.worst = self.worst.max(at_least);
         }
     }
 
     /// The least that must be said of the call now.
     fn at_least(&self) -> Outcome {
-        let under_way = self.flight.endpoint.is_some() && !self.flight.ended;
+        let under_way = self.open.endpoint.is_some() && !self.open.ended;
         if under_way { Outcome::Unknown } else { self.worst }
     }
 
@@ -150,15 +154,20 @@ impl Judge {
                 assert!(self.attempts <= self.options.max_attempts.max(1), "C16");
                 assert!(self.options.deadline.is_none_or(|d| self.now < d), "I-R4");
                 let may_have_been_processed =
-                    self.flight.endpoint.is_some() && !self.flight.unprocessed;
+                    self.open.endpoint.is_some() && !self.open.unprocessed;
                 let is_write = self.options.effect == Effect::Write;
                 assert!(!is_write || !may_have_been_processed, "I-R1: a write was sent again");
                 self.worst = self.at_least();
-                self.flight = Flight::default();
+                self.open = Open::default();
             }
-            Output::Check(header) => {
-                assert!(self.options.is_checked && self.flight.ended);
-                assert_eq!((header.cluster_id, header.revision), (1, 9));
+            Output::Release(finished) => {
+                assert!(self.open.ended);
+                if let Some(header) = finished.header {
+                    assert_eq!((header.cluster_id, header.revision), (1, 9));
+                }
+                if self.is_trusting {
+                    self.call.handle(self.now, Input::Freshness(Freshness::Fresh));
+                }
             }
             Output::Done(Ok(reply)) => {
                 self.done += 1;
@@ -172,8 +181,8 @@ impl Judge {
     }
 
     fn judge_reply(&self, reply: &Reply) {
-        assert!(self.flight.ended && self.flight.has_data, "success out of nothing");
-        assert_eq!(Some(reply.endpoint.0), self.flight.endpoint);
+        assert!(self.open.ended && self.open.has_data, "success out of nothing");
+        assert_eq!(Some(reply.endpoint.0), self.open.endpoint);
         assert_eq!(reply.attempts, self.sent);
     }
 
@@ -203,18 +212,18 @@ fn random_input(rng: &mut Rng) -> Input {
         6 => trailers_only(codes[pick(rng, codes.len())], "text").swap_remove(0),
         7 => head_with(StatusCode::SERVICE_UNAVAILABLE, &[("content-type", "text/html")]),
         8 => body(b"message"),
-        9 => Input::Data(framed(b"message").slice(pick(rng, 12)..)),
+        9 => Input::Stream(Event::Data(framed(b"message").slice(pick(rng, 12)..))),
         10 => trailers(codes[pick(rng, codes.len())], "text"),
         11 => trailers(busy.code(), busy.text()),
-        12 => Input::End(None),
+        12 => Input::Stream(Event::End(None)),
         13 => lost(Outcome::NotSent),
         14 => lost(Outcome::Unknown),
         15 => body(HEADER),
         16 if rng.below(8) == 0 => Input::Refused(Error::new(ErrorKind::PlaintextPassword)),
-        16 => Input::Throttled,
+        16 => Input::Denied(Denied::Throttled),
         17 if rng.below(2) == 0 => Input::Migrate,
-        17 => Input::Checked(Checked::Fresh),
-        18 => Input::Checked(Checked::Stale { floor: 10 }),
+        17 => Input::Freshness(Freshness::Fresh),
+        18 => Input::Freshness(Freshness::Stale { floor: 10 }),
         _ if rng.below(8) == 0 => Input::Closed(ErrorKind::Closed),
         _ => sent(0),
     }
@@ -230,7 +239,6 @@ fn random_options(rng: &mut Rng) -> Options {
     Options {
         deadline: (rng.below(2) == 0).then(|| ms(rng.below(2_000))),
         attempt_timeout: (rng.below(2) == 0).then(|| duration(rng, 500)),
-        is_checked: rng.below(2) == 0,
         max_attempts: u32::try_from(rng.below(6)).unwrap_or_default(),
         backoff: backoff::Backoff { first: duration(rng, 200), cap: duration(rng, 1_000) },
         max_response_bytes: pick(rng, 12),
@@ -238,6 +246,7 @@ fn random_options(rng: &mut Rng) -> Options {
         require_leader: rng.below(2) == 0,
         effect: effects[pick(rng, 3)],
         seed: rng.next_u64(),
+        ..write()
     }
 }
 
@@ -258,7 +267,7 @@ fn a_call_keeps_its_promises_whatever_happens() {
     let (mut ends, mut retries) = (0, 0);
     for seed in 0..20_000 {
         let mut rng = Rng::new(seed);
-        let mut judge = Judge::new(random_options(&mut rng));
+        let mut judge = Judge::new(random_options(&mut rng), seed % 2 == 0);
         for (at, input) in laws::script(seed, 20, Duration::from_millis(100), random_input) {
             judge.advance(at);
             judge.feed(&input);
@@ -301,11 +310,11 @@ fn every_short_run_of_a_write_keeps_its_promises() {
         sent(0),
         head(),
         body(b"a"),
-        Input::Data(framed(b"a").slice(..3)),
+        Input::Stream(Event::Data(framed(b"a").slice(..3))),
         trailers(Code::Ok, ""),
         trailers(Code::Unavailable, "text"),
         trailers(busy.code(), busy.text()),
-        Input::End(None),
+        Input::Stream(Event::End(None)),
         Input::Migrate,
         lost(Outcome::NotSent),
         lost(Outcome::Unknown),
@@ -320,7 +329,7 @@ fn every_short_run_of_a_write_keeps_its_promises() {
     options.max_attempts = 3;
     options.backoff.first = Duration::from_millis(10);
     let mut count = 0;
-    every_sequence(&Judge::new(options), &steps, 5, &mut count);
+    every_sequence(&Judge::new(options, true), &steps, 5, &mut count);
     assert_eq!(count, (0..=5).map(|n| 13u64.pow(n)).sum::<u64>());
 }
 
@@ -336,7 +345,7 @@ fn unknown_is_unknown_whatever_comes_before_and_after() {
     ];
     for before in &before {
         for after in &after {
-            let mut judge = Judge::new(write());
+            let mut judge = Judge::new(write(), true);
             for input in before {
                 judge.feed(input);
                 judge.advance(judge.now + Duration::from_secs(5));

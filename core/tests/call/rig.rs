@@ -1,9 +1,10 @@
 //! Drives one call by hand, in milliseconds.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use etcd3_core::call::{Attempt, Call, Input, Lost, Options, Output, Reply};
-use etcd3_core::channel::EndpointId;
+use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply};
+use etcd3_core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
 use etcd3_core::method::Effect;
+use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, backoff, method};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::time::Duration;
@@ -13,13 +14,24 @@ pub(crate) struct Rig {
     now: Instant,
     wake: Option<Instant>,
     log: Vec<(u64, Output)>,
+    /// Whether responses count as fresh without being asked about.
+    is_trusting: bool,
 }
 
 impl Rig {
-    /// Begins a put with these options, at 0 ms.
+    /// Begins a put with these options, at 0 ms. All responses count as fresh.
     pub(crate) fn new(options: Options) -> Self {
+        Self::begin(options, true)
+    }
+
+    /// The same; the test says how fresh responses are.
+    pub(crate) fn checking(options: Options) -> Self {
+        Self::begin(options, false)
+    }
+
+    fn begin(options: Options, is_trusting: bool) -> Self {
         let call = Call::new(&method::PUT, options);
-        let mut rig = Self { call, now: Instant::ORIGIN, wake: None, log: vec![] };
+        let mut rig = Self { call, now: Instant::ORIGIN, wake: None, log: vec![], is_trusting };
         rig.drain();
         rig
     }
@@ -67,6 +79,10 @@ impl Rig {
             match self.call.poll(self.now) {
                 Next::Do(output) => {
                     assert!(due.is_some_and(|due| due <= self.now), "{output:?} was not due");
+                    if self.is_trusting && matches!(output, Output::Release(_)) {
+                        self.call.handle(self.now, Input::Freshness(Freshness::Fresh));
+                        continue;
+                    }
                     self.log.push((self.now_ms(), output));
                 }
                 Next::Wait(wake) => {
@@ -95,11 +111,13 @@ impl Rig {
         self.log.len()
     }
 
-    /// When each attempt was asked for, its number, and the endpoint to avoid.
+    /// Returns when each attempt was asked for, its number, and the endpoint to avoid.
     pub(crate) fn attempts(&self) -> Vec<(u64, u32, Option<u32>)> {
         let attempt = |(at, output): &(u64, Output)| match output {
-            Output::Attempt(attempt) => Some((*at, attempt.number, attempt.avoid.map(|e| e.0))),
-            Output::Check(_) | Output::Done(_) => None,
+            Output::Attempt(attempt) => {
+                Some((*at, attempt.number, attempt.want.avoid.map(|e| e.0)))
+            }
+            Output::Release(_) | Output::Done(_) => None,
         };
         self.log.iter().filter_map(attempt).collect()
     }
@@ -107,16 +125,16 @@ impl Rig {
     pub(crate) fn last_attempt(&self) -> Attempt {
         let attempts = self.log.iter().rev().find_map(|(_, output)| match output {
             Output::Attempt(attempt) => Some(*attempt),
-            Output::Check(_) | Output::Done(_) => None,
+            Output::Release(_) | Output::Done(_) => None,
         });
         attempts.expect("an attempt")
     }
 
-    /// When the call ended, and how; `None` as long as it runs.
+    /// Returns when the call ended, and how; `None` as long as it runs.
     pub(crate) fn done(&self) -> Option<(u64, &Result<Reply, Error>)> {
         self.log.iter().find_map(|(at, output)| match output {
             Output::Done(result) => Some((*at, result)),
-            Output::Attempt(_) | Output::Check(_) => None,
+            Output::Attempt(_) | Output::Release(_) => None,
         })
     }
 
@@ -147,19 +165,31 @@ pub(crate) fn write() -> Options {
     options
 }
 
-/// The same for a read.
+/// The same for a linearizable read.
 pub(crate) fn read() -> Options {
     let mut options = write();
-    options.effect = Effect::Read;
+    (options.effect, options.is_linearizable) = (Effect::Read, true);
     options
 }
 
+/// Admitted to this endpoint, one of several.
+pub(crate) fn admitted(endpoint: u32) -> Admission {
+    Admission {
+        kind: Kind::Call,
+        endpoint: EndpointId(endpoint),
+        connection: ConnectionId(endpoint.into()),
+        since: Instant::ORIGIN,
+        floor: None,
+        has_choice: true,
+    }
+}
+
 pub(crate) fn sent(endpoint: u32) -> Input {
-    Input::Sent(EndpointId(endpoint))
+    Input::Sent(admitted(endpoint).into())
 }
 
 pub(crate) fn lost(outcome: Outcome) -> Input {
-    Input::Lost(Lost { outcome, reset: None, cause: None })
+    Input::Stream(Event::Lost(Lost { outcome, reset: None, cause: None }))
 }
 
 pub(crate) fn head() -> Input {
@@ -167,7 +197,7 @@ pub(crate) fn head() -> Input {
 }
 
 pub(crate) fn head_with(status: StatusCode, headers: &[(&'static str, &str)]) -> Input {
-    Input::Head { status, headers: headers_of(headers) }
+    Input::Stream(Event::Head { status, headers: headers_of(headers) })
 }
 
 pub(crate) fn headers_of(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -188,12 +218,12 @@ pub(crate) fn framed(message: &[u8]) -> Bytes {
 }
 
 pub(crate) fn body(message: &[u8]) -> Input {
-    Input::Data(framed(message))
+    Input::Stream(Event::Data(framed(message)))
 }
 
 pub(crate) fn trailers(code: Code, text: &str) -> Input {
     let code = code.number().to_string();
-    Input::End(Some(headers_of(&[("grpc-status", &code), ("grpc-message", text)])))
+    Input::Stream(Event::End(Some(headers_of(&[("grpc-status", &code), ("grpc-message", text)]))))
 }
 
 /// A whole answer with this message.
@@ -211,5 +241,5 @@ pub(crate) fn trailers_only(code: Code, text: &str) -> Vec<Input> {
     let code = code.number().to_string();
     let headers =
         [("content-type", "application/grpc"), ("grpc-status", &code[..]), ("grpc-message", text)];
-    vec![head_with(StatusCode::OK, &headers), Input::End(None)]
+    vec![head_with(StatusCode::OK, &headers), Input::Stream(Event::End(None))]
 }

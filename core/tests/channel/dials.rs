@@ -2,7 +2,8 @@
 
 use crate::rig::{Rig, broken, ended, endpoint, failed, settings};
 use etcd3_core::channel::{
-    Channel, ConnectionId, EndpointId, Goodbye, Impression, Input, Output, Settings, Want,
+    Admission, Channel, ConnectionId, Denied, EndpointId, HealthSignal, Input, Output, Retirement,
+    Settings, Want,
 };
 use etcd3_core::error::ConnectFailure;
 use etcd3_core::{Instant, Machine, Next};
@@ -88,7 +89,7 @@ fn at_most_ten_dials_in_any_ten_seconds() {
             rig.feed(Input::Connected(connection)).feed(ended(connection));
         });
         assert!(dials <= 10, "accepts and dies: {dials} dials");
-        for goodbye in [Goodbye::Orderly, Goodbye::Other] {
+        for goodbye in [Retirement::NoError, Retirement::Other] {
             let dials = most_dials(seed, |rig, connection| {
                 rig.feed(Input::Connected(connection)).feed(Input::Retired(connection, goodbye));
             });
@@ -137,7 +138,7 @@ fn one_endpoint_is_dialled_before_the_others() {
 }
 
 fn in_rows_of_four() -> Rig {
-    let mut rig = Rig::with(3, Settings { in_a_row: 4, ..settings() });
+    let mut rig = Rig::with(3, Settings { burst: 4, ..settings() });
     rig.feed(Input::Wanted);
     for n in 1..=3 {
         rig.feed(Input::Connected(ConnectionId(n)));
@@ -149,9 +150,9 @@ fn in_rows_of_four() -> Rig {
 fn some_calls_go_to_the_same_endpoint_in_a_row() {
     let mut rig = in_rows_of_four();
     let mut call = |waits_ms: u64| {
-        let route = rig.route(Want::default()).expect("all are ready");
-        rig.begin(route.connection.0).rest(waits_ms);
-        route.endpoint.0
+        let admission = rig.admit(Want::default()).expect("all are ready");
+        rig.rest(waits_ms);
+        admission.endpoint.0
     };
     let together: Vec<u32> = (0..24).map(|_| call(0)).collect();
     let groups: Vec<&[u32]> = together.chunk_by(|a, b| a == b).collect();
@@ -163,14 +164,14 @@ fn some_calls_go_to_the_same_endpoint_in_a_row() {
 #[test]
 fn a_call_that_was_not_answered_ends_a_row() {
     let mut rig = in_rows_of_four();
-    let mut call = |impression: Impression| {
-        let route = rig.route(Want::default()).expect("all are ready");
-        rig.begin(route.connection.0).finish(route.connection.0, impression);
-        route.endpoint.0
+    let mut call = |signal: HealthSignal| {
+        let admission = rig.admit(Want::default()).expect("all are ready");
+        rig.release(&admission, signal);
+        admission.endpoint.0
     };
-    let failing: Vec<u32> = (0..24).map(|_| call(Impression::None)).collect();
+    let failing: Vec<u32> = (0..24).map(|_| call(HealthSignal::None)).collect();
     assert!(failing.windows(2).all(|pair| pair[0] != pair[1]), "{failing:?}");
-    let answered: Vec<u32> = (0..4).map(|_| call(Impression::Good)).collect();
+    let answered: Vec<u32> = (0..4).map(|_| call(HealthSignal::Healthy)).collect();
     assert!(answered.windows(2).all(|pair| pair[0] == pair[1]), "{answered:?}");
 }
 
@@ -216,7 +217,7 @@ fn route_avoids_an_endpoint_if_it_can() {
 #[test]
 fn a_retired_connection_takes_no_new_calls() {
     let mut rig = Rig::connected(1);
-    rig.until(60_000).feed(Input::Retired(ConnectionId(1), Goodbye::Other));
+    rig.until(60_000).feed(Input::Retired(ConnectionId(1), Retirement::Other));
     assert_eq!(rig.route(Want::default()), None);
     assert_eq!(rig.dials.last(), Some(&(60_000, 0, 2)));
     assert_eq!(rig.channel.broken(), None, "a server that is going away politely is not broken");
@@ -233,7 +234,7 @@ fn stale_connection_numbers_are_ignored() {
     for stale in [0, 1, 3, u64::MAX].map(ConnectionId) {
         rig.feed_stale(Input::Connected(stale));
         rig.feed_stale(failed(stale));
-        rig.feed_stale(Input::Retired(stale, Goodbye::Other));
+        rig.feed_stale(Input::Retired(stale, Retirement::Other));
         rig.feed_stale(ended(stale));
     }
     rig.feed_stale(Input::Connected(ConnectionId(2)));
@@ -360,19 +361,20 @@ fn dials_come_two_seconds_after_a_failure_when_none_is_left() {
 #[test]
 fn a_call_goes_to_a_connection_with_a_permit_to_spare() {
     let mut rig = Rig::connected(3);
-    let want = Want::default();
-    let now = rig.now;
+    let (now, want) = (rig.now, Want::default());
+    let connection_of = |it: Admission| it.connection;
     for free in 1..=3 {
-        let route = rig.channel.route(now, want, |id| id == ConnectionId(free));
-        assert_eq!(route.map(|route| route.connection), Some(ConnectionId(free)));
+        let admitted = rig.channel.admit(now, want, |id| id == ConnectionId(free));
+        assert_eq!(admitted.map(connection_of), Ok(ConnectionId(free)));
     }
-    assert_eq!(rig.channel.route(now, want, |_| false), None);
+    assert_eq!(rig.channel.admit(now, want, |_| false), Err(Denied::NoConnection));
     let only = Want { only: Some(EndpointId(0)), ..Want::default() };
-    assert_eq!(rig.channel.route(now, only, |id| id != ConnectionId(1)), None);
+    let denied = rig.channel.admit(now, only, |id| id != ConnectionId(1));
+    assert_eq!(denied, Err(Denied::NoConnection));
     // Nor does one of which less is expected wait behind a full one.
-    rig.begin(1).finish(1, Impression::Bad);
-    let route = rig.channel.route(now, want, |id| id == ConnectionId(1));
-    assert_eq!(route.map(|route| route.connection), Some(ConnectionId(1)));
+    rig.finish(1, HealthSignal::Unhealthy);
+    let admitted = rig.channel.admit(now, want, |id| id == ConnectionId(1));
+    assert_eq!(admitted.map(connection_of), Ok(ConnectionId(1)));
 }
 
 // News that has not been told is not lost to what comes after it.
@@ -383,13 +385,13 @@ fn news_add_up() {
     channel.handle(now, Input::Wanted);
     while let Next::Do(_) = channel.poll(now) {}
     channel.handle(now, Input::Connected(ConnectionId(1)));
-    channel.handle(now, Input::Began(ConnectionId(1)));
-    for impression in [Impression::Good, Impression::Bad, Impression::Bad] {
-        channel.handle(now, Input::Began(ConnectionId(1)));
-        channel.handle(now, Input::Finished(ConnectionId(1), now, impression));
-        assert!(channel.has_news(), "it is connected");
-        assert_eq!(channel.next_due(), Some(Instant::ORIGIN));
+    let want = Want::default();
+    let _open = channel.admit(now, want, |_| true);
+    for signal in [HealthSignal::Healthy, HealthSignal::Unhealthy, HealthSignal::Unhealthy] {
+        let admission = channel.admit(now, want, |_| true).expect("it is connected");
+        channel.release(now, &admission, signal);
+        assert_eq!(channel.next_due(), Some(Instant::ORIGIN), "it is connected");
     }
     assert_eq!(channel.poll(now), Next::Do(Output::Changed));
-    assert!(!channel.has_news());
+    assert_ne!(channel.next_due(), Some(Instant::ORIGIN));
 }

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, ended, failed, settings};
 use etcd3_core::channel::{
-    ConnectionId, EndpointId, EndpointState, Impression, Input, Output, Settings, Want,
+    ConnectionId, EndpointId, EndpointState, HealthSignal, Input, Output, Scope, Settings, Want,
 };
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn a_byte_clears_the_doubt() {
     assert!(rig.changes > changes, "calls that wait look again");
     let beside = id(rig.dials[4].2);
     assert_eq!(kinds(&mut rig), [(15_000, Output::Close(beside))], "no need for another one");
-    rig.finish(2, Impression::Good).feed(Input::Probed(id(2), true));
+    rig.finish(2, HealthSignal::Healthy).feed(Input::Probed(id(2), true));
     rig.until(600_000);
     assert_eq!(rig.channel.health()[1].state, EndpointState::Ready);
 }
@@ -105,12 +105,12 @@ fn calls_are_told_to_leave_once_there_is_a_better_connection() {
     heard(&mut rig, 2);
     rig.until(9_000).begin(2).until(15_000);
     let is_told = |orders: &[(u64, Output)]| {
-        orders.iter().filter(|(_, order)| matches!(order, Output::Migrate(_))).count()
+        orders.iter().filter(|(_, order)| matches!(order, Output::Migrate(..))).count()
     };
     assert_eq!(is_told(&kinds(&mut rig)), 0, "there is nowhere to go yet");
     let new = id(rig.dials[3].2);
     rig.feed(Input::Connected(new));
-    assert_eq!(kinds(&mut rig), [(15_000, Output::Migrate(id(2)))]);
+    assert_eq!(kinds(&mut rig), [(15_000, Output::Migrate(id(2), Scope::All))]);
     let beside = id(rig.dials[4].2);
     rig.feed(Input::Connected(beside));
     assert_eq!(kinds(&mut rig), [], "told once, and kept for the call that stays");
@@ -156,7 +156,7 @@ fn endpoints_that_go_take_both_connections_along() {
 // A call that waits brings a PING before it is given up: by then there is none to send it with.
 #[test]
 fn calls_that_wait_bring_a_ping_after_half_of_what_they_may_wait() {
-    let mut settings = Settings { mute_after: Duration::from_secs(3), ..settings() };
+    let mut settings = Settings { stalled_after: Duration::from_secs(3), ..settings() };
     let pinged = |settings| {
         let mut rig = Rig::with(1, settings);
         rig.feed(Input::Wanted).feed(Input::Connected(id(1))).until(500).begin(1).until(2_000);
@@ -166,6 +166,6 @@ fn calls_that_wait_bring_a_ping_after_half_of_what_they_may_wait() {
         orders.map(|(at, order)| (at, order == Output::Ping(id(1)))).collect::<Vec<_>>()
     };
     assert_eq!(pinged(settings), [(2_000, true), (8_000, true)], "six seconds apart");
-    settings.mute_after = Duration::from_millis(10);
+    settings.stalled_after = Duration::from_millis(10);
     assert_eq!(pinged(settings), [(1_500, true), (7_500, true)], "not before a second");
 }

@@ -1,7 +1,7 @@
 //! Endpoints that come and go (B21–B24, I-C7).
 
 use crate::rig::{Rig, endpoint, endpoints};
-use etcd3_core::channel::{ConnectionId, EndpointId, Impression, Input, Listed, Output, Want};
+use etcd3_core::channel::{ConnectionId, EndpointId, HealthSignal, Input, Listed, Output, Want};
 use etcd3_core::endpoint::Endpoint;
 
 fn list(primary: &[&str], fallback: &[&str]) -> Input {
@@ -33,7 +33,7 @@ fn calls_on_an_endpoint_that_goes_may_end() {
     rig.begin(1).feed(list(&["e1"], &[]));
     assert_eq!(rig.take_orders(), []);
     assert_eq!(rig.routes(2), [Some(1), Some(1)]);
-    rig.finish(1, Impression::Good);
+    rig.finish(1, HealthSignal::Healthy);
     assert_eq!(rig.take_orders(), [(0, Output::Close(ConnectionId(1)))]);
 }
 

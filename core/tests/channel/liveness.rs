@@ -1,9 +1,9 @@
 //! PINGs, and connections that are given up (I-C1, I-C2).
 
-use crate::rig::{Rig, settings};
+use crate::rig::{Rig, admission, settings};
 use etcd3_core::Instant;
 use etcd3_core::channel::{
-    ConnectionId, EndpointId, Goodbye, Impression, Input, MIN_INTERVAL, Output, Want,
+    ConnectionId, HealthSignal, Input, Kind, MIN_INTERVAL, Output, Retirement, Want,
 };
 use etcd3_core::error::ConnectFailure;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn pings(rig: &mut Rig) -> Vec<u64> {
 fn a_connection_without_calls_is_never_pinged() {
     let mut rig = Rig::connected(1);
     rig.until(3_600_000);
-    rig.begin(1).finish(1, Impression::None);
+    rig.begin(1).finish(1, HealthSignal::None);
     rig.take_orders();
     rig.rest(4_000);
     heard(&mut rig);
@@ -43,19 +43,11 @@ fn an_open_call_that_is_silent_is_pinged_after_ten_seconds_and_given_up_after_fi
     };
     assert_eq!(broken.failure, ConnectFailure::Unresponsive);
     assert!(rig.dials.len() > 1, "dialled again");
-    rig.finish(1, Impression::Bad);
-    rig.feed_stale(Input::Finished(ONE, Instant::ORIGIN, Impression::Bad));
-}
-
-// A call that is opened asks only what is due where it went.
-#[test]
-fn what_is_due_on_an_endpoint_is_known_by_itself() {
-    let mut rig = Rig::connected(2);
-    let due = |rig: &Rig| [0, 1, 9].map(|n| rig.channel.due_on(EndpointId(n)));
-    assert_eq!(due(&rig), [None; 3]);
-    rig.until(1_000).begin(1);
-    let ping_at = Instant::from_origin(Duration::from_secs(10));
-    assert_eq!((rig.wake, due(&rig)), (Some(ping_at), [Some(ping_at), None, None]));
+    rig.finish(1, HealthSignal::Unhealthy);
+    let ignored = rig.channel.ignored();
+    let over = admission(Kind::Call, ONE, Instant::ORIGIN);
+    rig.channel.release(rig.now, &over, HealthSignal::Unhealthy);
+    assert_eq!(rig.channel.ignored(), ignored + 1);
 }
 
 #[test]
@@ -92,7 +84,7 @@ fn the_first_call_after_a_silence_brings_a_ping() {
     let mut rig = Rig::connected(1);
     rig.until(60_000).begin(1);
     assert_eq!(pings(&mut rig), [60_000]);
-    rig.finish(1, Impression::None).until(64_999);
+    rig.finish(1, HealthSignal::None).until(64_999);
     assert_eq!(rig.take_orders(), []);
     rig.until(65_000);
     assert!(
@@ -115,7 +107,7 @@ fn pings_are_never_closer_than_six_seconds() {
         rig.rest(100);
         heard(&mut rig);
         all.extend(pings(&mut rig));
-        rig.finish(1, Impression::Good).begin(1);
+        rig.finish(1, HealthSignal::Healthy).begin(1);
         all.extend(pings(&mut rig));
         rig.rest(6_000);
         all.extend(pings(&mut rig));
@@ -138,7 +130,7 @@ fn too_many_pings_double_the_interval() {
 #[test]
 fn a_draining_connection_is_given_up_when_it_is_silent() {
     let mut rig = Rig::connected(1);
-    rig.begin(1).feed(Input::Retired(ONE, Goodbye::Other));
+    rig.begin(1).feed(Input::Retired(ONE, Retirement::Other));
     assert_eq!(rig.route(Want::default()), None);
     rig.until(60_000);
     let orders = rig.take_orders();
@@ -150,10 +142,10 @@ fn a_draining_connection_is_given_up_when_it_is_silent() {
 #[test]
 fn a_draining_connection_is_closed_after_its_last_call() {
     let mut rig = Rig::connected(1);
-    rig.begin(1).begin(1).feed(Input::Retired(ONE, Goodbye::Other));
-    rig.finish(1, Impression::Good);
+    rig.begin(1).begin(1).feed(Input::Retired(ONE, Retirement::Other));
+    rig.finish(1, HealthSignal::Healthy);
     assert_eq!(rig.take_orders(), []);
-    rig.finish(1, Impression::Good);
+    rig.finish(1, HealthSignal::Healthy);
     assert_eq!(rig.take_orders(), [(0, Output::Close(ONE))]);
 }
 

@@ -2,7 +2,8 @@
 
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{
-    Broken, Channel, ConnectionId, EndpointId, Impression, Input, Output, Route, Settings, Want,
+    Admission, Channel, ConnectionError, ConnectionId, Denied, EndpointId, HealthSignal, Input,
+    Kind, Output, Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::ConnectFailure;
@@ -27,8 +28,8 @@ pub(crate) struct Rig {
 pub(crate) fn settings() -> Settings {
     let backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(5) };
     // Most tests are not about connections on which all calls wait, nor about rows and staggers.
-    let mute_after = Duration::from_secs(1_000_000);
-    Settings { backoff, mute_after, in_a_row: 1, stagger: Duration::ZERO, ..Settings::default() }
+    let stalled_after = Duration::from_secs(1_000_000);
+    Settings { backoff, stalled_after, burst: 1, stagger: Duration::ZERO, ..Settings::default() }
 }
 
 /// Endpoints `e0`, `e1`, ….
@@ -171,11 +172,18 @@ impl Rig {
         ConnectionId(self.dials.last().map_or(0, |(.., id)| *id))
     }
 
-    pub(crate) fn route(&mut self, want: Want) -> Option<Route> {
-        self.channel.route(self.now, want, |_| true)
+    /// Admits an attempt, and ends it again in a way that says nothing of its endpoint.
+    pub(crate) fn route(&mut self, want: Want) -> Option<Admission> {
+        let admission = self.admit(want).ok()?;
+        self.channel.release(self.now, &admission, HealthSignal::None);
+        Some(admission)
     }
 
-    /// Where the next calls would go.
+    pub(crate) fn admit(&mut self, want: Want) -> Result<Admission, Denied> {
+        self.channel.admit(self.now, want, |_| true)
+    }
+
+    /// Where the next calls go.
     pub(crate) fn routes(&mut self, count: usize) -> Vec<Option<u32>> {
         let want = Want::default();
         (0..count).map(|_| self.route(want).map(|route| route.endpoint.0)).collect()
@@ -183,12 +191,40 @@ impl Rig {
 
     /// Opens a call on a connection.
     pub(crate) fn begin(&mut self, connection: u64) -> &mut Self {
-        self.feed(Input::Began(ConnectionId(connection)))
+        self.begin_of(Kind::Call, connection)
+    }
+
+    pub(crate) fn begin_of(&mut self, kind: Kind, connection: u64) -> &mut Self {
+        let connection = Some(ConnectionId(connection));
+        let admitted = self.admit(Want { kind, connection, ..Want::default() });
+        assert!(admitted.is_ok(), "{admitted:?}");
+        self.drain();
+        self
     }
 
     /// Ends a call that began just now.
-    pub(crate) fn finish(&mut self, connection: u64, impression: Impression) -> &mut Self {
-        self.feed(Input::Finished(ConnectionId(connection), self.now, impression))
+    pub(crate) fn finish(&mut self, connection: u64, signal: HealthSignal) -> &mut Self {
+        self.finish_since(connection, self.now, signal)
+    }
+
+    /// Ends a call that began at this moment.
+    pub(crate) fn finish_since(
+        &mut self,
+        connection: u64,
+        since: Instant,
+        signal: HealthSignal,
+    ) -> &mut Self {
+        let admission = admission(Kind::Call, ConnectionId(connection), since);
+        self.release(&admission, signal)
+    }
+
+    /// Ends an attempt, which must be known.
+    pub(crate) fn release(&mut self, admission: &Admission, signal: HealthSignal) -> &mut Self {
+        let ignored = self.channel.ignored();
+        self.channel.release(self.now, admission, signal);
+        self.drain();
+        assert_eq!(self.channel.ignored(), ignored, "{admission:?} is not known");
+        self
     }
 
     /// What was asked for since the last look, without the dials.
@@ -197,8 +233,8 @@ impl Rig {
     }
 }
 
-pub(crate) fn broken(failure: ConnectFailure) -> Broken {
-    Broken { failure, cause: None }
+pub(crate) fn broken(failure: ConnectFailure) -> ConnectionError {
+    ConnectionError { failure, cause: None }
 }
 
 pub(crate) fn failed(connection: ConnectionId) -> Input {
@@ -207,4 +243,10 @@ pub(crate) fn failed(connection: ConnectionId) -> Input {
 
 pub(crate) fn ended(connection: ConnectionId) -> Input {
     Input::Ended(connection, broken(ConnectFailure::ClosedByPeer))
+}
+
+/// What was admitted to a connection, as far as its end needs it.
+pub(crate) fn admission(kind: Kind, connection: ConnectionId, since: Instant) -> Admission {
+    let (endpoint, floor) = (EndpointId(0), None);
+    Admission { kind, endpoint, connection, since, floor, has_choice: false }
 }

@@ -1,8 +1,8 @@
 //! Members that are connected and do not serve (B27, I-C7).
 
-use crate::rig::{Rig, settings};
+use crate::rig::{Rig, admission, settings};
 use etcd3_core::channel::{
-    ConnectionId, EndpointId, EndpointState, Impression, Input, Output, Settings, Want,
+    ConnectionId, EndpointId, EndpointState, HealthSignal, Input, Kind, Output, Settings, Want,
 };
 use etcd3_core::{Instant, Machine};
 use std::time::Duration;
@@ -12,8 +12,10 @@ fn probes(rig: &mut Rig) -> Vec<u64> {
     orders.filter(|(_, order)| matches!(order, Output::Probe(..))).map(|(at, _)| at).collect()
 }
 
-fn ms(ms: u64) -> Instant {
-    Instant::from_origin(Duration::from_millis(ms))
+/// Ends a call that began at 0 ms, and does not look at the channel.
+fn release(rig: &mut Rig, connection: u64, signal: HealthSignal) {
+    let admission = admission(Kind::Call, ConnectionId(connection), Instant::ORIGIN);
+    rig.channel.release(rig.now, &admission, signal);
 }
 
 fn heard(rig: &mut Rig, connection: u64) {
@@ -24,7 +26,7 @@ fn heard(rig: &mut Rig, connection: u64) {
 /// Three endpoints, of which the first has left a call without an answer at 0 ms.
 fn suspected() -> Rig {
     let mut rig = Rig::connected(3);
-    rig.begin(1).finish(1, Impression::Bad);
+    rig.begin(1).finish(1, HealthSignal::Unhealthy);
     rig
 }
 
@@ -42,12 +44,12 @@ fn a_suspect_gets_no_calls_while_there_is_another() {
 fn suspects_get_calls_when_there_is_nothing_else() {
     let mut rig = suspected();
     for n in [2, 3] {
-        rig.begin(n).finish(n, Impression::Bad);
+        rig.begin(n).finish(n, HealthSignal::Unhealthy);
     }
     let picked = rig.routes(3);
     assert_eq!(picked.iter().flatten().count(), 3);
-    rig.begin(1).finish(1, Impression::Good);
-    rig.begin(2).finish(2, Impression::Answered);
+    rig.begin(1).finish(1, HealthSignal::Healthy);
+    rig.begin(2).finish(2, HealthSignal::Alive);
     assert_eq!(rig.routes(2), [Some(0), Some(0)], "only one that serves is cleared");
 }
 
@@ -83,21 +85,22 @@ fn what_a_probe_finds_is_told_when_it_is_news() {
 // Several things may happen before the channel is looked at.
 #[test]
 fn what_is_no_news_does_not_take_back_what_is() {
-    let finished = |n, impression| Input::Finished(ConnectionId(n), ms(0), impression);
-    for no_news in [
-        Input::Probed(ConnectionId(1), false),
-        finished(1, Impression::Bad),
-        finished(3, Impression::Good),
-        finished(3, Impression::None),
-    ] {
+    type NoNews = fn(&mut Rig);
+    let no_news: [NoNews; 4] = [
+        |rig| rig.channel.handle(rig.now, Input::Probed(ConnectionId(1), false)),
+        |rig| release(rig, 1, HealthSignal::Unhealthy),
+        |rig| release(rig, 3, HealthSignal::Healthy),
+        |rig| release(rig, 3, HealthSignal::None),
+    ];
+    for (index, no_news) in no_news.into_iter().enumerate() {
         let mut rig = suspected();
         rig.begin(1).begin(2).begin(3).until(2_000);
         assert_eq!(probes(&mut rig).len(), 1);
         let changes = rig.changes;
-        rig.channel.handle(rig.now, finished(2, Impression::Bad));
-        rig.channel.handle(rig.now, no_news.clone());
+        release(&mut rig, 2, HealthSignal::Unhealthy);
+        no_news(&mut rig);
         rig.drain();
-        assert_eq!(rig.changes, changes + 1, "the second is a suspect, too: {no_news:?}");
+        assert_eq!(rig.changes, changes + 1, "the second is a suspect, too: {index}");
     }
 }
 
@@ -125,10 +128,22 @@ fn many_failures_at_once_are_one() {
         rig.begin(1);
     }
     for _ in 0..50 {
-        rig.finish(1, Impression::Bad);
+        rig.finish(1, HealthSignal::Unhealthy);
     }
     rig.until(1_300);
     assert_eq!(probes(&mut rig).len(), 1, "a second and not ten");
+}
+
+// Those that fail before the probe is due count as one with the first; at that time it is another.
+#[test]
+fn a_failure_when_the_probe_is_due_puts_it_off() {
+    let mut rig = suspected();
+    rig.begin(1);
+    rig.now = rig.wake.expect("a probe is due");
+    rig.finish(1, HealthSignal::Unhealthy);
+    assert_eq!(probes(&mut rig), [0; 0]);
+    rig.rest(5_000);
+    assert_eq!(probes(&mut rig).len(), 1);
 }
 
 // A probe that is under way when its connection ends is made again on the next one.
@@ -158,7 +173,7 @@ fn the_slow_are_passed_over() {
     assert!(rig.routes(3).contains(&Some(0)));
     rig.rest(1);
     assert!(!rig.routes(9).contains(&Some(0)));
-    rig.begin(1).finish(1, Impression::Answered);
+    rig.begin(1).finish(1, HealthSignal::Alive);
     assert!(rig.routes(3).contains(&Some(0)), "it answers");
     rig.rest(300).begin(2).begin(3).rest(300);
     assert_eq!(rig.routes(6).iter().flatten().count(), 6, "all are slow");
@@ -178,7 +193,7 @@ fn one_probe_at_a_time() {
     let mut rig = suspected();
     rig.until(2_000);
     assert_eq!(probes(&mut rig).len(), 1);
-    rig.begin(1).finish(1, Impression::Bad).rest(600_000);
+    rig.begin(1).finish(1, HealthSignal::Unhealthy).rest(600_000);
     assert_eq!(probes(&mut rig), []);
     rig.feed(Input::Probed(ConnectionId(1), false)).rest(20_000);
     assert_eq!(probes(&mut rig).len(), 1);
@@ -187,20 +202,20 @@ fn one_probe_at_a_time() {
 // B14: on a member that is cut off only writes may hang, which nobody gives up.
 #[test]
 fn a_member_that_leaves_all_its_calls_waiting_is_a_suspect() {
-    let mut rig = Rig::with(3, Settings { mute_after: Duration::from_secs(3), ..settings() });
+    let mut rig = Rig::with(3, Settings { stalled_after: Duration::from_secs(3), ..settings() });
     rig.feed(Input::Wanted);
     for n in 1..=3 {
         rig.feed(Input::Connected(ConnectionId(n)));
     }
     rig.begin(1).begin(1).rest(2_000);
-    rig.finish(1, Impression::Answered);
+    rig.finish(1, HealthSignal::Alive);
     heard(&mut rig, 1);
     rig.rest(2_999);
     assert_eq!(rig.channel.health()[0].state, EndpointState::Ready, "it answered another one");
     rig.rest(1);
     assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
     for n in [2, 3] {
-        rig.begin(n).finish(n, Impression::Bad);
+        rig.begin(n).finish(n, HealthSignal::Unhealthy);
     }
     assert_eq!(rig.routes(3).iter().flatten().count(), 3, "no better than other suspects");
     rig.rest(1_300);
@@ -214,7 +229,7 @@ fn a_member_that_leaves_all_its_calls_waiting_is_a_suspect() {
 
 #[test]
 fn where_there_is_no_other_nobody_is_a_suspect_for_leaving_calls_waiting() {
-    let mut rig = Rig::with(1, Settings { mute_after: Duration::from_secs(3), ..settings() });
+    let mut rig = Rig::with(1, Settings { stalled_after: Duration::from_secs(3), ..settings() });
     rig.feed(Input::Wanted).feed(Input::Connected(ConnectionId(1))).begin(1).rest(6_499);
     assert!(matches!(rig.take_orders()[..], [(1_500, Output::Ping(_))]), "the PING will tell");
     assert_eq!(rig.channel.health()[0].state, EndpointState::Ready);
@@ -225,9 +240,9 @@ fn where_there_is_no_other_nobody_is_a_suspect_for_leaving_calls_waiting() {
 fn what_went_wrong_before_it_did_well_does_not_count() {
     let mut rig = Rig::connected(2);
     let before = rig.begin(1).begin(1).now;
-    rig.rest(7_000).begin(1).rest(1).finish(1, Impression::Good);
-    rig.feed(Input::Finished(ConnectionId(1), before, Impression::Bad));
+    rig.rest(7_000).begin(1).rest(1).finish(1, HealthSignal::Healthy);
+    rig.finish_since(1, before, HealthSignal::Unhealthy);
     assert_eq!(rig.channel.health()[0].state, EndpointState::Ready);
-    rig.finish(1, Impression::Bad);
+    rig.finish(1, HealthSignal::Unhealthy);
     assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
 }

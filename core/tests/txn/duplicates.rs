@@ -16,7 +16,7 @@ fn both(then: Op, otherwise: Op) -> Op {
     op(txn().then([then]).otherwise([otherwise]))
 }
 
-/// Whether either branch, given these operations, is found to write a key twice.
+/// Returns whether either branch, given these operations, is found to write a key twice.
 fn is_duplicate(ops: Vec<Op>) -> bool {
     let found = foreseen(txn().then(ops.clone()));
     assert_eq!(foreseen(txn().otherwise(ops.clone())), found, "the branches are alike");
@@ -85,7 +85,7 @@ fn a_deletion_with_an_open_end_may_go_with_puts() {
         assert!(!is_duplicate(vec![in_a(), then([op(delete(range.clone()))])]), "{range:?}");
         assert!(!open || !is_duplicate(vec![then([op(delete(range.clone()))]), in_a()]));
     }
-    // Beside one, other deletions count as ever.
+    // Replacement one, other deletions count as ever.
     assert!(is_duplicate(vec![op(delete(all())), op(delete("abc")), in_a()]));
 }
 

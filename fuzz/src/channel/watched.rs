@@ -1,8 +1,8 @@
 //! A channel, and what one who sees only its inputs and outputs knows about it.
 
 use etcd3_core::channel::{
-    Channel, Checked, ConnectionId, EndpointId, EndpointState, Impression, Input, MIN_INTERVAL,
-    Output, Settings, Want,
+    Admission, Channel, ConnectionId, EndpointId, EndpointState, Finished, Freshness, HealthSignal,
+    Input, Kind, MIN_INTERVAL, Output, Scope, Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::header::Header;
@@ -29,23 +29,37 @@ struct Connection {
     name: Endpoint,
     state: State,
     calls: u32,
+    streams: u32,
     /// Since when calls wait and none was answered.
     waiting: Option<Instant>,
     /// When it did well last.
-    good: Option<Instant>,
+    healthy: Option<Instant>,
     heard: Instant,
     /// The PING that was not answered, and the last one.
     pending: Option<Instant>,
     pinged: Option<Instant>,
     /// The PING of another connection, found dead, since which nothing has come on this one.
     unconfirmed: Option<Instant>,
-    is_migrated: bool,
+    /// What was told to go elsewhere.
+    migrating: Option<Scope>,
     is_probed: bool,
 }
 
 impl Connection {
     fn doom(&mut self) {
         self.state = State::Doomed;
+    }
+
+    fn carried(&self) -> u32 {
+        self.calls + self.streams
+    }
+
+    /// What is to go elsewhere, if there is another connection.
+    fn to_migrate(&self) -> Option<Scope> {
+        let is_in_doubt = self.is_made() && self.unconfirmed.is_some() && self.carried() > 0;
+        let is_draining = self.state == State::Draining && self.streams > 0;
+        let scope = if is_in_doubt { Scope::All } else { Scope::Streams };
+        (is_in_doubt || is_draining).then_some(scope)
     }
 
     fn is_made(&self) -> bool {
@@ -142,15 +156,13 @@ impl Watched {
                 if let Some(connection) = self.connections.get_mut(id) {
                     if connection.is_probed && *is_well {
                         connection.waiting = connection.waiting.map(|_| self.now);
-                        connection.good = Some(self.now);
+                        connection.healthy = Some(self.now);
                     }
                     connection.is_probed = false;
                 }
                 return None;
             }
-            Input::Connected(_) | Input::Heard(..) | Input::Began(_) | Input::Finished(..) => {
-                return Some(self.note_used(input));
-            }
+            Input::Connected(_) | Input::Heard(..) => return Some(self.note_used(input)),
         }
         Some(true)
     }
@@ -179,7 +191,8 @@ impl Watched {
 
     /// Forgets a connection that is gone, once its calls are over.
     fn forget_gone(&mut self, id: ConnectionId) {
-        if self.connections.get(&id).is_some_and(|it| it.state == State::Gone && it.calls == 0) {
+        if self.connections.get(&id).is_some_and(|it| it.state == State::Gone && it.carried() == 0)
+        {
             self.connections.remove(&id);
         }
     }
@@ -198,13 +211,7 @@ impl Watched {
     /// What happens to one connection.
     fn note_used(&mut self, input: &Input) -> bool {
         let now = self.now;
-        let (Input::Connected(id)
-        | Input::Heard(id, _)
-        | Input::Began(id)
-        | Input::Finished(id, ..)) = input
-        else {
-            return false;
-        };
+        let (Input::Connected(id) | Input::Heard(id, _)) = input else { return false };
         let Some(it) = self.connections.get_mut(id) else { return false };
         let (endpoint, was_ready) = (it.endpoint, it.state == State::Ready);
         match input {
@@ -216,42 +223,82 @@ impl Watched {
                 it.heard = it.heard.max(*at);
                 it.pending = it.pending.filter(|pinged| pinged > at);
                 if it.unconfirmed.is_some_and(|since| it.heard >= since) {
-                    (it.unconfirmed, it.is_migrated) = (None, false);
+                    it.unconfirmed = None;
+                    let is_draining = it.state == State::Draining;
+                    it.migrating = it.migrating.filter(|_| is_draining).map(|_| Scope::Streams);
                     let beside = |it: &&mut Connection| {
                         was_ready && it.endpoint == endpoint && it.state == State::Dialing
                     };
                     self.connections.values_mut().filter(beside).for_each(Connection::doom);
                 }
             }
-            Input::Began(_) if it.is_made() => {
+            _ => return false,
+        }
+        true
+    }
+
+    /// Begins one on this connection, which is admitted exactly if the connection is ready.
+    pub(super) fn begin(&mut self, id: ConnectionId, kind: Kind) {
+        let want = Want { kind, connection: Some(id), ..Want::default() };
+        let admitted = self.channel.admit(self.now, want, |_| true);
+        let is_ready = self.connections.get(&id).is_some_and(|it| it.state == State::Ready);
+        assert_eq!(admitted.is_ok(), is_ready, "{id:?}: {admitted:?}");
+        if is_ready {
+            self.note_begin(id, kind);
+            self.drain();
+        }
+    }
+
+    fn note_begin(&mut self, id: ConnectionId, kind: Kind) {
+        let now = self.now;
+        let it = self.connections.get_mut(&id).expect("it is there");
+        match kind {
+            Kind::Call => {
                 it.calls += 1;
                 it.waiting = it.waiting.or(Some(now));
                 self.began += 1;
             }
-            Input::Finished(_, since, impression) if it.calls > 0 => {
-                it.calls -= 1;
-                let is_old = it.good.is_some_and(|good| good > *since);
-                if *impression == Impression::Good {
-                    it.good = Some(now);
-                }
-                if matches!(impression, Impression::Good | Impression::Answered) {
-                    it.waiting = Some(now);
-                }
-                it.waiting = it.waiting.filter(|_| it.calls > 0);
-                let is_judged = match impression {
-                    Impression::Bad => !is_old,
-                    Impression::Good => true,
-                    Impression::None | Impression::Answered => false,
-                };
-                if it.state == State::Ready && is_judged {
-                    let is_bad = *impression == Impression::Bad;
-                    let endpoint = it.endpoint;
-                    assert_eq!(self.is_suspect(endpoint), is_bad, "{input:?}");
-                }
-                self.forget_gone(*id);
-            }
-            _ => return false,
+            Kind::Stream => it.streams += 1,
         }
+    }
+
+    /// Ends one on this connection, whether there is one or not.
+    pub(super) fn finish(&mut self, forged: &Admission, signal: HealthSignal) {
+        let ignored = self.channel.ignored();
+        self.channel.release(self.now, forged, signal);
+        let is_taken = self.channel.ignored() == ignored;
+        assert_eq!(self.note_finish(forged, signal), is_taken, "{forged:?} {signal:?}");
+        self.drain();
+    }
+
+    fn note_finish(&mut self, forged: &Admission, signal: HealthSignal) -> bool {
+        let (now, id) = (self.now, forged.connection);
+        let Some(it) = self.connections.get_mut(&id) else { return false };
+        let count = match forged.kind {
+            Kind::Call => &mut it.calls,
+            Kind::Stream => &mut it.streams,
+        };
+        let Some(left) = count.checked_sub(1) else { return false };
+        *count = left;
+        let is_old = it.healthy.is_some_and(|healthy| healthy > forged.since);
+        if signal == HealthSignal::Healthy {
+            it.healthy = Some(now);
+        }
+        if matches!(signal, HealthSignal::Healthy | HealthSignal::Alive) {
+            it.waiting = Some(now);
+        }
+        it.waiting = it.waiting.filter(|_| it.calls > 0);
+        let is_judged = match signal {
+            HealthSignal::Unhealthy => !is_old,
+            HealthSignal::Healthy => true,
+            HealthSignal::None | HealthSignal::Alive => false,
+        };
+        if it.state == State::Ready && is_judged {
+            let is_bad = signal == HealthSignal::Unhealthy;
+            let endpoint = it.endpoint;
+            assert_eq!(self.is_suspect(endpoint), is_bad, "{forged:?} {signal:?}");
+        }
+        self.forget_gone(id);
         true
     }
 
@@ -300,11 +347,11 @@ impl Watched {
 
     /// The connections that left all their calls waiting for too long.
     fn mute(&self) -> impl Iterator<Item = &Connection> {
-        let limit = self.settings.mute_after;
+        let limit = self.settings.stalled_after;
         let has_choice = self.channel.choices() > 1;
-        let is_mute = move |since| self.now.saturating_since(since) >= limit;
+        let is_stalled = move |since| self.now.saturating_since(since) >= limit;
         let ready = self.connections.values().filter(|it| it.state == State::Ready);
-        ready.filter(move |it| has_choice && it.waiting.is_some_and(is_mute))
+        ready.filter(move |it| has_choice && it.waiting.is_some_and(is_stalled))
     }
 
     fn drain(&mut self) {
@@ -328,12 +375,11 @@ impl Watched {
             assert!(changes <= 1 + kills + news, "Changed without a change");
         }
         assert!(self.mute().all(|it| self.is_suspect(it.endpoint)), "mute, and trusted");
-        let moves = |it: &&Connection| it.is_made() && it.unconfirmed.is_some() && it.calls > 0;
-        let stays = self.connections.values().filter(moves).any(|it| !it.is_migrated);
+        let stays = self.connections.values().any(|it| it.to_migrate() > it.migrating);
         assert!(!stays || !self.has_usable(), "not told to go elsewhere");
         for (id, it) in &self.connections {
             assert!(it.state != State::Doomed, "{id:?} is not closed");
-            assert!(it.state != State::Draining || it.calls > 0, "{id:?} is not closed");
+            assert!(it.state != State::Draining || it.carried() > 0, "{id:?} is not closed");
         }
         let idle = |state| self.is_wanted && state == EndpointState::Idle;
         assert!(self.channel.health().iter().all(|it| !idle(it.state)), "not dialled");
@@ -346,15 +392,15 @@ impl Watched {
             Output::Dial(endpoint, id) => self.judge_dial(*endpoint, *id),
             Output::Close(id) => {
                 let gone = self.connections.remove(id).expect("closes what is there");
-                assert_eq!(gone.calls, 0, "closes a connection in use");
+                assert_eq!(gone.carried(), 0, "closes a connection in use");
                 assert!(matches!(gone.state, State::Draining | State::Doomed), "{gone:?}");
             }
             Output::Ping(id) => {
                 let keepalive = self.settings.keepalive;
                 let it = self.connections.get_mut(id).expect("pings what is there");
-                assert!(it.is_made() && it.calls > 0, "H7: a PING without a call");
+                assert!(it.is_made() && it.carried() > 0, "H7: a PING without a call");
                 assert_eq!(it.pending, None, "a second PING before the answer");
-                let patience = (self.settings.mute_after / 2).max(Duration::from_secs(1));
+                let patience = (self.settings.stalled_after / 2).max(Duration::from_secs(1));
                 let waits = it.waiting.is_some_and(|it_waits| now >= it_waits + patience)
                     && now >= it.heard + patience;
                 let is_silent = now >= it.heard + keepalive.interval.max(MIN_INTERVAL);
@@ -373,11 +419,12 @@ impl Watched {
                 assert_eq!(now, pinged + timeout);
                 self.doubt_others(pinged);
             }
-            Output::Migrate(id) => {
+            Output::Migrate(id, scope) => {
                 assert!(self.has_usable(), "there is nowhere to go");
-                let it = self.connections.get_mut(id).expect("calls to move");
-                assert!(it.is_made() && it.unconfirmed.is_some() && it.calls > 0, "no reason");
-                assert!(!std::mem::replace(&mut it.is_migrated, true), "told twice");
+                let it = self.connections.get_mut(id).expect("something to move");
+                assert_eq!(it.to_migrate(), Some(*scope), "no reason");
+                assert!(it.migrating < Some(*scope), "told twice");
+                it.migrating = Some(*scope);
             }
             Output::Probe(endpoint, id) => {
                 let others = self.connections.values().filter(|it| it.endpoint == *endpoint);
@@ -385,7 +432,7 @@ impl Watched {
                 let it = self.connections.get_mut(id).expect("probes what is there");
                 assert_eq!((it.endpoint, it.state), (*endpoint, State::Ready));
                 it.is_probed = true;
-                let is_in_doubt = it.unconfirmed.is_some() && it.calls == 0;
+                let is_in_doubt = it.unconfirmed.is_some() && it.carried() == 0;
                 assert!(is_in_doubt || self.is_suspect(*endpoint));
             }
         }
@@ -407,33 +454,53 @@ impl Watched {
             name,
             state: State::Dialing,
             calls: 0,
+            streams: 0,
             waiting: None,
-            good: None,
+            healthy: None,
             heard: self.now,
             pending: None,
             pinged: None,
             unconfirmed: None,
-            is_migrated: false,
+            migrating: None,
             is_probed: false,
         };
         self.connections.insert(id, connection);
     }
 
-    /// Asks for a connection, and checks that there is no better one.
-    pub(super) fn ask(&mut self, want: Want, has_place: impl Fn(ConnectionId) -> bool) {
+    /// Looks where an attempt would be admitted, and checks that there is no better connection.
+    pub(super) fn ask(&mut self, want: Want, has_permit: impl Fn(ConnectionId) -> bool) {
+        let before = self.channel.clone();
+        self.admit(want, has_permit);
+        self.channel = before;
+    }
+
+    /// Admits an attempt, and ends it again, so that the turn moves.
+    pub(super) fn pass(&mut self, want: Want, has_permit: impl Fn(ConnectionId) -> bool) {
+        if let Some(admission) = self.admit(want, has_permit) {
+            self.note_begin(admission.connection, admission.kind);
+            self.finish(&admission, HealthSignal::None);
+        }
+    }
+
+    fn admit(
+        &mut self,
+        want: Want,
+        has_permit: impl Fn(ConnectionId) -> bool,
+    ) -> Option<Admission> {
         let usable = |it: &Connection| it.state == State::Ready && it.unconfirmed.is_none();
         let ready = self.connections.iter().filter(|(_, it)| usable(it));
-        let ready = ready.filter(|(id, it)| has_place(**id) && self.is_meant(it, want));
-        let best = ready.map(|(_, it)| self.doubt(it, want)).min();
-        let route = self.channel.route(self.now, want, &has_place);
-        assert_eq!(route.is_some(), best.is_some(), "routes if it can, and only then");
-        let Some(route) = route else { return };
-        let it = self.connections.get(&route.connection).expect("routes to what is there");
-        assert_eq!((it.endpoint, it.state), (route.endpoint, State::Ready));
-        assert!(has_place(route.connection) && self.is_meant(it, want), "{route:?}");
-        assert_eq!(Some(self.doubt(it, want)), best, "there is a better one");
-        assert_eq!(route.floor, self.is_listed(&it.name).then(|| self.channel.floor()));
-        assert_eq!(self.channel.next_due(), self.wake, "route changed more than the turn");
+        let ready = ready.filter(|(id, it)| has_permit(**id) && self.is_meant(it, want));
+        let best = ready.map(|(_, it)| self.penalty(it, want)).min();
+        let admitted = self.channel.admit(self.now, want, &has_permit);
+        assert_eq!(admitted.is_ok(), best.is_some(), "admits if it can, and only then");
+        let admission = admitted.ok()?;
+        let it = self.connections.get(&admission.connection).expect("it is there");
+        assert_eq!((it.endpoint, it.state), (admission.endpoint, State::Ready));
+        assert!(has_permit(admission.connection) && self.is_meant(it, want), "{admission:?}");
+        assert_eq!(Some(self.penalty(it, want)), best, "there is a better one");
+        let floor = self.is_listed(&it.name).then(|| self.channel.floor());
+        assert_eq!((admission.floor, admission.since), (floor, self.now));
+        Some(admission)
     }
 
     fn is_listed(&self, name: &Endpoint) -> bool {
@@ -445,7 +512,12 @@ impl Watched {
     }
 
     /// How little is to be expected of a connection.
-    fn doubt(&self, it: &Connection, want: Want) -> u8 {
+    fn penalty(&self, it: &Connection, want: Want) -> (u8, u32) {
+        let streams = if want.kind == Kind::Stream { it.streams } else { 0 };
+        (self.rank(it, want), streams)
+    }
+
+    fn rank(&self, it: &Connection, want: Want) -> u8 {
         let is_slow = |since| self.now.saturating_since(since) >= self.settings.slow_after;
         let is_primary = self.primary.iter().any(|name| name.is_same(&it.name));
         match () {
@@ -457,31 +529,49 @@ impl Watched {
         }
     }
 
-    /// I-R8, B26: what an answer does to the floor.
-    pub(super) fn answer(&mut self, id: ConnectionId, header: &Header, is_checked: bool) {
+    /// I-R8, B26: what a response does to the floor.
+    pub(super) fn answer(&mut self, id: ConnectionId, header: &Header, is_linearizable: bool) {
+        let want = Want { connection: Some(id), ..Want::default() };
+        let Ok(admission) = self.channel.admit(self.now, want, |_| true) else { return };
+        self.note_begin(id, Kind::Call);
         let before = self.channel.floor();
-        let checked = self.channel.check(id, header, is_checked.then_some(before));
+        let signal = HealthSignal::Healthy;
+        let finished = Finished { signal, header: Some(*header), is_linearizable };
+        let freshness = self.channel.release(self.now, &admission, finished);
         let after = self.channel.floor();
         let is_same = before.cluster_id == header.cluster_id;
-        let is_stale = is_same && is_checked && header.revision < before.revision;
-        match checked {
-            Checked::Fresh | Checked::Stale { .. } => {
+        let is_stale = is_same && is_linearizable && header.revision < before.revision;
+        match freshness {
+            Freshness::Fresh if admission.floor.is_none() => assert_eq!(after, before),
+            Freshness::Fresh | Freshness::Stale { .. } => {
                 assert!(is_same || before.cluster_id == 0);
                 assert_eq!(after.revision, before.revision.max(header.revision));
-                assert_eq!(matches!(checked, Checked::Stale { .. }), is_stale);
+                assert_eq!(matches!(freshness, Freshness::Stale { .. }), is_stale);
             }
-            Checked::Foreign { .. } => assert_eq!(after, before),
-            Checked::Changed { .. } => {
+            Freshness::Foreign { .. } => assert_eq!(after, before),
+            Freshness::Changed { .. } => {
                 assert!(!is_same);
                 let now = (after.cluster_id, after.revision);
                 assert_eq!(now, (header.cluster_id, header.revision));
             }
         }
+        let signal = match freshness {
+            Freshness::Fresh => HealthSignal::Healthy,
+            Freshness::Changed { .. } => HealthSignal::None,
+            Freshness::Stale { .. } | Freshness::Foreign { .. } => HealthSignal::Unhealthy,
+        };
+        assert!(self.note_finish(&admission, signal));
+        self.drain();
     }
 
     /// I-R5: a tenth of the calls, and a thousand at once.
     pub(super) fn retry(&mut self) {
-        self.retries += usize::from(self.channel.spend_retry());
+        let want = Want { is_retry: true, ..Want::default() };
+        if let Ok(admission) = self.channel.admit(self.now, want, |_| true) {
+            self.retries += 1;
+            self.note_begin(admission.connection, Kind::Call);
+            self.finish(&admission, HealthSignal::None);
+        }
         assert!(self.retries <= 1000 + self.began / 10);
     }
 }

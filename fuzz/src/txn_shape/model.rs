@@ -100,7 +100,7 @@ impl Tree {
         1 + self.nested().map(Self::depth).max().unwrap_or(0)
     }
 
-    /// How many operations it holds, at any depth.
+    /// Returns how many operations it holds, at any depth.
     pub(super) fn count(&self) -> usize {
         self.nodes().count() + self.nested().map(Self::count).sum::<usize>()
     }

@@ -111,7 +111,7 @@ fn answers_nested(tree: &Tree, answer: &pb::TxnResponse) -> bool {
     if tree.needs_barrier() { answer.responses.is_empty() } else { answers(tree, answer) }
 }
 
-/// How many operations a message holds, at any depth.
+/// Returns how many operations a message holds, at any depth.
 pub(super) fn count(message: &pb::TxnRequest) -> usize {
     let ops = message.success.iter().chain(&message.failure);
     ops.map(|op| match &op.request {

@@ -106,7 +106,7 @@ fn sources(protos: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// The schema without comments and positions, which change more often than it does.
+/// Returns the schema without comments and positions, which change more often than it does.
 fn encoded(descriptors: &FileDescriptorSet) -> Vec<u8> {
     let mut schema = descriptors.clone();
     for file in &mut schema.file {

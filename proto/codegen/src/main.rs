@@ -60,13 +60,13 @@ fn check() -> Result<ExitCode, Error> {
     Ok(ExitCode::FAILURE)
 }
 
-/// The directories of the package that are generated, with what they should hold.
+/// Returns the directories of the package that are generated, with what they should hold.
 fn directories() -> Result<[(&'static str, Files); 2], Error> {
     let generated = generate::files(&proto_package()?.join("proto"))?;
     Ok([("src/generated", generated.product), ("tests/derived", generated.derived)])
 }
 
-/// The directory of the package `etcd3-proto`, which holds this one.
+/// Returns the directory of the package `etcd3-proto`, which holds this one.
 fn proto_package() -> Result<&'static Path, Error> {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or_else(|| "no parent directory".into())
 }

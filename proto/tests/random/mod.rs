@@ -12,7 +12,7 @@ const DEPTH: usize = 4;
 const VARINT: u64 = 0;
 const LENGTH_DELIMITED: u64 = 2;
 
-/// Writes messages.
+/// An encoder of messages in the wire format.
 pub(crate) struct Wire {
     messages: BTreeMap<String, DescriptorProto>,
     state: u64,

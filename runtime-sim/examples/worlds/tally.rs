@@ -102,7 +102,7 @@ impl Tally {
         self.patient_reads += patient_reads;
     }
 
-    /// What must have happened sometimes in a batch, or the batch proves little.
+    /// Returns what must have happened sometimes in a batch, or the batch proves little.
     pub(crate) fn sometimes(&self) -> [(&'static str, u64); 8] {
         [
             ("a write of unknown outcome was applied", self.unknown_applied),

@@ -89,7 +89,7 @@ const NAMES: &[&str] = &[
     "lease unknown",
 ];
 
-/// Who has a range of keys.
+/// The operations that have a range of keys.
 const SPANNERS: [&str; 3] = ["range", "delete", "compare"];
 
 /// Counts of operations, of their options, and of how they ended.
@@ -173,7 +173,7 @@ impl Counts {
         self.errors
     }
 
-    /// The names with their counts, in order of the names.
+    /// Returns the names with their counts, in order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.by_name.iter().map(|(name, count)| (name.as_str(), *count))
     }

@@ -1,7 +1,9 @@
 //! What a member refuses before it looks at its store (K25, K31–K33).
 
 use super::keys::Keys;
+use super::personality::Personality;
 use super::refusal::refuse;
+use etcd3_client::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcd3_client::proto::etcdserverpb::request_op::Request as Op;
 use etcd3_client::proto::etcdserverpb::{
     DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
@@ -15,8 +17,28 @@ fn has_key(key: &Bytes) -> Checked {
     if key.is_empty() { Err(refuse(ServerError::EmptyKey)) } else { Ok(()) }
 }
 
-pub(super) fn range(request: &RangeRequest) -> Checked {
-    has_key(&request.key)
+/// What the form of a request is measured by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// The largest number of operations of a transaction.
+    max_ops: usize,
+    refuses_unknown_sort: bool,
+}
+
+impl Rules {
+    pub(super) const fn new(personality: &Personality, max_ops: usize) -> Self {
+        Self { max_ops, refuses_unknown_sort: personality.refuses_unknown_sort }
+    }
+}
+
+pub(super) fn range(request: &RangeRequest, rules: Rules) -> Checked {
+    has_key(&request.key)?;
+    let is_known = SortOrder::try_from(request.sort_order).is_ok()
+        && SortTarget::try_from(request.sort_target).is_ok();
+    if rules.refuses_unknown_sort && !is_known {
+        return Err(refuse(ServerError::InvalidSortOption));
+    }
+    Ok(())
 }
 
 pub(super) fn put(request: &PutRequest) -> Checked {
@@ -36,25 +58,26 @@ pub(super) fn delete(request: &DeleteRangeRequest) -> Checked {
 
 /// Checks a transaction: form and number of its operations in all depth first, then that no branch
 /// writes a key twice.
-pub(super) fn txn(request: &TxnRequest, max_ops: usize) -> Checked {
-    form(request, max_ops)?;
+pub(super) fn txn(request: &TxnRequest, rules: Rules) -> Checked {
+    form(request, rules)?;
     branch(&request.success)?;
     branch(&request.failure)?;
     Ok(())
 }
 
 /// A nested transaction may have what its parent leaves of the limit (K31).
-fn form(txn: &TxnRequest, max_ops: usize) -> Checked {
+fn form(txn: &TxnRequest, rules: Rules) -> Checked {
     let most = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
-    let Some(left) = max_ops.checked_sub(most) else {
+    let Some(max_ops) = rules.max_ops.checked_sub(most) else {
         return Err(refuse(ServerError::TooManyOps));
     };
+    let left = Rules { max_ops, ..rules };
     for compare in &txn.compare {
         has_key(&compare.key)?;
     }
     for op in txn.success.iter().chain(&txn.failure) {
         match &op.request {
-            Some(Op::RequestRange(request)) => range(request)?,
+            Some(Op::RequestRange(request)) => range(request, rules)?,
             Some(Op::RequestPut(request)) => put(request)?,
             Some(Op::RequestDeleteRange(request)) => delete(request)?,
             Some(Op::RequestTxn(nested)) => form(nested, left)?,

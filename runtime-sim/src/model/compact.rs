@@ -19,7 +19,7 @@ impl Store {
         if revision > self.revision() {
             return Err(refuse(ServerError::FutureRev));
         }
-        if !self.drops_tombstone && self.brings_back_at(revision) {
+        if !self.personality.compaction_drops_tombstone && self.brings_back_at(revision) {
             return Err(crash("the compaction loses a key, and the next read of it is fatal"));
         }
         self.compacted = revision;
@@ -37,9 +37,9 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a key is deleted and then put within this revision, as a deletion with an open end
-    /// in a transaction allows. Servers that keep the deletion drop the put instead, and stop with
-    /// "range failed to find revision pair" at the next read of the key at that version.
+    /// Tells whether a key is deleted and then put within this revision, as a deletion with an open
+    /// end in a transaction allows. Servers that keep the deletion drop the put instead, and stop
+    /// with "range failed to find revision pair" at the next read of the key at that version.
     fn brings_back_at(&self, revision: i64) -> bool {
         let events = self.log.get(&revision).map_or(&[][..], Vec::as_slice);
         let kvs: Vec<_> = events.iter().filter_map(|event| event.kv.as_ref()).collect();
@@ -58,7 +58,7 @@ impl Store {
             let key = event.kv.as_ref().map(|kv| &kv.key);
             let is_last = !all[at + 1..].iter().any(|e| e.kv.as_ref().map(|kv| &kv.key) == key);
             let is_deletion = event.kv.as_ref().is_some_and(|kv| kv.version == 0);
-            is_last && !(is_deletion && self.drops_tombstone)
+            is_last && !(is_deletion && self.personality.compaction_drops_tombstone)
         };
         let kept: Vec<_> = all
             .iter()

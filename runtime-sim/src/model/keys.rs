@@ -35,7 +35,7 @@ impl Keys {
         self.end.as_ref().is_some_and(|end| *end <= self.start)
     }
 
-    /// The bounds for a map; never reversed, which a map would not take.
+    /// Returns the bounds for a map; never reversed, which a map would not take.
     pub(crate) fn bounds(&self) -> impl RangeBounds<Bytes> + '_ {
         let end = match &self.end {
             Some(end) if *end < self.start => Bound::Excluded(&self.start),

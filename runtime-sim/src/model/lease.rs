@@ -21,25 +21,25 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The time to live that was granted, in seconds.
+    /// Returns the time to live that was granted, in seconds.
     #[must_use]
     pub fn ttl(&self) -> i64 {
         self.ttl
     }
 
-    /// The keys attached, in order. Servers list them in no order.
+    /// Returns the keys attached, in order. Servers list them in no order.
     pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
         self.keys.iter()
     }
 
-    /// The whole seconds that remain.
+    /// Returns the whole seconds that remain.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> i64 {
         let left = self.expiry.map_or(Duration::MAX, |expiry| expiry.saturating_since(now));
         i64::try_from(left.as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// Whether it has run out and waits to be revoked.
+    /// Tells whether it has run out and waits to be revoked.
     #[must_use]
     pub fn is_expired(&self, now: Instant) -> bool {
         self.expiry.is_some_and(|expiry| expiry <= now)
@@ -55,7 +55,7 @@ pub struct Leases {
     is_primary: bool,
 }
 
-/// The shortest time to live, in whole seconds, for an election timeout (C52).
+/// Returns the shortest time to live, in whole seconds, for an election timeout (C52).
 #[must_use]
 pub fn min_ttl(election_timeout: Duration) -> i64 {
     let nanos = election_timeout.as_nanos().saturating_mul(3) / 2;
@@ -73,13 +73,13 @@ impl Leases {
         Self { by_id: BTreeMap::new(), min_ttl, is_primary: false }
     }
 
-    /// The lease with this id.
+    /// Returns the lease with this id.
     #[must_use]
     pub fn find(&self, id: i64) -> Option<&Lease> {
         self.by_id.get(&id)
     }
 
-    /// All ids, in order.
+    /// Returns all ids, in order.
     pub fn ids(&self) -> impl Iterator<Item = i64> {
         self.by_id.keys().copied()
     }
@@ -146,12 +146,12 @@ impl Leases {
         }
     }
 
-    /// The leases that have run out.
+    /// Returns the leases that have run out.
     pub fn expired(&self, now: Instant) -> impl Iterator<Item = i64> {
         self.by_id.iter().filter(move |(_, lease)| lease.is_expired(now)).map(|(id, _)| *id)
     }
 
-    /// When each lease runs out.
+    /// Returns when each lease runs out.
     pub(super) fn expiries(&self) -> impl Iterator<Item = (i64, Instant)> {
         self.by_id.iter().filter_map(|(id, lease)| Some((*id, lease.expiry?)))
     }

@@ -25,11 +25,25 @@ pub struct Personality {
     pub restore_forgets_future_start: bool,
     /// A compaction at the revision of a deletion forgets the deletion (W67).
     pub compaction_drops_tombstone: bool,
+    /// Orders and targets of a sort that have no name are refused; otherwise such a target ends the
+    /// server, and such an order is none (CFG-057).
+    pub refuses_unknown_sort: bool,
+    /// The operations of a transaction are checked one after the other; otherwise all puts are, and
+    /// then all reads, so that of two faults another one is named.
+    pub checks_txn_in_order: bool,
+    /// Of a put in a transaction the lease is looked up before the key whose value or lease it
+    /// keeps, as of one outside.
+    pub checks_lease_first: bool,
+    /// A range of keys alone does not tell their leases, since it is answered from the index; one
+    /// that is sorted by values still does.
+    pub keys_lack_lease: bool,
     /// Members that were not asked leave the reads of a transaction out, so that they execute what
     /// the one that was asked refuses for the revision of a read (etcd#18667).
     pub leaves_unawaited_reads_out: bool,
     /// The method `AuthStatus` and the option `MemberList.linearizable` exist.
     pub has_auth_status: bool,
+    /// `AuthStatus` answers everybody, though it refuses a bad token (V5).
+    pub auth_status_is_free: bool,
     /// An empty or reversed permission range is refused (A4).
     pub checks_permission_range: bool,
     /// A role grant without a permission is refused; otherwise it kills the server (A5).
@@ -69,8 +83,8 @@ pub enum Progress {
 }
 
 impl Personality {
-    /// The personality of this version. Known well are 3.4.23, 3.5.16 and 3.5.30; for other
-    /// versions the change logs decide.
+    /// Returns the personality of this version. Known well are 3.4.23, 3.5.16, 3.5.30, 3.6.16 and
+    /// 3.7.3; for other versions the change logs decide.
     #[must_use]
     pub fn of(major: u16, minor: u16, patch: u16) -> Self {
         let version = (major, minor, patch);
@@ -94,15 +108,23 @@ impl Personality {
             restore_replays: !since(25, 8),
             restore_forgets_future_start: !started,
             compaction_drops_tombstone: !since(34, 16),
-            leaves_unawaited_reads_out: (major, minor) < (3, 8),
+            refuses_unknown_sort: (major, minor) >= (3, 6),
+            checks_txn_in_order: (major, minor) >= (3, 6),
+            checks_lease_first: (major, minor) >= (3, 7),
+            keys_lack_lease: (major, minor) >= (3, 7),
+            leaves_unawaited_reads_out: (major, minor) < (3, 7),
             has_auth_status: since(u16::MAX, 0),
+            auth_status_is_free: (major, minor) >= (3, 7),
             checks_permission_range: since(25, 8),
             checks_permission_given: since(u16::MAX, 0),
             empty_password_locks: since(u16::MAX, 0),
             checks_token_while_off: !since(u16::MAX, 0),
             guards_lease_keys: since(26, 9),
             guards_everything: since(42, 28),
-            status_needs_root: since(42, 28) && !since(u16::MAX, 32),
+            status_needs_root: match (major, minor) {
+                (3, 6) => (9..12).contains(&patch),
+                _ => since(42, 28) && !since(u16::MAX, 32),
+            },
             watch_scope_hole: !since(u16::MAX, 33),
             raw_alarms: !since(u16::MAX, 0),
             deadline_code: if (major, minor) >= (3, 5) {
@@ -118,7 +140,7 @@ impl Personality {
         }
     }
 
-    /// The version as `Status` tells it.
+    /// Returns the version as `Status` tells it.
     #[must_use]
     pub fn version_text(&self) -> String {
         let (major, minor, patch) = self.version;

@@ -10,11 +10,14 @@ use std::cmp::Ordering;
 
 /// What can be read: the store, or the inside of a change.
 pub(super) trait View {
-    /// The newest revision.
+    /// Returns the newest revision.
     fn revision(&self) -> i64;
 
-    /// The live pairs of a range at a revision, in the order of their keys.
+    /// Returns the live pairs of a range at a revision, in the order of their keys.
     fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status>;
+
+    /// Tells whether keys without values are read from the index, which has no leases.
+    fn reads_index(&self) -> bool;
 }
 
 impl View for Store {
@@ -25,6 +28,10 @@ impl View for Store {
     fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
         Store::read(self, keys, at)
     }
+
+    fn reads_index(&self) -> bool {
+        self.personality.keys_lack_lease
+    }
 }
 
 impl View for Change<'_> {
@@ -34,6 +41,10 @@ impl View for Change<'_> {
 
     fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
         Change::read(self, keys, at)
+    }
+
+    fn reads_index(&self) -> bool {
+        Change::reads_index(self)
     }
 }
 
@@ -68,8 +79,11 @@ pub(super) fn range(view: &impl View, request: &RangeRequest) -> Result<RangeRes
         response.more = true;
     }
     if request.keys_only {
+        let is_from_index =
+            view.reads_index() && request.sort_target != i32::from(SortTarget::Value);
         for kv in &mut kvs {
             kv.value = Bytes::new();
+            kv.lease = if is_from_index { 0 } else { kv.lease };
         }
     }
     response.kvs = kvs;
@@ -91,7 +105,7 @@ fn passes(request: &RangeRequest, kv: &KeyValue) -> bool {
         && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
 }
 
-/// What to sort by. One that is not known ends servers before 3.6 (CFG-057).
+/// Returns what to sort by. One that is not known ends servers before 3.6 (CFG-057).
 pub(super) fn sort_target(request: &RangeRequest) -> Result<SortTarget, Status> {
     SortTarget::try_from(request.sort_target).map_err(|_| crash("unknown sort target"))
 }

@@ -2,7 +2,7 @@
 
 use etcd3_client::{Code, ServerError, Status};
 
-/// The status that a server answers with for a known error.
+/// Returns the status that a server answers with for a known error.
 pub(crate) fn refuse(error: ServerError) -> Status {
     let code = match error {
         // The servers answer these two with objects of their client library (E4).
@@ -12,12 +12,12 @@ pub(crate) fn refuse(error: ServerError) -> Status {
     Status::new(code, error.text())
 }
 
-/// The status for an error of a server that has no entry in etcd's table (E5).
+/// Returns the status for an error of a server that has no entry in etcd's table (E5).
 pub(crate) fn unknown(text: &str) -> Status {
     Status::new(Code::Unknown, text)
 }
 
-/// What the model answers where the process of a real server ends; nothing is applied.
+/// Returns what the model answers where the process of a real server ends; nothing is applied.
 pub(crate) fn crash(cause: &str) -> Status {
     Status::new(Code::Internal, format!("model: this request ends the process of etcd: {cause}"))
 }

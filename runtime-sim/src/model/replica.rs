@@ -1,7 +1,7 @@
 //! One member's state, and what an entry of the log does to it.
 
 use super::auth::{Access, Auth, Caller};
-use super::check;
+use super::check::{self, Rules};
 use super::personality::Personality;
 use super::range::{header, range};
 use super::refusal::refuse;
@@ -19,6 +19,7 @@ use std::time::Duration;
 /// but for tokens and the clocks of leases.
 #[derive(Debug, Clone)]
 pub struct Replica {
+    personality: Personality,
     store: Store,
     auth: Auth,
     alarms: BTreeSet<(i32, u64)>,
@@ -38,6 +39,7 @@ impl Replica {
         quota: Option<u64>,
     ) -> Self {
         Self {
+            personality,
             store: Store::new(&personality, min_ttl),
             auth: Auth::new(personality, token_ttl),
             alarms: BTreeSet::new(),
@@ -45,13 +47,13 @@ impl Replica {
         }
     }
 
-    /// The keys.
+    /// Returns the keys.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The users.
+    /// Returns the users.
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
@@ -65,7 +67,7 @@ impl Replica {
         &mut self.auth
     }
 
-    /// The alarms, in the order of their kinds and members.
+    /// Returns the alarms, in the order of their kinds and members.
     pub fn alarms(&self) -> impl Iterator<Item = pb::AlarmMember> {
         self.alarms
             .iter()
@@ -79,7 +81,7 @@ impl Replica {
     ///
     /// As a server would refuse.
     pub fn answer(&mut self, now: Instant, request: &Request, max_ops: usize) -> Result<Response> {
-        check_form(request, max_ops)?;
+        check_form(request, Rules::new(&self.personality, max_ops))?;
         if let Some(answer) = self.read(None, request) {
             return answer;
         }
@@ -126,7 +128,9 @@ impl Replica {
         caller: Option<&Caller>,
         request: &Request,
     ) -> Result<Response> {
-        if needs_admin(request) {
+        let is_free =
+            self.personality.auth_status_is_free && matches!(request, Request::AuthStatus(_));
+        if needs_admin(request) && !is_free {
             self.auth.permits_admin(caller)?;
         }
         match request {
@@ -303,24 +307,24 @@ impl Replica {
         self.alarms.iter().any(|(alarm, _)| *alarm == i32::from(wanted))
     }
 
-    /// Whether the quota leaves room for a request of this cost.
+    /// Tells whether the quota leaves room for a request of this cost.
     pub(super) fn has_room(&self, cost: u64) -> bool {
         cost == 0 || self.quota.is_none_or(|quota| self.store.size() + cost < quota)
     }
 }
 
 /// Checks what a member checks before it does anything with a request.
-pub(super) fn check_form(request: &Request, max_ops: usize) -> Result<()> {
+pub(super) fn check_form(request: &Request, rules: Rules) -> Result<()> {
     match request {
-        Request::Range(request) => check::range(request),
+        Request::Range(request) => check::range(request, rules),
         Request::Put(request) => check::put(request),
         Request::DeleteRange(request) => check::delete(request),
-        Request::Txn(request) => check::txn(request, max_ops),
+        Request::Txn(request) => check::txn(request, rules),
         _ => Ok(()),
     }
 }
 
-/// What a request takes of the quota, in bytes (M21).
+/// Returns what a request takes of the quota, in bytes (M21).
 pub(super) fn cost(request: &Request) -> u64 {
     match request {
         Request::Put(put) => put_cost(put),
@@ -346,7 +350,7 @@ fn txn_cost(txn: &pb::TxnRequest) -> u64 {
     branch(&txn.success).max(branch(&txn.failure))
 }
 
-/// Whether root alone may do it (A15).
+/// Tells whether root alone may do it (A15).
 fn needs_admin(request: &Request) -> bool {
     matches!(
         request,

@@ -21,7 +21,7 @@ macro_rules! rpcs {
         }
 
         impl Request {
-            /// The path of the method, as in the pseudo-header `:path`.
+            /// Returns the path of the method, as in the pseudo-header `:path`.
             #[must_use]
             pub fn path(&self) -> &'static str {
                 match self { $(Self::$name(_) => $path,)* }
@@ -29,13 +29,13 @@ macro_rules! rpcs {
         }
 
         impl Response {
-            /// The message as it goes over the wire, without gRPC's frame.
+            /// Returns the message as it goes over the wire, without gRPC's frame.
             #[must_use]
             pub fn encode(&self) -> Bytes {
                 match self { $(Self::$name(message) => message.encode_to_vec().into(),)* }
             }
 
-            /// The header; some methods answer without one.
+            /// Returns the header; some methods answer without one.
             #[must_use]
             pub fn header(&self) -> Option<&ResponseHeader> {
                 match self { $(Self::$name(message) => message.header.as_ref(),)* }
@@ -166,7 +166,7 @@ pub fn decode(path: &str, bytes: Bytes) -> Result<Request, Status> {
     }
 }
 
-/// What gRPC answers for a method that a server does not have (E39).
+/// Returns what gRPC answers for a method that a server does not have (E39).
 #[must_use]
 pub fn unimplemented(path: &str) -> Status {
     let Some((service, method)) = path.strip_prefix('/').unwrap_or(path).rsplit_once('/') else {
@@ -184,7 +184,7 @@ pub fn unimplemented(path: &str) -> Status {
     Status::new(Code::Unimplemented, text)
 }
 
-/// All paths that [`decode`] knows.
+/// Returns all paths that [`decode`] knows.
 #[must_use]
 pub fn paths() -> &'static [&'static str] {
     PATHS
@@ -207,7 +207,7 @@ pub fn check_size(len: usize, max_request_bytes: usize) -> Result<(), Status> {
     Ok(())
 }
 
-/// The same error as the bare auth store words it (E5).
+/// Returns the same error as the bare auth store words it (E5).
 pub(super) fn raw_auth_error(status: Status) -> Status {
     match ServerError::from_status(&status) {
         Some(ServerError::InvalidAuthToken) => unknown("auth: invalid auth token"),

@@ -29,6 +29,7 @@ pub(super) struct Version {
 /// Keys, their versions, and leases: what one member of a cluster has stored.
 #[derive(Debug, Clone)]
 pub struct Store {
+    pub(super) personality: Personality,
     revision: i64,
     /// The last compacted revision, or -1.
     pub(super) compacted: i64,
@@ -36,7 +37,6 @@ pub struct Store {
     /// The events of each revision that is not compacted.
     pub(super) log: BTreeMap<i64, Vec<Event>>,
     pub(super) leases: Leases,
-    pub(super) drops_tombstone: bool,
     bytes: u64,
 }
 
@@ -46,35 +46,35 @@ impl Store {
     #[must_use]
     pub fn new(personality: &Personality, min_ttl: i64) -> Self {
         Self {
+            personality: *personality,
             revision: 1,
             compacted: -1,
             keys: BTreeMap::new(),
             log: BTreeMap::new(),
             leases: Leases::new(min_ttl),
-            drops_tombstone: personality.compaction_drops_tombstone,
             bytes: 0,
         }
     }
 
-    /// The revision of the last change.
+    /// Returns the revision of the last change.
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.revision
     }
 
-    /// The last compacted revision, or -1.
+    /// Returns the last compacted revision, or -1.
     #[must_use]
     pub fn compacted(&self) -> i64 {
         self.compacted
     }
 
-    /// All changes that are not compacted, by revision.
+    /// Returns all changes that are not compacted, by revision.
     #[must_use]
     pub fn history(&self) -> &BTreeMap<i64, Vec<Event>> {
         &self.log
     }
 
-    /// The leases.
+    /// Returns the leases.
     #[must_use]
     pub fn leases(&self) -> &Leases {
         &self.leases
@@ -86,7 +86,7 @@ impl Store {
         self.bytes
     }
 
-    /// The pairs of a range at a revision; 0 or less stands for the newest (K16).
+    /// Returns the pairs of a range at a revision; 0 or less stands for the newest (K16).
     ///
     /// # Errors
     ///
@@ -136,13 +136,18 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// The newest revision as seen from here: that of the change once it has changed something.
+    /// Returns the newest revision as seen from here: that of the change once it has changed
+    /// something.
     pub(super) fn revision(&self) -> i64 {
         self.store.revision + i64::from(!self.events.is_empty())
     }
 
     pub(super) fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
         self.store.read_view(keys, at, self.revision())
+    }
+
+    pub(super) fn reads_index(&self) -> bool {
+        self.store.personality.keys_lack_lease
     }
 
     /// Writes a key; the lease must exist.

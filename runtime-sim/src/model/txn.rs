@@ -21,7 +21,7 @@ use std::cmp::Ordering;
 impl Store {
     /// Writes one key.
     pub(super) fn put(&mut self, request: &PutRequest) -> Result<PutResponse, Status> {
-        // In this order, unlike in a transaction.
+        // In this order, unlike in a transaction before 3.7.
         self.has_lease(request.lease)?;
         if request.ignore_value || request.ignore_lease {
             self.has_key(request)?;
@@ -43,8 +43,14 @@ impl Store {
     /// Runs a transaction: whole, or not at all.
     pub(super) fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, Status> {
         let path = judge(self, request);
-        self.check_writes(request, &path)?;
-        self.check_reads(request, &path)?;
+        if self.personality.checks_txn_in_order {
+            each_op(request, &path, &mut |op| {
+                self.check_put(op).and_then(|()| self.check_read(op))
+            })?;
+        } else {
+            each_op(request, &path, &mut |op| self.check_put(op))?;
+            each_op(request, &path, &mut |op| self.check_read(op))?;
+        }
         if !keeps_nothing_deleted(request, &path) {
             return Err(crash("a put in a transaction keeps the value of a key that it deletes"));
         }
@@ -69,30 +75,27 @@ impl Store {
         Ok(())
     }
 
-    fn check_writes(&self, txn: &TxnRequest, path: &Path) -> Result<(), Status> {
-        each_op(txn, path, &mut |op| {
-            let Op::RequestPut(request) = op else { return Ok(()) };
-            if request.ignore_value || request.ignore_lease {
-                self.has_key(request)?;
-            }
-            self.has_lease(request.lease)
-        })
+    fn check_put(&self, op: &Op) -> Result<(), Status> {
+        let Op::RequestPut(request) = op else { return Ok(()) };
+        if self.personality.checks_lease_first {
+            self.has_lease(request.lease)?;
+        }
+        if request.ignore_value || request.ignore_lease {
+            self.has_key(request)?;
+        }
+        self.has_lease(request.lease)
     }
 
-    fn check_reads(&self, txn: &TxnRequest, path: &Path) -> Result<(), Status> {
-        each_op(txn, path, &mut |op| match op {
-            Op::RequestRange(request) if request.revision > self.revision() => {
-                Err(refuse(ServerError::FutureRev))
-            }
-            // Unlike outside of a transaction, below zero is not "now".
-            Op::RequestRange(request)
-                if request.revision != 0 && request.revision < self.compacted() =>
-            {
-                Err(refuse(ServerError::Compacted))
-            }
-            Op::RequestRange(request) => sort_target(request).map(drop),
-            _ => Ok(()),
-        })
+    fn check_read(&self, op: &Op) -> Result<(), Status> {
+        let Op::RequestRange(request) = op else { return Ok(()) };
+        if request.revision > self.revision() {
+            return Err(refuse(ServerError::FutureRev));
+        }
+        // Unlike outside of a transaction, below zero is not "now".
+        if request.revision != 0 && request.revision < self.compacted() {
+            return Err(refuse(ServerError::Compacted));
+        }
+        sort_target(request).map(drop)
     }
 }
 
@@ -114,8 +117,8 @@ fn keeps_nothing_deleted(txn: &TxnRequest, path: &Path) -> bool {
     is_fine
 }
 
-/// What a member applies of a transaction whose answer nobody waits for there: reads are left out,
-/// though not nested ones, and with them the check of their revisions (etcd#18667).
+/// Returns what a member applies of a transaction whose answer nobody waits for there: reads are
+/// left out, though not nested ones, and with them the check of their revisions (etcd#18667).
 pub(super) fn without_reads(txn: &TxnRequest) -> TxnRequest {
     let writes = |ops: &[RequestOp]| {
         let writes = ops.iter().filter(|op| !matches!(op.request, Some(Op::RequestRange(_))));
@@ -125,14 +128,14 @@ pub(super) fn without_reads(txn: &TxnRequest) -> TxnRequest {
     TxnRequest { compare: txn.compare.clone(), success, failure }
 }
 
-/// Whether nothing in a transaction writes, as servers see it: a nested one counts as a write
+/// Tells whether nothing in a transaction writes, as servers see it: a nested one counts as a write
 /// (K36).
 pub(super) fn is_read_only(txn: &TxnRequest) -> bool {
     let mut ops = txn.success.iter().chain(&txn.failure);
     ops.all(|op| matches!(op.request, Some(Op::RequestRange(_))))
 }
 
-/// Whether a read-only transaction is answered without asking the other members; one without
+/// Tells whether a read-only transaction is answered without asking the other members; one without
 /// operations is, too (K37).
 pub(super) fn is_serializable(txn: &TxnRequest) -> bool {
     let mut ops = txn.success.iter().chain(&txn.failure);

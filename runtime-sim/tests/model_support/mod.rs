@@ -16,7 +16,9 @@ use std::time::Duration;
 pub(crate) const OLD: (u16, u16, u16) = (3, 4, 23);
 pub(crate) const MIDDLE: (u16, u16, u16) = (3, 5, 16);
 pub(crate) const NEW: (u16, u16, u16) = (3, 5, 30);
-pub(crate) const VERSIONS: [(u16, u16, u16); 3] = [OLD, MIDDLE, NEW];
+pub(crate) const V3_6: (u16, u16, u16) = (3, 6, 16);
+pub(crate) const V3_7: (u16, u16, u16) = (3, 7, 3);
+pub(crate) const VERSIONS: [(u16, u16, u16); 5] = [OLD, MIDDLE, NEW, V3_6, V3_7];
 
 pub(crate) fn personality(version: (u16, u16, u16)) -> Personality {
     Personality::of(version.0, version.1, version.2)
@@ -49,7 +51,7 @@ impl Alone {
         Self { cluster, now: Instant::ORIGIN, member, token: None, backlog: Vec::new() }
     }
 
-    /// The answer to a request that is answered at once.
+    /// Returns the answer to a request that is answered at once.
     pub(crate) fn ask(&mut self, request: impl Into<Request>) -> Result<Response, Status> {
         let call = Call {
             member: self.member,

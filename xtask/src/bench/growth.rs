@@ -6,13 +6,13 @@ use super::stats::Rounds;
 use etcd3_lab::Result;
 use std::fmt::Write;
 
-/// Is how often each figure is measured.
+/// The number of measurements of each figure.
 const ROUNDS: usize = 3;
 
-/// Bounds the exponent from the cheapest unit of work to the last: n log n has less.
+/// The limit of the exponent from the cheapest unit of work to the last: n log n has less.
 const STEEPEST: f64 = 1.25;
 
-/// Are what grows, and how far.
+/// The amounts of what grows.
 const CALLERS: [u64; 8] = [1, 4, 16, 64, 256, 1024, 4096, 10_000];
 const SIZES: [u64; 6] = [1, 256, 4096, 65_536, 1 << 20, 8_000_000];
 const KEYS: [u64; 4] = [1000, 10_000, 100_000, 1_000_000];
@@ -25,7 +25,8 @@ pub(crate) fn run(urls: &str, judge: &mut Judge) -> Result<()> {
         });
         // So many calls cost so much together: a call of each caller.
         let heading = format!("{work} of 256 bytes, by callers: a call of each");
-        table(urls, &heading, "callers", &jobs, |cpu, callers| cpu * float(callers), judge)?;
+        let growth = Growth { heading: &heading, unit: "callers", jobs: &jobs };
+        table(urls, &growth, |cpu, callers| cpu * float(callers), judge)?;
     }
     for (work, most) in [("put", 1 << 20), ("get", u64::MAX)] {
         let jobs = SIZES.into_iter().filter(|size| *size <= most).map(|size| {
@@ -34,21 +35,31 @@ pub(crate) fn run(urls: &str, judge: &mut Judge) -> Result<()> {
         });
         let jobs: Vec<_> = jobs.collect();
         let heading = format!("{work} by one caller, by bytes");
-        table(urls, &heading, "bytes", &jobs, |cpu, _| cpu, judge)?;
+        let growth = Growth { heading: &heading, unit: "bytes", jobs: &jobs };
+        table(urls, &growth, |cpu, _| cpu, judge)?;
     }
     let jobs = KEYS.map(|keys| (keys, Job { work: "pages", size: keys, callers: 1, ops: 1 }));
-    table(urls, "a range read page by page, by keys", "keys", &jobs, |cpu, _| cpu, judge)
+    let heading = "a range read page by page, by keys";
+    table(urls, &Growth { heading, unit: "keys", jobs: &jobs }, |cpu, _| cpu, judge)
+}
+
+/// What grows, and the jobs that show it.
+struct Growth<'a> {
+    heading: &'a str,
+    /// The name of what grows.
+    unit: &'a str,
+    /// Its amounts, each with a job.
+    jobs: &'a [(u64, Job)],
 }
 
 /// Prints the cost of each amount of work, beside the floor's, and how it grows.
 fn table(
     urls: &str,
-    heading: &str,
-    unit: &str,
-    jobs: &[(u64, Job)],
+    growth: &Growth<'_>,
     cost: impl Fn(f64, u64) -> f64,
     judge: &mut Judge,
 ) -> Result<()> {
+    let Growth { heading, unit, jobs } = growth;
     judge.heading(heading);
     say!(
         judge,
@@ -60,7 +71,7 @@ fn table(
         "exponent"
     );
     let mut points: [Vec<(f64, f64)>; 2] = Default::default();
-    for (amount, job) in jobs {
+    for (amount, job) in *jobs {
         let (cpu, memory) = measured(urls, *job)?;
         let mut line = String::new();
         for (points, cpu) in points.iter_mut().zip(cpu) {

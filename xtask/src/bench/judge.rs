@@ -3,14 +3,14 @@
 use super::stats::Rounds;
 use crate::shell;
 
-/// Remembers what was checked, and what was said meanwhile.
+/// The checks of a run, and the lines that were printed meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     pub(crate) checks: Vec<Check>,
     pub(crate) notes: Vec<String>,
 }
 
-/// Is a figure with its target.
+/// A figure with its target.
 #[derive(Debug)]
 pub(crate) struct Check {
     pub(crate) what: String,

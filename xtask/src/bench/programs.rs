@@ -3,22 +3,23 @@
 use crate::{shell, workspace};
 use etcd3_lab::tools;
 use etcd3_lab::{Error, Result, protoc};
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Is more than anybody copies at once.
+/// A number of bytes that nothing copies at once.
 const NEVER: u32 = 1 << 30;
 
-/// Names the program of Go's client.
+/// The program of Go's client.
 pub(crate) const GO: &str = "go-client";
 
-/// Bounds the build.
+/// The limit of the build.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// Bounds one run of a client, and the build of Go's.
+/// The limit of one run of a client, and of the build of Go's.
 const RUN_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Is what a run is to do.
+/// The work of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) work: &'static str,
@@ -27,7 +28,15 @@ pub(crate) struct Job {
     pub(crate) ops: u64,
 }
 
-/// Is what a run wrote: numbers with names.
+/// Writes the first columns of a table.
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { work, size, callers, .. } = self;
+        write!(f, "{work:<8} {size:>6} {callers:>7}")
+    }
+}
+
+/// The output of a run: numbers with names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Figures(String);
 
@@ -82,7 +91,7 @@ fn build_release(mut cargo: Command) -> Result<()> {
     if ended.ok() { Ok(()) } else { Err(Error::new(ended.output)) }
 }
 
-/// Is the server that answers without doing anything; it ends with this value.
+/// The server that answers without doing anything; it ends with this value.
 pub(crate) struct NullServer {
     child: Child,
     pub(crate) urls: String,
@@ -170,6 +179,17 @@ pub(crate) fn system_calls(name: &str, urls: &str, job: Job) -> Result<f64> {
     })
 }
 
+/// Counts the allocations of an operation, and their bytes; what begins a run is left out.
+pub(crate) fn allocations(name: &str, urls: &str, job: Job) -> Result<(f64, f64)> {
+    let longer = Job { ops: job.ops * 3, ..job };
+    let (less, more) = (run(name, urls, job, &[])?, run(name, urls, longer, &[])?);
+    let per_op = |figure: &str| {
+        let sum = more.need(figure)? * float(longer.ops) - less.need(figure)? * float(job.ops);
+        Ok(sum / float(longer.ops - job.ops))
+    };
+    Ok((per_op("allocations_per_op")?, per_op("bytes_per_op")?))
+}
+
 /// Tells what an operation costs by two runs: what begins and ends a program is left out.
 fn per_op(job: Job, count: impl Fn(u64) -> Result<f64>) -> Result<f64> {
     let more = job.ops * 3;
@@ -211,6 +231,13 @@ fn path(name: &str) -> std::path::PathBuf {
 
 fn has_two_cores() -> bool {
     std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
+/// Names the compiler.
+pub(crate) fn rustc() -> String {
+    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let asked = Command::new(program).arg("--version").current_dir(workspace::root()).output();
+    asked.map(|asked| String::from_utf8_lossy(&asked.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// Makes a number that can be divided.

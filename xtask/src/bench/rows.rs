@@ -2,21 +2,35 @@
 
 use super::programs::Job;
 
-/// Is a job with its targets.
+/// A job with its targets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) job: Job,
-    /// Bounds the instructions, as a multiple of the floor's.
-    pub(crate) floor: f64,
-    /// Bounds the processor time, as a multiple of etcd-client's.
-    pub(crate) peer: f64,
-    /// Bounds the processor time, as a multiple of that of Go's client.
-    pub(crate) go: f64,
+    pub(crate) limits: Limits,
     /// Whether a quick bench has it.
     pub(crate) quick: bool,
 }
 
-const fn row(work: &'static str, size: u64, callers: u64, bounds: [f64; 3]) -> Row {
+/// The limits of a job, as multiples of what others need for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The limit of the instructions, as a multiple of the floor's.
+    pub(crate) floor: f64,
+    /// The limit of the processor time, as a multiple of etcd-client's.
+    pub(crate) peer: f64,
+    /// The limit of the processor time, as a multiple of that of Go's client.
+    pub(crate) go: f64,
+}
+
+const fn limits(floor: f64, peer: f64, go: f64) -> Limits {
+    Limits { floor, peer, go }
+}
+
+const fn row(work: &'static str, size: u64, callers: u64, limits: Limits) -> Row {
+    Row { job: job(work, size, callers), limits, quick: false }
+}
+
+const fn job(work: &'static str, size: u64, callers: u64) -> Job {
     // Long enough that it does not matter when the second endpoint is dialled, and how fast the
     // windows of TCP grow.
     let ops = match (size, callers) {
@@ -25,58 +39,55 @@ const fn row(work: &'static str, size: u64, callers: u64, bounds: [f64; 3]) -> R
         (_, 16) => 30_000,
         _ => 61_440,
     };
-    let [floor, peer, go] = bounds;
-    Row { job: Job { work, size, callers, ops }, floor, peer, go, quick: false }
+    Job { work, size, callers, ops }
 }
 
 const fn quick(row: Row) -> Row {
     Row { quick: true, ..row }
 }
 
-/// Are the rows for tokio on one thread.
+/// The rows for tokio on one thread.
 pub(crate) const ROWS: &[Row] = &[
-    quick(row("put", 256, 1, [1.15, 0.70, 0.65])),
-    row("get", 256, 1, [1.15, 0.70, 0.65]),
-    quick(row("put", 256, 16, [1.20, 0.50, 0.50])),
-    quick(row("put", 256, 256, [1.20, 0.40, 0.28])),
-    row("put", 256, 1024, [1.20, 0.40, 0.28]),
-    row("put", 1024, 256, [1.20, 0.40, 0.18]),
-    row("put", 4096, 256, [1.20, 0.40, 0.18]),
-    row("put", 64, 256, [1.20, 0.65, 0.25]),
-    quick(row("get", 256, 16, [1.20, 0.65, 0.40])),
-    row("get", 256, 256, [1.20, 0.52, 0.26]),
-    row("put", 65_536, 16, [1.15, 0.80, 0.45]),
-    row("get", 65_536, 16, [1.15, 0.80, 0.40]),
+    quick(row("put", 256, 1, limits(1.15, 0.70, 0.65))),
+    row("get", 256, 1, limits(1.15, 0.70, 0.65)),
+    quick(row("put", 256, 16, limits(1.20, 0.50, 0.50))),
+    quick(row("put", 256, 256, limits(1.20, 0.40, 0.28))),
+    row("put", 256, 1024, limits(1.20, 0.40, 0.28)),
+    row("put", 1024, 256, limits(1.20, 0.40, 0.18)),
+    row("put", 4096, 256, limits(1.20, 0.40, 0.18)),
+    row("put", 64, 256, limits(1.20, 0.65, 0.25)),
+    quick(row("get", 256, 16, limits(1.20, 0.65, 0.40))),
+    row("get", 256, 256, limits(1.20, 0.52, 0.26)),
+    row("put", 65_536, 16, limits(1.15, 0.80, 0.45)),
+    row("get", 65_536, 16, limits(1.15, 0.80, 0.40)),
     Row {
         job: Job { work: "connect", size: 256, callers: 1, ops: 2000 },
-        floor: 1.20,
-        peer: 0.90,
-        go: 0.40,
+        limits: limits(1.20, 0.90, 0.40),
         quick: false,
     },
 ];
 
-/// Are puts on two threads, as a multiple of etcd-client on two threads.
+/// The limits of puts on two threads, as multiples of etcd-client on two threads.
 pub(crate) const MULTI: &[(u64, f64)] = &[(1, 0.55), (16, 0.40), (256, 0.30)];
 
-/// Are puts on other runtimes, as a multiple of this client on tokio.
+/// The limits of puts on other runtimes, as multiples of this client on tokio.
 pub(crate) const ADAPTERS: &[(u64, f64)] = &[(1, 1.35), (16, 1.25), (256, 1.25)];
 
-/// Bounds the system calls of a put on tokio.
+/// The limits of the system calls of a put on tokio, by callers.
 pub(crate) const SYSTEM_CALLS: &[(u64, f64)] = &[(1, 3.05), (16, 0.30), (256, 0.10)];
 
-/// Bounds the floor's own instructions a put of 256 bytes, which it stands for.
+/// The limits of the floor's own instructions for a put of 256 bytes, by callers.
 pub(crate) const FLOOR: &[(u64, f64)] = &[(1, 31_500.0), (16, 28_500.0)];
 
-/// Bounds the allocations of a put or a get, and their bytes.
+/// The limits of the allocations of a put or a get, and of their bytes.
 pub(crate) const ALLOCATIONS: (f64, f64) = (13.0, 2600.0);
 
-/// Bounds the median latency with a real etcd, as a multiple of the floor's.
+/// The limit of the median latency with a real etcd, as a multiple of the floor's.
 pub(crate) const LATENCY: f64 = 1.15;
 
 /// Makes a put or a get of 256 bytes, of a length that fits to the number of callers.
 pub(crate) const fn plain(work: &'static str, callers: u64) -> Job {
-    row(work, 256, callers, [0.0; 3]).job
+    job(work, 256, callers)
 }
 
 /// Makes a job short enough for callgrind and strace; all callers do the same number of calls.

@@ -1,17 +1,18 @@
 //! The results as data and as a picture, with the command that made them.
 
-use super::Seen;
 use super::judge::{Check, Judge};
+use super::measured::Measured;
+use super::programs::rustc;
 use super::stats::Rounds;
 use crate::workspace;
 use etcd3_lab::{Error, Result};
 use std::fmt::Write;
 
 /// Writes the data, the picture and the page that shows them.
-pub(crate) fn save(seen: &[Seen], judge: &Judge, rounds: usize) -> Result<()> {
-    write("docs/performance.json", &json(seen, judge, rounds))?;
-    write("docs/performance.svg", &picture(seen))?;
-    write("docs/performance.md", &page(seen, judge, rounds))
+pub(crate) fn save(seen: &[Measured], judge: &Judge, rounds: usize) -> Result<()> {
+    write("bench/results/performance.json", &json(seen, judge, rounds))?;
+    write("bench/results/performance.svg", &picture(seen))?;
+    write("bench/results/performance.md", &page(seen, judge, rounds))
 }
 
 fn write(file: &str, text: &str) -> Result<()> {
@@ -23,7 +24,7 @@ fn write(file: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn json(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
+fn json(seen: &[Measured], judge: &Judge, rounds: usize) -> String {
     let rows = seen.iter().map(line).collect::<Vec<_>>().join(",\n");
     let checks = judge.checks.iter().map(|Check { what, told, most, holds }| {
         format!(
@@ -35,11 +36,11 @@ fn json(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
     format!(
         "{{\n\"command\": \"cargo xtask bench --save\",\n\"rounds\": {rounds},\n\
          \"rustc\": \"{}\",\n\"rows\": [\n{rows}\n],\n\"checks\": [\n{checks}\n]\n}}\n",
-        crate::cost::rustc()
+        rustc()
     )
 }
 
-fn line(seen: &Seen) -> String {
+fn line(seen: &Measured) -> String {
     let job = seen.job;
     let mut text = format!(
         "  {{\"work\": \"{}\", \"size\": {}, \"callers\": {}",
@@ -62,7 +63,7 @@ fn line(seen: &Seen) -> String {
 }
 
 /// Draws a group of bars for each row; a bar is a multiple of the floor's.
-fn picture(seen: &[Seen]) -> String {
+fn picture(seen: &[Measured]) -> String {
     const BAR: usize = 14;
     const LEFT: f64 = 190.0;
     const UNIT: f64 = 70.0;
@@ -104,7 +105,7 @@ fn picture(seen: &[Seen]) -> String {
     text
 }
 
-fn page(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
+fn page(seen: &[Measured], judge: &Judge, rounds: usize) -> String {
     let mut text = format!(
         "# Performance\n\n\
          Made by `cargo xtask bench --save` with {}: client and server on a core\n\
@@ -118,7 +119,7 @@ fn page(seen: &[Seen], judge: &Judge, rounds: usize) -> String {
          | call | bytes | callers | floor | etcd3 | etcd-client 0.21.1 | Go | \
          instructions: floor | etcd3 |\n\
          |---|---|---|---|---|---|---|---|---|\n",
-        crate::cost::rustc()
+        rustc()
     );
     for row in seen {
         let job = row.job;

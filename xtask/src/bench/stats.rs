@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Holds what several rounds measured.
+/// The measurements of several rounds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Rounds(Vec<f64>);
 
@@ -11,7 +11,7 @@ impl Rounds {
         self.0.push(figure);
     }
 
-    /// Is the figure in the middle; zero without any.
+    /// Returns the figure in the middle; zero without any.
     pub(crate) fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);

@@ -6,14 +6,14 @@ use etcd3_lab::etcd::Version;
 use etcd3_lab::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names the areas in which a gap fails the command, with the smallest share of their portable
+/// The areas in which a gap fails the command, with the smallest share of their portable
 /// scenarios to be covered, in percent; only the rest may be skipped. A tenth of connectivity is
 /// about watches.
 const GATED: &[(&str, usize)] = &[("connectivity", 90), ("kv", 95), ("txn", 95)];
-/// Is the largest number of scenarios that one case can honestly be about.
+/// The largest number of scenarios that one case can honestly be about.
 const MAX_IDS: usize = 5;
 
-/// Is the state of a portable scenario.
+/// The state of a portable scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Covered,
@@ -25,7 +25,7 @@ enum State {
     Later(Version),
 }
 
-/// Counts an area's portable scenarios.
+/// The numbers of an area's portable scenarios.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     covered: usize,
@@ -75,12 +75,12 @@ impl Counts {
     }
 }
 
-/// Is the comparison of the list with a run.
+/// The comparison of the list with a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Report {
     areas: BTreeMap<String, Counts>,
     states: Vec<(String, String, State)>,
-    /// Says what makes the command fail.
+    /// The problems that make the command fail.
     pub(super) problems: Vec<String>,
 }
 
@@ -99,6 +99,7 @@ impl Report {
         report.check_reasons("deviations.tsv", &scenarios.deviations, scenarios);
         report.check_skips(scenarios, results);
         report.check_later(results);
+        report.check_turn(results);
         report
     }
 
@@ -151,6 +152,16 @@ impl Report {
         }
         for id in scenarios.deviations.keys().filter(|id| !results.cover(id)) {
             self.problems.push(format!("deviations.tsv names {id}, and no case shows how"));
+        }
+    }
+
+    /// Checks that everything ran that had its turn.
+    fn check_turn(&mut self, results: &Results) {
+        let left_out = results.left_out();
+        if let Some(first) = left_out.first() {
+            let count = left_out.len();
+            self.problems
+                .push(format!("{count} runs had their turn and are not there: {first}, …"));
         }
     }
 
@@ -361,6 +372,20 @@ mod tests {
         results.add("b\t3.8.1\ttokio\tpassed\t0.1\tKV-3\tsrc/kv.rs\t9\n").unwrap();
         let report = Report::of(&scenarios, &results);
         assert_eq!((report.problems.len(), report.areas["kv"].covered), (0, 2));
+    }
+
+    #[test]
+    fn a_run_that_had_its_turn_and_is_not_there_is_a_problem() {
+        let scenarios = scenarios(BOTH, "");
+        let mut results = results(&[("a", "tokio", "passed", "CONN-001,KV-001,TXN-001")]);
+        results.add_due("tokio", "2\na::etcd_3.5.16\n").unwrap();
+        assert_eq!(Report::of(&scenarios, &results).problems, Vec::<String>::new());
+        results.add_due("tokio", "2\na::etcd_3.5.16\na::etcd_3.7.3\n").unwrap();
+        let problems = Report::of(&scenarios, &results).problems;
+        assert_eq!(
+            problems,
+            ["1 runs had their turn and are not there: a::etcd_3.7.3 on tokio, …"]
+        );
     }
 
     #[test]

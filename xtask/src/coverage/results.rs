@@ -3,21 +3,21 @@
 use super::scenarios::rows_of;
 use etcd3_lab::etcd::{self, Version};
 use etcd3_lab::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Names the runtime whose etcd is a model: what passes there says nothing about real servers.
+/// The runtime whose etcd is a model: what passes there says nothing about real servers.
 const SIMULATED: &str = "sim";
 
-/// Is one run of a case, on one runtime against one version of etcd.
+/// One run of a case, on one runtime against one version of etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(super) case: String,
     pub(super) version: String,
     pub(super) runtime: String,
     pub(super) passed: bool,
-    /// Names the scenarios that the case covers.
+    /// The scenarios that the case covers.
     pub(super) ids: Vec<String>,
-    /// Is the file and the line of the case.
+    /// The file and the line of the case.
     pub(super) place: String,
 }
 
@@ -25,12 +25,27 @@ impl Run {
     pub(super) fn is_simulated(&self) -> bool {
         self.runtime == SIMULATED
     }
+
+    fn trial(&self) -> String {
+        format!("{}::etcd_{}", self.case, self.version)
+    }
 }
 
-/// Holds all runs.
+/// What was to run on one runtime.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Due {
+    /// The trials whose turn it was, each as `case::etcd_version`.
+    trials: Vec<String>,
+    /// The number of trials in all turns.
+    all: usize,
+}
+
+/// All runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Results {
     pub(super) runs: Vec<Run>,
+    /// What was to run, by runtime.
+    due: BTreeMap<String, Due>,
 }
 
 impl Results {
@@ -61,6 +76,29 @@ impl Results {
         Ok(())
     }
 
+    /// Adds what was to run on a runtime: the number of trials in all turns, and below it the names
+    /// of those that had their turn.
+    pub(super) fn add_due(&mut self, runtime: &str, text: &str) -> Result<()> {
+        let mut lines = text.lines();
+        let all = lines.next().and_then(|all| all.parse().ok());
+        let all = all.ok_or_else(|| Error::new(format!("{runtime}.due begins with no number.")))?;
+        let trials = lines.map(str::to_owned).collect();
+        self.due.insert(runtime.to_owned(), Due { trials, all });
+        Ok(())
+    }
+
+    /// Names what was to run and did not.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        let mut left_out = Vec::new();
+        for (runtime, due) in &self.due {
+            let of_it = self.runs.iter().filter(|run| run.runtime == *runtime);
+            let ran: BTreeSet<String> = of_it.map(Run::trial).collect();
+            let missing = due.trials.iter().filter(|trial| !ran.contains(*trial));
+            left_out.extend(missing.map(|trial| format!("{trial} on {runtime}")));
+        }
+        left_out
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
@@ -88,8 +126,15 @@ impl Results {
     pub(crate) fn extent(&self) -> String {
         let (simulated, real): (Vec<&Run>, Vec<&Run>) =
             self.runs.iter().partition(|run| run.is_simulated());
-        let real = extent_of(&real);
-        if simulated.is_empty() { real } else { format!("{real}; {}", extent_of(&simulated)) }
+        let mut extent = extent_of(&real);
+        let on_machines = self.due.iter().filter(|(runtime, _)| *runtime != SIMULATED);
+        let (due, all) = on_machines.fold((0, 0), |(due, all), (_, it)| {
+            (due + it.trials.len(), all + it.all) //
+        });
+        if due < all {
+            extent = format!("{extent} ({due} had their turn; ETCD3_ALL=1 runs all {all})");
+        }
+        if simulated.is_empty() { extent } else { format!("{extent}; {}", extent_of(&simulated)) }
     }
 }
 
@@ -156,7 +201,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_had_its_turn_and_did_not_run_is_named() {
+        let mut results = results(&[("put", "tokio", "passed", "KV-001")]);
+        results.add_due("tokio", "9\nput::etcd_3.5.16\n").unwrap();
+        assert_eq!(results.left_out(), Vec::<String>::new());
+        assert!(results.extent().ends_with("0 failed (1 had their turn; ETCD3_ALL=1 runs all 9)"));
+        results.add_due("sim", "1\nput::etcd_3.5.16\n").unwrap();
+        results.add_due("tokio", "2\nput::etcd_3.5.16\nput::etcd_3.7.3\n").unwrap();
+        let expected = ["put::etcd_3.5.16 on sim", "put::etcd_3.7.3 on tokio"];
+        assert_eq!(results.left_out(), expected);
+        assert!(results.extent().ends_with("1 runs, 0 failed"), "{}", results.extent());
+    }
+
+    #[test]
     fn malformed_results_are_refused() {
+        assert!(Results::default().add_due("tokio", "put\n").is_err());
         assert!(Results::default().add("put\t3.5.16\n").is_err());
         let odd = "put\t3.5.16\ttokio\tmaybe\t0.1\tKV-001\tf\t1\n";
         assert!(Results::default().add(odd).is_err());

@@ -5,11 +5,11 @@ use etcd3_lab::etcd::Version;
 use etcd3_lab::{Error, Result};
 use std::collections::BTreeMap;
 
-/// Names the columns of the list, in their order.
+/// The columns of the list, in their order.
 pub(super) const COLUMNS: [&str; 9] =
     ["id", "area", "upstream_file", "upstream_test", "given", "when", "then", "needs", "portable"];
 
-/// Is one row: what one of etcd's own tests demands.
+/// One row: what one of etcd's own tests demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scenario {
     columns: [String; 9],
@@ -48,7 +48,7 @@ impl Scenario {
 /// The reasons of what a list of scenarios names, by id.
 pub(super) type Reasons = BTreeMap<String, String>;
 
-/// Holds all scenarios in the order of the list, and the reasons of those that are skipped and of
+/// All scenarios in the order of the list, and the reasons of those that are skipped and of
 /// those whose cases show on purpose something else than they demand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Scenarios {
@@ -98,7 +98,7 @@ fn reasons(file: &str, table: &str) -> Result<Reasons> {
     Ok(reasons)
 }
 
-/// Turns borrowed cells into a row of owned ones.
+/// A conversion of borrowed cells into a row of owned ones.
 trait MapOwned {
     fn map_owned(self) -> std::result::Result<[String; 9], usize>;
 }

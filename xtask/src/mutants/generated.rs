@@ -218,7 +218,10 @@ fn prepare() -> Result<PathBuf> {
         return Ok(found);
     }
     let (name, version) = (TOOL.name, TOOL.version);
-    println!("{name} {version} is missing; it is built in {}.", shell::place(&Tool::folder()));
+    println!(
+        "{name} {version} is missing; it is built in {}.",
+        workspace::relative(&Tool::folder())
+    );
     let scratch = Tool::folder().join("build-mutants");
     let built = shell::capture(&TOOL.build(&scratch)?, 3 * LIMIT)?;
     if is_right(&here) {

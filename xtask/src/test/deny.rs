@@ -1,22 +1,22 @@
 //! The dependencies: their licences, their sources, and what is known against them.
 
-use super::report::Passed;
-use super::{LIMIT, shell};
+use crate::passed::Passed;
+use crate::shell::{self, STEP_LIMIT};
 use crate::tools::Tool;
 use crate::workspace;
-use etcd3_lab::{Error, Guarded, Result, until};
+use etcd3_lab::{Child, Error, Result, until};
 use std::path::PathBuf;
 use std::process::Command;
 
 /// The program that checks them.
 const TOOL: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
-/// Is what cargo-deny says when its database of advisories cannot be reached.
+/// The errors of cargo-deny when its database of advisories cannot be reached.
 const UNREACHABLE: &[&str] = &["failed to fetch", "failed to open advisory database"];
 
-/// Is cargo-deny, or its build.
+/// cargo-deny, or its build.
 pub(super) enum Deny {
     Ready(PathBuf),
-    Building(Guarded),
+    Building(Child),
 }
 
 impl Deny {
@@ -42,7 +42,7 @@ impl Deny {
             let mut deny = Command::new(&program);
             shell::forget_outer_cargo(&mut deny);
             deny.current_dir(workspace::root()).args(["--color", "never"]);
-            shell::capture(deny.arg("check").args(what), LIMIT)
+            shell::capture(deny.arg("check").args(what), STEP_LIMIT)
         };
         let ended = deny(&["bans", "licenses", "sources"])?;
         if !ended.ok() {
@@ -63,11 +63,11 @@ impl Deny {
     fn ready(self) -> Result<PathBuf> {
         match self {
             Self::Ready(program) => Ok(program),
-            Self::Building(guarded) => {
-                until(LIMIT, "the build of cargo-deny", || {
-                    Ok((!guarded.is_running()).then_some(()))
+            Self::Building(child) => {
+                until(STEP_LIMIT, "the build of cargo-deny", || {
+                    Ok((!child.is_running()).then_some(()))
                 })?;
-                drop(guarded);
+                drop(child);
                 if TOOL.built().is_file() {
                     return Ok(TOOL.built());
                 }
@@ -80,9 +80,9 @@ impl Deny {
 }
 
 /// Starts a build that ends with this process.
-fn build() -> Result<Guarded> {
+fn build() -> Result<Child> {
     let scratch = Tool::folder().join("build");
-    Guarded::spawn(&TOOL.build(&scratch)?, &scratch, &log())
+    Child::spawn(&TOOL.build(&scratch)?, &scratch, &log())
 }
 
 fn log() -> PathBuf {

@@ -1,14 +1,14 @@
 //! The examples run, each to its end, against a real server.
 
-use super::report::Passed;
+use crate::passed::Passed;
 use crate::{shell, workspace};
 use etcd3_lab::{Error, Result, Server};
 use std::process::Command;
 use std::time::Duration;
 
-/// Bounds each example.
+/// The limit of each example.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Names the examples that every adapter has, by their files.
+/// The examples that every adapter has, by their files.
 const OF_EVERY_ADAPTER: &[&str] = &["get_put", "txn", "tour"];
 
 /// Runs what the build step has built.

@@ -1,17 +1,24 @@
 //! What holds for every file of the repository.
 
-use super::report::Passed;
+use crate::passed::Passed;
 use crate::workspace;
 use etcd3_lab::{Error, Result};
 
-/// Is the largest number of lines of a source file.
+/// The largest number of lines of a source file.
 const MAX_LINES: usize = 500;
-/// Is the largest number of columns of a source line.
+/// The largest number of columns of a source line.
 const MAX_COLUMNS: usize = 100;
-/// Names folders that exist on one machine and not on another.
+/// Folders that exist on one machine and not on another.
 const FOREIGN: &[&str] = &["home", "root", "work", "Users"];
-/// Is what the root of a crate has to say.
+/// The attribute that the root of a crate has to have.
 const NO_UNSAFE: &str = "#![forbid(unsafe_code)]";
+/// The beginnings of doc comments that are neither a noun phrase nor a sentence about a function.
+const NO_SENTENCE: &[&str] = &[
+    "Is ", "Are ", "Who ", "Whoever ", "Whom ", "Goes ", "As much ", "As many ", "So much ",
+    "So many ",
+];
+/// The files whose doc comments are not looked at yet.
+const NOT_YET: &[&str] = &["core/", "client/", "xtask/src/mutants"];
 
 pub(super) fn check() -> Result<Passed> {
     let files = workspace::files()?;
@@ -45,6 +52,13 @@ fn problems_of(file: &str, text: &str) -> Vec<String> {
     if is_generated(file) {
         return problems;
     }
+    if !NOT_YET.iter().any(|begin| file.starts_with(begin)) {
+        let found = text.lines().enumerate().filter(|(_, line)| is_no_sentence(line));
+        problems.extend(found.map(|(i, line)| {
+            let line = line.trim_start();
+            format!("{file}:{}: a noun phrase or \"Returns …\" in place of: {line}", i + 1)
+        }));
+    }
     let lines = text.lines().count();
     if lines > MAX_LINES {
         problems.push(format!("{file}: {lines} lines, {MAX_LINES} allowed"));
@@ -57,6 +71,14 @@ fn problems_of(file: &str, text: &str) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Tells whether a line of a doc comment begins with a verb or a relative pronoun in place of a
+/// subject.
+fn is_no_sentence(line: &str) -> bool {
+    let line = line.trim_start();
+    let text = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! "));
+    text.is_some_and(|text| NO_SENTENCE.iter().any(|begin| text.starts_with(begin)))
 }
 
 fn is_generated(file: &str) -> bool {
@@ -108,6 +130,20 @@ mod tests {
         assert!(problems_of("proto/src/generated/a.rs", &line).is_empty());
         assert_eq!(problems_of("core/src/a.rs", &"\n".repeat(501)).len(), 1);
         assert!(problems_of("core/src/a.rs", &"\n".repeat(500)).is_empty());
+    }
+
+    #[test]
+    fn doc_comments_that_begin_without_a_subject_are_found() {
+        let problems = |text: &str| problems_of("lab/src/a.rs", text);
+        let begin = "a noun phrase or \"Returns …\" in place of";
+        for line in ["/// Is a port.", "//! Who is in it.", "/// So many turns.", "/// Are rows."] {
+            let found = problems(&format!("fn a() {{}}\n    {line}\n"));
+            assert_eq!(found, [format!("lab/src/a.rs:2: {begin}: {line}")]);
+        }
+        for line in ["/// Isolates it.", "// Is it so?", "/// Whose it is.", "\"/// Is a text.\""] {
+            assert!(problems(line).is_empty(), "{line}");
+        }
+        assert!(problems_of("core/src/a.rs", "/// Is a port.\n").is_empty());
     }
 
     #[test]

@@ -1,43 +1,13 @@
 //! What the steps of a test run did.
 
+use crate::passed::Passed;
 use crate::shell;
 use crate::tally::Tally;
 use etcd3_lab::Result;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-/// What a step that came to its end has to tell.
-#[derive(Debug, Default)]
-pub(crate) struct Passed {
-    says: String,
-    tally: Tally,
-    broken: Option<String>,
-    alarm: Option<String>,
-}
-
-impl Passed {
-    /// Tells something with one line or more.
-    pub(crate) fn saying(text: impl Into<String>) -> Self {
-        Self { says: text.into(), ..Self::default() }
-    }
-
-    /// Tells something that must not be overlooked.
-    pub(crate) fn alarming(text: impl Into<String>) -> Self {
-        Self { alarm: Some(text.into()), ..Self::default() }
-    }
-
-    /// Tells how many test cases passed.
-    pub(crate) fn counting(tally: Tally) -> Self {
-        Self { says: tally.to_string(), tally, ..Self::default() }
-    }
-
-    /// Tells that test cases failed, with the whole output.
-    pub(crate) fn broken(output: String, tally: Tally) -> Self {
-        Self { tally, broken: Some(output), ..Self::default() }
-    }
-}
-
-/// Collects the steps of a run.
+/// The steps of a run, and what they told.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     steps: Vec<(String, bool, f64)>,
@@ -77,6 +47,12 @@ impl Report {
     /// one.
     pub(super) fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Returns the time of a step; zero of one that did not run.
+    pub(super) fn seconds_of(&self, step: &str) -> f64 {
+        let of_step = self.steps.iter().filter(|(name, ..)| name == step);
+        of_step.map(|(_, _, seconds)| seconds).sum()
     }
 
     /// Lists the steps with their times.
@@ -145,5 +121,6 @@ mod tests {
         assert!(!report.is_good());
         assert_eq!(report.tally().to_string(), "4 passed, 3 failed, 1 skipped");
         assert!(report.times().contains("FAILED"));
+        assert!(report.seconds_of("a") > 0.0 && report.seconds_of("x") == 0.0);
     }
 }

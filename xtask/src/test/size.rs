@@ -1,6 +1,6 @@
 //! An adapter is small enough to be read at a glance, and to be written for another runtime.
 
-use super::report::Passed;
+use crate::passed::Passed;
 use crate::workspace;
 use etcd3_lab::{Error, Result};
 use std::collections::BTreeMap;

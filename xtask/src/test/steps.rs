@@ -1,9 +1,11 @@
 //! The steps of `cargo xtask test`, the cheap ones first.
 
 use super::deny::Deny;
-use super::report::Passed;
-use super::{LIMIT, examples, hygiene, size, tree};
+use super::share::Share;
+use super::{examples, hygiene, size, tree};
 use crate::coverage;
+use crate::passed::Passed;
+use crate::shell::STEP_LIMIT;
 use crate::tally::Tally;
 use crate::{cost, etcd, goaway, model, mutants, runs, shell, sim, workspace};
 use etcd3_lab::{Error, Result, command};
@@ -26,6 +28,8 @@ pub(super) struct Step {
     pub(super) name: &'static str,
     /// The step that has to run before, if it is not only a matter of order.
     pub(super) after: Option<&'static str>,
+    /// The part of the time that it counts towards; what takes seconds counts towards none.
+    pub(super) share: Option<Share>,
     pub(super) run: fn(&mut State) -> Result<Passed>,
 }
 
@@ -38,12 +42,17 @@ pub(super) struct State {
 }
 
 const fn step(name: &'static str, run: fn(&mut State) -> Result<Passed>) -> Step {
-    Step { name, after: None, run }
+    Step { name, after: None, share: None, run }
 }
 
 impl Step {
     const fn after(mut self, other: &'static str) -> Self {
         self.after = Some(other);
+        self
+    }
+
+    const fn within(mut self, share: Share) -> Self {
+        self.share = Some(share);
         self
     }
 }
@@ -55,29 +64,30 @@ pub(super) const ALL: &[Step] = &[
     step("README example", |_| examples::readme_is_the_same()),
     step("core purity", |_| tree::core()),
     step("crates of a program", |_| tree::program()),
-    step("etcd versions", |_| etcd::check()),
-    step("clippy", |_| clippy()),
-    step(BUILD, |_| build()),
+    step("etcd versions", |_| etcd::check()).within(Share::Packages),
+    step("clippy", |_| clippy()).within(Share::Compiling),
+    step(BUILD, |_| build()).within(Share::Compiling),
     step("generated code", |_| generated_code()).after(BUILD),
-    step("documentation", |_| documentation()),
-    step("unit tests", |_| unit_tests()),
-    step("documentation tests", |_| documentation_tests()),
+    step("documentation", |_| documentation()).within(Share::Compiling),
+    step("unit tests", |_| unit_tests()).within(Share::Compiling),
+    step("documentation tests", |_| documentation_tests()).within(Share::Compiling),
     step("examples", |_| examples::run()).after(BUILD),
     step("planted bugs", |_| mutants::check()),
-    step("conformance", conformance),
+    step("conformance", conformance).within(Share::Conformance),
     step("coverage", |_| covered()),
-    step("model against etcd", |_| model_against_etcd()),
+    step("model against etcd", |_| model_against_etcd()).within(Share::Tortures),
     // Programs of the same crate, which is built for a release only once.
-    step("failover", |_| figures(&runs::short_failover())),
-    step("soak", |_| figures(&runs::short_soak())),
-    step("cancelled calls", |_| figures(&runs::short_cancel())),
-    step("worlds", |_| worlds()),
-    step("fuzz corpus", |_| tests(&fuzz_cargo("test"))),
-    step("bench", |_| tests(&crate::bench::programs::cargo("test"))),
-    step("cost of a call", |_| Ok(Passed::saying(cost::check(&cost::measure()?)?))),
+    step("failover", |_| figures(&runs::short_failover())).within(Share::Tortures),
+    step("soak", |_| figures(&runs::short_soak())).within(Share::Tortures),
+    step("cancelled calls", |_| figures(&runs::short_cancel())).within(Share::Tortures),
+    step("worlds", |_| worlds()).within(Share::Tortures),
+    step("fuzz corpus", |_| tests(&fuzz_cargo("test"))).within(Share::Compiling),
+    step("bench", |_| tests(&crate::bench::programs::cargo("test"))).within(Share::Compiling),
+    step("cost of a call", |_| Ok(Passed::saying(cost::check(&cost::measure()?)?)))
+        .within(Share::Compiling),
     // After all cases with peer proxies, since nginx leaves thousands of sockets in TIME_WAIT.
-    step("orderly ends", |_| figures(&goaway::short())),
-    step(DEPENDENCIES, dependencies),
+    step("orderly ends", |_| figures(&goaway::short())).within(Share::Tortures),
+    step(DEPENDENCIES, dependencies).within(Share::Packages),
 ];
 
 /// Chooses the steps with these names and those that they need, in the order of all; without names,
@@ -154,13 +164,13 @@ fn conformance(state: &mut State) -> Result<Passed> {
 
 /// Runs simulated worlds, and shows what came of them.
 fn worlds() -> Result<Passed> {
-    let ended = shell::capture(&sim::worlds(&["--seeds", sim::SEEDS]), LIMIT)?;
+    let ended = shell::capture(&sim::worlds(&["--seeds", sim::SEEDS]), STEP_LIMIT)?;
     if ended.ok() { Ok(Passed::saying(ended.output)) } else { Err(Error::new(ended.output)) }
 }
 
 /// Runs a program that fails when a limit did not hold, and shows the end of its figures.
 fn figures(command: &Command) -> Result<Passed> {
-    let ended = shell::capture(command, LIMIT)?;
+    let ended = shell::capture(command, STEP_LIMIT)?;
     if !ended.ok() {
         return Err(Error::new(ended.output));
     }
@@ -169,7 +179,7 @@ fn figures(command: &Command) -> Result<Passed> {
 
 /// Compares the model etcd with real ones, and shows how much they agreed on.
 fn model_against_etcd() -> Result<Passed> {
-    let ended = shell::capture(&model::short(), LIMIT)?;
+    let ended = shell::capture(&model::short(), STEP_LIMIT)?;
     if !ended.ok() {
         return Err(Error::new(ended.output));
     }
@@ -202,13 +212,13 @@ fn fuzz_cargo(verb: &str) -> Command {
 
 /// Runs a program of which only a failure is of interest.
 fn quiet(command: &Command) -> Result<Passed> {
-    let ended = shell::capture(command, LIMIT)?;
+    let ended = shell::capture(command, STEP_LIMIT)?;
     if ended.ok() { Ok(Passed::default()) } else { Err(Error::new(ended.output)) }
 }
 
 /// Runs a program that prints test results.
 fn tests(command: &Command) -> Result<Passed> {
-    let ended = shell::capture(command, LIMIT)?;
+    let ended = shell::capture(command, STEP_LIMIT)?;
     let tally = Tally::of(&ended.output);
     if ended.ok() { counted(tally) } else { Ok(Passed::broken(ended.output, tally)) }
 }

@@ -1,13 +1,13 @@
 //! The core depends on no runtime, and who uses the client builds few crates.
 
-use super::report::Passed;
 use crate::crates::Crates;
 use crate::hello;
+use crate::passed::Passed;
 use etcd3_lab::{Error, Result};
 
-/// Names what has no place below the core.
+/// The crates that have no place below the core.
 const FORBIDDEN: &[&str] = &["tokio", "async-std", "smol", "async-io", "mio", "h2", "hyper"];
-/// Is the largest number of crates below the core, itself included.
+/// The largest number of crates below the core, itself included.
 const MAX_CRATES: usize = 10;
 
 pub(super) fn core() -> Result<Passed> {

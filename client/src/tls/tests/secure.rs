@@ -4,7 +4,7 @@ use super::*;
 use crate::Compat;
 use crate::runtime::Io;
 use async_io::Async;
-use etcd3_core::channel::Broken;
+use etcd3_core::channel::ConnectionError;
 use futures_lite::future::{block_on, poll_fn};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,7 +20,7 @@ const ENDPOINT: &str = "https://a.example:2379";
 type Server = StreamOwned<ServerConnection, TcpStream>;
 
 /// What a client gets, and the server's thread.
-type Made<T> = (Result<Box<dyn Io>, Broken>, JoinHandle<T>);
+type Made<T> = (Result<Box<dyn Io>, ConnectionError>, JoinHandle<T>);
 
 fn trusting() -> TlsConfig {
     TlsConfig::new().ca_pem(CERTIFICATE)

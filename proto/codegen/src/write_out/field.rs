@@ -6,7 +6,7 @@ use syn::{Expr, ExprLit, Ident, Lit, Meta, MetaNameValue, Path};
 
 use crate::Error;
 
-/// Is a field of the schema.
+/// A field of the schema.
 pub(super) struct Field {
     /// Its number; a oneof has many.
     tags: Vec<u32>,

@@ -22,7 +22,7 @@ use tokens::Tokens;
 const ROOT: &str = "root";
 const NO_PASSWORD: &str = "auth: authentication failed, password was given for no password user";
 
-/// Who a call comes from, and how old the knowledge about that is.
+/// The user of a call, and the age of what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     /// The user's name.
@@ -59,7 +59,7 @@ struct User {
 pub struct Auth {
     personality: Personality,
     enabled: bool,
-    /// Moves with every change of users, roles and permissions.
+    /// The auth revision, which grows with every change of users, roles and permissions.
     revision: u64,
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Vec<Permission>>,
@@ -82,13 +82,13 @@ impl Auth {
         }
     }
 
-    /// Whether calls need a user.
+    /// Tells whether calls need a user.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// The number of changes so far; what `AuthStatus` calls the auth revision.
+    /// Returns the number of changes so far; what `AuthStatus` calls the auth revision.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
@@ -269,7 +269,7 @@ impl Auth {
         self.roles.keys().cloned().collect()
     }
 
-    /// What a member checks of a grant before it proposes it.
+    /// Checks a grant as a member does before it proposes it.
     pub(super) fn check_grant(&self, request: &pb::AuthRoleGrantPermissionRequest) -> Change {
         match &request.perm {
             None if self.personality.checks_permission_given => {

@@ -32,7 +32,7 @@ impl Interval {
         Self { start: key.clone(), end }
     }
 
-    /// Whether this begins before `other` ends. Nothing is before the start of the key space.
+    /// Tells whether this begins before `other` ends. Nothing is before the start of the key space.
     fn begins_before_end(&self, other: &Self) -> bool {
         other.end.as_ref().is_none_or(|end| self.start < *end)
     }
@@ -42,7 +42,7 @@ impl Interval {
     }
 }
 
-/// Whether one end is beyond, or the same as, another.
+/// Tells whether one end is beyond, or the same as, another.
 fn reaches(end: Option<&Bytes>, other: Option<&Bytes>) -> bool {
     match (end, other) {
         (None, _) => true,
@@ -51,7 +51,7 @@ fn reaches(end: Option<&Bytes>, other: Option<&Bytes>) -> bool {
     }
 }
 
-/// Whether the union of `held`, in order, covers `wanted`, as servers see it: those that meet
+/// Tells whether the union of `held`, in order, covers `wanted`, as servers see it: those that meet
 /// `wanted` are joined as long as they overlap or touch.
 fn covers(held: &[Interval], wanted: &Interval) -> bool {
     let mut meeting = held.iter().filter(|interval| interval.meets(wanted));
@@ -68,15 +68,15 @@ fn covers(held: &[Interval], wanted: &Interval) -> bool {
     first.start <= wanted.start && reaches(end, wanted.end.as_ref())
 }
 
-/// Whether a permission names a range at all (A4).
+/// Tells whether a permission names a range at all (A4).
 pub(super) fn is_valid_range(permission: &Permission) -> bool {
     let end = &permission.range_end;
     let is_range = end.is_empty() || end[..] == [0] || permission.key < *end;
     !permission.key.is_empty() && is_range
 }
 
-/// Where a role holds a permission for the same range, or where to put a new one. Servers look at
-/// the first permission with the same key only, and so may hold a range twice.
+/// Returns where a role holds a permission for the same range, or where to put a new one. Servers
+/// look at the first permission with the same key only, and so may hold a range twice.
 pub(super) fn find_same(held: &[Permission], wanted: &Permission) -> Result<usize, usize> {
     let first = held.partition_point(|permission| permission.key < wanted.key);
     match held.get(first) {
@@ -90,7 +90,7 @@ pub(super) fn find_same(held: &[Permission], wanted: &Permission) -> Result<usiz
 }
 
 impl Auth {
-    /// Whether the caller may read or write a range of keys.
+    /// Tells whether the caller may read or write a range of keys.
     pub(in crate::model) fn permits(
         &self,
         caller: Option<&Caller>,
@@ -120,7 +120,7 @@ impl Auth {
         if is_permitted { Ok(()) } else { Err(refuse(ServerError::PermissionDenied)) }
     }
 
-    /// Whether the caller may change the cluster.
+    /// Tells whether the caller may change the cluster.
     pub(in crate::model) fn permits_admin(&self, caller: Option<&Caller>) -> Change {
         if !self.enabled {
             return Ok(());
@@ -132,7 +132,7 @@ impl Auth {
         }
     }
 
-    /// Whether the call comes from anybody.
+    /// Tells whether the call comes from anybody.
     pub(in crate::model) fn requires_user(&self, caller: Option<&Caller>) -> Change {
         if self.enabled && caller.is_none() {
             return Err(refuse(ServerError::UserEmpty));
@@ -168,8 +168,9 @@ impl Auth {
         Ok(())
     }
 
-    /// Whether the caller may do all that a transaction might do, in either branch. Older servers
-    /// do not look into nested transactions, nor at the leases and previous pairs of puts (K38).
+    /// Tells whether the caller may do all that a transaction might do, in either branch. Older
+    /// servers do not look into nested transactions, nor at the leases and previous pairs of puts
+    /// (K38).
     pub(in crate::model) fn permits_txn(
         &self,
         caller: Option<&Caller>,
@@ -203,7 +204,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Whether the caller may read or write every key that is attached to a lease.
+    /// Tells whether the caller may read or write every key that is attached to a lease.
     pub(in crate::model) fn permits_lease(
         &self,
         caller: Option<&Caller>,
@@ -240,7 +241,7 @@ impl Auth {
         refusal
     }
 
-    /// What the roles permit, in order.
+    /// Returns what the roles permit, in order.
     fn held(&self, roles: &[String], access: Access) -> Vec<Interval> {
         let permissions = roles.iter().filter_map(|role| self.roles.get(role)).flatten();
         let permits = |permission: &&Permission| match Type::try_from(permission.perm_type) {

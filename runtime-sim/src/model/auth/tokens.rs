@@ -27,7 +27,7 @@ impl Tokens {
         self.tokens.insert(token, Token { user: user.to_owned(), expiry: now + self.ttl });
     }
 
-    /// The user of a token; its life starts anew with each use.
+    /// Returns the user of a token; its life starts anew with each use.
     pub(super) fn find(&mut self, now: Instant, token: &str) -> Option<String> {
         let found = self.tokens.get_mut(token).filter(|token| token.expiry > now)?;
         found.expiry = now + self.ttl;

@@ -10,7 +10,7 @@ use etcd3_client::{Code, Instant, ResponseHeader, ServerError, Status};
 type Answer = Result<Response, Status>;
 
 impl Cluster {
-    /// The header of a member's answers, at the revision of its store (K50).
+    /// Returns the header of a member's answers, at the revision of its store (K50).
     pub(super) fn header(&self, id: u64) -> ResponseHeader {
         let member = &self.members[&id];
         ResponseHeader {
@@ -180,7 +180,7 @@ impl Cluster {
         }
     }
 
-    /// Whether the leader can be asked about a lease, and will answer at once.
+    /// Tells whether the leader can be asked about a lease, and will answer at once.
     pub(super) fn can_ask(&self, id: u64, request: &Request) -> bool {
         let Some(leader) = self.leader else { return false };
         let (leader, member) = (&self.members[&leader], &self.members[&id]);
@@ -189,7 +189,7 @@ impl Cluster {
         leader.reaches(member) && leader.applied == leader.known && !waits
     }
 
-    /// The leader's answer about a lease; `None` when it does not answer yet.
+    /// Returns the leader's answer about a lease; `None` when it does not answer yet.
     pub(super) fn ask_leader(
         &mut self,
         now: Instant,

@@ -15,6 +15,7 @@ use super::config::draw;
 use super::log::{Command, Entry};
 use super::{Call, Cluster, Output, Power, Ticket};
 use crate::model::auth::Caller;
+use crate::model::check::Rules;
 use crate::model::personality::Personality;
 use crate::model::refusal::refuse;
 use crate::model::replica::{check_form, cost};
@@ -36,15 +37,15 @@ pub(super) struct Pending {
 
 #[derive(Debug, Clone)]
 enum Stage {
-    /// Waits for a leader to propose to.
+    /// Waiting for a leader to propose to.
     Proposing { command: Command, caller: Option<Caller> },
-    /// Waits to be committed and applied, or is lost already.
+    /// Waiting to be committed and applied, or lost already.
     Proposed,
-    /// Waits for the leader to confirm that it leads.
+    /// Waiting for the leader to confirm that it leads.
     Reading { request: Request, ready: Instant },
-    /// Waits until the member has applied what was committed then.
+    /// Waiting until the member has applied what was committed then.
     Catching { request: Request, known: usize },
-    /// Waits for the leader's answer about a lease.
+    /// Waiting for the leader's response about a lease.
     Asking { request: Request, ready: Instant, revision: i64, hangs: bool },
     /// Can be answered.
     Done(Result<Response, Status>),
@@ -94,7 +95,7 @@ impl Cluster {
             return Err(refuse(ServerError::NoLeader));
         }
         self.check_quota(now, id, &request)?;
-        check_form(&request, self.config.max_txn_ops)?;
+        check_form(&request, Rules::new(&personality, self.config.max_txn_ops))?;
         if let Request::LeaseGrant(grant) = &mut request
             && grant.id == 0
         {
@@ -193,7 +194,7 @@ impl Cluster {
         member.replica.auth_mut().identify(now, token)
     }
 
-    /// When a request may move on by itself.
+    /// Returns when a request may move on by itself.
     pub(super) fn pending_times(&self, pending: &Pending) -> impl Iterator<Item = Instant> {
         let is_up = self.members[&pending.member].is_up();
         let ready = match &pending.stage {
@@ -231,7 +232,7 @@ impl Cluster {
         has_moved
     }
 
-    /// The stage that follows now, if any.
+    /// Returns the stage that follows now, if any.
     fn next_stage(&mut self, now: Instant, ticket: Ticket, pending: &Pending) -> Option<Stage> {
         let id = pending.member;
         // Its time may have passed while the member was paused.
@@ -273,8 +274,8 @@ impl Cluster {
         }
     }
 
-    /// Whether a question to the leader that a member believes in will just not be answered. A
-    /// process that has ended refuses at once, and the member looks for another leader.
+    /// Tells whether a question to the leader that a member believes in will just not be answered.
+    /// A process that has ended refuses at once, and the member looks for another leader.
     fn hangs_on_leader(&self, now: Instant, id: u64) -> bool {
         let leader = self.leader_seen_by(now, id).and_then(|leader| self.members.get(&leader));
         leader.is_some_and(|leader| {
@@ -309,7 +310,7 @@ impl Cluster {
         Stage::Done(self.answer_local(now, id, token, request))
     }
 
-    /// The letters of a new token.
+    /// Returns the letters of a new token.
     fn letters(&mut self) -> String {
         const LETTERS: &[u8; 52] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         let mut letter = || usize::try_from(self.rng.below(52)).unwrap_or(0);
@@ -329,7 +330,7 @@ impl Cluster {
     }
 }
 
-/// Whether the member answers by itself.
+/// Tells whether the member answers by itself.
 fn is_local(request: &Request, personality: Personality) -> bool {
     match request {
         Request::Range(range) => range.serializable,
@@ -340,7 +341,7 @@ fn is_local(request: &Request, personality: Personality) -> bool {
     }
 }
 
-/// Whether the answer is read from the store, after the leader was asked (K15).
+/// Tells whether the answer is read from the store, after the leader was asked (K15).
 fn is_linearizable_read(request: &Request, personality: Personality) -> bool {
     match request {
         Request::Range(_) | Request::Authenticate(_) => true,
@@ -350,8 +351,8 @@ fn is_linearizable_read(request: &Request, personality: Personality) -> bool {
     }
 }
 
-/// The size of the entry that a request would become, in bytes (C40): a header with a number
-/// for the request and the caller, and the request.
+/// Returns the size of the entry that a request would become, in bytes (C40): a header with a
+/// number for the request and the caller, and the request.
 fn entry_len(id: u64, caller: Option<&Caller>, request: &Request) -> usize {
     let field = |len: usize| 1 + prost::length_delimiter_len(len) + len;
     let varint = |number: u64| 1 + prost::encoding::encoded_len_varint(number);

@@ -1,4 +1,4 @@
-//! Who is in a cluster, and how fast it is.
+//! The members of a cluster, and how fast it is.
 
 use crate::model::personality::Personality;
 use crate::model::watch::WatchConfig;
@@ -63,7 +63,7 @@ pub struct ClusterConfig {
     pub members: Vec<MemberConfig>,
     /// The version of all members.
     pub personality: Personality,
-    /// Decides every time and number that is drawn.
+    /// The seed of every time and number that is drawn.
     pub seed: u64,
     /// `--election-timeout`, one second.
     pub election_timeout: Duration,
@@ -89,7 +89,7 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// The defaults of etcd, for so many voters.
+    /// Returns the defaults of etcd, for so many voters.
     #[must_use]
     pub fn new(members: usize, personality: Personality, seed: u64) -> Self {
         let member = |n: usize| MemberConfig {
@@ -115,7 +115,7 @@ impl ClusterConfig {
         }
     }
 
-    /// How long a member waits for the cluster before it gives up on a request: 5 s and two
+    /// Returns how long a member waits for the cluster before it gives up on a request: 5 s and two
     /// election timeouts (C49).
     #[must_use]
     pub fn request_timeout(&self) -> Duration {

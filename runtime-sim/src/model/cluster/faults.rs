@@ -36,7 +36,7 @@ impl Cluster {
         self.set_power(now, member, Power::Paused, Power::Up);
     }
 
-    /// Whether a member runs: it is neither killed nor paused.
+    /// Tells whether a member runs: it is neither killed nor paused.
     #[must_use]
     pub fn is_up(&self, member: u64) -> bool {
         self.members.get(&member).is_some_and(super::Member::is_up)

@@ -31,7 +31,7 @@ pub(super) enum Command {
 /// One entry.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// Who waits for the result, at which member.
+    /// The caller that waits for the result, at which member.
     pub(super) ticket: Option<(u64, Ticket)>,
     pub(super) caller: Option<Caller>,
     pub(super) command: Command,
@@ -44,12 +44,12 @@ pub(super) struct Proposal {
     /// Not to be committed before.
     due: Instant,
     leader: u64,
-    /// Who may have it.
+    /// The members that may have it.
     holders: BTreeSet<u64>,
 }
 
 impl Cluster {
-    /// Whether a leader reaches a majority of those who vote.
+    /// Tells whether a leader reaches a majority of those who vote.
     pub(super) fn has_quorum(&self, leader: u64) -> bool {
         let Some(leader) = self.members.get(&leader).filter(|leader| leader.is_up()) else {
             return false;
@@ -59,7 +59,7 @@ impl Cluster {
         reached > voters.count() / 2
     }
 
-    /// Whether a member hears from a leader that leads.
+    /// Tells whether a member hears from a leader that leads.
     pub(super) fn in_touch(&self, member: u64) -> bool {
         let Some(leader) = self.leader.filter(|leader| self.has_quorum(*leader)) else {
             return false;
@@ -67,7 +67,8 @@ impl Cluster {
         self.members[&leader].reaches(&self.members[&member])
     }
 
-    /// The leader as a member sees it: for an election timeout it trusts the one it has lost.
+    /// Returns the leader as a member sees it: for an election timeout it trusts the one it has
+    /// lost.
     #[must_use]
     pub fn leader_seen_by(&self, now: Instant, member: u64) -> Option<u64> {
         let member = self.members.get(&member)?;
@@ -101,7 +102,7 @@ impl Cluster {
         has_committed
     }
 
-    /// When the next proposal can be committed.
+    /// Returns when the next proposal can be committed.
     pub(super) fn commit_due(&self) -> Option<Instant> {
         self.leader.filter(|leader| self.has_quorum(*leader))?;
         self.tail.front().map(|proposal| proposal.due)
@@ -211,8 +212,8 @@ impl Cluster {
         }
     }
 
-    /// The index of an entry, counted as etcd does: a new cluster has written two entries for each
-    /// member, and two more, before the first request.
+    /// Returns the index of an entry, counted as etcd does: a new cluster has written two entries
+    /// for each member, and two more, before the first request.
     pub(super) fn index(&self, at: usize) -> u64 {
         (2 * self.members.len() + 2 + at + 1) as u64
     }

@@ -19,7 +19,7 @@ pub(super) struct Member {
     pub(super) id: u64,
     pub(super) config: MemberConfig,
     pub(super) power: Power,
-    /// Members reach those of the same side only.
+    /// The side of a partition; members reach those of the same side only.
     pub(super) side: u64,
     pub(super) replica: Replica,
     /// How many entries of the log it knows to be committed.
@@ -65,7 +65,7 @@ impl Member {
         !self.config.is_learner
     }
 
-    /// Whether two members reach each other.
+    /// Tells whether two members reach each other.
     pub(super) fn reaches(&self, other: &Self) -> bool {
         self.is_up() && other.is_up() && self.side == other.side
     }

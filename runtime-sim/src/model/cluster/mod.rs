@@ -162,19 +162,19 @@ impl Cluster {
         cluster
     }
 
-    /// What the cluster is made of.
+    /// Returns what the cluster is made of.
     #[must_use]
     pub fn config(&self) -> &ClusterConfig {
         &self.config
     }
 
-    /// The cluster's id.
+    /// Returns the cluster's id.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// The ids of the members, in order of the ids.
+    /// Returns the ids of the members, in order of the ids.
     #[must_use]
     pub fn member_ids(&self) -> Vec<u64> {
         self.members.keys().copied().collect()
@@ -186,19 +186,19 @@ impl Cluster {
         self.members.get(&id).map(|member| &member.config)
     }
 
-    /// What a member has stored.
+    /// Returns what a member has stored.
     #[must_use]
     pub fn replica(&self, member: u64) -> Option<&Replica> {
         self.members.get(&member).map(|member| &member.replica)
     }
 
-    /// The leader, even if nobody reaches it.
+    /// Returns the leader, even if nobody reaches it.
     #[must_use]
     pub fn leader(&self) -> Option<u64> {
         self.leader
     }
 
-    /// The raft term.
+    /// Returns the raft term.
     #[must_use]
     pub fn term(&self) -> u64 {
         self.term
@@ -216,14 +216,14 @@ impl Cluster {
         std::mem::take(&mut self.outputs)
     }
 
-    /// When to poll next, if nothing goes in before; `None` when nothing will ever happen.
+    /// Returns when to poll next, if nothing goes in before; `None` when nothing will ever happen.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.outputs.is_empty() { self.next_event() } else { Some(self.now) }
     }
 
-    /// The next point in time at which something happens. What is due and has not happened yet
-    /// waits for something else.
+    /// Returns the next point in time at which something happens. What is due and has not happened
+    /// yet waits for something else.
     fn next_event(&self) -> Option<Instant> {
         let appliers = self.members.values().filter(|m| m.is_up()).filter_map(|m| m.apply_due);
         let pending = self.pending.values().flat_map(|pending| self.pending_times(pending));
@@ -234,7 +234,7 @@ impl Cluster {
         times.filter(|time| *time > self.now).min()
     }
 
-    /// Goes from one event to the next until `now`.
+    /// Settles one event after the other until `now`.
     fn advance(&mut self, now: Instant) {
         while let Some(due) = self.next_event().filter(|due| *due < now) {
             self.settle(due);
@@ -284,7 +284,7 @@ impl Cluster {
         !expired.is_empty()
     }
 
-    /// The next tick of the leader at which a lease has run out.
+    /// Returns the next tick of the leader at which a lease has run out.
     fn lease_due(&self) -> Option<Instant> {
         let leader = self.leader.filter(|leader| self.has_quorum(*leader))?;
         let leases = self.members[&leader].replica.store().leases();

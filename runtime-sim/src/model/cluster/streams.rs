@@ -89,7 +89,7 @@ impl Cluster {
         self.streams.remove(&id);
     }
 
-    /// The number of open streams, and of the watchers on them.
+    /// Returns the number of open streams, and of the watchers on them.
     #[must_use]
     pub fn watch_counts(&self) -> (usize, usize) {
         let watchers = self.streams.values().map(|stream| stream.watches.watcher_count()).sum();
@@ -140,7 +140,7 @@ impl Cluster {
         }
     }
 
-    /// When a stream has something to say.
+    /// Returns when a stream has something to say.
     pub(super) fn stream_due(&self, id: StreamId, stream: &Stream) -> Option<Instant> {
         if !self.members[&stream.member].is_up() {
             return None;

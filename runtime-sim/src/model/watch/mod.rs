@@ -175,7 +175,7 @@ impl WatchStream {
         }
     }
 
-    /// The next response, until `None`.
+    /// Returns the next response, until `None`.
     pub fn poll(&mut self, now: Instant, source: &Source<'_>) -> Option<WatchResponse> {
         if let Some(fragment) = self.fragments.pop_front() {
             return Some(fragment);
@@ -193,7 +193,7 @@ impl WatchStream {
         Some(self.send(source, item))
     }
 
-    /// When to poll next, if nothing goes in before.
+    /// Returns when to poll next, if nothing goes in before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let notifies = self.watchers.values().any(|watcher| watcher.is_armed.is_some());
@@ -202,7 +202,7 @@ impl WatchStream {
         [self.sync_due, progress, queued].into_iter().flatten().min()
     }
 
-    /// The number of watchers.
+    /// Returns the number of watchers.
     #[must_use]
     pub fn watcher_count(&self) -> usize {
         self.watchers.len()
@@ -298,7 +298,7 @@ impl WatchStream {
         }
     }
 
-    /// Whether it can be said of a watcher that it has seen all up to the revision.
+    /// Tells whether it can be said of a watcher that it has seen all up to the revision.
     fn has_progress(&self, watcher: &Watcher, revision: i64) -> bool {
         let is_future = watcher.start > revision;
         watcher.state == State::Synced
@@ -357,7 +357,7 @@ impl WatchStream {
         self.queue.push_back(Item { response, at, kind });
     }
 
-    /// The last touches as a response goes out: the late header, previous pairs, fragments.
+    /// Completes a response as it goes out: the late header, previous pairs, fragments.
     fn send(&mut self, source: &Source<'_>, item: Item) -> WatchResponse {
         let mut response = item.response;
         let limit = self.config.fragment_limit;

@@ -11,11 +11,11 @@ use etcd3_client::{KeyValue, ResponseHeader};
 /// Where a watcher stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Has past events to be sent yet.
+    /// Past events are still to be sent.
     Unsynced,
-    /// Hears of events as they happen.
+    /// Events are sent as they happen.
     Synced,
-    /// Was told that its start is compacted; waits to be cancelled (W8).
+    /// Its start is compacted; it is about to be cancelled (W8).
     Compacted,
 }
 
@@ -78,8 +78,8 @@ impl Watcher {
         events.iter().filter(is_news).cloned().collect()
     }
 
-    /// The next past events, of at most so many revisions. `keeps_start` says whether a start in
-    /// the future survives.
+    /// Returns the next past events, of at most so many revisions. `keeps_start` says whether a
+    /// start in the future survives.
     pub(super) fn catch_up(&mut self, store: &Store, max: usize, keeps_start: bool) -> Vec<Event> {
         let current = store.revision();
         let mut batch = Vec::new();
@@ -102,7 +102,7 @@ impl Watcher {
         batch
     }
 
-    /// The message that carries events; none when the filters leave nothing (W11).
+    /// Returns the message that carries events; none when the filters leave nothing (W11).
     pub(super) fn message(
         &self,
         id: i64,

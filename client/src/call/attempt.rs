@@ -1,0 +1,262 @@
+//! One attempt after another: the permit, the HTTP/2 stream, and the moment that is waited for.
+//!
+//! ```text
+//!           begin                  open                    the stream ends
+//!   Idle ──────────► Acquiring ──────────► Streaming ───────────────────────► Finished
+//!    ▲                                                                           │
+//!    └──────────────────────────────── release ──────────────────────────────────┘
+//! ```
+//!
+//! A dumb carrier: it decides nothing. A machine says when to begin an attempt and when to release
+//! it, and is told what comes of it; calls and the tasks of streams use it alike.
+
+use super::alarm::Alarm;
+use super::final_read::FinalRead;
+use super::open_stream::{Open, OpenStream};
+use crate::pool::{NoPermit, Permit, Pool};
+use crate::transport::exchange::{Exchange, Sender};
+use etcd3_core::call::{self, Sent};
+use etcd3_core::channel::{self, Denied, Finished, Freshness, Retirement, Want};
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::transport::{Event, Lost};
+use etcd3_core::{ErrorKind, Instant};
+use event_listener::EventListener;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+pub(crate) struct Attempt {
+    state: State,
+    final_read: FinalRead,
+    alarm: Alarm,
+    /// Where the last one was sent.
+    pub(crate) last: Option<Endpoint>,
+}
+
+enum State {
+    /// Nothing is to be sent; the end of the client is waited for.
+    Idle(Option<EventListener>),
+    /// A permit is waited for.
+    Acquiring(call::Attempt, Option<EventListener>),
+    /// The stream is open; the alarm shares it with the control task.
+    Streaming,
+    /// The stream is over, and its permit is yet to be released.
+    Finished(Permit),
+}
+
+/// What an attempt that is not streaming waits for.
+pub(crate) enum Progress {
+    /// There is a permit for it: it is to be opened.
+    Admitted(Permit, call::Attempt),
+    /// The machine is to be told this.
+    Told(Told),
+}
+
+/// What the machine is to be told of its attempt.
+pub(crate) enum Told {
+    Sent(Sent),
+    Denied(Denied),
+    Stream(Event),
+    Closed(ErrorKind),
+}
+
+impl Attempt {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        Self {
+            state: State::Idle(None),
+            final_read: FinalRead::default(),
+            alarm: Alarm::new(pool),
+            last: None,
+        }
+    }
+
+    pub(crate) const fn pool(&self) -> &Arc<Pool> {
+        &self.alarm.pool
+    }
+
+    /// Begins an attempt; the one before must have been released.
+    pub(crate) fn begin(&mut self, order: call::Attempt) {
+        self.state = State::Acquiring(order, None);
+    }
+
+    /// Ends the attempt, whatever its state, and gives its permit back if it has one.
+    pub(crate) fn release(&mut self, now: Instant, finished: impl Into<Finished>) -> Freshness {
+        let permit = match std::mem::replace(&mut self.state, State::Idle(None)) {
+            State::Streaming => self.stream().take().map(Open::end),
+            State::Finished(permit) => Some(permit),
+            State::Idle(_) | State::Acquiring(..) => None,
+        };
+        permit.map_or(Freshness::Fresh, |permit| permit.release(now, finished))
+    }
+
+    /// Waits for what the attempt waits for, unless it is streaming.
+    pub(crate) fn poll_progress(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Progress> {
+        let pool = &self.alarm.pool;
+        match &mut self.state {
+            State::Acquiring(order, listener) => {
+                let admitted = ready!(poll_permit(pool, now, order.want, listener, cx));
+                Poll::Ready(match admitted {
+                    Ok(permit) => Progress::Admitted(permit, *order),
+                    Err(NoPermit::Closed(kind)) => Progress::Told(Told::Closed(kind)),
+                    Err(NoPermit::Denied(denied)) => Progress::Told(Told::Denied(denied)),
+                })
+            }
+            State::Streaming | State::Finished(_) => Poll::Pending,
+            State::Idle(listener) => {
+                poll_closed(pool, listener, cx).map(|kind| Progress::Told(Told::Closed(kind)))
+            }
+        }
+    }
+
+    /// Notes that the request was handed over, with its stream.
+    pub(crate) fn opened(
+        &mut self,
+        permit: Permit,
+        exchange: Exchange,
+        sender: Option<Box<Sender>>,
+    ) -> Told {
+        let admission = permit.admission;
+        self.last = Some(permit.endpoint.clone());
+        self.state = State::Streaming;
+        self.stream().open(Open { exchange, sender, permit });
+        Told::Sent(admission.into())
+    }
+
+    /// Notes that the connection of the permit takes no more requests.
+    pub(crate) fn not_opened(&mut self, permit: &Permit, lost: Lost, how: Retirement) -> Told {
+        self.pool().feed(channel::Input::Retired(permit.id(), how));
+        self.state = State::Idle(None);
+        self.explain(permit, Event::Lost(lost))
+    }
+
+    /// Hands over all that has come on the stream, as long as the machine is receiving. Returns
+    /// what it is to be told last, if the stream is over.
+    pub(crate) fn take_in<M: Receiver>(
+        &mut self,
+        now: Instant,
+        machine: &mut M,
+        cx: &mut Context<'_>,
+    ) -> Option<Told> {
+        if !matches!(self.state, State::Streaming) {
+            return None;
+        }
+        if let Some((open, event)) = self.stream().take_in(now, machine, cx) {
+            // The stream is dropped before the machine hears of its end.
+            let permit = open.end();
+            let input = self.explain(&permit, event);
+            self.state = State::Finished(permit);
+            return Some(input);
+        }
+        self.pool().quick_closed_kind().map(Told::Closed)
+    }
+
+    /// Looks once more at what has arrived, if the open stream is to be given up since `due`.
+    pub(crate) fn poll_final_read(
+        &mut self,
+        now: Instant,
+        due: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        let due = due.filter(|due| *due <= now && matches!(self.state, State::Streaming));
+        let Some(due) = due else {
+            self.final_read.reset();
+            return Poll::Ready(false);
+        };
+        self.final_read.poll(now, due, &mut self.alarm, cx).map(|()| true)
+    }
+
+    /// Has the task woken at this moment.
+    pub(crate) fn set_alarm(&mut self, now: Instant, at: Instant, cx: &mut Context<'_>) {
+        self.alarm.set(now, at, cx);
+    }
+
+    /// Sends what is queued on the stream, as far as its window allows.
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream().poll_send(cx)
+    }
+
+    /// Uses the sending half of the stream, if it has one.
+    pub(crate) fn with_sender<T>(&self, act: impl FnOnce(&mut Sender) -> T) -> Option<T> {
+        self.stream().with_sender(act)
+    }
+
+    /// Returns a listener for the moment at which streams of this connection are to leave it.
+    pub(crate) fn migration_listener(&self) -> Option<EventListener> {
+        self.stream().look(|open| open.permit.connection.migration_listener())
+    }
+
+    /// Returns why a stream was lost, if it was this side that ended its connection.
+    fn explain(&self, permit: &Permit, event: Event) -> Told {
+        let Event::Lost(mut lost) = event else { return Told::Stream(event) };
+        if let Some(kind) = self.pool().closed_kind() {
+            return Told::Closed(kind);
+        }
+        lost.cause = permit.reason().or(lost.cause);
+        Told::Stream(Event::Lost(lost))
+    }
+
+    fn stream(&self) -> &OpenStream {
+        &self.alarm.stream
+    }
+}
+
+/// A machine that reads a response.
+pub(crate) trait Receiver {
+    /// Returns whether it reads the response.
+    fn is_receiving(&self) -> bool;
+
+    /// Returns whether only the end of the response is waited for.
+    fn is_whole(&self) -> bool;
+
+    /// Returns whether it may go on elsewhere.
+    fn may_migrate(&self) -> bool;
+
+    fn receive(&mut self, now: Instant, event: Event);
+
+    fn migrate(&mut self, now: Instant);
+}
+
+/// Waits for a permit.
+fn poll_permit(
+    pool: &Arc<Pool>,
+    now: Instant,
+    want: Want,
+    listener: &mut Option<EventListener>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Permit, NoPermit>> {
+    loop {
+        if let Some(changed) = listener {
+            ready!(Pin::new(changed).poll(cx));
+        }
+        // Looks once more when the listener is there: it may have changed before that.
+        for next in [None, Some(())] {
+            *listener = next.map(|()| pool.changed_for(want));
+            match pool.admit(now, want) {
+                Err(NoPermit::Denied(Denied::NoConnection)) => {}
+                admitted => return Poll::Ready(admitted),
+            }
+        }
+        pool.feed(channel::Input::Wanted);
+    }
+}
+
+/// Waits for the end of the client, and says why.
+fn poll_closed(
+    pool: &Pool,
+    listener: &mut Option<EventListener>,
+    cx: &mut Context<'_>,
+) -> Poll<ErrorKind> {
+    loop {
+        if let Some(kind) = pool.closed_kind() {
+            return Poll::Ready(kind);
+        }
+        match listener {
+            None => *listener = Some(pool.closing()),
+            Some(closing) => {
+                ready!(Pin::new(closing).poll(cx));
+                *listener = None;
+            }
+        }
+    }
+}

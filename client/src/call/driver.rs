@@ -1,0 +1,134 @@
+//! Drives one call in the future of its caller: no task, no channel, no timer of its own.
+//!
+//! Polled by hand: nested futures would hold everything several times over.
+
+use super::attempt::{Attempt, Progress, Receiver, Told};
+use crate::pool::{Permit, Pool};
+use bytes::Bytes;
+use etcd3_core::call::{self, Call, Input, Output, Reply};
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::transport::Event;
+use etcd3_core::{Error, Instant, Machine, Next};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// Drives one call to its end.
+pub(crate) struct Driver {
+    pub(crate) call: Call,
+    /// The message of the first attempt, until that is made.
+    body: Option<Bytes>,
+    attempt: Attempt,
+}
+
+impl Driver {
+    pub(crate) fn new(pool: Arc<Pool>, call: Call, body: Bytes) -> Self {
+        Self { call, body: Some(body), attempt: Attempt::new(pool) }
+    }
+
+    /// Polls the call at this moment. The message is encoded anew for each attempt but the first: to keep
+    /// it would cost every call something.
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        encode: &mut dyn FnMut() -> Result<Bytes, Error>,
+    ) -> Poll<Result<Reply, Error>> {
+        loop {
+            // What is there counts, also at the deadline: the machine is asked after that.
+            self.take_in(now, cx);
+            let due = if self.call.is_streaming() { self.call.next_due() } else { None };
+            if ready!(self.attempt.poll_final_read(now, due, cx)) {
+                self.take_in(now, cx);
+            }
+            match self.call.poll(now) {
+                Next::Do(Output::Attempt(order)) => {
+                    self.attempt.release(now, self.call.signal());
+                    self.attempt.begin(order);
+                }
+                Next::Do(Output::Release(finished)) => {
+                    let freshness = self.attempt.release(now, finished);
+                    self.call.handle(now, Input::Freshness(freshness));
+                }
+                Next::Do(Output::Done(result)) => {
+                    self.attempt.release(now, self.call.signal());
+                    return Poll::Ready(result);
+                }
+                Next::Wait(deadline) => {
+                    let Poll::Ready(progress) = self.attempt.poll_progress(now, cx) else {
+                        if let Some(deadline) = deadline {
+                            self.attempt.set_alarm(now, deadline, cx);
+                        }
+                        return Poll::Pending;
+                    };
+                    let input = match progress {
+                        Progress::Admitted(permit, order) => self.send(now, permit, order, encode),
+                        Progress::Told(told) => told.into(),
+                    };
+                    self.call.handle(now, input);
+                }
+            }
+        }
+    }
+
+    /// Where the last attempt was sent.
+    pub(crate) const fn last(&self) -> Option<&Endpoint> {
+        self.attempt.last.as_ref()
+    }
+
+    fn take_in(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if let Some(told) = self.attempt.take_in(now, &mut self.call, cx) {
+            self.call.handle(now, told.into());
+        }
+    }
+
+    /// Hands the request over.
+    fn send(
+        &mut self,
+        now: Instant,
+        permit: Permit,
+        order: call::Attempt,
+        encode: &mut dyn FnMut() -> Result<Bytes, Error>,
+    ) -> Input {
+        let body = match self.body.take().map_or_else(encode, Ok) {
+            Ok(body) => body,
+            Err(error) => return Input::Refused(error),
+        };
+        match permit.connection.start(self.call.method(), order.metadata(now), body) {
+            Ok(exchange) => self.attempt.opened(permit, exchange, None).into(),
+            Err((lost, how)) => self.attempt.not_opened(&permit, lost, how).into(),
+        }
+    }
+}
+
+impl Receiver for Call {
+    fn is_receiving(&self) -> bool {
+        self.is_streaming()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.has_message()
+    }
+
+    fn may_migrate(&self) -> bool {
+        self.may_migrate()
+    }
+
+    fn receive(&mut self, now: Instant, event: Event) {
+        self.handle(now, Input::Stream(event));
+    }
+
+    fn migrate(&mut self, now: Instant) {
+        self.handle(now, Input::Migrate);
+    }
+}
+
+impl From<Told> for Input {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Sent(sent) => Self::Sent(sent),
+            Told::Denied(denied) => Self::Denied(denied),
+            Told::Stream(event) => Self::Stream(event),
+            Told::Closed(kind) => Self::Closed(kind),
+        }
+    }
+}

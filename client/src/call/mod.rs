@@ -1,0 +1,144 @@
+//! Runs one operation from its encoding to its typed answer.
+
+pub(crate) mod alarm;
+pub(crate) mod attempt;
+mod driver;
+mod final_read;
+pub(crate) mod open_stream;
+
+use crate::shared::Shared;
+use driver::Driver;
+use etcd3_core::Instant;
+use etcd3_core::call::{Call, Options, Reply};
+use etcd3_core::channel::{ConnectionId, EndpointId, HealthSignal};
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::error::{Error, ErrorKind, Phase};
+use etcd3_core::frame;
+use etcd3_core::request::Operation;
+use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// How one call is made, where it differs from the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CallOptions {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) require_leader: bool,
+    /// The only endpoint that will do.
+    pub(crate) only: Option<EndpointId>,
+    /// The only connection that will do, for a probe.
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) max_attempts: Option<u32>,
+}
+
+/// Runs one operation from its encoding to its typed answer; says also what the last attempt told
+/// of its endpoint. Begins when it is polled first.
+pub(crate) struct Run<T> {
+    shared: Arc<Shared>,
+    /// `None` when it is over.
+    operation: Option<T>,
+    options: CallOptions,
+    /// `None` before it begins.
+    driver: Option<Driver>,
+}
+
+// Nothing in it is ever pinned.
+impl<T> Unpin for Run<T> {}
+
+impl<T: Operation> Run<T> {
+    pub(crate) const fn new(shared: Arc<Shared>, operation: T, options: CallOptions) -> Self {
+        Self { shared, operation: Some(operation), options, driver: None }
+    }
+}
+
+impl<T: Operation> Future for Run<T> {
+    type Output = (Result<T::Response, Error>, HealthSignal);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { shared, operation: rest, options, driver } = &mut *self;
+        // Polling after completion returns `Pending` forever.
+        let Some(operation) = rest else { return Poll::Pending };
+        let now = shared.now();
+        let driver = match driver {
+            Some(driver) => driver,
+            None => match begin(shared, now, operation, *options) {
+                Ok(begun) => driver.insert(begun),
+                Err(error) => {
+                    *rest = None;
+                    return Poll::Ready((Err(error), HealthSignal::None));
+                }
+            },
+        };
+        let limits = &shared.config.limits;
+        let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits)));
+        let signal = driver.call.signal();
+        let answer =
+            rest.take().map(|operation| answer(shared, operation, driver, options.only, reply));
+        answer.map_or(Poll::Pending, |answer| Poll::Ready((answer, signal)))
+    }
+}
+
+/// Encodes an operation, and makes its call.
+fn begin<T: Operation>(
+    shared: &Arc<Shared>,
+    now: Instant,
+    operation: &mut T,
+    options: CallOptions,
+) -> Result<Driver, Error> {
+    let method = operation.method();
+    let effect = operation.effect();
+    let refused = |error: Error| error.with_method(method.path).with_effect(effect);
+    let body = operation.encode(&shared.config.limits).map_err(refused)?;
+    let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
+    let config = &shared.config;
+    let options = Options {
+        deadline: Some(now + timeout),
+        attempt_timeout: Some(config.attempt_timeout),
+        max_attempts: options.max_attempts.unwrap_or(config.max_attempts),
+        backoff: config.retry_backoff,
+        max_response_bytes: config.max_response_bytes,
+        request_len: body.len().checked_sub(frame::HEAD),
+        require_leader: options.require_leader || config.require_leader,
+        is_linearizable: operation.is_linearizable(),
+        effect,
+        only: options.only,
+        connection: options.connection,
+        allow_plaintext_secrets: config.plaintext_passwords,
+        seed: shared.next_seed(),
+    };
+    Ok(Driver::new(Arc::clone(&shared.pool), Call::new(method, options), body))
+}
+
+/// Decodes the response, or completes the error.
+fn answer<T: Operation>(
+    shared: &Shared,
+    operation: T,
+    driver: &Driver,
+    only: Option<EndpointId>,
+    reply: Result<Reply, Error>,
+) -> Result<T::Response, Error> {
+    let at = |error: Error| error.with_endpoint(driver.last().map(Endpoint::text));
+    match reply {
+        Err(error) if error.endpoint().is_some() => Err(error),
+        Err(error) => Err(at(explain(shared, only, error))),
+        Ok(reply) => {
+            let effect = operation.effect();
+            operation.decode(reply.message).map_err(|error| {
+                let error = error.with_method(driver.call.method().path).with_effect(effect);
+                at(error.with_attempts(reply.attempts))
+            })
+        }
+    }
+}
+
+/// Adds why there was no connection to the error of a call that waited for one.
+fn explain(shared: &Shared, only: Option<EndpointId>, error: Error) -> Error {
+    if error.kind() != ErrorKind::Timeout(Phase::Connection) || error.source().is_some() {
+        return error;
+    }
+    let now = shared.now();
+    error.with_cause(shared.pool.channel(|channel| channel.explain(now, only)))
+}

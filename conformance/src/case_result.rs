@@ -1,0 +1,10 @@
+//! How a case ends.
+
+use std::error::Error;
+use std::pin::Pin;
+
+/// The end of a case: `Ok`, an error, or a panic.
+pub type CaseResult = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// A case that runs.
+pub type CaseFuture = Pin<Box<dyn Future<Output = CaseResult> + Send>>;

@@ -1,0 +1,64 @@
+//! What becomes of a description where there is a model in place of processes.
+
+use super::only_real;
+use etcd3_lab::{Error, Result, Spec};
+use etcd3_sim::{ClusterConfig, Personality};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Describes a model.
+///
+/// # Errors
+///
+/// Fails when only processes can be as described.
+pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result<ClusterConfig> {
+    let demanded = [
+        (spec.binary.is_some(), "binary"),
+        (spec.https, "TLS"),
+        (spec.unix_socket, "unix socket"),
+        (!spec.env.is_empty(), "environment"),
+        (spec.heartbeat_ms.is_some(), "heartbeat"),
+    ];
+    if let Some((_, what)) = demanded.into_iter().find(|(is_demanded, _)| *is_demanded) {
+        return Err(only_real(what));
+    }
+    let mut config = ClusterConfig::new(spec.members, personality, seed);
+    let (_, election_ms) = spec.times_ms();
+    config.election_timeout = Duration::from_millis(election_ms.into());
+    for (name, value) in &spec.flags {
+        match name.as_str() {
+            "--max-request-bytes" => config.max_request_bytes = number(name, value)?,
+            "--max-txn-ops" => config.max_txn_ops = number(name, value)?,
+            "--quota-backend-bytes" => config.quota_bytes = Some(number(name, value)?),
+            name => return Err(only_real(name)),
+        }
+    }
+    Ok(config)
+}
+
+fn number<T: FromStr>(name: &str, value: &str) -> Result<T> {
+    value.parse().map_err(|_| Error::new(format!("{name} is a number, and {value} is none")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd3_lab::{Cluster, ClusterBuilder, Server};
+
+    #[test]
+    fn a_model_takes_the_flags_it_has_and_refuses_others() {
+        let of = Personality::of(3, 5, 16);
+        let server = Server::builder().flag("--max-txn-ops", "7");
+        let built = config(server.spec(), of, 1).unwrap();
+        assert_eq!((built.members.len(), built.max_txn_ops), (1, 7));
+        assert_eq!(built.election_timeout, Duration::from_millis(100));
+        let refused = |build: fn(ClusterBuilder) -> ClusterBuilder| {
+            config(build(Cluster::builder()).spec(), of, 1).unwrap_err().to_string()
+        };
+        let text = refused(|it| it.flag("--auto-tls", "true"));
+        assert_eq!(text, "a model has no --auto-tls; register the case with .real()");
+        assert!(refused(|it| it.flag("--max-txn-ops", "x")).contains("is none"));
+        assert!(refused(ClusterBuilder::https).contains("TLS"));
+        assert!(refused(|it| it.heartbeat(7)).contains("heartbeat"));
+    }
+}

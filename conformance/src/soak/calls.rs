@@ -1,0 +1,16 @@
+//! What became of calls.
+
+/// What became of the calls of a client.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    pub(super) made: usize,
+    pub(super) pings: usize,
+    pub(super) failures: Vec<String>,
+}
+
+impl Calls {
+    pub(super) fn note(&mut self, error: Option<etcd3_client::Error>) {
+        self.made += 1;
+        self.failures.extend(error.map(|error| error.report().to_string()));
+    }
+}

@@ -1,0 +1,307 @@
+//! Which connection an attempt goes to, and what it says when it is over.
+//!
+//! These two answer at once, so they are methods and no inputs; what they change is undone by
+//! [`Channel::release`], which every admission needs.
+
+use super::ends::Draining;
+use super::freshness::{Floor, Freshness};
+use super::slot::{Listed, Slot};
+use super::{Channel, Connection, ConnectionId, EndpointId, HealthSignal};
+use crate::Instant;
+use crate::endpoint::Endpoint;
+use crate::header::Header;
+use crate::retry;
+use std::time::Duration;
+
+/// What an attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Kind {
+    /// A unary call, whose response is waited for. Some go to one endpoint in a row.
+    #[default]
+    Call,
+    /// A stream that stays open: nobody waits for it, and streams are spread over the endpoints.
+    Stream,
+}
+
+/// What an attempt wants of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Want {
+    /// What it is.
+    pub kind: Kind,
+    /// The endpoint that failed last: another one is taken if there is one.
+    pub avoid: Option<EndpointId>,
+    /// The only endpoint that will do.
+    pub only: Option<EndpointId>,
+    /// The only connection that will do, also one that may be dead: for a probe.
+    pub connection: Option<ConnectionId>,
+    /// Whether it repeats one that a server may have seen, and counts as a retry (I-R5).
+    pub is_retry: bool,
+    /// Whether its message must not be sent in plain text.
+    pub is_secret: bool,
+}
+
+impl Want {
+    /// Returns whether any endpoint will do.
+    const fn is_open(&self) -> bool {
+        self.only.is_none() && self.connection.is_none()
+    }
+}
+
+/// A connection that an attempt was admitted to. To be given back by [`Channel::release`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// What was admitted.
+    pub kind: Kind,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// When it was admitted.
+    pub since: Instant,
+    /// How far the cluster had been seen; `None` for an endpoint that may be of another cluster.
+    pub floor: Option<Floor>,
+    /// Whether a repetition could go to another endpoint.
+    pub has_choice: bool,
+}
+
+/// Why an attempt was not admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denied {
+    /// There is no connection with a permit to spare: say [`Input::Wanted`](super::Input::Wanted)
+    /// and wait for [`Output::Changed`](super::Output::Changed).
+    NoConnection,
+    /// Too many calls are being repeated: to be made later, after a long wait.
+    Throttled,
+    /// It holds a secret, and its turn is at this endpoint, to which the connection is in plain
+    /// text. To be made nowhere.
+    Plaintext(Endpoint),
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// What it tells of its endpoint.
+    pub signal: HealthSignal,
+    /// The header of a response that was received whole.
+    pub header: Option<Header>,
+    /// Whether that must not be older than what had been seen when the attempt was admitted.
+    pub is_linearizable: bool,
+}
+
+impl From<HealthSignal> for Finished {
+    fn from(signal: HealthSignal) -> Self {
+        Self { signal, header: None, is_linearizable: false }
+    }
+}
+
+/// How little is expected of a connection; the one with the least is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Penalty {
+    None,
+    /// Its calls wait longer than they should.
+    Slow,
+    /// It is there for when no other works.
+    Fallback,
+    /// It did not do what it should.
+    Suspect,
+    /// It failed the call that asks.
+    Avoided,
+}
+
+/// The longest that calls may have waited where others follow them in a burst.
+const BURST_WAIT: Duration = Duration::from_millis(10);
+
+impl Channel {
+    /// Admits an attempt to a connection: the next one in turn of those of which most can be
+    /// expected, and that have a permit for it. Calls go there in bursts, unless they wait or one
+    /// failed, since what leaves together costs less; streams go where the fewest are.
+    ///
+    /// Suspects, and the endpoint to avoid, are taken when there is nothing else (I-C7).
+    ///
+    /// # Errors
+    ///
+    /// Says why not; the attempt has not begun then.
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        want: Want,
+        has_permit: impl Fn(ConnectionId) -> bool,
+    ) -> Result<Admission, Denied> {
+        if want.is_retry && !self.budget.has_one() {
+            return Err(Denied::Throttled);
+        }
+        let index = match want.kind {
+            Kind::Call => self.pick_for_call(now, want, has_permit),
+            Kind::Stream => self.pick_for_stream(now, want, has_permit),
+        };
+        let has_choice = want.is_open() && self.choices() > 1;
+        let slot = self.slots.get_mut(index.ok_or(Denied::NoConnection)?);
+        let slot = slot.ok_or(Denied::NoConnection)?;
+        if want.is_secret && !slot.endpoint.is_confidential() {
+            return Err(Denied::Plaintext(slot.endpoint.clone()));
+        }
+        let floor = (slot.listed != Listed::No).then_some(self.freshness);
+        let endpoint = slot.id;
+        let connection = slot.ready_mut().ok_or(Denied::NoConnection)?;
+        connection.begin(now, want.kind);
+        let connection = connection.id;
+        if want.is_retry {
+            self.budget.spend();
+        }
+        if want.kind == Kind::Call {
+            self.budget.earn();
+        }
+        Ok(Admission { kind: want.kind, endpoint, connection, since: now, floor, has_choice })
+    }
+
+    /// Ends what was admitted, and judges the response if there is one: whether it may be handed
+    /// out.
+    pub fn release(
+        &mut self,
+        now: Instant,
+        admission: &Admission,
+        finished: impl Into<Finished>,
+    ) -> Freshness {
+        let Finished { mut signal, header, is_linearizable } = finished.into();
+        let mut freshness = Freshness::Fresh;
+        if let (Some(header), Some(floor)) = (header, admission.floor) {
+            let floor = is_linearizable.then_some(floor);
+            freshness = self.judge(admission.connection, &header, floor);
+            if freshness != Freshness::Fresh {
+                signal = retry::signal(retry::Failure::NotFresh(freshness));
+            }
+        }
+        self.on_finished(now, admission, signal);
+        freshness
+    }
+
+    fn pick_for_call(
+        &mut self,
+        now: Instant,
+        want: Want,
+        has_permit: impl Fn(ConnectionId) -> bool,
+    ) -> Option<usize> {
+        let count = self.slots.len();
+        let before = (self.cursor + count.saturating_sub(1)).checked_rem(count)?;
+        let may_stay = self.burst < self.settings.burst
+            && self.slots[before].ready().is_some_and(|ready| !ready.is_slow(now, BURST_WAIT));
+        let first = if may_stay { before } else { self.cursor };
+        let mut best: Option<(Penalty, usize)> = None;
+        for step in 0..count {
+            let index = (first + step) % count;
+            let slot = &self.slots[index];
+            let Some(connection) = slot.candidate(want) else { continue };
+            let penalty = self.penalty(now, slot, want);
+            if best.is_none_or(|(least, _)| penalty < least) && has_permit(connection) {
+                best = Some((penalty, index));
+                if penalty == Penalty::None {
+                    break;
+                }
+            }
+        }
+        let (penalty, index) = best?;
+        if penalty != Penalty::Avoided && want.is_open() {
+            self.burst = if index == before { self.burst.saturating_add(1) } else { 1 };
+            self.cursor = (index + 1) % count;
+        }
+        Some(index)
+    }
+
+    /// Leaves the turn of the calls as it is.
+    fn pick_for_stream(
+        &self,
+        now: Instant,
+        want: Want,
+        has_permit: impl Fn(ConnectionId) -> bool,
+    ) -> Option<usize> {
+        let count = self.slots.len();
+        let turn = (0..count).map(|step| (self.cursor + step) % count);
+        let candidates = turn.filter_map(|index| {
+            let slot = &self.slots[index];
+            slot.candidate(want).filter(|id| has_permit(*id))?;
+            let streams = slot.ready().map_or(0, |ready| ready.streams);
+            Some(((self.penalty(now, slot, want), streams), index))
+        });
+        candidates.min_by_key(|(rank, _)| *rank).map(|(_, index)| index)
+    }
+
+    fn penalty(&self, now: Instant, slot: &Slot, want: Want) -> Penalty {
+        if want.avoid == Some(slot.id) {
+            return Penalty::Avoided;
+        }
+        if slot.suspicion.is_some() {
+            return Penalty::Suspect;
+        }
+        if slot.listed == Listed::Fallback {
+            return Penalty::Fallback;
+        }
+        let limit = self.settings.slow_after;
+        if slot.ready().is_some_and(|ready| ready.is_slow(now, limit)) {
+            Penalty::Slow
+        } else {
+            Penalty::None
+        }
+    }
+
+    fn on_finished(&mut self, now: Instant, admission: &Admission, signal: HealthSignal) {
+        let is_call = admission.kind == Kind::Call;
+        if is_call && matches!(signal, HealthSignal::None | HealthSignal::Unhealthy) {
+            // What follows had better go elsewhere.
+            self.burst = u32::MAX;
+        }
+        let id = admission.connection;
+        if let Some(index) = self.draining.iter().position(|it| it.id() == id) {
+            return self.on_drained(now, index, admission, signal);
+        }
+        let is_it = |ready: &Connection| ready.id == id && ready.carries(admission.kind);
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.ready().is_some_and(is_it)) else {
+            self.ignored += 1;
+            return;
+        };
+        let told = slot.ready_mut().map(|ready| ready.finish(now, admission, signal));
+        match told.unwrap_or(HealthSignal::None) {
+            HealthSignal::None | HealthSignal::Alive => {}
+            HealthSignal::Healthy => self.changed |= slot.suspicion.take().is_some(),
+            HealthSignal::Unhealthy => {
+                self.changed |= slot.suspect(now, self.settings.suspect, &mut self.rng);
+            }
+        }
+    }
+
+    /// An attempt is over on a connection that takes no new ones.
+    fn on_drained(
+        &mut self,
+        now: Instant,
+        index: usize,
+        admission: &Admission,
+        signal: HealthSignal,
+    ) {
+        let Draining { connection, is_gone } = &mut self.draining[index];
+        if !connection.carries(admission.kind) {
+            self.ignored += 1;
+            return;
+        }
+        connection.finish(now, admission, signal);
+        let (id, is_over, is_gone) = (connection.id, connection.is_unused(), *is_gone);
+        if is_over {
+            self.draining.swap_remove(index);
+            if !is_gone {
+                self.closing.push_back(id);
+            }
+        }
+        if matches!(signal, HealthSignal::Healthy | HealthSignal::Alive) {
+            self.on_late_response(now, id);
+        }
+    }
+}
+
+impl Slot {
+    /// Returns the connection that an attempt may go to here.
+    fn candidate(&self, want: Want) -> Option<ConnectionId> {
+        if let Some(wanted) = want.connection {
+            return self.ready().map(|ready| ready.id).filter(|id| *id == wanted);
+        }
+        let is_meant = want.only.map_or(self.listed != Listed::No, |only| only == self.id);
+        self.usable().filter(|_| is_meant).map(|ready| ready.id)
+    }
+}

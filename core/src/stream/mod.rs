@@ -1,0 +1,6 @@
+//! gRPC on top of the events of one HTTP/2 stream.
+
+mod inbound;
+pub mod raw;
+
+pub use inbound::{End, Inbound, Received};

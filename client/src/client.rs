@@ -160,7 +160,7 @@ impl Client {
 
     /// Asks the cluster for its members, and takes over the endpoints of those that are started and
     /// no learners. The endpoints that were given by hand are kept for when none of the members can
-    /// be reached (I-C7). A client that was given nothing but encrypted endpoints takes no others.
+    /// be reached. A client that was given nothing but encrypted endpoints takes no others.
     ///
     /// # Errors
     ///
@@ -170,6 +170,7 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future leaves the endpoints as they were.
+    // I-C7
     pub async fn sync(&self) -> Result<(), Error> {
         sync::once(self.shared()).await
     }

@@ -145,8 +145,9 @@ impl Config {
     /// the server while a call is open, or with the first call after that; and how long the answer
     /// may take before the connection counts as dead. PINGs are never closer than six seconds,
     /// since servers end connections that are pinged more often than every five, and a connection
-    /// without calls is never pinged (I-C2). A timeout below one second counts as one. PINGs cannot
-    /// be switched off: a long interval comes near to that.
+    /// without calls is never pinged. A timeout below one second counts as one. PINGs cannot be
+    /// switched off: a long interval comes near to that.
+    // I-C2
     #[must_use]
     pub fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.keepalive = Keepalive { interval, timeout };
@@ -163,7 +164,8 @@ impl Config {
     }
 
     /// Makes [`Client::connect`](crate::Client::connect) fail when a member that can be reached is
-    /// of an older version than this, such as `(3, 5)` (B25). A lazy client does not look.
+    /// of an older version than this, such as `(3, 5)`. A lazy client does not look.
+    // B25
     #[must_use]
     pub fn min_server_version(mut self, major: u16, minor: u16) -> Self {
         self.min_server_version = Some((major, minor));
@@ -325,7 +327,8 @@ impl Config {
         Err(Error::new(ErrorKind::InvalidConfig).with_cause(Cause::new(why)))
     }
 
-    /// Reads the endpoints; the same one given twice counts once (B5).
+    /// Reads the endpoints; the same one given twice counts once.
+    // B5
     pub(crate) fn parse_endpoints(&self, texts: &[String]) -> Result<Vec<Endpoint>, Error> {
         let invalid = |cause| Error::new(ErrorKind::InvalidConfig).with_cause(cause);
         if let Some(tls) = &self.tls {

@@ -84,11 +84,11 @@ impl Health {
         let endpoints = health.into_iter().map(|it| EndpointHealth {
             state: match it.state {
                 _ if is_closed => EndpointState::Closed,
-                channel::EndpointState::Connecting => EndpointState::Connecting,
-                channel::EndpointState::Ready => EndpointState::Ready,
-                channel::EndpointState::Suspect => EndpointState::Suspect,
-                channel::EndpointState::Unconfirmed => EndpointState::Unconfirmed,
-                channel::EndpointState::Down { retry_at } => {
+                channel::ConnectionState::Connecting => EndpointState::Connecting,
+                channel::ConnectionState::Ready => EndpointState::Ready,
+                channel::ConnectionState::Suspect => EndpointState::Suspect,
+                channel::ConnectionState::Unconfirmed => EndpointState::Unconfirmed,
+                channel::ConnectionState::Down { retry_at } => {
                     EndpointState::Down { retry_in: retry_at.saturating_since(now) }
                 }
                 _ => EndpointState::Idle,

@@ -1,4 +1,6 @@
-//! Reading a range page by page, as a stream (K21, I-D2).
+//! Reading a range page by page, as a stream.
+
+// K21, I-D2
 
 use crate::call::CallOptions;
 use crate::runtime::BoxFuture;

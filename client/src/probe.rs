@@ -1,5 +1,7 @@
-//! Asks a suspect whether it serves again: a linearizable read, which only a member does that has
-//! a leader and keeps up (B27).
+//! Asks a suspect whether it serves again: a linearizable read, which only a member does that has a
+//! leader and keeps up.
+
+// B27
 
 use crate::call::{CallOptions, Run};
 use crate::shared::Shared;

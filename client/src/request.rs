@@ -52,7 +52,8 @@ impl<T> Request<T> {
     }
 
     /// Asks to be refused by a member that knows no leader, instead of waiting there; such a
-    /// refusal is tried again elsewhere (W18).
+    /// refusal is tried again elsewhere.
+    // W18
     pub fn require_leader(mut self) -> Self {
         self.options.require_leader = true;
         self

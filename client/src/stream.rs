@@ -3,9 +3,11 @@
 //! The task owns the machine; the handle holds none: it puts commands into a mailbox, which the
 //! task empties, and takes what the task has put there. The task polls in a fixed order: commands,
 //! the stream, the machine, then what the attempt waits for. It always drains its stream: what the
-//! user does not take is bounded here, never by not reading (I-C6).
+//! user does not take is bounded here, never by not reading.
 
-use crate::call::attempt::{Attempt, Progress, Receiver, Told};
+// I-C6
+
+use crate::call::attempt::{Carrier, Progress, Receiver, Told};
 use crate::pool::{Permit, Pool};
 use crate::shared::Shared;
 use crate::transport::exchange::Sender;
@@ -108,7 +110,7 @@ impl RawStream {
         let mut task = StreamTask {
             method,
             machine: raw::RawStream::new(options),
-            attempt: Attempt::new(Arc::clone(&shared.pool)),
+            attempt: Carrier::new(Arc::clone(&shared.pool)),
             mailbox: Arc::clone(&mailbox),
             migration: None,
         };
@@ -167,7 +169,7 @@ impl Drop for RawStream {
 struct StreamTask {
     method: &'static Method,
     machine: raw::RawStream,
-    attempt: Attempt,
+    attempt: Carrier,
     mailbox: Arc<Mailbox>,
     /// Notified when the stream that is open is to go elsewhere.
     migration: Option<EventListener>,

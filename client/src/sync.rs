@@ -1,4 +1,6 @@
-//! Takes over the members of the cluster as endpoints (B20–B22).
+//! Takes over the members of the cluster as endpoints.
+
+// B20–B22
 
 use crate::Config;
 use crate::call::{CallOptions, Run};

@@ -1,4 +1,6 @@
-//! Refuses a cluster with members of an old version (B25).
+//! Refuses a cluster with members of an old version.
+
+// B25
 
 use crate::Client;
 use etcd3_core::error::{Error, ErrorKind};

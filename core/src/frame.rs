@@ -1,4 +1,4 @@
-//! gRPC's length-prefixed messages: five bytes of head, then protobuf (C33).
+//! gRPC's length-prefixed messages: five bytes of head, then protobuf.
 //!
 //! ```text
 //!   0        1                    5
@@ -6,6 +6,8 @@
 //!   | flag 0 | length, big endian | message
 //!   +--------+--------------------+----------------- - -
 //! ```
+
+// C33
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::fmt;

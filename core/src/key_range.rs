@@ -1,4 +1,6 @@
-//! One key, or a range of keys (K1–K6).
+//! One key, or a range of keys.
+
+// K1–K6
 
 use bytes::Bytes;
 use std::ops::{Range, RangeFrom, RangeFull};
@@ -47,7 +49,8 @@ impl<const N: usize> IntoBytes for [u8; N] {
     }
 }
 
-/// The range end that means "to the last key there is" (K1).
+/// The range end that means "to the last key there is".
+// K1
 const OPEN_END: Bytes = Bytes::from_static(&[0]);
 /// The lowest key there can be.
 const LOWEST: Bytes = Bytes::from_static(&[0]);
@@ -72,7 +75,8 @@ pub struct KeyRange {
     range_end: Bytes,
 }
 
-/// The one key that is named. An empty key is refused by the server (E10.1).
+/// The one key that is named. An empty key is refused by the server.
+// E10.1
 pub fn key(key: impl IntoBytes) -> KeyRange {
     KeyRange { key: key.into_bytes(), range_end: Bytes::new() }
 }
@@ -98,8 +102,9 @@ pub fn all() -> KeyRange {
     KeyRange { key: LOWEST, range_end: OPEN_END }
 }
 
-/// The first key that does not begin with `prefix` and sorts after it (K2): the prefix with its
-/// last byte below 0xff raised by one and cut behind it, or the open end if there is none.
+/// The first key that does not begin with `prefix` and sorts after it: the prefix with its last
+/// byte below 0xff raised by one and cut behind it, or the open end if there is none.
+// K2
 fn prefix_end(prefix: &[u8]) -> Bytes {
     let Some(last) = prefix.iter().rposition(|&byte| byte < 0xff) else { return OPEN_END };
     let mut end = prefix[..=last].to_vec();
@@ -127,7 +132,8 @@ impl KeyRange {
         self.range_end.is_empty()
     }
 
-    /// Returns whether `key` belongs to the range, by the rules of the server (K1, K5).
+    /// Returns whether `key` belongs to the range, by the rules of the server.
+    // K1, K5
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
         match &self.range_end[..] {
@@ -137,8 +143,9 @@ impl KeyRange {
         }
     }
 
-    /// The part of the range that comes after `key`, for paging (K21). If nothing comes
-    /// after, the result is an empty range.
+    /// The part of the range that comes after `key`, for paging. If nothing comes after, the result
+    /// is an empty range.
+    // K21
     #[must_use]
     pub fn after(&self, key: &[u8]) -> Self {
         let mut next = Vec::with_capacity(key.len() + 1);

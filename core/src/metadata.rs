@@ -1,4 +1,6 @@
-//! What every request carries besides its message (C30–C32).
+//! What every request carries besides its message.
+
+// C30–C32
 
 use crate::method::Method;
 use http::header::{CONTENT_TYPE, HeaderName, TE, USER_AGENT};
@@ -18,7 +20,8 @@ const AGENT: HeaderValue =
 /// What a call asks for beyond its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Metadata {
-    /// Refuse the call at once on a member that knows no leader (W18).
+    /// Refuse the call at once on a member that knows no leader.
+    // W18
     pub require_leader: bool,
     /// How long the server may take; `None` sends no `grpc-timeout`.
     pub timeout: Option<Duration>,
@@ -102,10 +105,11 @@ impl Heads {
     }
 }
 
-/// Renders a timeout as gRPC wants it: digits and a unit, rounded up (C32).
+/// Renders a timeout as gRPC wants it: digits and a unit, rounded up.
 ///
 /// Of the eight digits that gRPC allows five are used at most. What calls with the same timeout
 /// send is then mostly the same, and HTTP/2 sends it as one byte.
+// C32
 #[must_use]
 pub fn grpc_timeout(timeout: Duration) -> HeaderValue {
     const UNITS: [(u64, char); 6] = [

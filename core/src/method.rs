@@ -1,4 +1,6 @@
-//! The methods of etcd's gRPC API: path, and what a call does to the store (R15–R18).
+//! The methods of etcd's gRPC API: path, and what a call does to the store.
+
+// R15–R18
 
 /// What a call may do to the cluster; decides whether it may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

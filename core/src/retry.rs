@@ -1,4 +1,4 @@
-//! Which failure may be tried again, and what it means for the request: one table (R40–R44).
+//! Which failure may be tried again, and what it means for the request: one table.
 //!
 //! | failure | outcome | read, idempotent write | write |
 //! |---|---|---|---|
@@ -16,6 +16,8 @@
 //! | from another cluster than the other endpoints | unknown | again, later | **final** |
 //! | from the cluster that all endpoints have become | unknown | final | **final** |
 //! | storage quota used up, data lost, answer over the limit | unknown | final | **final** |
+
+// R40–R44
 
 use crate::channel::{Freshness, HealthSignal};
 use crate::method::Effect;
@@ -106,7 +108,8 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Decision {
     Decision { outcome, action, signal: signal(failure) }
 }
 
-/// What a failure tells of the endpoint: whether others should be preferred for a while (B27).
+/// What a failure tells of the endpoint: whether others should be preferred for a while.
+// B27
 pub(crate) fn signal(failure: Failure<'_>) -> HealthSignal {
     match failure {
         Failure::NotSent | Failure::Migrated | Failure::NotFresh(Freshness::Changed { .. }) => {

@@ -83,7 +83,8 @@ impl UnaryRequest for pb::TxnRequest {
     }
 }
 
-/// Servers before 3.6 crash on sort options that they do not know (CFG-057, K13).
+/// Servers before 3.6 crash on sort options that they do not know.
+// CFG-057, K13
 fn check_range(range: &pb::RangeRequest) -> Result<(), Error> {
     let known = pb::range_request::SortTarget::try_from(range.sort_target).is_ok()
         && pb::range_request::SortOrder::try_from(range.sort_order).is_ok();
@@ -117,7 +118,8 @@ fn pins_reads(branch: &[pb::RequestOp]) -> bool {
 /// What a transaction holds, in either branch, at any depth.
 #[derive(Default)]
 struct Content {
-    /// A write, or an operation that is none of those known (I-R3).
+    /// A write, or an operation that is none of those known.
+    // I-R3
     writes: bool,
     /// A read that is linearizable, which makes all reads beside it so.
     reads_the_present: bool,

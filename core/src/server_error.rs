@@ -1,7 +1,9 @@
-//! The errors of etcd servers, told apart by their text (E1–E5, E10.x).
+//! The errors of etcd servers, told apart by their text.
 //!
-//! Servers give many errors the same code, and some a wrong one (E4), so the text decides. This is
-//! the only place that compares error texts.
+//! Servers give many errors the same code, and some a wrong one, so the text decides. This is the
+//! only place that compares error texts.
+
+// E4
 
 use crate::status::{Code, Status};
 
@@ -61,8 +63,9 @@ server_errors! {
     Compacted = OutOfRange, "etcdserver: mvcc: required revision has been compacted";
     /// The revision asked for has not happened yet.
     FutureRev = OutOfRange, "etcdserver: mvcc: required revision is a future revision";
-    /// The server's storage quota is used up.
-    /// A write that is answered so may have been applied all the same (I-R6).
+    /// The server's storage quota is used up. A write that is answered so may have been applied all
+    /// the same.
+    // I-R6
     NoSpace = ResourceExhausted, "etcdserver: mvcc: database space exceeded";
     /// The lease does not exist, or has expired.
     LeaseNotFound = NotFound, "etcdserver: requested lease not found";
@@ -178,8 +181,9 @@ server_errors! {
     DeadlineExceeded = DeadlineExceeded, "etcdserver: context deadline exceeded";
 }
 
-/// Texts that mean the same as one of the table: maintenance calls answer with the bare text of
-/// the auth store (E5).
+/// Texts that mean the same as one of the table: maintenance calls answer with the bare text of the
+/// auth store.
+// E5
 const OTHER_TEXTS: [(&str, ServerError); 4] = [
     ("auth: permission denied", ServerError::PermissionDenied),
     ("auth: invalid auth token", ServerError::InvalidAuthToken),
@@ -191,7 +195,7 @@ const OTHER_TEXTS: [(&str, ServerError); 4] = [
 ///
 /// | text | said by | of |
 /// |---|---|---|
-/// | `grpc: received …` | a server | the request: nothing was done (C41) |
+/// | `grpc: received …` | a server | the request: nothing was done |
 /// | `grpc: received …` | the client within a proxy | the response: the request **was executed** |
 /// | `trying to send …` | the client within a proxy | the request: it was not forwarded |
 /// | `trying to send …` | a proxy that forwards streams | either of them |
@@ -241,8 +245,8 @@ impl ServerError {
 }
 
 /// Returns whether a status only says that a deadline has passed, or that the call was cancelled
-/// for it: servers keep the deadline of a call, too (E14). Those of 3.4 say so under the code
-/// `Unknown`.
+/// for it: servers keep the deadline of a call, too. Those of 3.4 say so under the code `Unknown`.
+// E14
 pub(crate) fn tells_of_a_deadline(status: &Status) -> bool {
     matches!(status.code, Code::DeadlineExceeded | Code::Canceled)
         || matches!(status.message.as_str(), "context deadline exceeded" | "context canceled")

@@ -1,4 +1,6 @@
-//! gRPC status: codes, trailers, and the HTTP answers that stand in for them (E20–E40).
+//! gRPC status: codes, trailers, and the HTTP answers that stand in for them.
+
+// E20–E40
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::fmt;
@@ -118,8 +120,9 @@ impl Status {
     /// Reads `grpc-status` and `grpc-message`, from trailers or from the head of a response that
     /// has no body ("trailers-only"). `None` when there is no `grpc-status` at all.
     ///
-    /// A status that is not a number, or given twice, is [`Code::Unknown`] (E34). One that is no
-    /// error has no message.
+    /// A status that is not a number, or given twice, is [`Code::Unknown`]. One that is no error
+    /// has no message.
+    // E34
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(&GRPC_STATUS).iter();
@@ -143,7 +146,8 @@ impl Status {
     }
 
     /// Judges the head of a response that is no gRPC answer: another HTTP status than 200, or
-    /// another content type (E28–E31). `None` when head and body are to be read as gRPC.
+    /// another content type. `None` when head and body are to be read as gRPC.
+    // E28–E31
     #[must_use]
     pub fn from_http(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         let code = match status.as_u16() {
@@ -162,19 +166,22 @@ impl Status {
         Some(Self::new(code, format!("not an answer of gRPC: HTTP {status}, {content}")))
     }
 
-    /// The status that a missing one stands for: the stream ended on data without trailers (E33).
+    /// The status that a missing one stands for: the stream ended on data without trailers.
+    // E33
     #[must_use]
     pub fn missing() -> Self {
         Self::new(Code::Internal, "stream ended without trailers")
     }
 
-    /// The status of trailers that hold no `grpc-status` (E34).
+    /// The status of trailers that hold no `grpc-status`.
+    // E34
     #[must_use]
     pub fn without_code() -> Self {
         Self::new(Code::Unknown, "trailers without grpc-status")
     }
 
-    /// The status that stands for a stream reset with this HTTP/2 error code (E22–E27).
+    /// The status that stands for a stream reset with this HTTP/2 error code.
+    // E22–E27
     #[must_use]
     pub fn from_reset(reason: u32) -> Self {
         let code = match reason {
@@ -222,7 +229,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
 }
 
-/// Undoes gRPC's percent-encoding; invalid escapes are kept as they are (E38).
+/// Undoes gRPC's percent-encoding; invalid escapes are kept as they are.
+// E38
 fn percent_decode(value: &HeaderValue) -> String {
     let bytes = value.as_bytes();
     let mut out = Vec::with_capacity(bytes.len().min(MESSAGE_LIMIT));

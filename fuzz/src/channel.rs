@@ -1,5 +1,6 @@
 //! The `Channel` machine under any sequence of events, watched from outside.
 
+mod attempts;
 mod watched;
 
 use arbitrary::Arbitrary;

@@ -27,7 +27,8 @@ use etcd3_client::proto::etcdserverpb as pb;
 
 /// The keys: two for each of three prefixes. The last prefix has no end but that of all keys.
 const KEYS: [&[u8]; 6] = [b"a/1", b"a/2", b"b/1", b"b/1\0", b"\xff", b"\xff\xff"];
-/// Each prefix and where it ends (K2).
+/// Each prefix and where it ends.
+// K2
 const PREFIXES: [(&[u8], &[u8]); 3] = [(b"a/", b"a0"), (b"b/", b"b0"), (b"\xff", b"\0")];
 /// The ids that leases are granted with.
 const LEASES: [i64; 4] = [1, 7, 0x7fff_ffff_ffff_ffff, -3];
@@ -35,7 +36,8 @@ const LEASES: [i64; 4] = [1, 7, 0x7fff_ffff_ffff_ffff, -3];
 const NO_LEASE: i64 = 99;
 /// The longest time to live that is granted, in seconds.
 const MAX_TTL: i64 = 9_000_000_000;
-/// The most operations in one level of a transaction (K31).
+/// The most operations in one level of a transaction.
+// K31
 const MAX_OPS: usize = 128;
 
 /// Where a store is: what makes a revision an old one or one to come.
@@ -123,7 +125,8 @@ impl Generator {
         Bytes::from_static(self.one_of(&KEYS))
     }
 
-    /// A key and the end of its range: all shapes that there are (K1–K6).
+    /// A key and the end of its range: all shapes that there are.
+    // K1–K6
     fn span(&mut self) -> (Bytes, Bytes) {
         let key = self.key();
         let other = Bytes::from_static(self.one_of(&KEYS));

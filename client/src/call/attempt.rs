@@ -26,7 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-pub(crate) struct Attempt {
+pub(crate) struct Carrier {
     state: State,
     final_read: FinalRead,
     alarm: Alarm,
@@ -61,7 +61,7 @@ pub(crate) enum Told {
     Closed(ErrorKind),
 }
 
-impl Attempt {
+impl Carrier {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
         Self {
             state: State::Idle(None),

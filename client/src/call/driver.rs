@@ -2,7 +2,7 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{Attempt, Progress, Receiver, Told};
+use super::attempt::{Carrier, Progress, Receiver, Told};
 use crate::pool::{Permit, Pool};
 use bytes::Bytes;
 use etcd3_core::call::{self, Call, Input, Output, Reply};
@@ -17,16 +17,16 @@ pub(crate) struct Driver {
     pub(crate) call: Call,
     /// The message of the first attempt, until that is made.
     body: Option<Bytes>,
-    attempt: Attempt,
+    attempt: Carrier,
 }
 
 impl Driver {
     pub(crate) fn new(pool: Arc<Pool>, call: Call, body: Bytes) -> Self {
-        Self { call, body: Some(body), attempt: Attempt::new(pool) }
+        Self { call, body: Some(body), attempt: Carrier::new(pool) }
     }
 
-    /// Polls the call at this moment. The message is encoded anew for each attempt but the first: to keep
-    /// it would cost every call something.
+    /// Polls the call at this moment. The message is encoded anew for each attempt but the first:
+    /// to keep it would cost every call something.
     pub(crate) fn poll(
         &mut self,
         now: Instant,

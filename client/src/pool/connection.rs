@@ -30,7 +30,7 @@ pub(crate) struct ConnectionHandle {
     /// When the last byte came, in nanoseconds.
     heard: AtomicU64,
     ping: AtomicBool,
-    /// How often calls requested the task of the connection to read, and up to which of these it has.
+    /// How often the task of the connection was requested to read, and up to which of these it has.
     requested: AtomicU64,
     read: AtomicU64,
     has_read: Event,

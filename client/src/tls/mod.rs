@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Whom a client trusts, and who it is, when it speaks TLS.
+/// The authorities that a client trusts, and its own identity, when it speaks TLS.
 ///
 /// TLS 1.2 and 1.3 by rustls, with ring. Nobody is trusted unless said: clusters have authorities
 /// of their own, most of the time. What is given as a file is read again at every connect, on the
@@ -159,7 +159,8 @@ impl TlsConfig {
         own.unwrap_or_else(|| self.identity.is_some())
     }
 
-    /// The name that the certificate of this endpoint must be for (C37, I-C8).
+    /// The name that the certificate of this endpoint must be for.
+    // C37, I-C8
     pub(crate) fn name_of(&self, endpoint: &Endpoint) -> Result<ServerName<'static>, Cause> {
         let is_it = |text: &str| place(text).as_ref() == Some(endpoint.place());
         let own = self.server_names.iter().rev().find(|(text, _)| is_it(text));

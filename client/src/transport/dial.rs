@@ -81,7 +81,8 @@ fn all_failed(failed: AllFailed) -> ConnectionError {
     broken(failed.failure(), failed.into())
 }
 
-/// Finds the addresses of an endpoint, each time anew: they may have changed (I-C9).
+/// Finds the addresses of an endpoint, each time anew: they may have changed.
+// I-C9
 async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, ConnectionError> {
     match endpoint.place() {
         Place::Unix(path) => Ok(vec![Target::Unix(path.clone())]),

@@ -383,7 +383,8 @@ impl Call {
         self.finish(Err(error));
     }
 
-    /// The server keeps the deadline, too, and ends the stream when it passes (E14, E25).
+    /// The server keeps the deadline, too, and ends the stream when it passes.
+    // E14, E25
     fn time_out_with(&mut self, now: Instant, error: Error) {
         self.last_error = Some(error.with_outcome(Outcome::Unknown));
         self.time_out(now);

@@ -15,7 +15,8 @@ pub struct Options {
     /// something, the first time; twice as long after each that was given up. `None` leaves it to
     /// the deadline.
     pub attempt_timeout: Option<Duration>,
-    /// How many attempts are made at most, the first included; 0 counts as 1 (C16).
+    /// How many attempts are made at most, the first included; 0 counts as 1.
+    // C16
     pub max_attempts: u32,
     /// The wait between attempts. The first retry after a failure that another endpoint may not
     /// share is made at once.
@@ -27,8 +28,8 @@ pub struct Options {
     pub request_len: Option<usize>,
     /// Whether the request asks to be refused by a member without a leader.
     pub require_leader: bool,
-    /// Whether the response must not be older than what was seen before the request was sent
-    /// (I-R8).
+    /// Whether the response must not be older than what was seen before the request was sent.
+    // I-R8
     pub is_linearizable: bool,
     /// What the call may do to the store; usually that of its method.
     pub effect: Effect,

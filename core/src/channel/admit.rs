@@ -5,13 +5,13 @@
 
 use super::ends::Draining;
 use super::freshness::{Floor, Freshness};
-use super::slot::{Listed, Slot};
+use super::slot::Listed;
+use super::turn::Endpoints;
 use super::{Channel, Connection, ConnectionId, EndpointId, HealthSignal};
 use crate::Instant;
 use crate::endpoint::Endpoint;
 use crate::header::Header;
 use crate::retry;
-use std::time::Duration;
 
 /// What an attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -34,17 +34,11 @@ pub struct Want {
     pub only: Option<EndpointId>,
     /// The only connection that will do, also one that may be dead: for a probe.
     pub connection: Option<ConnectionId>,
-    /// Whether it repeats one that a server may have seen, and counts as a retry (I-R5).
+    /// Whether it repeats one that a server may have seen, and counts as a retry.
+    // I-R5
     pub is_retry: bool,
     /// Whether its message must not be sent in plain text.
     pub is_secret: bool,
-}
-
-impl Want {
-    /// Returns whether any endpoint will do.
-    const fn is_open(&self) -> bool {
-        self.only.is_none() && self.connection.is_none()
-    }
 }
 
 /// A connection that an attempt was admitted to. To be given back by [`Channel::release`].
@@ -94,33 +88,17 @@ impl From<HealthSignal> for Finished {
     }
 }
 
-/// How little is expected of a connection; the one with the least is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Penalty {
-    None,
-    /// Its calls wait longer than they should.
-    Slow,
-    /// It is there for when no other works.
-    Fallback,
-    /// It did not do what it should.
-    Suspect,
-    /// It failed the call that asks.
-    Avoided,
-}
-
-/// The longest that calls may have waited where others follow them in a burst.
-const BURST_WAIT: Duration = Duration::from_millis(10);
-
 impl Channel {
     /// Admits an attempt to a connection: the next one in turn of those of which most can be
     /// expected, and that have a permit for it. Calls go there in bursts, unless they wait or one
     /// failed, since what leaves together costs less; streams go where the fewest are.
     ///
-    /// Suspects, and the endpoint to avoid, are taken when there is nothing else (I-C7).
+    /// Suspects, and the endpoint to avoid, are taken when there is nothing else.
     ///
     /// # Errors
     ///
     /// Says why not; the attempt has not begun then.
+    // I-C7
     pub fn admit(
         &mut self,
         now: Instant,
@@ -130,9 +108,10 @@ impl Channel {
         if want.is_retry && !self.budget.has_one() {
             return Err(Denied::Throttled);
         }
+        let endpoints = Endpoints { slots: &self.slots, settings: &self.settings };
         let index = match want.kind {
-            Kind::Call => self.pick_for_call(now, want, has_permit),
-            Kind::Stream => self.pick_for_stream(now, want, has_permit),
+            Kind::Call => self.turn.pick_for_call(endpoints, now, want, has_permit),
+            Kind::Stream => self.turn.pick_for_stream(endpoints, now, want, has_permit),
         };
         let has_choice = want.is_open() && self.choices() > 1;
         let slot = self.slots.get_mut(index.ok_or(Denied::NoConnection)?);
@@ -175,79 +154,9 @@ impl Channel {
         freshness
     }
 
-    fn pick_for_call(
-        &mut self,
-        now: Instant,
-        want: Want,
-        has_permit: impl Fn(ConnectionId) -> bool,
-    ) -> Option<usize> {
-        let count = self.slots.len();
-        let before = (self.cursor + count.saturating_sub(1)).checked_rem(count)?;
-        let may_stay = self.burst < self.settings.burst
-            && self.slots[before].ready().is_some_and(|ready| !ready.is_slow(now, BURST_WAIT));
-        let first = if may_stay { before } else { self.cursor };
-        let mut best: Option<(Penalty, usize)> = None;
-        for step in 0..count {
-            let index = (first + step) % count;
-            let slot = &self.slots[index];
-            let Some(connection) = slot.candidate(want) else { continue };
-            let penalty = self.penalty(now, slot, want);
-            if best.is_none_or(|(least, _)| penalty < least) && has_permit(connection) {
-                best = Some((penalty, index));
-                if penalty == Penalty::None {
-                    break;
-                }
-            }
-        }
-        let (penalty, index) = best?;
-        if penalty != Penalty::Avoided && want.is_open() {
-            self.burst = if index == before { self.burst.saturating_add(1) } else { 1 };
-            self.cursor = (index + 1) % count;
-        }
-        Some(index)
-    }
-
-    /// Leaves the turn of the calls as it is.
-    fn pick_for_stream(
-        &self,
-        now: Instant,
-        want: Want,
-        has_permit: impl Fn(ConnectionId) -> bool,
-    ) -> Option<usize> {
-        let count = self.slots.len();
-        let turn = (0..count).map(|step| (self.cursor + step) % count);
-        let candidates = turn.filter_map(|index| {
-            let slot = &self.slots[index];
-            slot.candidate(want).filter(|id| has_permit(*id))?;
-            let streams = slot.ready().map_or(0, |ready| ready.streams);
-            Some(((self.penalty(now, slot, want), streams), index))
-        });
-        candidates.min_by_key(|(rank, _)| *rank).map(|(_, index)| index)
-    }
-
-    fn penalty(&self, now: Instant, slot: &Slot, want: Want) -> Penalty {
-        if want.avoid == Some(slot.id) {
-            return Penalty::Avoided;
-        }
-        if slot.suspicion.is_some() {
-            return Penalty::Suspect;
-        }
-        if slot.listed == Listed::Fallback {
-            return Penalty::Fallback;
-        }
-        let limit = self.settings.slow_after;
-        if slot.ready().is_some_and(|ready| ready.is_slow(now, limit)) {
-            Penalty::Slow
-        } else {
-            Penalty::None
-        }
-    }
-
     fn on_finished(&mut self, now: Instant, admission: &Admission, signal: HealthSignal) {
-        let is_call = admission.kind == Kind::Call;
-        if is_call && matches!(signal, HealthSignal::None | HealthSignal::Unhealthy) {
-            // What follows had better go elsewhere.
-            self.burst = u32::MAX;
+        if admission.kind == Kind::Call {
+            self.turn.note_signal(signal);
         }
         let id = admission.connection;
         if let Some(index) = self.draining.iter().position(|it| it.id() == id) {
@@ -292,16 +201,5 @@ impl Channel {
         if matches!(signal, HealthSignal::Healthy | HealthSignal::Alive) {
             self.on_late_response(now, id);
         }
-    }
-}
-
-impl Slot {
-    /// Returns the connection that an attempt may go to here.
-    fn candidate(&self, want: Want) -> Option<ConnectionId> {
-        if let Some(wanted) = want.connection {
-            return self.ready().map(|ready| ready.id).filter(|id| *id == wanted);
-        }
-        let is_meant = want.only.map_or(self.listed != Listed::No, |only| only == self.id);
-        self.usable().filter(|_| is_meant).map(|ready| ready.id)
     }
 }

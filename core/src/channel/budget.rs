@@ -1,4 +1,6 @@
-//! How many retries a client may spend: a tenth of its calls (I-R5).
+//! How many retries a client may spend: a tenth of its calls.
+
+// I-R5
 
 /// A bucket of tokens: every call adds a tenth of one, every retry takes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,81 +28,12 @@ impl Channel {
     /// Returns when `poll` will want something; the past, if it does already.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        self.actions().map(|(at, _)| at).min()
+        Agenda(self).actions().map(|(at, _)| at).min()
     }
 
     /// Returns what is due at this moment, one at a time.
     pub(super) fn due(&self, now: Instant) -> Option<Action> {
-        self.actions().find(|(at, _)| *at <= now).map(|(_, action)| action)
-    }
-
-    /// Returns all that is to be done, and when.
-    fn actions(&self) -> impl Iterator<Item = (Instant, Action)> {
-        let changed = self.changed.then_some((Instant::ORIGIN, Action::TellChanged));
-        let closing = (!self.closing.is_empty()).then_some((Instant::ORIGIN, Action::Close));
-        let slots = (0..self.slots.len()).flat_map(|index| self.actions_of_slot(index));
-        let draining = self.draining.iter().filter_map(Draining::living);
-        let draining = draining.filter_map(|connection| self.action_of_connection(connection));
-        changed.into_iter().chain(closing).chain(slots.flatten()).chain(draining)
-    }
-
-    fn actions_of_slot(&self, index: usize) -> [Option<(Instant, Action)>; 3] {
-        let only = |action| [action, None, None];
-        let slot = &self.slots[index];
-        let connection = match &slot.state {
-            State::Idle => return only(self.dial_due(index).map(|at| (at, Action::Dial(index)))),
-            State::Backoff { until } => return only(Some((*until, Action::Dial(index)))),
-            State::Dialing(_) => return only(None),
-            State::Ready(connection) => connection,
-        };
-        if slot.replacement == Replacement::Wanted {
-            return only(Some((Instant::ORIGIN, Action::DialReplacement(index))));
-        }
-        let stalled = self.stalled_due(slot, connection).map(|at| (at, Action::Suspect(index)));
-        let probe = slot.probe_due().map(|at| (at, Action::Probe(index, connection.id)));
-        [stalled, probe, self.action_of_connection(connection)]
-    }
-
-    /// Returns when an endpoint that was never dialled is to be.
-    fn dial_due(&self, index: usize) -> Option<Instant> {
-        let wanted = self.wanted?;
-        let is_idle = |slot: &Slot| matches!(slot.state, State::Idle);
-        let is_alone = self.slots.iter().all(is_idle) && self.first() == index;
-        let is_urgent = self.slots[index].pins > 0 || self.slots.iter().any(Slot::is_down);
-        Some(if is_alone || is_urgent { Instant::ORIGIN } else { wanted + self.settings.stagger })
-    }
-
-    /// Returns the endpoint that is dialled first: the next in turn.
-    fn first(&self) -> usize {
-        let count = self.slots.len();
-        let mut turn = (0..count).map(|step| (self.cursor + step) % count);
-        turn.find(|index| self.slots[*index].listed == Listed::Primary).unwrap_or(self.cursor)
-    }
-
-    /// Returns when an endpoint will have left all its calls waiting for too long. Writes are not
-    /// given up as reads are: by them alone nobody would be suspected. Where calls cannot go
-    /// elsewhere that would be for nothing.
-    fn stalled_due(&self, slot: &Slot, connection: &Connection) -> Option<Instant> {
-        let stalled_at = connection.stalled_at(self.settings.stalled_after)?;
-        (slot.suspicion.is_none() && self.choices() > 1).then_some(stalled_at)
-    }
-
-    fn action_of_connection(&self, connection: &Connection) -> Option<(Instant, Action)> {
-        let id = connection.id;
-        if let Some(scope) = connection.to_migrate()
-            && self.has_usable()
-        {
-            return Some((Instant::ORIGIN, Action::Migrate(id, scope)));
-        }
-        connection.liveness_due(self.ping_policy).map(|(at, due)| match due {
-            Due::Ping => (at, Action::Ping(id)),
-            Due::Dead => (at, Action::GiveUp(id)),
-        })
-    }
-
-    /// Returns whether attempts can go to some endpoint.
-    fn has_usable(&self) -> bool {
-        self.slots.iter().any(|slot| slot.listed != Listed::No && slot.usable().is_some())
+        Agenda(self).actions().find(|(at, _)| *at <= now).map(|(_, action)| action)
     }
 
     /// Does what is due, and returns what the driver is to do for it.
@@ -180,5 +111,74 @@ impl Channel {
         for connection in self.draining.iter_mut().filter_map(Draining::living_mut) {
             connection.doubt(pinged);
         }
+    }
+}
+
+/// A look at what a channel has to do: each rule is stated here, once.
+#[derive(Clone, Copy)]
+struct Agenda<'a>(&'a Channel);
+
+impl<'a> Agenda<'a> {
+    /// Returns all that is to be done, and when.
+    fn actions(self) -> impl Iterator<Item = (Instant, Action)> + 'a {
+        let changed = self.0.changed.then_some((Instant::ORIGIN, Action::TellChanged));
+        let closing = (!self.0.closing.is_empty()).then_some((Instant::ORIGIN, Action::Close));
+        let slots = (0..self.0.slots.len()).flat_map(move |index| self.actions_of_slot(index));
+        let draining = self.0.draining.iter().filter_map(Draining::living);
+        let draining = draining.filter_map(move |connection| self.action_of_connection(connection));
+        changed.into_iter().chain(closing).chain(slots.flatten()).chain(draining)
+    }
+
+    fn actions_of_slot(self, index: usize) -> [Option<(Instant, Action)>; 3] {
+        let only = |action| [action, None, None];
+        let slot = &self.0.slots[index];
+        let connection = match &slot.state {
+            State::Idle => return only(self.dial_due(index).map(|at| (at, Action::Dial(index)))),
+            State::Backoff { until } => return only(Some((*until, Action::Dial(index)))),
+            State::Dialing(_) => return only(None),
+            State::Ready(connection) => connection,
+        };
+        if slot.replacement == Replacement::Wanted {
+            return only(Some((Instant::ORIGIN, Action::DialReplacement(index))));
+        }
+        let stalled = self.stalled_due(slot, connection).map(|at| (at, Action::Suspect(index)));
+        let probe = slot.probe_due().map(|at| (at, Action::Probe(index, connection.id)));
+        [stalled, probe, self.action_of_connection(connection)]
+    }
+
+    /// Returns when an endpoint that was never dialled is to be.
+    fn dial_due(self, index: usize) -> Option<Instant> {
+        let wanted = self.0.wanted?;
+        let is_idle = |slot: &Slot| matches!(slot.state, State::Idle);
+        let is_alone =
+            self.0.slots.iter().all(is_idle) && self.0.turn.first_dialled(&self.0.slots) == index;
+        let is_urgent = self.0.slots[index].pins > 0 || self.0.slots.iter().any(Slot::is_down);
+        Some(if is_alone || is_urgent { Instant::ORIGIN } else { wanted + self.0.settings.stagger })
+    }
+
+    /// Returns when an endpoint will have left all its calls waiting for too long. Writes are not
+    /// given up as reads are: by them alone nobody would be suspected. Where calls cannot go
+    /// elsewhere that would be for nothing.
+    fn stalled_due(self, slot: &Slot, connection: &Connection) -> Option<Instant> {
+        let stalled_at = connection.stalled_at(self.0.settings.stalled_after)?;
+        (slot.suspicion.is_none() && self.0.choices() > 1).then_some(stalled_at)
+    }
+
+    fn action_of_connection(self, connection: &Connection) -> Option<(Instant, Action)> {
+        let id = connection.id;
+        if let Some(scope) = connection.to_migrate()
+            && self.has_usable()
+        {
+            return Some((Instant::ORIGIN, Action::Migrate(id, scope)));
+        }
+        connection.liveness_due(self.0.ping_policy).map(|(at, due)| match due {
+            Due::Ping => (at, Action::Ping(id)),
+            Due::Dead => (at, Action::GiveUp(id)),
+        })
+    }
+
+    /// Returns whether attempts can go to some endpoint.
+    fn has_usable(self) -> bool {
+        self.0.slots.iter().any(|slot| slot.listed != Listed::No && slot.usable().is_some())
     }
 }

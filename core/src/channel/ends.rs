@@ -73,8 +73,8 @@ impl Channel {
         self.changed = true;
     }
 
-    /// Dials the others sooner when the last endpoint that was ready is gone: those that have failed
-    /// before may be back.
+    /// Dials the others sooner when the last endpoint that was ready is gone: those that have
+    /// failed before may be back.
     fn shorten_backoffs(&mut self, now: Instant, lost: ConnectionId) {
         if self.is_ready() {
             return;

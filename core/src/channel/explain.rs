@@ -1,6 +1,6 @@
 //! Why there is no connection, in the words of an error.
 
-use super::health::{EndpointHealth, EndpointState};
+use super::health::{ConnectionState, EndpointView};
 use super::slot::Listed;
 use super::{Channel, ConnectionError, EndpointId};
 use crate::Instant;
@@ -40,7 +40,7 @@ impl Channel {
     }
 
     /// Returns what is known of the endpoints that a call may go to.
-    fn health_of(&self, only: Option<EndpointId>) -> Vec<EndpointHealth> {
+    fn health_of(&self, only: Option<EndpointId>) -> Vec<EndpointView> {
         let mut endpoints = self.health();
         endpoints.retain(|it| only.map_or(it.listed != Listed::No, |only| only == it.id));
         endpoints
@@ -53,12 +53,12 @@ impl From<ConnectionError> for Error {
     }
 }
 
-const fn is_connected(state: EndpointState) -> bool {
-    matches!(state, EndpointState::Ready | EndpointState::Suspect)
+const fn is_connected(state: ConnectionState) -> bool {
+    matches!(state, ConnectionState::Ready | ConnectionState::Suspect)
 }
 
 /// Returns what is known of an endpoint that could not be used.
-fn told(now: Instant, health: EndpointHealth) -> Cause {
+fn told(now: Instant, health: EndpointView) -> Cause {
     let endpoint = health.endpoint.text();
     let since = now.saturating_since(health.since);
     match (health.state, health.last) {
@@ -66,7 +66,7 @@ fn told(now: Instant, health: EndpointHealth) -> Cause {
             Cause::new(format!("{endpoint}: it is connected, and takes no more calls now"))
         }
         (_, Some(last)) => Cause::new(Error::from(last).with_endpoint(endpoint)),
-        (EndpointState::Connecting, None) => {
+        (ConnectionState::Connecting, None) => {
             Cause::new(format!("{endpoint}: it has been connecting for {since:?}"))
         }
         (_, None) => Cause::new(format!("{endpoint}: it was not tried yet")),
@@ -85,7 +85,7 @@ struct Each {
 const MAX_TOLD: usize = 8;
 
 impl Each {
-    fn new(now: Instant, endpoints: Vec<EndpointHealth>) -> Self {
+    fn new(now: Instant, endpoints: Vec<EndpointView>) -> Self {
         let untold = endpoints.len().saturating_sub(MAX_TOLD);
         let told = endpoints.into_iter().take(MAX_TOLD).map(|it| told(now, it)).collect();
         Self { told, untold }

@@ -1,8 +1,10 @@
-//! Which cluster a channel talks to, and how far it has been seen (I-R8, B26).
+//! Which cluster a channel talks to, and how far it has been seen.
 //!
 //! The floor is the highest revision of any answer. A linearizable answer below the floor that held
 //! when its attempt was sent comes from the past. The floor belongs to a cluster id: another id
 //! starts anew.
+
+// I-R8, B26
 
 use super::slot::{Listed, Slot};
 use super::{Channel, ConnectionId};

@@ -8,7 +8,7 @@ use crate::endpoint::Endpoint;
 /// How an endpoint does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum EndpointState {
+pub enum ConnectionState {
     /// Nothing has been asked of it yet.
     Idle,
     /// A connection is being made.
@@ -31,7 +31,7 @@ pub enum EndpointState {
 /// What is known of one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct EndpointHealth {
+pub struct EndpointView {
     /// Its number.
     pub id: EndpointId,
     /// The endpoint.
@@ -39,7 +39,7 @@ pub struct EndpointHealth {
     /// Why it is known.
     pub listed: Listed,
     /// How it does.
-    pub state: EndpointState,
+    pub state: ConnectionState,
     /// Since when it is connected, being connected to, or down.
     pub since: Instant,
     /// How many calls are under way there.
@@ -53,22 +53,22 @@ pub struct EndpointHealth {
 impl Channel {
     /// Returns what is known of each endpoint, those that have been known the longest first.
     #[must_use]
-    pub fn health(&self) -> Vec<EndpointHealth> {
+    pub fn health(&self) -> Vec<EndpointView> {
         self.slots.iter().map(Slot::health).collect()
     }
 }
 
 impl Slot {
-    fn health(&self) -> EndpointHealth {
+    fn health(&self) -> EndpointView {
         let state = match &self.state {
-            State::Idle => EndpointState::Idle,
-            State::Dialing(_) => EndpointState::Connecting,
-            State::Ready(_) if self.suspicion.is_some() => EndpointState::Suspect,
-            State::Ready(ready) if ready.unconfirmed.is_some() => EndpointState::Unconfirmed,
-            State::Ready(_) => EndpointState::Ready,
-            State::Backoff { until } => EndpointState::Down { retry_at: *until },
+            State::Idle => ConnectionState::Idle,
+            State::Dialing(_) => ConnectionState::Connecting,
+            State::Ready(_) if self.suspicion.is_some() => ConnectionState::Suspect,
+            State::Ready(ready) if ready.unconfirmed.is_some() => ConnectionState::Unconfirmed,
+            State::Ready(_) => ConnectionState::Ready,
+            State::Backoff { until } => ConnectionState::Down { retry_at: *until },
         };
-        EndpointHealth {
+        EndpointView {
             id: self.id,
             endpoint: self.endpoint.clone(),
             listed: self.listed,

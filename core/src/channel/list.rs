@@ -47,8 +47,7 @@ impl Channel {
                 State::Idle | State::Backoff { .. } => {}
             }
         }
-        // A number is all that `route` needs of it.
-        self.cursor %= self.slots.len().max(1);
+        self.turn.note_count(self.slots.len());
     }
 
     pub(super) fn on_unpinned(&mut self, now: Instant, id: EndpointId) {

@@ -1,9 +1,11 @@
-//! Whether a connection still answers: when to send a PING, and when to give it up (I-C1, I-C2).
+//! Whether a connection still answers: when to send a PING, and when to give it up.
 //!
 //! A PING is sent only while a call is open, after [`Keepalive::interval`] without a byte from the
 //! server or sooner if there is a reason, and never closer than [`MIN_INTERVAL`] to the one before:
-//! etcd ends connections that are pinged more often than every five seconds, or without a call
-//! (C45). Any byte is a sign of life.
+//! etcd ends connections that are pinged more often than every five seconds, or without a call. Any
+//! byte is a sign of life.
+
+// I-C1, I-C2, C45
 
 use crate::Instant;
 use std::time::Duration;
@@ -51,7 +53,8 @@ impl Default for Keepalive {
 }
 
 impl Keepalive {
-    /// Doubles the interval, as gRPC wants it after `too_many_pings` (C56).
+    /// Doubles the interval, as gRPC wants it after `too_many_pings`.
+    // C56
     pub(crate) fn slow_down(&mut self) {
         self.interval = self.interval.max(MIN_INTERVAL).saturating_mul(2).min(MAX_INTERVAL);
     }

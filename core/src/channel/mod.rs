@@ -36,11 +36,12 @@ mod list;
 mod liveness;
 mod settings;
 mod slot;
+mod turn;
 
 pub use admit::{Admission, Denied, Finished, Kind, Want};
 pub use events::{ConnectionError, HealthSignal, Input, Output, Retirement, Scope};
 pub use freshness::{Floor, Freshness};
-pub use health::{EndpointHealth, EndpointState};
+pub use health::{ConnectionState, EndpointView};
 pub use liveness::{Keepalive, MIN_INTERVAL};
 pub use settings::Settings;
 pub use slot::Listed;
@@ -54,6 +55,7 @@ use ends::Draining;
 use liveness::PingPolicy;
 use slot::{End, Replacement, Slot, State};
 use std::collections::VecDeque;
+use turn::Turn;
 
 /// An endpoint of a channel; a number is never used for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,10 +75,7 @@ pub struct Channel {
     draining: Vec<Draining>,
     closing: VecDeque<ConnectionId>,
     rng: Rng,
-    /// Where calls are admitted next.
-    cursor: usize,
-    /// How many calls went in a row to the endpoint before that.
-    burst: u32,
+    turn: Turn,
     freshness: Floor,
     budget: Budget,
     /// When a call wanted a connection first.
@@ -91,15 +90,16 @@ impl Channel {
     /// Makes a channel to these endpoints, none of them connected.
     #[must_use]
     pub fn new(endpoints: Vec<Endpoint>, settings: Settings, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let turn = Turn::new(endpoints.len(), &mut rng);
         let mut channel = Self {
             settings,
             ping_policy: PingPolicy::new(settings.keepalive, settings.stalled_after),
             slots: Vec::new(),
             draining: Vec::new(),
             closing: VecDeque::new(),
-            rng: Rng::new(seed),
-            cursor: 0,
-            burst: u32::MAX,
+            rng,
+            turn,
             freshness: Floor::default(),
             budget: Budget::full(),
             wanted: None,
@@ -108,13 +108,53 @@ impl Channel {
             dialled: 0,
             ignored: 0,
         };
-        let count = u64::try_from(endpoints.len()).unwrap_or_default();
         channel.list(Instant::ORIGIN, endpoints, Vec::new());
-        channel.cursor = usize::try_from(channel.rng.below(count)).unwrap_or_default();
         channel.changed = false;
         channel
     }
+}
 
+impl Machine for Channel {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Wanted => {
+                self.wanted.get_or_insert(now);
+            }
+            Input::Endpoints { primary, .. } if primary.is_empty() => self.ignored += 1,
+            Input::Endpoints { primary, fallback } => self.list(now, primary, fallback),
+            Input::Pinned(endpoint) => {
+                let slot = self.slot_for(now, endpoint);
+                slot.pins = slot.pins.saturating_add(1);
+            }
+            Input::Unpinned(endpoint) => self.on_unpinned(now, endpoint),
+            Input::Connected(connection) => self.on_connected(now, connection),
+            Input::Failed(connection, error) | Input::Ended(connection, error) => {
+                self.on_down(now, connection, End::Broken(error));
+            }
+            Input::Retired(connection, how) => {
+                self.on_down(now, connection, End::Retired(how));
+            }
+            Input::TooManyPings => self.ping_policy.keepalive.slow_down(),
+            Input::Heard(connection, at) => self.on_heard(now, connection, at),
+            Input::Probed(connection, is_well) => self.on_probed(now, connection, is_well),
+            Input::ForgetFloor => self.freshness.revision = 0,
+        }
+    }
+
+    fn poll(&mut self, now: Instant) -> Next<Output> {
+        while let Some(action) = self.due(now) {
+            if let Some(output) = self.act(now, action) {
+                return Next::Do(output);
+            }
+        }
+        Next::Wait(self.next_due())
+    }
+}
+
+impl Channel {
     /// Returns the endpoint with this number, if it is still known.
     #[must_use]
     pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
@@ -135,16 +175,9 @@ impl Channel {
     }
 
     /// Returns the failure of the last endpoint in the list that has one.
-    #[must_use]
-    pub fn last_failure(&self) -> Option<&ConnectionError> {
+    fn last_failure(&self) -> Option<&ConnectionError> {
         let mut listed = self.slots.iter().rev().filter(|slot| slot.listed != Listed::No);
         listed.find_map(|slot| slot.last.as_ref())
-    }
-
-    /// Returns the last failure of this endpoint.
-    #[must_use]
-    pub fn failure_of(&self, id: EndpointId) -> Option<&ConnectionError> {
-        self.slots.iter().find(|slot| slot.id == id).and_then(|slot| slot.last.as_ref())
     }
 
     /// Returns whether some endpoint is connected.
@@ -163,16 +196,6 @@ impl Channel {
     #[must_use]
     pub const fn ignored(&self) -> u64 {
         self.ignored
-    }
-
-    fn slot_of(&mut self, connection: ConnectionId) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.current() == Some(connection))
-    }
-
-    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        let ready = self.slots.iter_mut().filter_map(Slot::ready_mut);
-        let draining = self.draining.iter_mut().filter_map(Draining::living_mut);
-        ready.chain(draining).find(|connection| connection.id == id)
     }
 
     fn on_connected(&mut self, now: Instant, id: ConnectionId) {
@@ -227,44 +250,14 @@ impl Channel {
         }
         self.changed |= slot.suspicion.take().is_some();
     }
-}
 
-impl Machine for Channel {
-    type Input = Input;
-    type Output = Output;
-
-    fn handle(&mut self, now: Instant, input: Input) {
-        match input {
-            Input::Wanted => {
-                self.wanted.get_or_insert(now);
-            }
-            Input::Endpoints { primary, .. } if primary.is_empty() => self.ignored += 1,
-            Input::Endpoints { primary, fallback } => self.list(now, primary, fallback),
-            Input::Pinned(endpoint) => {
-                let slot = self.slot_for(now, endpoint);
-                slot.pins = slot.pins.saturating_add(1);
-            }
-            Input::Unpinned(endpoint) => self.on_unpinned(now, endpoint),
-            Input::Connected(connection) => self.on_connected(now, connection),
-            Input::Failed(connection, broken) | Input::Ended(connection, broken) => {
-                self.on_down(now, connection, End::Broken(broken));
-            }
-            Input::Retired(connection, goodbye) => {
-                self.on_down(now, connection, End::Retired(goodbye));
-            }
-            Input::TooManyPings => self.ping_policy.keepalive.slow_down(),
-            Input::Heard(connection, at) => self.on_heard(now, connection, at),
-            Input::Probed(connection, is_well) => self.on_probed(now, connection, is_well),
-            Input::ForgetFloor => self.freshness.revision = 0,
-        }
+    fn slot_of(&mut self, connection: ConnectionId) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.current() == Some(connection))
     }
 
-    fn poll(&mut self, now: Instant) -> Next<Output> {
-        while let Some(action) = self.due(now) {
-            if let Some(output) = self.act(now, action) {
-                return Next::Do(output);
-            }
-        }
-        Next::Wait(self.next_due())
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let ready = self.slots.iter_mut().filter_map(Slot::ready_mut);
+        let draining = self.draining.iter_mut().filter_map(Draining::living_mut);
+        ready.chain(draining).find(|connection| connection.id == id)
     }
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 pub enum Listed {
     /// It is one of those that calls go to.
     Primary,
-    /// It was given by the user, and the cluster does not name it: for when no other works (I-C7).
+    /// It was given by the user, and the cluster does not name it: for when no other works.
+    // I-C7
     Fallback,
     /// Only calls that name it go there.
     No,
@@ -169,8 +170,8 @@ impl Slot {
         self.enter(now, State::Backoff { until })
     }
 
-    /// Returns when its connection is to be probed: a suspect after its backoff, one that may be dead at
-    /// once, unless it carries something that a PING can go with.
+    /// Returns when its connection is to be probed: a suspect after its backoff, one that may be
+    /// dead at once, unless it carries something that a PING can go with.
     pub(super) fn probe_due(&self) -> Option<Instant> {
         let ready = self.ready().filter(|_| self.probing.is_none())?;
         let is_in_doubt = ready.unconfirmed.is_some() && ready.is_unused();

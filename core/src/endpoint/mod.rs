@@ -1,4 +1,6 @@
-//! Where a server is: endpoint strings, and what follows from them (C34).
+//! Where a server is: endpoint strings, and what follows from them.
+
+// C34
 
 mod parse;
 #[cfg(test)]
@@ -103,14 +105,16 @@ impl Endpoint {
     }
 
     /// Returns whether this is the same server, spoken to in the same way, though it may be written
-    /// differently (B5).
+    /// differently.
+    // B5
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         (self.place(), self.security()) == (other.place(), other.security())
     }
 
     /// Decides for an endpoint that does not say whether it is spoken to over TLS (C34a, C34d). One
-    /// that says stays as it is: the decision is made for each endpoint, not for the client (C36).
+    /// that says stays as it is: the decision is made for each endpoint, not for the client.
+    // C36
     #[must_use]
     pub fn secured_by_default(mut self, tls: bool) -> Self {
         if self.0.security == Security::Unspecified {
@@ -148,7 +152,8 @@ impl Endpoint {
     }
 
     /// The name that the certificate of the server must be for: that of the authority, without
-    /// port, brackets and the dot that may end a name (C37).
+    /// port, brackets and the dot that may end a name.
+    // C37
     #[must_use]
     pub fn server_name(&self) -> &str {
         let host = self.0.authority.host();

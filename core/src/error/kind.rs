@@ -42,8 +42,9 @@ pub enum ErrorKind {
     InvalidRequest,
     /// The configuration cannot be right: an endpoint that cannot be read, for example.
     InvalidConfig,
-    /// The answer is older than what this client had seen before it asked (I-R8): the member lags
-    /// or was restored from an older snapshot. `Client::forget_revision` accepts the past.
+    /// The answer is older than what this client had seen before it asked: the member lags or was
+    /// restored from an older snapshot. `Client::forget_revision` accepts the past.
+    // I-R8
     StaleRead {
         /// The revision of the answer.
         revision: i64,

@@ -184,7 +184,8 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
     kinds
 }
 
-/// As their texts and the retry table have it (R40–R44).
+/// As their texts and the retry table have it.
+// R40–R44
 fn passes(error: ServerError) -> bool {
     use ServerError as E;
     let passing = [

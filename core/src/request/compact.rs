@@ -6,10 +6,11 @@ use etcd3_proto::etcdserverpb::{CompactionRequest, CompactionResponse, ResponseH
 
 /// A compaction of the history: `etcdserverpb.KV/Compact`.
 ///
-/// Drops all that is older than the revision; the revision itself stays readable (K16). The server
+/// Drops all that is older than the revision; the revision itself stays readable. The server
 /// answers `FutureRev` above its current revision, `Compacted` at or below the revision of the last
-/// compaction (K28), which is also what a compaction after one of *unknown* outcome may be told. A
+/// compaction, which is also what a compaction after one of *unknown* outcome may be told. A
 /// negative revision is refused before it is sent.
+// K16, K28
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compact {
     request: CompactionRequest,

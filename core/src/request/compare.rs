@@ -1,4 +1,6 @@
-//! Conditions of a transaction (K40–K45).
+//! Conditions of a transaction.
+
+// K40–K45
 
 use crate::{IntoBytes, KeyRange, key};
 use etcd3_proto::etcdserverpb as pb;
@@ -8,8 +10,9 @@ use etcd3_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUni
 /// must be.
 ///
 /// Made from a [`KeyRange`]: `key("k").version().eq(0)`. Of a range, every key must comply. A key
-/// that does not exist has version, revisions and lease 0; a comparison of its value is never true
-/// (K42), and a range without keys counts as one key that does not exist (K43).
+/// that does not exist has version, revisions and lease 0; a comparison of its value is never true,
+/// and a range without keys counts as one key that does not exist.
+// K42, K43
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compare {
     pub(super) message: pb::Compare,
@@ -104,12 +107,14 @@ impl<T> Target<T> {
     }
 }
 
-/// The condition that the key exists: its version is above 0 (K44).
+/// The condition that the key exists: its version is above 0.
+// K44
 pub fn key_exists(name: impl IntoBytes) -> Compare {
     key(name).version().gt(0)
 }
 
-/// The condition that the key does not exist: its version is 0 (K44).
+/// The condition that the key does not exist: its version is 0.
+// K44
 pub fn key_missing(name: impl IntoBytes) -> Compare {
     key(name).version().eq(0)
 }

@@ -8,8 +8,9 @@ use etcd3_proto::mvccpb::KeyValue;
 
 /// A deletion of one key or a range of keys: `etcdserverpb.KV/DeleteRange`.
 ///
-/// Deleting what is not there is no error and does not move the revision (K27). When it ends in an
-/// error whose outcome is *unknown*, the keys may or may not be gone.
+/// Deleting what is not there is no error and does not move the revision. When it ends in an error
+/// whose outcome is *unknown*, the keys may or may not be gone.
+// K27
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delete {
     pub(super) request: DeleteRangeRequest,

@@ -37,7 +37,8 @@ pub enum SortOrder {
 /// A read of one key or a range of keys: `etcdserverpb.KV/Range`.
 ///
 /// Linearizable unless [`serializable`](Self::serializable): it sees every write that was
-/// acknowledged before it began (K15).
+/// acknowledged before it began.
+// K15
 #[derive(Debug, Clone, PartialEq)]
 pub struct Get {
     pub(super) request: RangeRequest,
@@ -50,11 +51,12 @@ pub fn get(range: impl Into<KeyRange>) -> Get {
 }
 
 impl Get {
-    /// Reads at this revision instead of the current one; 0 is the current one (K16).
+    /// Reads at this revision instead of the current one; 0 is the current one.
     ///
     /// The server answers `FutureRev` above its current revision, `Compacted` below the revision
     /// of the last compaction. A negative revision is refused before it is sent, and so is a
     /// [`Txn`](super::Txn) that also writes, in most cases: see there.
+    // K16
     #[must_use]
     pub fn revision(mut self, revision: i64) -> Self {
         self.request.revision = revision;
@@ -71,7 +73,8 @@ impl Get {
     /// Sorts the answer.
     ///
     /// Any other sort than by ascending key makes the server read the whole range before it applies
-    /// the limit. Ascending keys are what it returns anyway and are asked for as no sort (K12).
+    /// the limit. Ascending keys are what it returns anyway and are asked for as no sort.
+    // K12
     #[must_use]
     pub fn sort(mut self, target: SortTarget, order: SortOrder) -> Self {
         let order = match (target, order) {
@@ -93,8 +96,9 @@ impl Get {
         self
     }
 
-    /// Lets the member answer from its own data, without asking the cluster: cheaper, works
-    /// without a quorum, and may be stale (K15).
+    /// Lets the member answer from its own data, without asking the cluster: cheaper, works without
+    /// a quorum, and may be stale.
+    // K15
     #[must_use]
     pub fn serializable(mut self) -> Self {
         self.request.serializable = true;
@@ -116,32 +120,36 @@ impl Get {
         self
     }
 
-    /// Leaves out keys last changed before this revision; 0 for no bound. A negative one
-    /// is refused before it is sent. `count` does not change (K18).
+    /// Leaves out keys last changed before this revision; 0 for no bound. A negative one is refused
+    /// before it is sent. `count` does not change.
+    // K18
     #[must_use]
     pub fn min_mod_revision(mut self, revision: i64) -> Self {
         self.request.min_mod_revision = revision;
         self
     }
 
-    /// Leaves out keys last changed after this revision; 0 for no bound. A negative one
-    /// is refused before it is sent. `count` does not change (K18).
+    /// Leaves out keys last changed after this revision; 0 for no bound. A negative one is refused
+    /// before it is sent. `count` does not change.
+    // K18
     #[must_use]
     pub fn max_mod_revision(mut self, revision: i64) -> Self {
         self.request.max_mod_revision = revision;
         self
     }
 
-    /// Leaves out keys created before this revision; 0 for no bound. A negative one
-    /// is refused before it is sent. `count` does not change (K18).
+    /// Leaves out keys created before this revision; 0 for no bound. A negative one is refused
+    /// before it is sent. `count` does not change.
+    // K18
     #[must_use]
     pub fn min_create_revision(mut self, revision: i64) -> Self {
         self.request.min_create_revision = revision;
         self
     }
 
-    /// Leaves out keys created after this revision; 0 for no bound. A negative one
-    /// is refused before it is sent. `count` does not change (K18).
+    /// Leaves out keys created after this revision; 0 for no bound. A negative one is refused
+    /// before it is sent. `count` does not change.
+    // K18
     #[must_use]
     pub fn max_create_revision(mut self, revision: i64) -> Self {
         self.request.max_create_revision = revision;
@@ -149,7 +157,8 @@ impl Get {
     }
 }
 
-/// The first key to have been created under a prefix, as a read of one key (K14).
+/// The first key to have been created under a prefix, as a read of one key.
+// K14
 macro_rules! one_of_a_prefix {
     ($($(#[$doc:meta])* $name:ident = $target:ident, $order:ident;)*) => {
         impl Get {
@@ -181,14 +190,16 @@ one_of_a_prefix! {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GetResponse {
     /// Which cluster and member answered, at which revision of the store: the current one, whatever
-    /// revision was asked for (K17).
+    /// revision was asked for.
+    // K17
     pub header: ResponseHeader,
     /// The keys found.
     pub kvs: Vec<KeyValue>,
     /// Whether a limit cut the answer short.
     pub more: bool,
     /// How many keys the range holds at that revision, whatever the limit and the revision filters
-    /// left out (K18).
+    /// left out.
+    // K18
     pub count: i64,
 }
 

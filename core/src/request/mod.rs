@@ -1,8 +1,7 @@
 //! Typed requests of the key-value API, and their answers.
 //!
 //! Each request holds the message it will send; an option that does not belong to a request does
-//! not exist on it (K11). The constructors are [`get`], [`put`], [`delete`], [`txn`] and
-//! [`compact`].
+//! not exist on it. The constructors are [`get`], [`put`], [`delete`], [`txn`] and [`compact`].
 //!
 //! # What does not compile
 //!
@@ -63,6 +62,8 @@
 //! let _ = etcd3_core::txn().otherwise([etcd3_core::get("a")]).otherwise([etcd3_core::get("b")]);
 //! ```
 
+// K11
+
 mod compact;
 mod compare;
 mod delete;
@@ -92,10 +93,12 @@ use prost::Message;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The most compares, or operations of a branch, that one transaction may have: the server's
-    /// `--max-txn-ops` (K31). 128 by default.
+    /// `--max-txn-ops`. 128 by default.
+    // K31
     pub max_txn_ops: usize,
     /// The longest message that is sent, in bytes. 2 MiB by default, which is what a server takes
-    /// by default (C41).
+    /// by default.
+    // C41
     pub max_request_bytes: usize,
 }
 
@@ -120,8 +123,8 @@ pub trait Operation {
         self.method().effect
     }
 
-    /// Returns whether the answer must not be older than what was seen before the request was sent
-    /// (I-R8).
+    /// Returns whether the answer must not be older than what was seen before the request was sent.
+    // I-R8
     fn is_linearizable(&self) -> bool {
         false
     }

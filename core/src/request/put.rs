@@ -30,13 +30,15 @@ pub fn put(key: impl IntoBytes, value: impl Into<PutValue>) -> Put {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutValue(Option<Bytes>);
 
-/// In place of a value: keeps the value of the key, which must exist (K25). In the field
-/// `ignore_value` of the request.
+/// In place of a value: keeps the value of the key, which must exist. In the field `ignore_value`
+/// of the request.
+// K25
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IgnoreValue;
 
-/// In place of a lease: keeps the lease of the key, which must exist (K25). In the field
-/// `ignore_lease` of the request.
+/// In place of a lease: keeps the lease of the key, which must exist. In the field `ignore_lease`
+/// of the request.
+// K25
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IgnoreLease;
 
@@ -71,7 +73,8 @@ impl From<IgnoreLease> for PutLease {
 impl Put {
     /// Attaches the key to a lease, by its id; or keeps the lease that it has ([`IgnoreLease`]).
     ///
-    /// Without this, and with id 0, the key loses the lease that it has (K26).
+    /// Without this, and with id 0, the key loses the lease that it has.
+    // K26
     #[must_use]
     pub fn lease(mut self, lease: impl Into<PutLease>) -> Self {
         let PutLease(id) = lease.into();
@@ -80,7 +83,8 @@ impl Put {
         self
     }
 
-    /// Returns the pair that was there before, if there was one (K27).
+    /// Returns the pair that was there before, if there was one.
+    // K27
     #[must_use]
     pub fn prev_kv(mut self) -> Self {
         self.request.prev_kv = true;

@@ -1,4 +1,6 @@
-//! Transactions: conditions, and what to do when they hold or not (K30–K38).
+//! Transactions: conditions, and what to do when they hold or not.
+
+// K30–K38
 
 use super::txn_check;
 use super::{GetResponse, Limits, Op, OpResponse, header, operation};
@@ -16,7 +18,7 @@ pub const NESTING_LIMIT: u32 = 32;
 /// A transaction: if all compares hold, one list of operations, else the other; all at one
 /// revision.
 ///
-/// Built in this order, each part at most once, any of them left out (K34): [`when`](Self::when),
+/// Built in this order, each part at most once, any of them left out: [`when`](Self::when),
 /// [`then`](Self::then), [`otherwise`](Self::otherwise). The type parameter says which of them may
 /// still follow; misuse does not compile:
 ///
@@ -33,9 +35,9 @@ pub const NESTING_LIMIT: u32 = 32;
 /// let create = txn().when([key("k").version().eq(0)]).otherwise([get("k")]).then([put("k", "v")]);
 /// ```
 ///
-/// Without a compare the first list is executed. A transaction that holds nothing but compares
-/// also reads a key of theirs without returning it: servers would answer it from data that may be
-/// stale otherwise (K37).
+/// Without a compare the first list is executed. A transaction that holds nothing but compares also
+/// reads a key of theirs without returning it: servers would answer it from data that may be stale
+/// otherwise.
 ///
 /// One that writes and ends in an error whose outcome is *unknown* may have been executed whole or
 /// not at all, never in part.
@@ -50,6 +52,7 @@ pub const NESTING_LIMIT: u32 = 32;
 /// those whose read lies in a nested transaction.
 ///
 /// [`dangerously_allow_pinned_reads_in_writes`]: Self::dangerously_allow_pinned_reads_in_writes
+// K34, K37
 #[derive(Debug, Clone, PartialEq)]
 pub struct Txn<Stage = Whole> {
     request: TxnRequest,
@@ -138,7 +141,8 @@ impl Txn<Otherwise> {
 
 impl<Stage> Txn<Stage> {
     /// Returns what the transaction may do to the store: one that only reads, in both branches and
-    /// at any depth, is a read and may be repeated (I-R3).
+    /// at any depth, is a read and may be repeated.
+    // I-R3
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.request.effect()
@@ -191,7 +195,8 @@ impl<Stage> Txn<Stage> {
         messages
     }
 
-    /// Returns whether a server would answer from its own data though nobody allowed it to (K37).
+    /// Returns whether a server would answer from its own data though nobody allowed it to.
+    // K37
     fn needs_barrier(&self) -> bool {
         let TxnRequest { compare, success, failure } = &self.request;
         !compare.is_empty() && success.is_empty() && failure.is_empty()
@@ -217,7 +222,8 @@ impl<Stage> Txn<Stage> {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TxnResponse {
     /// Which cluster and member answered, at which revision; the answers within have a header of
-    /// which only the revision is set (K51).
+    /// which only the revision is set.
+    // K51
     pub header: ResponseHeader,
     /// Whether all compares held: which of the lists was executed.
     pub succeeded: bool,

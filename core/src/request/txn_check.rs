@@ -1,8 +1,10 @@
-//! What no server would take in a transaction, found before it is sent (K31–K33).
+//! What no server would take in a transaction, found before it is sent.
 //!
 //! The rules are those of the server, and so is their order, since the error depends on it. Where a
 //! server is more lenient than one would expect (a key put by one nested transaction and deleted
 //! by a later one), so is this.
+
+// K31–K33
 
 use super::get;
 use crate::error::{Error, ErrorKind};
@@ -38,7 +40,8 @@ pub(super) fn check_pinned_reads(txn: &TxnRequest) -> Result<(), Error> {
     ))
 }
 
-/// Each level may have what its parent leaves of the limit (K31). No revision is negative.
+/// Each level may have what its parent leaves of the limit. No revision is negative.
+// K31
 fn check_form(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
     let most = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
     let Some(left) = max_ops.checked_sub(most) else {
@@ -56,7 +59,8 @@ fn check_form(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
 
 type Puts = BTreeSet<Bytes>;
 
-/// Finds a key that one branch would write twice (K32), and returns all that the branch writes.
+/// Finds a key that one branch would write twice, and returns all that the branch writes.
+// K32
 fn check_branch(ops: &[RequestOp]) -> Result<(Puts, Intervals), Error> {
     let mut deletes = Intervals::default();
     for op in ops {

@@ -250,7 +250,10 @@ fn broken_says_why_nothing_is_connected() {
     assert_eq!(rig.channel.broken(), None, "both are being tried");
     rig.feed(Input::Failed(ConnectionId(1), broken(ConnectFailure::Resolve)));
     assert_eq!(rig.channel.broken(), None, "one is being tried");
-    assert_eq!(rig.channel.last_failure().map(|b| b.failure), Some(ConnectFailure::Resolve));
+    assert_eq!(
+        rig.channel.health()[0].last.as_ref().map(|last| last.failure),
+        Some(ConnectFailure::Resolve)
+    );
     rig.feed(Input::Failed(ConnectionId(2), broken(ConnectFailure::TimedOut)));
     let reason = |rig: &Rig| rig.channel.broken().map(|b| b.failure);
     assert_eq!(reason(&rig), Some(ConnectFailure::TimedOut));

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, ended, failed, settings};
 use etcd3_core::channel::{
-    ConnectionId, EndpointId, EndpointState, HealthSignal, Input, Output, Scope, Settings, Want,
+    ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Output, Scope, Settings, Want,
 };
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn no_call_goes_to_what_may_be_dead() {
     let mut rig = one_is_dead();
     assert_eq!(rig.route(Want::default()), None);
     let states: Vec<_> = rig.channel.health().iter().map(|it| it.state).collect();
-    assert_eq!(states[1..], [EndpointState::Unconfirmed; 2]);
+    assert_eq!(states[1..], [ConnectionState::Unconfirmed; 2]);
     let dialled: Vec<_> = rig.dials[3..].iter().map(|(at, endpoint, _)| (*at, *endpoint)).collect();
     assert_eq!(
         dialled,
@@ -71,7 +71,7 @@ fn a_byte_clears_the_doubt() {
     assert_eq!(kinds(&mut rig), [(15_000, Output::Close(beside))], "no need for another one");
     rig.finish(2, HealthSignal::Healthy).feed(Input::Probed(id(2), true));
     rig.until(600_000);
-    assert_eq!(rig.channel.health()[1].state, EndpointState::Ready);
+    assert_eq!(rig.channel.health()[1].state, ConnectionState::Ready);
 }
 
 // It was only in doubt before, and is a suspect now: whoever looks at the health is told.
@@ -83,7 +83,7 @@ fn a_probe_that_fails_is_news() {
     assert_eq!(rig.changes, changes + 1);
     rig.rest(1);
     heard(&mut rig, 2);
-    assert_eq!(rig.channel.health()[1].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[1].state, ConnectionState::Suspect);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn what_was_heard_of_since_the_ping_is_not_in_doubt() {
     rig.until(15_000);
     assert_eq!(rig.routes(2), [Some(1); 2]);
     assert!(rig.dials[3..].iter().all(|(_, endpoint, _)| *endpoint != 1), "{:?}", rig.dials);
-    assert_eq!(rig.channel.health()[1].state, EndpointState::Ready);
+    assert_eq!(rig.channel.health()[1].state, ConnectionState::Ready);
 }
 
 // Reads leave for a connection that is sure; what cannot be repeated stays until the PING decides.
@@ -123,7 +123,7 @@ fn a_dial_beside_goes_on_when_the_old_connection_dies() {
     let mut rig = one_is_dead();
     let beside = id(rig.dials[4].2);
     rig.feed(ended(id(2)));
-    assert_eq!(rig.channel.health()[1].state, EndpointState::Connecting);
+    assert_eq!(rig.channel.health()[1].state, ConnectionState::Connecting);
     rig.feed(Input::Connected(beside));
     assert_eq!(rig.routes(2), [Some(1); 2]);
     assert_eq!(rig.dials.len(), 6, "no further dial");

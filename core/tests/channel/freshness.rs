@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, ended, endpoint, failed};
 use etcd3_core::channel::{
-    Admission, ConnectionId, Denied, EndpointState, Finished, Floor, Freshness, HealthSignal,
+    Admission, ConnectionId, ConnectionState, Denied, Finished, Floor, Freshness, HealthSignal,
     Input, Want,
 };
 use etcd3_core::header::Header;
@@ -120,11 +120,14 @@ fn a_stale_response_is_a_health_signal() {
     let state = |rig: &Rig, index: usize| rig.channel.health()[index].state;
     answer(&mut rig, 1, 7, 100);
     answer(&mut rig, 2, 7, 99);
-    assert_eq!((state(&rig, 0), state(&rig, 1)), (EndpointState::Ready, EndpointState::Suspect));
+    assert_eq!(
+        (state(&rig, 0), state(&rig, 1)),
+        (ConnectionState::Ready, ConnectionState::Suspect)
+    );
     let mut rig = Rig::connected(1);
     answer(&mut rig, 1, 7, 100);
     assert_eq!(answer(&mut rig, 1, 8, 1), Freshness::Changed { expected: 7 });
-    assert_eq!(state(&rig, 0), EndpointState::Ready);
+    assert_eq!(state(&rig, 0), ConnectionState::Ready);
 }
 
 // An endpoint that only a call names may be of another cluster.

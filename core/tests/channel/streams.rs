@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, admission, ended, endpoint, settings};
 use etcd3_core::channel::{
-    Admission, ConnectionId, EndpointId, EndpointState, HealthSignal, Input, Kind, Output,
+    Admission, ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Kind, Output,
     Retirement, Scope, Settings, Want,
 };
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ fn an_idle_stream_makes_no_suspect() {
         rig.until(at_s * 1_000);
         rig.feed(Input::Heard(open.connection, rig.now));
         call(&mut rig);
-        assert!(rig.channel.health().iter().all(|it| it.state == EndpointState::Ready));
+        assert!(rig.channel.health().iter().all(|it| it.state == ConnectionState::Ready));
     }
     assert_eq!(rig.take_orders(), [], "bytes come all the time");
     rig.rest(60_000);
@@ -71,7 +71,7 @@ fn an_idle_stream_makes_no_suspect() {
 fn a_call_is_waited_for_beside_a_stream() {
     let mut rig = connected(2);
     rig.begin_of(Kind::Stream, 1).begin(1).rest(3_000);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
     let ping = rig.take_orders();
     assert!(matches!(ping[..], [(1_500, Output::Ping(ONE))]), "{ping:?}");
 }

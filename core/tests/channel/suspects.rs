@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, admission, settings};
 use etcd3_core::channel::{
-    ConnectionId, EndpointId, EndpointState, HealthSignal, Input, Kind, Output, Settings, Want,
+    ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Kind, Output, Settings, Want,
 };
 use etcd3_core::{Instant, Machine};
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn suspected() -> Rig {
 fn a_suspect_gets_no_calls_while_there_is_another() {
     let mut rig = suspected();
     assert!(!rig.routes(9).contains(&Some(0)));
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
     rig.until(600_000);
     assert!(!rig.routes(9).contains(&Some(0)), "time alone does not clear it");
 }
@@ -211,9 +211,9 @@ fn a_member_that_leaves_all_its_calls_waiting_is_a_suspect() {
     rig.finish(1, HealthSignal::Alive);
     heard(&mut rig, 1);
     rig.rest(2_999);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready, "it answered another one");
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Ready, "it answered another one");
     rig.rest(1);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
     for n in [2, 3] {
         rig.begin(n).finish(n, HealthSignal::Unhealthy);
     }
@@ -222,9 +222,9 @@ fn a_member_that_leaves_all_its_calls_waiting_is_a_suspect() {
     assert_eq!(probes(&mut rig).len(), 3);
     heard(&mut rig, 1);
     rig.feed(Input::Probed(ConnectionId(1), true)).rest(2_999);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready, "it answered the probe");
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Ready, "it answered the probe");
     rig.rest(1);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn where_there_is_no_other_nobody_is_a_suspect_for_leaving_calls_waiting() {
     let mut rig = Rig::with(1, Settings { stalled_after: Duration::from_secs(3), ..settings() });
     rig.feed(Input::Wanted).feed(Input::Connected(ConnectionId(1))).begin(1).rest(6_499);
     assert!(matches!(rig.take_orders()[..], [(1_500, Output::Ping(_))]), "the PING will tell");
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Ready);
 }
 
 // An election, or a pause, that is over: etcd ends writes that it made hang after seven seconds.
@@ -242,7 +242,7 @@ fn what_went_wrong_before_it_did_well_does_not_count() {
     let before = rig.begin(1).begin(1).now;
     rig.rest(7_000).begin(1).rest(1).finish(1, HealthSignal::Healthy);
     rig.finish_since(1, before, HealthSignal::Unhealthy);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Ready);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Ready);
     rig.finish(1, HealthSignal::Unhealthy);
-    assert_eq!(rig.channel.health()[0].state, EndpointState::Suspect);
+    assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
 }

@@ -135,22 +135,21 @@ fn decode<O: Operation>(operation: O, answer: &impl Message) -> O::Response {
 #[test]
 fn the_answer_to_each_operation_is_read_whole() {
     let header = pb::ResponseHeader { cluster_id: 1, member_id: 2, revision: 3, raft_term: 4 };
-    let some = Some(header.clone());
+    let some = Some(header);
     let pair = |key: &'static str| KeyValue { key: key.into(), ..KeyValue::default() };
 
     let kvs = vec![pair("a"), pair("b")];
-    let answer = pb::RangeResponse { header: some.clone(), kvs: kvs.clone(), more: true, count: 7 };
+    let answer = pb::RangeResponse { header: some, kvs: kvs.clone(), more: true, count: 7 };
     let got = decode(get("a"), &answer);
-    assert_eq!((got.header, got.kvs, got.more, got.count), (header.clone(), kvs.clone(), true, 7));
+    assert_eq!((got.header, got.kvs, got.more, got.count), (header, kvs.clone(), true, 7));
 
-    let answer = pb::PutResponse { header: some.clone(), prev_kv: Some(pair("a")) };
+    let answer = pb::PutResponse { header: some, prev_kv: Some(pair("a")) };
     let got = decode(put("a", "v"), &answer);
-    assert_eq!((got.header, got.prev_kv), (header.clone(), Some(pair("a"))));
+    assert_eq!((got.header, got.prev_kv), (header, Some(pair("a"))));
 
-    let answer =
-        pb::DeleteRangeResponse { header: some.clone(), deleted: 2, prev_kvs: kvs.clone() };
+    let answer = pb::DeleteRangeResponse { header: some, deleted: 2, prev_kvs: kvs.clone() };
     let got = decode(delete("a"), &answer);
-    assert_eq!((got.header, got.deleted, got.prev_kvs), (header.clone(), 2, kvs));
+    assert_eq!((got.header, got.deleted, got.prev_kvs), (header, 2, kvs));
 
     let got = decode(compact(3), &pb::CompactionResponse { header: some });
     assert_eq!(got.header, header);

@@ -1,17 +1,16 @@
 //! A channel, and what one who sees only its inputs and outputs knows about it.
 
 use etcd3_core::channel::{
-    Admission, Channel, ConnectionId, EndpointId, EndpointState, Finished, Freshness, HealthSignal,
-    Input, Kind, MIN_INTERVAL, Output, Scope, Settings, Want,
+    Channel, ConnectionId, ConnectionState, EndpointId, Input, Kind, MIN_INTERVAL, Output, Scope,
+    Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
-use etcd3_core::header::Header;
 use etcd3_core::{Instant, Machine, Next};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Dialing,
     Ready,
     /// It takes no new calls, and is to be closed after the last one.
@@ -24,25 +23,25 @@ enum State {
 
 /// A connection that was dialled and has not gone.
 #[derive(Debug)]
-struct Connection {
-    endpoint: EndpointId,
-    name: Endpoint,
-    state: State,
-    calls: u32,
-    streams: u32,
+pub(super) struct Connection {
+    pub(super) endpoint: EndpointId,
+    pub(super) name: Endpoint,
+    pub(super) state: State,
+    pub(super) calls: u32,
+    pub(super) streams: u32,
     /// Since when calls wait and none was answered.
-    waiting: Option<Instant>,
+    pub(super) waiting: Option<Instant>,
     /// When it did well last.
-    healthy: Option<Instant>,
-    heard: Instant,
+    pub(super) healthy: Option<Instant>,
+    pub(super) heard: Instant,
     /// The PING that was not answered, and the last one.
-    pending: Option<Instant>,
-    pinged: Option<Instant>,
+    pub(super) pending: Option<Instant>,
+    pub(super) pinged: Option<Instant>,
     /// The PING of another connection, found dead, since which nothing has come on this one.
-    unconfirmed: Option<Instant>,
+    pub(super) unconfirmed: Option<Instant>,
     /// What was told to go elsewhere.
-    migrating: Option<Scope>,
-    is_probed: bool,
+    pub(super) migrating: Option<Scope>,
+    pub(super) is_probed: bool,
 }
 
 impl Connection {
@@ -68,19 +67,19 @@ impl Connection {
 }
 
 pub(super) struct Watched {
-    channel: Channel,
+    pub(super) channel: Channel,
     settings: Settings,
-    now: Instant,
+    pub(super) now: Instant,
     wake: Option<Instant>,
     is_wanted: bool,
     primary: Vec<Endpoint>,
     fallback: Vec<Endpoint>,
     pins: Vec<Endpoint>,
-    connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
     dialled: u64,
     /// Calls and retries since the beginning.
-    began: usize,
-    retries: usize,
+    pub(super) began: usize,
+    pub(super) retries: usize,
 }
 
 impl Watched {
@@ -190,7 +189,7 @@ impl Watched {
     }
 
     /// Forgets a connection that is gone, once its calls are over.
-    fn forget_gone(&mut self, id: ConnectionId) {
+    pub(super) fn forget_gone(&mut self, id: ConnectionId) {
         if self.connections.get(&id).is_some_and(|it| it.state == State::Gone && it.carried() == 0)
         {
             self.connections.remove(&id);
@@ -237,71 +236,6 @@ impl Watched {
         true
     }
 
-    /// Begins one on this connection, which is admitted exactly if the connection is ready.
-    pub(super) fn begin(&mut self, id: ConnectionId, kind: Kind) {
-        let want = Want { kind, connection: Some(id), ..Want::default() };
-        let admitted = self.channel.admit(self.now, want, |_| true);
-        let is_ready = self.connections.get(&id).is_some_and(|it| it.state == State::Ready);
-        assert_eq!(admitted.is_ok(), is_ready, "{id:?}: {admitted:?}");
-        if is_ready {
-            self.note_begin(id, kind);
-            self.drain();
-        }
-    }
-
-    fn note_begin(&mut self, id: ConnectionId, kind: Kind) {
-        let now = self.now;
-        let it = self.connections.get_mut(&id).expect("it is there");
-        match kind {
-            Kind::Call => {
-                it.calls += 1;
-                it.waiting = it.waiting.or(Some(now));
-                self.began += 1;
-            }
-            Kind::Stream => it.streams += 1,
-        }
-    }
-
-    /// Ends one on this connection, whether there is one or not.
-    pub(super) fn finish(&mut self, forged: &Admission, signal: HealthSignal) {
-        let ignored = self.channel.ignored();
-        self.channel.release(self.now, forged, signal);
-        let is_taken = self.channel.ignored() == ignored;
-        assert_eq!(self.note_finish(forged, signal), is_taken, "{forged:?} {signal:?}");
-        self.drain();
-    }
-
-    fn note_finish(&mut self, forged: &Admission, signal: HealthSignal) -> bool {
-        let (now, id) = (self.now, forged.connection);
-        let Some(it) = self.connections.get_mut(&id) else { return false };
-        let count = match forged.kind {
-            Kind::Call => &mut it.calls,
-            Kind::Stream => &mut it.streams,
-        };
-        let Some(left) = count.checked_sub(1) else { return false };
-        *count = left;
-        let is_old = it.healthy.is_some_and(|healthy| healthy > forged.since);
-        if signal == HealthSignal::Healthy {
-            it.healthy = Some(now);
-        }
-        if matches!(signal, HealthSignal::Healthy | HealthSignal::Alive) {
-            it.waiting = Some(now);
-        }
-        it.waiting = it.waiting.filter(|_| it.calls > 0);
-        let is_judged = match signal {
-            HealthSignal::Unhealthy => !is_old,
-            HealthSignal::Healthy => true,
-            HealthSignal::None | HealthSignal::Alive => false,
-        };
-        if it.state == State::Ready && is_judged {
-            let is_bad = signal == HealthSignal::Unhealthy;
-            let endpoint = it.endpoint;
-            assert_eq!(self.is_suspect(endpoint), is_bad, "{forged:?} {signal:?}");
-        }
-        self.forget_gone(id);
-        true
-    }
-
     /// One that was made beside another takes its place.
     fn replace(&mut self, new: ConnectionId, endpoint: EndpointId) {
         for (id, it) in &mut self.connections {
@@ -340,9 +274,9 @@ impl Watched {
         }
     }
 
-    fn is_suspect(&self, id: EndpointId) -> bool {
+    pub(super) fn is_suspect(&self, id: EndpointId) -> bool {
         let health = self.channel.health();
-        health.iter().any(|it| it.id == id && it.state == EndpointState::Suspect)
+        health.iter().any(|it| it.id == id && it.state == ConnectionState::Suspect)
     }
 
     /// The connections that left all their calls waiting for too long.
@@ -354,7 +288,7 @@ impl Watched {
         ready.filter(move |it| has_choice && it.waiting.is_some_and(is_stalled))
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         let (mut outputs, mut changes, mut kills) = (Vec::new(), 0, 0);
         let news = self.mute().filter(|it| !self.is_suspect(it.endpoint)).count();
         loop {
@@ -381,7 +315,7 @@ impl Watched {
             assert!(it.state != State::Doomed, "{id:?} is not closed");
             assert!(it.state != State::Draining || it.carried() > 0, "{id:?} is not closed");
         }
-        let idle = |state| self.is_wanted && state == EndpointState::Idle;
+        let idle = |state| self.is_wanted && state == ConnectionState::Idle;
         assert!(self.channel.health().iter().all(|it| !idle(it.state)), "not dialled");
     }
 
@@ -467,52 +401,16 @@ impl Watched {
         self.connections.insert(id, connection);
     }
 
-    /// Looks where an attempt would be admitted, and checks that there is no better connection.
-    pub(super) fn ask(&mut self, want: Want, has_permit: impl Fn(ConnectionId) -> bool) {
-        let before = self.channel.clone();
-        self.admit(want, has_permit);
-        self.channel = before;
-    }
-
-    /// Admits an attempt, and ends it again, so that the turn moves.
-    pub(super) fn pass(&mut self, want: Want, has_permit: impl Fn(ConnectionId) -> bool) {
-        if let Some(admission) = self.admit(want, has_permit) {
-            self.note_begin(admission.connection, admission.kind);
-            self.finish(&admission, HealthSignal::None);
-        }
-    }
-
-    fn admit(
-        &mut self,
-        want: Want,
-        has_permit: impl Fn(ConnectionId) -> bool,
-    ) -> Option<Admission> {
-        let usable = |it: &Connection| it.state == State::Ready && it.unconfirmed.is_none();
-        let ready = self.connections.iter().filter(|(_, it)| usable(it));
-        let ready = ready.filter(|(id, it)| has_permit(**id) && self.is_meant(it, want));
-        let best = ready.map(|(_, it)| self.penalty(it, want)).min();
-        let admitted = self.channel.admit(self.now, want, &has_permit);
-        assert_eq!(admitted.is_ok(), best.is_some(), "admits if it can, and only then");
-        let admission = admitted.ok()?;
-        let it = self.connections.get(&admission.connection).expect("it is there");
-        assert_eq!((it.endpoint, it.state), (admission.endpoint, State::Ready));
-        assert!(has_permit(admission.connection) && self.is_meant(it, want), "{admission:?}");
-        assert_eq!(Some(self.penalty(it, want)), best, "there is a better one");
-        let floor = self.is_listed(&it.name).then(|| self.channel.floor());
-        assert_eq!((admission.floor, admission.since), (floor, self.now));
-        Some(admission)
-    }
-
-    fn is_listed(&self, name: &Endpoint) -> bool {
+    pub(super) fn is_listed(&self, name: &Endpoint) -> bool {
         self.primary.iter().chain(&self.fallback).any(|it| it.is_same(name))
     }
 
-    fn is_meant(&self, it: &Connection, want: Want) -> bool {
+    pub(super) fn is_meant(&self, it: &Connection, want: Want) -> bool {
         want.only.map_or_else(|| self.is_listed(&it.name), |only| only == it.endpoint)
     }
 
     /// How little is to be expected of a connection.
-    fn penalty(&self, it: &Connection, want: Want) -> (u8, u32) {
+    pub(super) fn penalty(&self, it: &Connection, want: Want) -> (u8, u32) {
         let streams = if want.kind == Kind::Stream { it.streams } else { 0 };
         (self.rank(it, want), streams)
     }
@@ -527,51 +425,5 @@ impl Watched {
             () if it.waiting.is_some_and(is_slow) => 1,
             () => 0,
         }
-    }
-
-    /// I-R8, B26: what a response does to the floor.
-    pub(super) fn answer(&mut self, id: ConnectionId, header: &Header, is_linearizable: bool) {
-        let want = Want { connection: Some(id), ..Want::default() };
-        let Ok(admission) = self.channel.admit(self.now, want, |_| true) else { return };
-        self.note_begin(id, Kind::Call);
-        let before = self.channel.floor();
-        let signal = HealthSignal::Healthy;
-        let finished = Finished { signal, header: Some(*header), is_linearizable };
-        let freshness = self.channel.release(self.now, &admission, finished);
-        let after = self.channel.floor();
-        let is_same = before.cluster_id == header.cluster_id;
-        let is_stale = is_same && is_linearizable && header.revision < before.revision;
-        match freshness {
-            Freshness::Fresh if admission.floor.is_none() => assert_eq!(after, before),
-            Freshness::Fresh | Freshness::Stale { .. } => {
-                assert!(is_same || before.cluster_id == 0);
-                assert_eq!(after.revision, before.revision.max(header.revision));
-                assert_eq!(matches!(freshness, Freshness::Stale { .. }), is_stale);
-            }
-            Freshness::Foreign { .. } => assert_eq!(after, before),
-            Freshness::Changed { .. } => {
-                assert!(!is_same);
-                let now = (after.cluster_id, after.revision);
-                assert_eq!(now, (header.cluster_id, header.revision));
-            }
-        }
-        let signal = match freshness {
-            Freshness::Fresh => HealthSignal::Healthy,
-            Freshness::Changed { .. } => HealthSignal::None,
-            Freshness::Stale { .. } | Freshness::Foreign { .. } => HealthSignal::Unhealthy,
-        };
-        assert!(self.note_finish(&admission, signal));
-        self.drain();
-    }
-
-    /// I-R5: a tenth of the calls, and a thousand at once.
-    pub(super) fn retry(&mut self) {
-        let want = Want { is_retry: true, ..Want::default() };
-        if let Ok(admission) = self.channel.admit(self.now, want, |_| true) {
-            self.retries += 1;
-            self.note_begin(admission.connection, Kind::Call);
-            self.finish(&admission, HealthSignal::None);
-        }
-        assert!(self.retries <= 1000 + self.began / 10);
     }
 }

@@ -1,4 +1,6 @@
-//! Transactions: compares, operations, nesting (K30–K43).
+//! Transactions: compares, operations, nesting.
+
+// K30–K43
 
 use super::{Generator, KEYS, MAX_OPS};
 use etcd3_client::Bytes;
@@ -75,7 +77,8 @@ impl Generator {
         }
     }
 
-    /// A key that the transaction does not write yet; sometimes one that it does (K32).
+    /// A key that the transaction does not write yet; sometimes one that it does.
+    // K32
     fn unused_key(&mut self) -> Option<Bytes> {
         if self.doubles || self.unused.is_empty() {
             return self.doubles.then(|| self.key());
@@ -126,7 +129,8 @@ impl Generator {
         if self.percent(30) { 0 } else { self.at.revision - self.number(8) }
     }
 
-    /// A transaction with as many operations as there may be, or with one too many (K31).
+    /// A transaction with as many operations as there may be, or with one too many.
+    // K31
     fn wide_txn(&mut self) -> pb::TxnRequest {
         let range = || {
             let key = Bytes::from_static(KEYS[0]);

@@ -1,4 +1,6 @@
-//! What a member refuses before it looks at its store (K25, K31–K33).
+//! What a member refuses before it looks at its store.
+
+// K25, K31–K33
 
 use super::keys::Keys;
 use super::personality::Personality;
@@ -65,7 +67,8 @@ pub(super) fn txn(request: &TxnRequest, rules: Rules) -> Checked {
     Ok(())
 }
 
-/// A nested transaction may have what its parent leaves of the limit (K31).
+/// A nested transaction may have what its parent leaves of the limit.
+// K31
 fn form(txn: &TxnRequest, rules: Rules) -> Checked {
     let most = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
     let Some(max_ops) = rules.max_ops.checked_sub(most) else {
@@ -103,7 +106,8 @@ impl Writes {
     }
 }
 
-/// Finds a key that a branch would write twice (K32).
+/// Finds a key that a branch would write twice.
+// K32
 fn branch(ops: &[RequestOp]) -> Result<Writes, Status> {
     let mut writes = Writes::default();
     for op in ops {

@@ -1,4 +1,6 @@
-//! Compaction: what is forgotten, and what stays readable (K16, K28).
+//! Compaction: what is forgotten, and what stays readable.
+
+// K16, K28
 
 use super::refusal::{crash, refuse};
 use super::store::Store;

@@ -1,4 +1,6 @@
-//! Which keys a request names (K1).
+//! Which keys a request names.
+
+// K1
 
 use etcd3_client::Bytes;
 use std::ops::{Bound, RangeBounds};

@@ -1,7 +1,9 @@
-//! Leases: time to live, the keys attached, expiry (L1–L7, C52).
+//! Leases: time to live, the keys attached, expiry.
 //!
 //! Time passes for leases on the leader alone. The other members know the time to live that was
-//! granted, and the keys; when one of them becomes the leader, every lease starts anew (L5).
+//! granted, and the keys; when one of them becomes the leader, every lease starts anew.
+
+// L1–L7, C52, L5
 
 use super::refusal::refuse;
 use etcd3_client::{Bytes, Instant, ServerError, Status};
@@ -55,7 +57,8 @@ pub struct Leases {
     is_primary: bool,
 }
 
-/// Returns the shortest time to live, in whole seconds, for an election timeout (C52).
+/// Returns the shortest time to live, in whole seconds, for an election timeout.
+// C52
 #[must_use]
 pub fn min_ttl(election_timeout: Duration) -> i64 {
     let nanos = election_timeout.as_nanos().saturating_mul(3) / 2;
@@ -130,7 +133,8 @@ impl Leases {
         }
     }
 
-    /// Starts the clock: every lease gets its full time to live and `extend` on top (L5).
+    /// Starts the clock: every lease gets its full time to live and `extend` on top.
+    // L5
     pub fn promote(&mut self, now: Instant, extend: Duration) {
         self.is_primary = true;
         for lease in self.by_id.values_mut() {

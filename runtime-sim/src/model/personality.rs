@@ -12,21 +12,26 @@ pub struct Personality {
     pub version: (u16, u16, u16),
     /// The header of a created message is filled when the message is sent, and not before the
     /// watcher is registered: what is written between the two is an event of the watcher at or
-    /// below the revision of that header (H1).
+    /// below the revision of that header.
+    // H1
     pub created_header_after_registration: bool,
-    /// A watch with a start below zero is refused when it is created (W7).
+    /// A watch with a start below zero is refused when it is created.
+    // W7
     pub refuses_negative_start: bool,
-    /// When a progress request is answered (W23, W24).
+    /// When a progress request is answered.
+    // W23, W24
     pub progress: Progress,
     /// A member that was brought up to date by a snapshot delivers events again that a watcher had
     /// before (etcd#15271).
     pub restore_replays: bool,
     /// A snapshot makes a watcher with a future start begin at once (W65, etcd#20221).
     pub restore_forgets_future_start: bool,
-    /// A compaction at the revision of a deletion forgets the deletion (W67).
+    /// A compaction at the revision of a deletion forgets the deletion.
+    // W67
     pub compaction_drops_tombstone: bool,
     /// Orders and targets of a sort that have no name are refused; otherwise such a target ends the
-    /// server, and such an order is none (CFG-057).
+    /// server, and such an order is none.
+    // CFG-057
     pub refuses_unknown_sort: bool,
     /// The operations of a transaction are checked one after the other; otherwise all puts are, and
     /// then all reads, so that of two faults another one is named.
@@ -42,27 +47,35 @@ pub struct Personality {
     pub leaves_unawaited_reads_out: bool,
     /// The method `AuthStatus` and the option `MemberList.linearizable` exist.
     pub has_auth_status: bool,
-    /// `AuthStatus` answers everybody, though it refuses a bad token (V5).
+    /// `AuthStatus` answers everybody, though it refuses a bad token.
+    // V5
     pub auth_status_is_free: bool,
-    /// An empty or reversed permission range is refused (A4).
+    /// An empty or reversed permission range is refused.
+    // A4
     pub checks_permission_range: bool,
-    /// A role grant without a permission is refused; otherwise it kills the server (A5).
+    /// A role grant without a permission is refused; otherwise it kills the server.
+    // A5
     pub checks_permission_given: bool,
     /// Changing a password to the empty one leaves a user that cannot authenticate.
     pub empty_password_locks: bool,
-    /// Tokens are looked at even while authentication is off (AUTH-006).
+    /// Tokens are looked at even while authentication is off.
+    // AUTH-006
     pub checks_token_while_off: bool,
     /// The keys of a lease are listed only to users who may read them.
     pub guards_lease_keys: bool,
     /// Lease and maintenance calls, `MemberList` and `Compact` need a user, some of them root; and
-    /// transactions are checked as deeply as plain requests (A14, L7, K38).
+    /// transactions are checked as deeply as plain requests.
+    // A14, L7, K38
     pub guards_everything: bool,
-    /// `Status` needs root (A14).
+    /// `Status` needs root.
+    // A14
     pub status_needs_root: bool,
-    /// A watch from a key on needs no more than the right to that key (W16).
+    /// A watch from a key on needs no more than the right to that key.
+    // W16
     pub watch_scope_hole: bool,
     /// `Alarm` answers without a header, and its auth errors come with code Unknown and the text of
-    /// the auth store (E5).
+    /// the auth store.
+    // E5
     pub raw_alarms: bool,
     /// The code of "context deadline exceeded", which ends a write that found no leader to go to.
     pub deadline_code: Code,

@@ -1,4 +1,6 @@
-//! Reading a range, with every option (K10, K15–K20).
+//! Reading a range, with every option.
+
+// K10, K15–K20
 
 use super::keys::Keys;
 use super::refusal::crash;
@@ -48,7 +50,8 @@ impl View for Change<'_> {
     }
 }
 
-/// A header with nothing but a revision, as inside of a transaction (K51).
+/// A header with nothing but a revision, as inside of a transaction.
+// K51
 pub(super) fn header(revision: i64) -> ResponseHeader {
     ResponseHeader { revision, ..ResponseHeader::default() }
 }
@@ -105,12 +108,14 @@ fn passes(request: &RangeRequest, kv: &KeyValue) -> bool {
         && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
 }
 
-/// Returns what to sort by. One that is not known ends servers before 3.6 (CFG-057).
+/// Returns what to sort by. One that is not known ends servers before 3.6.
+// CFG-057
 pub(super) fn sort_target(request: &RangeRequest) -> Result<SortTarget, Status> {
     SortTarget::try_from(request.sort_target).map_err(|_| crash("unknown sort target"))
 }
 
-/// Sorts; a target other than the key implies ascending order (K12).
+/// Sorts; a target other than the key implies ascending order.
+// K12
 fn sort(request: &RangeRequest, kvs: &mut [KeyValue]) -> Result<(), Status> {
     let key = i32::from(SortTarget::Key);
     if request.sort_order == i32::from(SortOrder::None) && request.sort_target == key {

@@ -12,7 +12,8 @@ pub(crate) fn refuse(error: ServerError) -> Status {
     Status::new(code, error.text())
 }
 
-/// Returns the status for an error of a server that has no entry in etcd's table (E5).
+/// Returns the status for an error of a server that has no entry in etcd's table.
+// E5
 pub(crate) fn unknown(text: &str) -> Status {
     Status::new(Code::Unknown, text)
 }

@@ -324,7 +324,8 @@ pub(super) fn check_form(request: &Request, rules: Rules) -> Result<()> {
     }
 }
 
-/// Returns what a request takes of the quota, in bytes (M21).
+/// Returns what a request takes of the quota, in bytes.
+// M21
 pub(super) fn cost(request: &Request) -> u64 {
     match request {
         Request::Put(put) => put_cost(put),
@@ -350,7 +351,8 @@ fn txn_cost(txn: &pb::TxnRequest) -> u64 {
     branch(&txn.success).max(branch(&txn.failure))
 }
 
-/// Tells whether root alone may do it (A15).
+/// Tells whether root alone may do it.
+// A15
 fn needs_admin(request: &Request) -> bool {
     matches!(
         request,

@@ -92,7 +92,8 @@ rpcs! {
     LeaseGrant: LeaseGrantRequest => LeaseGrantResponse = "/etcdserverpb.Lease/LeaseGrant";
     /// Ends a lease.
     LeaseRevoke: LeaseRevokeRequest => LeaseRevokeResponse = "/etcdserverpb.Lease/LeaseRevoke";
-    /// Renews a lease: one message of the stream, which takes them one after another (L10).
+    /// Renews a lease: one message of the stream, which takes them one after another.
+    // L10
     LeaseKeepAlive: LeaseKeepAliveRequest => LeaseKeepAliveResponse =
         "/etcdserverpb.Lease/LeaseKeepAlive";
     /// Looks at a lease.
@@ -153,9 +154,10 @@ rpcs! {
 ///
 /// # Errors
 ///
-/// `Unimplemented` for a path that the model does not know (E39), also when it is one of etcd's;
+/// `Unimplemented` for a path that the model does not know, also when it is one of etcd's;
 /// `Internal` for bytes that are not the message of the method (E40; servers go on to say what is
 /// wrong, in words that differ by their version).
+// E39
 pub fn decode(path: &str, bytes: Bytes) -> Result<Request, Status> {
     match decode_known(path, bytes) {
         Some(Ok(request)) => Ok(request),
@@ -166,7 +168,8 @@ pub fn decode(path: &str, bytes: Bytes) -> Result<Request, Status> {
     }
 }
 
-/// Returns what gRPC answers for a method that a server does not have (E39).
+/// Returns what gRPC answers for a method that a server does not have.
+// E39
 #[must_use]
 pub fn unimplemented(path: &str) -> Status {
     let Some((service, method)) = path.strip_prefix('/').unwrap_or(path).rsplit_once('/') else {
@@ -190,14 +193,16 @@ pub fn paths() -> &'static [&'static str] {
     PATHS
 }
 
-/// What gRPC puts on top of `max_request_bytes` for its own limit, in bytes (C41).
+/// What gRPC puts on top of `max_request_bytes` for its own limit, in bytes.
+// C41
 pub const GRPC_OVERHEAD: usize = 512 * 1024;
 
-/// Refuses a message over the limit of the gRPC layer, as servers do before they decode (C41).
+/// Refuses a message over the limit of the gRPC layer, as servers do before they decode.
 ///
 /// # Errors
 ///
 /// `ResourceExhausted`.
+// C41
 pub fn check_size(len: usize, max_request_bytes: usize) -> Result<(), Status> {
     let limit = max_request_bytes + GRPC_OVERHEAD;
     if len > limit {
@@ -207,7 +212,8 @@ pub fn check_size(len: usize, max_request_bytes: usize) -> Result<(), Status> {
     Ok(())
 }
 
-/// Returns the same error as the bare auth store words it (E5).
+/// Returns the same error as the bare auth store words it.
+// E5
 pub(super) fn raw_auth_error(status: Status) -> Status {
     match ServerError::from_status(&status) {
         Some(ServerError::InvalidAuthToken) => unknown("auth: invalid auth token"),

@@ -86,11 +86,12 @@ impl Store {
         self.bytes
     }
 
-    /// Returns the pairs of a range at a revision; 0 or less stands for the newest (K16).
+    /// Returns the pairs of a range at a revision; 0 or less stands for the newest.
     ///
     /// # Errors
     ///
     /// `OutOfRange` when the revision is compacted or in the future.
+    // K16
     pub(super) fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
         self.read_view(keys, at, self.revision)
     }
@@ -116,8 +117,9 @@ impl Store {
         Change { store: self, events: Vec::new() }
     }
 
-    /// Deletes the keys of a lease and the lease itself, in one revision (L2). `None` when there is
-    /// no such lease.
+    /// Deletes the keys of a lease and the lease itself, in one revision. `None` when there is no
+    /// such lease.
+    // L2
     pub(super) fn revoke(&mut self, id: i64) -> Option<Vec<Event>> {
         let keys = self.leases.remove(id)?;
         let mut change = self.begin();

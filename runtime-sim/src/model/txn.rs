@@ -1,8 +1,10 @@
-//! Puts, deletions and transactions (K25–K27, K30–K37, K40–K43).
+//! Puts, deletions and transactions.
 //!
 //! A transaction runs in three steps. All compares, those of nested transactions too, are judged
 //! before anything is written; then every operation on the way taken is checked; then they run, and
 //! nothing can fail any more.
+
+// K25–K27, K30–K37, K40–K43
 
 use super::keys::Keys;
 use super::range::{View, header, range, sort_target};
@@ -128,15 +130,17 @@ pub(super) fn without_reads(txn: &TxnRequest) -> TxnRequest {
     TxnRequest { compare: txn.compare.clone(), success, failure }
 }
 
-/// Tells whether nothing in a transaction writes, as servers see it: a nested one counts as a write
-/// (K36).
+/// Tells whether nothing in a transaction writes, as servers see it: a nested one counts as a
+/// write.
+// K36
 pub(super) fn is_read_only(txn: &TxnRequest) -> bool {
     let mut ops = txn.success.iter().chain(&txn.failure);
     ops.all(|op| matches!(op.request, Some(Op::RequestRange(_))))
 }
 
 /// Tells whether a read-only transaction is answered without asking the other members; one without
-/// operations is, too (K37).
+/// operations is, too.
+// K37
 pub(super) fn is_serializable(txn: &TxnRequest) -> bool {
     let mut ops = txn.success.iter().chain(&txn.failure);
     ops.all(|op| matches!(&op.request, Some(Op::RequestRange(range)) if range.serializable))
@@ -225,7 +229,8 @@ fn delete(change: &mut Change<'_>, request: &DeleteRangeRequest) -> DeleteRangeR
 }
 
 /// Judges a compare: every key of its range must satisfy it, and when there is none, a key that
-/// does not exist (K42, K43).
+/// does not exist.
+// K42, K43
 fn holds(view: &impl View, compare: &Compare) -> bool {
     let Ok(kvs) = view.read(&Keys::new(&compare.key, &compare.range_end), 0) else { return false };
     if kvs.is_empty() {

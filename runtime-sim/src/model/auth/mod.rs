@@ -1,8 +1,10 @@
-//! Users, roles and permissions, and who a call comes from (A1–A17).
+//! Users, roles and permissions, and who a call comes from.
 //!
 //! Every member holds the same users and roles, since changes go through the log. Tokens are the
 //! simple ones: made by an entry of the log, so that every member knows them, but kept in memory
-//! and timed by each member for itself (A8).
+//! and timed by each member for itself.
+
+// A1–A17, A8
 
 mod permission;
 mod tokens;
@@ -36,7 +38,8 @@ enum Secret {
     Password(String),
     /// No password fits.
     Locked,
-    /// The user has none and cannot authenticate (A3).
+    /// The user has none and cannot authenticate.
+    // A3
     None,
 }
 
@@ -99,7 +102,8 @@ impl Auth {
         self.tokens.clear();
     }
 
-    /// Recognises a caller by the token of the call (A10, A11); `None` for nobody.
+    /// Recognises a caller by the token of the call; `None` for nobody.
+    // A10, A11
     pub(super) fn identify(
         &mut self,
         now: Instant,
@@ -295,7 +299,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Takes a permission back; key and end must be those of the grant (A7).
+    /// Takes a permission back; key and end must be those of the grant.
+    // A7
     pub(super) fn revoke_permission(&mut self, role: &str, key: &Bytes, end: &Bytes) -> Change {
         let permissions = self.role_mut(role)?;
         let before = permissions.len();

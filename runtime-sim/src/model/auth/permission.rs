@@ -68,7 +68,8 @@ fn covers(held: &[Interval], wanted: &Interval) -> bool {
     first.start <= wanted.start && reaches(end, wanted.end.as_ref())
 }
 
-/// Tells whether a permission names a range at all (A4).
+/// Tells whether a permission names a range at all.
+// A4
 pub(super) fn is_valid_range(permission: &Permission) -> bool {
     let end = &permission.range_end;
     let is_range = end.is_empty() || end[..] == [0] || permission.key < *end;
@@ -169,8 +170,8 @@ impl Auth {
     }
 
     /// Tells whether the caller may do all that a transaction might do, in either branch. Older
-    /// servers do not look into nested transactions, nor at the leases and previous pairs of puts
-    /// (K38).
+    /// servers do not look into nested transactions, nor at the leases and previous pairs of puts.
+    // K38
     pub(in crate::model) fn permits_txn(
         &self,
         caller: Option<&Caller>,
@@ -216,7 +217,8 @@ impl Auth {
         lease.keys().try_for_each(|key| self.permits(caller, access, key, &Bytes::new()))
     }
 
-    /// Whether the caller may look at a user: root may, and everybody at oneself (A15).
+    /// Whether the caller may look at a user: root may, and everybody at oneself.
+    // A15
     pub(in crate::model) fn permits_user_get(
         &self,
         caller: Option<&Caller>,
@@ -227,7 +229,8 @@ impl Auth {
         if user == name { Ok(()) } else { self.permits_admin(caller) }
     }
 
-    /// Whether the caller may look at a role: root may, and whoever has it (A15).
+    /// Whether the caller may look at a role: root may, and whoever has it.
+    // A15
     pub(in crate::model) fn permits_role_get(
         &self,
         caller: Option<&Caller>,

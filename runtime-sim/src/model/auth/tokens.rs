@@ -1,4 +1,6 @@
-//! Simple tokens: 16 letters, a dot, and the index of the log entry that made them (A8).
+//! Simple tokens: 16 letters, a dot, and the index of the log entry that made them.
+
+// A8
 
 use etcd3_client::Instant;
 use std::collections::BTreeMap;

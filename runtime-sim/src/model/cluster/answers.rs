@@ -10,7 +10,8 @@ use etcd3_client::{Code, Instant, ResponseHeader, ServerError, Status};
 type Answer = Result<Response, Status>;
 
 impl Cluster {
-    /// Returns the header of a member's answers, at the revision of its store (K50).
+    /// Returns the header of a member's answers, at the revision of its store.
+    // K50
     pub(super) fn header(&self, id: u64) -> ResponseHeader {
         let member = &self.members[&id];
         ResponseHeader {
@@ -147,7 +148,8 @@ impl Cluster {
         Ok(Response::MoveLeader(pb::MoveLeaderResponse { header: None }))
     }
 
-    /// Whether a caller may renew a lease, or look at its keys (L7).
+    /// Whether a caller may renew a lease, or look at its keys.
+    // L7
     pub(super) fn check_lease_call(
         &mut self,
         now: Instant,

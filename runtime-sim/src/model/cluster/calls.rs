@@ -119,7 +119,8 @@ impl Cluster {
         Ok(Stage::Proposing { command: Command::Request(request), caller })
     }
 
-    /// Whether the member serves this at all: a learner does not (M13).
+    /// Whether the member serves this at all: a learner does not.
+    // M13
     fn serves(&self, id: u64, request: &Request) -> Result<(), Status> {
         let is_open = match request {
             Request::Range(range) => range.serializable,
@@ -133,7 +134,8 @@ impl Cluster {
         Err(Status::new(self.config.personality.learner_code, text))
     }
 
-    /// Refuses what the quota has no room for, and raises the alarm (M21).
+    /// Refuses what the quota has no room for, and raises the alarm.
+    // M21
     fn check_quota(&mut self, now: Instant, id: u64, request: &Request) -> Result<(), Status> {
         if self.members[&id].replica.has_room(cost(request)) {
             return Ok(());
@@ -341,7 +343,8 @@ fn is_local(request: &Request, personality: Personality) -> bool {
     }
 }
 
-/// Tells whether the answer is read from the store, after the leader was asked (K15).
+/// Tells whether the answer is read from the store, after the leader was asked.
+// K15
 fn is_linearizable_read(request: &Request, personality: Personality) -> bool {
     match request {
         Request::Range(_) | Request::Authenticate(_) => true,
@@ -351,8 +354,9 @@ fn is_linearizable_read(request: &Request, personality: Personality) -> bool {
     }
 }
 
-/// Returns the size of the entry that a request would become, in bytes (C40): a header with a
-/// number for the request and the caller, and the request.
+/// Returns the size of the entry that a request would become, in bytes: a header with a number for
+/// the request and the caller, and the request.
+// C40
 fn entry_len(id: u64, caller: Option<&Caller>, request: &Request) -> usize {
     let field = |len: usize| 1 + prost::length_delimiter_len(len) + len;
     let varint = |number: u64| 1 + prost::encoding::encoded_len_varint(number);

@@ -14,7 +14,8 @@ pub struct MemberConfig {
     pub peer_urls: Vec<String>,
     /// Where clients reach it.
     pub client_urls: Vec<String>,
-    /// A learner has no vote and serves almost nothing (M13).
+    /// A learner has no vote and serves almost nothing.
+    // M13
     pub is_learner: bool,
 }
 
@@ -27,7 +28,8 @@ pub struct Delays {
     pub apply: (Duration, Duration),
     /// For a linearizable read to ask the leader, and for a lease to be renewed.
     pub read: (Duration, Duration),
-    /// From the registration of a watcher until its created message is sent (H1).
+    /// From the registration of a watcher until its created message is sent.
+    // H1
     pub created: (Duration, Duration),
 }
 
@@ -67,15 +69,19 @@ pub struct ClusterConfig {
     pub seed: u64,
     /// `--election-timeout`, one second.
     pub election_timeout: Duration,
-    /// `--max-request-bytes`, 1.5 MiB (C40).
+    /// `--max-request-bytes`, 1.5 MiB.
+    // C40
     pub max_request_bytes: usize,
-    /// `--max-txn-ops`, 128 (K31).
+    /// `--max-txn-ops`, 128.
+    // K31
     pub max_txn_ops: usize,
-    /// `--max-concurrent-streams`, unlimited (C44).
+    /// `--max-concurrent-streams`, unlimited.
+    // C44
     pub max_concurrent_streams: Option<u32>,
     /// `--quota-backend-bytes`; `None` for no limit. The size of the store is only estimated.
     pub quota_bytes: Option<u64>,
-    /// `--auth-token-ttl`, 300 seconds (A8).
+    /// `--auth-token-ttl`, 300 seconds.
+    // A8
     pub token_ttl: Duration,
     /// How often the leader looks for leases that have run out; 500 ms.
     pub lease_tick: Duration,
@@ -116,7 +122,8 @@ impl ClusterConfig {
     }
 
     /// Returns how long a member waits for the cluster before it gives up on a request: 5 s and two
-    /// election timeouts (C49).
+    /// election timeouts.
+    // C49
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(5) + 2 * self.election_timeout

@@ -324,7 +324,8 @@ impl Cluster {
         }
     }
 
-    /// Ends streams that need a leader and have had none for three election timeouts (W18).
+    /// Ends streams that need a leader and have had none for three election timeouts.
+    // W18
     pub(super) fn cut_due(&self, id: StreamId) -> Option<Instant> {
         let stream = self.streams.get(&id).filter(|stream| stream.requires_leader)?;
         let lost = self.members.get(&stream.member)?.lost_leader_at?;

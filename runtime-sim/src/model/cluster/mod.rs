@@ -267,7 +267,8 @@ impl Cluster {
         self.drain_streams(now);
     }
 
-    /// Proposes the end of leases that have run out, on the ticks of the leader (L6).
+    /// Proposes the end of leases that have run out, on the ticks of the leader.
+    // L6
     fn expire_leases(&mut self, now: Instant) -> bool {
         if self.lease_due().is_none_or(|due| due > now) {
             return false;

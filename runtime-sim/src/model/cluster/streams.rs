@@ -14,9 +14,11 @@ use std::time::Duration;
 pub struct StreamOptions {
     /// The member that is asked.
     pub member: u64,
-    /// The token in the metadata; it holds for the whole life of the stream (H8).
+    /// The token in the metadata; it holds for the whole life of the stream.
+    // H8
     pub token: Option<String>,
-    /// Whether the metadata asks for a leader (W18).
+    /// Whether the metadata asks for a leader.
+    // W18
     pub requires_leader: bool,
 }
 
@@ -96,7 +98,8 @@ impl Cluster {
         (self.streams.len(), watchers)
     }
 
-    /// Whether a creation is permitted; it is asked once, at the creation (W15).
+    /// Whether a creation is permitted; it is asked once, at the creation.
+    // W15
     fn permit_watch(
         &mut self,
         now: Instant,

@@ -1,4 +1,6 @@
-//! Cutting a large response into parts (W26, W27).
+//! Cutting a large response into parts.
+
+// W26, W27
 
 use etcd3_client::proto::etcdserverpb::WatchResponse;
 use prost::Message;

@@ -1,4 +1,4 @@
-//! The server's side of one watch stream (W1–W28).
+//! The server's side of one watch stream.
 //!
 //! ```text
 //!   create ──▶ Unsynced ──▶ Synced ──▶ cancel, end of the stream
@@ -11,7 +11,9 @@
 //! A synced watcher hears of each revision as it happens. One that began in the past is unsynced:
 //! it is served from the log of the store, in batches, until it has caught up. Orders and changes
 //! go in by [`WatchStream::handle`] and [`WatchStream::notify`], answers come out of
-//! [`WatchStream::poll`] in the order of the wire. Buffers have no bounds here (W21).
+//! [`WatchStream::poll`] in the order of the wire. Buffers have no bounds here.
+
+// W1–W28, W21
 
 mod fragment;
 mod watcher;
@@ -35,16 +37,20 @@ const NONE: i64 = -1;
 /// Sizes and times of a watch stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchConfig {
-    /// The most revisions in one message of a watcher that catches up; 1000 (W9).
+    /// The most revisions in one message of a watcher that catches up; 1000.
+    // W9
     pub batch_revisions: usize,
     /// The time between two messages to watchers that catch up; 100 ms.
     pub sync_interval: Duration,
-    /// The time between two progress notifications; 10 minutes (W22).
+    /// The time between two progress notifications; 10 minutes.
+    // W22
     pub progress_interval: Duration,
-    /// The size from which on a message is cut into fragments, in bytes (W26).
+    /// The size from which on a message is cut into fragments, in bytes.
+    // W26
     pub fragment_limit: usize,
     /// The time from the registration of a watcher until its created message is sent, for servers
-    /// that read the header late (H1).
+    /// that read the header late.
+    // H1
     pub created_delay: Duration,
 }
 
@@ -104,7 +110,8 @@ pub struct WatchStream {
     personality: Personality,
     config: WatchConfig,
     watchers: BTreeMap<i64, Watcher>,
-    /// The next id for a watcher that leaves the choice to the server (W2).
+    /// The next id for a watcher that leaves the choice to the server.
+    // W2
     next_id: i64,
     queue: VecDeque<Item>,
     fragments: VecDeque<WatchResponse>,
@@ -129,7 +136,8 @@ impl WatchStream {
     }
 
     /// Takes an order of the client. `allowed` says whether a creation is permitted; it is asked
-    /// for nothing else. An order without content is ignored (W1).
+    /// for nothing else. An order without content is ignored.
+    // W1
     pub fn handle(
         &mut self,
         now: Instant,
@@ -305,8 +313,8 @@ impl WatchStream {
             && !(is_future && self.personality.progress == Progress::Started)
     }
 
-    /// The progress of watchers that asked for notifications and had no events since the last
-    /// time (W22).
+    /// The progress of watchers that asked for notifications and had no events since the last time.
+    // W22
     fn notify_progress(&mut self, now: Instant, source: &Source<'_>) {
         self.progress_due = now + self.config.progress_interval;
         let revision = source.store.revision();

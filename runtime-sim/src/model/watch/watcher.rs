@@ -15,14 +15,16 @@ pub(super) enum State {
     Unsynced,
     /// Events are sent as they happen.
     Synced,
-    /// Its start is compacted; it is about to be cancelled (W8).
+    /// Its start is compacted; it is about to be cancelled.
+    // W8
     Compacted,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
     keys: Keys,
-    /// Events that it does not want (W11).
+    /// Events that it does not want.
+    // W11
     without: Vec<EventType>,
     pub(super) has_prev_kv: bool,
     pub(super) wants_fragments: bool,
@@ -102,7 +104,8 @@ impl Watcher {
         batch
     }
 
-    /// Returns the message that carries events; none when the filters leave nothing (W11).
+    /// Returns the message that carries events; none when the filters leave nothing.
+    // W11
     pub(super) fn message(
         &self,
         id: i64,
@@ -116,7 +119,8 @@ impl Watcher {
     }
 }
 
-/// Adds the pair before a change, if it can still be read (W10).
+/// Adds the pair before a change, if it can still be read.
+// W10
 pub(super) fn add_prev_kv(store: &Store, event: &mut Event) {
     let kv = kv(event);
     let is_put = event.r#type() == EventType::Put;

@@ -228,9 +228,8 @@ fn prepare() -> Result<PathBuf> {
         return Ok(here);
     }
     let log = etcd3_lab::command::tail(&built.output, 20);
-    Err(Error::new(format!(
-        "{name} cannot be built; `cargo install --locked --version {version} {name}` has to work:\n{log}"
-    )))
+    let install = format!("cargo install --locked --version {version} {name}");
+    Err(Error::new(format!("{name} cannot be built; `{install}` has to work:\n{log}")))
 }
 
 fn is_right(program: &Path) -> bool {

@@ -146,6 +146,11 @@ mod tests {
                     self.due = None;
                     Next::Do(self.polls)
                 }
+                // Only somebody who looks shortly before its time finds it hasty.
+                5 if self.due.is_some_and(|due| due <= now + Duration::from_millis(3)) => {
+                    self.due = None;
+                    Next::Do(1)
+                }
                 0 if self.due.is_some_and(|due| due <= now) => {
                     self.due = None;
                     Next::Do(1)
@@ -168,9 +173,13 @@ mod tests {
     #[test]
     fn the_checker_passes_the_lawful_and_catches_each_rogue() {
         assert!(outcome(0).unwrap() > 0);
-        for (law, message) in
-            [(1, "never stops"), (2, "would spin"), (3, "polling again"), (4, "how often")]
-        {
+        for (law, message) in [
+            (1, "never stops"),
+            (2, "would spin"),
+            (3, "polling again"),
+            (4, "how often"),
+            (5, "too early"),
+        ] {
             let caught = outcome(law).unwrap_err();
             assert!(caught.contains(message), "law {law}: {caught}");
         }

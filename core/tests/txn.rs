@@ -4,6 +4,8 @@
 mod answers;
 #[path = "txn/duplicates.rs"]
 mod duplicates;
+#[path = "txn/freshness.rs"]
+mod freshness;
 #[path = "txn/golden.rs"]
 mod golden;
 #[path = "txn/revisions.rs"]

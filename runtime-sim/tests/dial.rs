@@ -74,6 +74,28 @@ fn refused_addresses_cost_no_wait() {
     });
 }
 
+// RFC 8305, section 5: an address that fails while another is waited for makes way at once. Which
+// one of its family comes first is drawn by the seed.
+#[test]
+fn a_refusal_behind_a_black_hole_costs_no_second_head_start() {
+    for seed in 0..8 {
+        run(seed, |world| async move {
+            let doors = [
+                ("[fd00::1]:2379", Reachability::Hang),
+                ("10.9.9.8:2379", Reachability::Refuse),
+                ("10.9.9.9:2379", Reachability::Refuse),
+                ("etcd", Reachability::Open),
+            ];
+            let (_etcd, host, config) = world_of(&world, &doors);
+            let start = world.now();
+            connect(&host, config).await.unwrap();
+            let took = world.now().saturating_since(start);
+            assert!(took >= HEAD_START && took < HEAD_START + SOON, "{took:?}");
+        })
+        .unwrap();
+    }
+}
+
 // RFC 8305, section 4: the other family has its turn before the rest of a dead one.
 #[test]
 fn families_take_turns() {

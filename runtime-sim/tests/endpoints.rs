@@ -47,6 +47,27 @@ fn sync_takes_over_the_members_and_keeps_the_seeds() {
     .unwrap();
 }
 
+// B25: a member that is down says nothing of its version, and is no reason to fail.
+#[test]
+fn the_members_that_answer_are_new_enough_or_not() {
+    run(2, |world| async move {
+        let etcd = cluster(&world, 3);
+        let (host, config) = (world.host(), Config::new(etcd.endpoints()));
+        let config = config.connect_timeout(Duration::from_secs(2));
+        let connect = |minor| {
+            let config = config.clone().min_server_version(3, minor);
+            Client::connect(Arc::new(host.runtime()), config)
+        };
+        connect(5).await.unwrap();
+        let error = connect(6).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OldServer { major: 3, minor: 5 });
+        etcd.kill(1);
+        connect(5).await.unwrap();
+        assert!(connect(6).await.is_err());
+    })
+    .unwrap();
+}
+
 // C-20: a cluster that advertises what cannot be reached does not lock the client out.
 #[test]
 fn sync_to_endpoints_that_do_not_work_falls_back_to_the_seeds() {

@@ -3,8 +3,11 @@
 
 use etcd3_client::{Client, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase};
 use etcd3_sim::{Etcd, Host, Link, Personality, Reachability, World, run};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWrite;
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -112,6 +115,45 @@ fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
         );
     })
     .unwrap();
+}
+
+/// How connecting fails to a server that says this first, and hangs up.
+fn failure_of(first: &'static [u8]) -> ConnectFailure {
+    let ended = run(7, |world| async move {
+        let address = "10.7.7.7:2379";
+        let listener = world.listen(address.parse().unwrap());
+        let server = world.host();
+        server.spawn(async move {
+            loop {
+                let mut stream = listener.accept().await;
+                let mut rest = first;
+                while !rest.is_empty() {
+                    let write = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, rest));
+                    rest = &rest[write.await.unwrap()..];
+                }
+                let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
+            }
+        });
+        let config = Config::new([format!("http://{address}")]);
+        match connect(&world.host(), config).await.unwrap_err().kind() {
+            ErrorKind::Connect(failure) => failure,
+            other => panic!("{other:?}"),
+        }
+    });
+    ended.unwrap().0
+}
+
+// What is there instead of etcd is known by its first bytes.
+#[test]
+fn a_server_that_is_none_of_http2_is_named() {
+    for (first, failure) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], ConnectFailure::PeerSpeaksHttp1),
+        (b"\x15\x03\x01\x00\x02\x02\x16", ConnectFailure::PeerSpeaksTls),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", ConnectFailure::PeerNotHttp2),
+        (b"", ConnectFailure::ClosedByPeer),
+    ] {
+        assert_eq!(failure_of(first), failure);
+    }
 }
 
 // What worked a moment ago does not "expect TLS".

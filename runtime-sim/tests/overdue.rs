@@ -238,3 +238,22 @@ fn a_call_ends_though_the_runtime_of_its_client_stands_still() {
     })
     .unwrap();
 }
+
+// Closing is not left to the tasks of the client: they may not run.
+#[test]
+fn a_call_ends_when_its_client_is_closed_though_its_runtime_stands_still() {
+    run(5, |world| async move {
+        let (_etcd, host, client) = scene(&world, |config| config).await;
+        host.set_paused(true);
+        let write = begun!(client.put("key", "v"));
+        world.sleep(millis(10)).await;
+        let at = world.now();
+        let closing = begun!(client.close());
+        let error = write.await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, Outcome::Unknown));
+        assert_eq!(world.now(), at, "at once");
+        host.set_paused(false);
+        closing.await;
+    })
+    .unwrap();
+}

@@ -218,6 +218,29 @@ fn a_client_works_with_any_setting_or_refuses_it_by_its_name() {
     }
 }
 
+// What is refused below the least of a setting is taken at it.
+#[test]
+fn the_least_of_a_setting_is_taken_and_anything_below_is_named() {
+    let config = || Config::new(["http://a"]);
+    let (least, less) = (Duration::from_millis(1), Duration::from_nanos(999_999));
+    let settings = [
+        ("request_timeout", config().request_timeout(least), config().request_timeout(less)),
+        ("max_request_bytes", config().max_request_bytes(512), config().max_request_bytes(511)),
+        ("max_response_bytes", config().max_response_bytes(512), config().max_response_bytes(511)),
+        ("max_txn_ops", config().max_txn_ops(1), config().max_txn_ops(0)),
+    ];
+    run(10, |world| async move {
+        let host = world.host();
+        for (name, least, less) in settings {
+            assert!(host.client(least).is_ok(), "{name}");
+            let error = host.client(less).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(error.report().to_string().contains(name), "{}", error.report());
+        }
+    })
+    .unwrap();
+}
+
 // C32: no time is no time, and nothing is sent; all the time in the world ends with the answer.
 #[test]
 fn a_request_may_have_no_time_and_all_the_time() {

@@ -1,9 +1,13 @@
 //! `cargo xtask mutants`: breaks the code on purpose, one edit at a time, and sees a test fail.
 //!
-//! The work happens on a copy of the workspace below the target directory.
+//! The work happens on a copy of the workspace below the target directory. With `--generated` the
+//! edits are those of cargo-mutants.
 
 mod copy;
+mod equivalents;
+mod generated;
 mod list;
+mod score;
 
 use crate::options::Options;
 use crate::tally::Tally;
@@ -36,6 +40,16 @@ enum Fate {
 
 pub(crate) fn run(options: &Options) -> Outcome {
     let only = options.value("--only");
+    match options.value("--generated") {
+        Some(_) if only.is_some() => {
+            return Err(Error::new("--only is for the mutants of the list, not for --generated."));
+        }
+        Some(subject) => return generated::run(subject, options),
+        None if !options.words().is_empty() || options.value("--part").is_some() => {
+            return Err(Error::new("Files and --part need --generated."));
+        }
+        None => {}
+    }
     try_all(|name| only.is_none_or(|only| only.split(',').any(|only| name == only)))
 }
 

@@ -7,7 +7,7 @@ use etcd3_lab::{Error, Result};
 pub(crate) struct Options {
     valued: Vec<(String, String)>,
     plain: Vec<String>,
-    word: Option<String>,
+    words: Vec<String>,
     command: Vec<String>,
 }
 
@@ -17,8 +17,21 @@ pub(crate) enum Words {
     Nothing,
     /// One word.
     One,
+    /// Any number of words.
+    Many,
     /// Another command, after `--`.
     Command,
+}
+
+impl Words {
+    /// Tells whether one more word may follow that many.
+    fn takes(self, count: usize) -> bool {
+        match self {
+            Self::Nothing | Self::Command => false,
+            Self::One => count == 0,
+            Self::Many => true,
+        }
+    }
 }
 
 impl Options {
@@ -42,8 +55,8 @@ impl Options {
                 options.valued.push((name.to_owned(), value));
             } else if plain.contains(&next.as_str()) {
                 options.plain.push(next.clone());
-            } else if allowed == Words::One && options.word.is_none() && !next.starts_with('-') {
-                options.word = Some(next.clone());
+            } else if allowed.takes(options.words.len()) && !next.starts_with('-') {
+                options.words.push(next.clone());
             } else if allowed == Words::Command && next == "--" {
                 options.command = words.by_ref().cloned().collect();
             } else {
@@ -87,9 +100,14 @@ impl Options {
         &self.command
     }
 
-    /// Returns the word that is no option.
+    /// Returns the first word that is no option.
     pub(crate) fn word(&self) -> Option<&str> {
-        self.word.as_deref()
+        self.words.first().map(String::as_str)
+    }
+
+    /// Returns the words that are no options.
+    pub(crate) fn words(&self) -> &[String] {
+        &self.words
     }
 }
 
@@ -117,6 +135,14 @@ mod tests {
         assert_eq!(options.word(), Some("frame"));
         assert!(parse("--other").is_err() && parse("two words").is_err());
         assert!(parse("--list=yes").is_err());
+    }
+
+    #[test]
+    fn many_words_are_kept_in_their_order() {
+        let words = ["b", "--list", "a"].map(str::to_owned);
+        let options = Options::parse(&words, &[], &["--list"], Words::Many).unwrap();
+        assert_eq!(options.words(), ["b", "a"]);
+        assert!(options.has("--list"));
     }
 
     #[test]

@@ -270,3 +270,26 @@ impl ConnectionHandle {
         self.end.get()?.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 9113, 5.1.2: a server may take fewer streams than before, none, and more again.
+    #[test]
+    fn attempts_that_found_no_permit_are_told_once_that_there_is_one() {
+        let handle = ConnectionHandle::default();
+        assert!(!handle.set_permits(1) && handle.has_permit());
+        handle.begin(Kind::Call);
+        assert!(!handle.finish(Kind::Call), "nobody waits");
+        for kind in [Kind::Call, Kind::Stream] {
+            handle.begin(kind);
+            assert!(!handle.has_permit());
+            assert!(handle.finish(kind), "somebody may wait for that permit");
+        }
+        assert!(!handle.set_permits(0) && !handle.has_permit());
+        assert!(!handle.set_permits(0), "no more than before");
+        assert!(handle.set_permits(2) && handle.has_permit());
+        assert!(!handle.set_permits(2), "told once");
+    }
+}

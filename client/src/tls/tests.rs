@@ -1,7 +1,16 @@
+mod secure;
+
 use super::*;
 use crate::{Config, ErrorKind};
+use etcd3_core::error::ConnectFailure;
+use rustls::{AlertDescription as Alert, CertificateError, Error as TlsError};
+use std::io;
 
 const CANARY: &str = "canary-xyzzy";
+
+/// A certificate for `a.example`, signed by its own key, and that key.
+const CERTIFICATE: &str = include_str!("tests/a.example.pem");
+const KEY: &str = include_str!("tests/a.example-key.pem");
 
 fn at(endpoint: &str) -> Endpoint {
     endpoint.parse().unwrap()
@@ -85,6 +94,119 @@ fn no_error_sends_its_reader_to_the_manual_of_another_project() {
     let other = std::io::Error::from_raw_os_error(104);
     let text = words::of_stream(other).to_string();
     assert!(text.contains("104"), "{text}");
+}
+
+fn text_of(config: &Config, error: TlsError) -> String {
+    let broken = failed(config, io::Error::other(error));
+    assert_eq!(broken.failure, ConnectFailure::Tls);
+    broken.cause.unwrap().to_string()
+}
+
+// What to do about it depends on who was asked to show a certificate.
+#[test]
+fn a_server_that_refuses_its_client_is_quoted_in_words() {
+    let tls = TlsConfig::new().ca_file("ca.pem");
+    let shows = Config::new(["https://a"]).tls(tls.clone().identity_files("a", "b"));
+    let shows_none = Config::new(["https://a"]).tls(tls);
+    for (alert, told) in [
+        (Alert::UnknownCA, "an authority that the server does not trust"),
+        (Alert::CertificateExpired, "expired"),
+        (Alert::CertificateRevoked, "revoked"),
+        (Alert::CertificateRequired, "it wants one"),
+        (Alert::BadCertificate, "not valid there"),
+        (Alert::CertificateUnknown, "cannot use it"),
+        (Alert::UnsupportedCertificate, "cannot use it"),
+        (Alert::AccessDenied, "gives no access"),
+    ] {
+        let text = text_of(&shows, TlsError::AlertReceived(alert));
+        assert!(text.contains("refused the client's certificate"), "{text}");
+        assert!(text.contains(told), "{text}");
+        let text = text_of(&shows_none, TlsError::AlertReceived(alert));
+        assert!(text.contains("TlsConfig::identity_files"), "{text}");
+    }
+    // What is not about certificates is told as it is.
+    let other = TlsError::AlertReceived(Alert::HandshakeFailure);
+    assert_eq!(text_of(&shows, other.clone()), other.to_string());
+    let alpn = io::Error::other(TlsError::AlertReceived(Alert::NoApplicationProtocol));
+    assert_eq!(failed(&shows, alpn).failure, ConnectFailure::NotHttp2OverTls);
+}
+
+#[test]
+fn a_server_that_is_not_trusted_is_told_with_what_to_do_and_the_error() {
+    let config = Config::new(["https://a"]).tls(TlsConfig::new().ca_file("ca.pem"));
+    let authority = rustls::OtherError(Arc::new(webpki::Error::CaUsedAsEndEntity));
+    let another = rustls::OtherError(Arc::new(webpki::Error::BadDer));
+    for (why, told) in [
+        (CertificateError::UnknownIssuer, "signed by no authority that is trusted here"),
+        (CertificateError::Other(authority), "(CA:TRUE)"),
+    ] {
+        let error = TlsError::InvalidCertificate(why);
+        let broken = failed(&config, io::Error::other(error.clone()));
+        let cause = broken.cause.unwrap();
+        assert!(cause.to_string().contains(told), "{cause}");
+        let source = cause.as_error().source().expect("the error of rustls");
+        assert_eq!(source.to_string(), error.to_string());
+    }
+    for why in [CertificateError::Expired, CertificateError::Other(another)] {
+        let error = TlsError::InvalidCertificate(why);
+        assert_eq!(text_of(&config, error.clone()), error.to_string());
+    }
+}
+
+// The system knows more than this side: what it says is not lost.
+#[test]
+fn the_end_of_a_stream_is_told_with_what_it_may_mean() {
+    let config = Config::new(["https://a"]).tls(TlsConfig::new().ca_file("ca.pem"));
+    let told = |error: io::Error| failed(&config, error).cause.unwrap().to_string();
+    for kind in [
+        io::ErrorKind::BrokenPipe,
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::UnexpectedEof,
+    ] {
+        let text = told(kind.into());
+        assert!(text.ends_with("does it want a client certificate?"), "{text}");
+    }
+    let reset = io::Error::from_raw_os_error(if cfg!(target_os = "macos") { 54 } else { 104 });
+    if reset.kind() == io::ErrorKind::ConnectionReset {
+        let text = told(reset);
+        assert!(text.contains("client certificate? (") && text.contains("os error"), "{text}");
+    }
+    let text = told(io::Error::new(io::ErrorKind::PermissionDenied, "out of reach"));
+    assert_eq!(text, "out of reach");
+}
+
+// A key that is no key is found when the client is made, not when it connects.
+#[test]
+fn an_identity_in_memory_is_read_early() {
+    let tls = |key: &str| TlsConfig::new().ca_pem(CERTIFICATE).identity_pem(CERTIFICATE, key);
+    assert!(parse(&Config::new(["https://a"]).tls(tls(KEY))).is_ok());
+    let text = refused(tls(CERTIFICATE));
+    assert!(text.contains("no unencrypted private key in it"), "{text}");
+    // What is in a file may come later.
+    let later = tls(CERTIFICATE).ca_file("no/such/file");
+    assert!(parse(&Config::new(["https://a"]).tls(later)).is_ok());
+    let later = TlsConfig::new().ca_pem(CERTIFICATE).identity_files("no", "either");
+    assert!(parse(&Config::new(["https://a"]).tls(later)).is_ok());
+}
+
+#[cfg(feature = "tls-rustls")]
+#[test]
+fn a_configuration_of_rustls_brings_all_of_its_own() {
+    let own = TlsConfig::new().ca_pem(CERTIFICATE).load().unwrap();
+    let tls = || TlsConfig::from_rustls(Arc::clone(&own));
+    assert!(parse(&Config::new(["https://a"]).tls(tls())).is_ok());
+    for mixed in [
+        tls().ca_pem(CERTIFICATE),
+        tls().identity_files("a", "b"),
+        tls().dangerously_skip_server_verification(),
+    ] {
+        let text = refused(mixed);
+        assert!(text.contains("has its own roots and identity"), "{text}");
+    }
+    let shown = TlsConfig::new().ca_pem(CERTIFICATE).identity_pem(CERTIFICATE, KEY);
+    let shown = TlsConfig::from_rustls(shown.load().unwrap());
+    assert_eq!((tls().has_identity(), shown.has_identity()), (false, true));
 }
 
 #[test]

@@ -68,3 +68,21 @@ impl ServerCertVerifier for Unverified {
         schemes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Whoever is taken for anybody has the key of its certificate all the same, where that can be
+    // known.
+    #[test]
+    fn signatures_are_verified_where_that_can_be() {
+        let unverified = Unverified(Arc::new(rustls::crypto::ring::default_provider()));
+        let wrong = |_: &_| Err(Error::DecryptError);
+        assert!(unverified.verify(SignatureScheme::ECDSA_NISTP256_SHA256, wrong).is_err());
+        assert!(unverified.verify(UNKNOWN_TO_RING, wrong).is_ok());
+        let schemes = unverified.supported_verify_schemes();
+        assert!(schemes.contains(&UNKNOWN_TO_RING));
+        assert!(schemes.contains(&SignatureScheme::ECDSA_NISTP256_SHA256));
+    }
+}

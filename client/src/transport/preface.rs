@@ -250,10 +250,11 @@ mod tests {
         assert_eq!(kind(&[&settings[..8]]), SILENT);
     }
 
-    /// Says something, late, and takes nothing.
+    /// Says something, late, and takes nothing; hangs up after that, or is silent.
     struct Refusing {
         said: &'static [u8],
         pauses: usize,
+        hangs_up: bool,
     }
 
     impl AsyncRead for Refusing {
@@ -264,6 +265,9 @@ mod tests {
         ) -> Poll<io::Result<()>> {
             if self.pauses > 0 {
                 self.pauses -= 1;
+                return Poll::Pending;
+            }
+            if self.said.is_empty() && !self.hangs_up {
                 return Poll::Pending;
             }
             let (now, later) = self.said.split_at(self.said.len().min(4));
@@ -298,7 +302,8 @@ mod tests {
             (&b"HTTP/1.1 400"[..], io::ErrorKind::InvalidData, HTTP1),
             (b"", io::ErrorKind::BrokenPipe, SILENT),
         ] {
-            let (mut reader, peer) = PrefaceReader::new(Refusing { said, pauses: 2 });
+            let refusing = Refusing { said, pauses: 2, hangs_up: true };
+            let (mut reader, peer) = PrefaceReader::new(refusing);
             for _ in 0..2 {
                 assert!(Pin::new(&mut reader).poll_write(&mut cx, b"PRI").is_pending());
             }
@@ -309,6 +314,20 @@ mod tests {
             assert_eq!(peer.take_error().map(|error| error.kind()), Some(kind));
             assert_eq!(peer.0.kind.load(Ordering::Relaxed), expected);
         }
+    }
+
+    // A server of HTTP/2 has no last words that would have to be waited for.
+    #[test]
+    fn what_fails_after_the_settings_came_fails_at_once() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let said = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let refusing = Refusing { said, pauses: 0, hangs_up: false };
+        let (mut reader, peer) = PrefaceReader::new(refusing);
+        let Poll::Ready(Err(error)) = Pin::new(&mut reader).poll_write(&mut cx, b"PRI") else {
+            panic!("the write ends in an error")
+        };
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(peer.is_http2());
     }
 
     /// Counts what it is asked for.

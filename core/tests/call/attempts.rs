@@ -300,3 +300,24 @@ fn a_secret_is_marked_and_its_refusal_ends_the_call() {
         assert_eq!((error.outcome(), error.endpoint()), (Outcome::NotSent, Some("http://a")));
     }
 }
+
+// B27: a status that is none of etcd's own comes of a member, or of a proxy, that is in trouble, or
+// it tells nothing of the one that sent it.
+#[test]
+fn what_an_unknown_status_tells_of_the_endpoint_depends_on_its_code() {
+    for code in Code::ALL {
+        let mut rig = Rig::new(due(write()));
+        rig.feed(sent(4)).feed_all(ends(code, "of some proxy"));
+        let expected = match code {
+            // An answer without its message.
+            Code::Ok
+            | Code::Unavailable
+            | Code::Internal
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Canceled => HealthSignal::Unhealthy,
+            _ => HealthSignal::None,
+        };
+        assert_eq!(rig.call.signal(), expected, "{code:?}");
+    }
+}

@@ -112,20 +112,44 @@ fn a_stream_that_is_cut_when_the_deadline_has_passed_timed_out() {
 // E14: nor is it an answer when it says so in a status. Before the deadline it is one (R3).
 #[test]
 fn a_status_that_tells_of_the_deadline_timed_out() {
-    let cases = [Code::DeadlineExceeded, Code::Unknown].into_iter().flat_map(|code| {
+    let told = [
+        (Code::DeadlineExceeded, "context deadline exceeded"),
+        (Code::DeadlineExceeded, "stream terminated by RST_STREAM"),
+        (Code::Unknown, "context deadline exceeded"),
+        (Code::Unknown, "context canceled"),
+    ];
+    let cases = told.into_iter().flat_map(|(code, text)| {
         let timeout = ErrorKind::Timeout(Phase::Answer);
-        [(code, 0, timeout), (code, 5, timeout), (code, -5, ErrorKind::Status(code))]
+        let status = ErrorKind::Status(code);
+        [(code, text, 0, timeout), (code, text, 5, timeout), (code, text, -5, status)]
     });
-    for (code, ms_late, kind) in cases {
+    for (code, text, ms_late, kind) in cases {
         let mut call = Call::new(&method::PUT, due_at(500, write()));
         assert!(matches!(call.poll(ms(0)), Next::Do(Output::Attempt(_))));
         call.handle(ms(0), sent(0));
         let at = ms(500u64.saturating_add_signed(ms_late));
-        for input in trailers_only(code, "context deadline exceeded") {
+        for input in trailers_only(code, text) {
             call.handle(at, input);
         }
         let Next::Do(Output::Done(Err(error))) = call.poll(at) else { panic!("not over") };
         assert_eq!((error.kind(), error.outcome()), (kind, Outcome::Unknown));
+    }
+}
+
+// A refusal that comes late is a refusal all the same: the caller knows that nothing changed.
+#[test]
+fn a_status_that_tells_of_something_else_counts_after_the_deadline() {
+    let refusals = [ServerError::KeyNotFound, ServerError::Compacted];
+    for (refusal, at) in refusals.into_iter().flat_map(|it| [(it, 500), (it, 900)]) {
+        let mut call = Call::new(&method::PUT, due_at(500, write()));
+        assert!(matches!(call.poll(ms(0)), Next::Do(Output::Attempt(_))));
+        call.handle(ms(0), sent(0));
+        for input in trailers_only(refusal.code(), refusal.text()) {
+            call.handle(ms(at), input);
+        }
+        let Next::Do(Output::Done(Err(error))) = call.poll(ms(at)) else { panic!("not over") };
+        assert_eq!(error.kind(), ErrorKind::Server(refusal));
+        assert_eq!(error.outcome(), Outcome::Rejected);
     }
 }
 

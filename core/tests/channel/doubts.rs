@@ -74,6 +74,18 @@ fn a_byte_clears_the_doubt() {
     assert_eq!(rig.channel.health()[1].state, ConnectionState::Ready);
 }
 
+// It was only in doubt before, and is a suspect now: whoever looks at the health is told.
+#[test]
+fn a_probe_that_fails_is_news() {
+    let mut rig = one_is_dead();
+    let changes = rig.changes;
+    rig.feed(Input::Probed(id(2), false));
+    assert_eq!(rig.changes, changes + 1);
+    rig.rest(1);
+    heard(&mut rig, 2);
+    assert_eq!(rig.channel.health()[1].state, ConnectionState::Suspect);
+}
+
 #[test]
 fn what_was_heard_of_since_the_ping_is_not_in_doubt() {
     let mut rig = Rig::connected(3);

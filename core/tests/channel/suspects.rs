@@ -1,14 +1,21 @@
 //! Members that are connected and do not serve (B27, I-C7).
 
-use crate::rig::{Rig, settings};
+use crate::rig::{Rig, admission, settings};
 use etcd3_core::channel::{
-    ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Output, Settings, Want,
+    ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Kind, Output, Settings, Want,
 };
+use etcd3_core::{Instant, Machine};
 use std::time::Duration;
 
 fn probes(rig: &mut Rig) -> Vec<u64> {
     let orders = rig.take_orders().into_iter();
     orders.filter(|(_, order)| matches!(order, Output::Probe(..))).map(|(at, _)| at).collect()
+}
+
+/// Ends a call that began at 0 ms, and does not look at the channel.
+fn release(rig: &mut Rig, connection: u64, signal: HealthSignal) {
+    let admission = admission(Kind::Call, ConnectionId(connection), Instant::ORIGIN);
+    rig.channel.release(rig.now, &admission, signal);
 }
 
 fn heard(rig: &mut Rig, connection: u64) {
@@ -62,6 +69,41 @@ fn a_suspect_is_probed_until_it_answers() {
     assert_eq!(rig.take_orders(), []);
 }
 
+// Whoever waits for a connection, or for a change of health, is told when there is one.
+#[test]
+fn what_a_probe_finds_is_told_when_it_is_news() {
+    let mut rig = suspected();
+    rig.until(2_000);
+    let changes = rig.changes;
+    rig.feed(Input::Probed(ConnectionId(1), false));
+    assert_eq!(rig.changes, changes, "it is a suspect as before");
+    rig.rest(5_000);
+    rig.feed(Input::Probed(ConnectionId(1), true));
+    assert_eq!(rig.changes, changes + 1);
+}
+
+// Several things may happen before the channel is looked at.
+#[test]
+fn what_is_no_news_does_not_take_back_what_is() {
+    type NoNews = fn(&mut Rig);
+    let no_news: [NoNews; 4] = [
+        |rig| rig.channel.handle(rig.now, Input::Probed(ConnectionId(1), false)),
+        |rig| release(rig, 1, HealthSignal::Unhealthy),
+        |rig| release(rig, 3, HealthSignal::Healthy),
+        |rig| release(rig, 3, HealthSignal::None),
+    ];
+    for (index, no_news) in no_news.into_iter().enumerate() {
+        let mut rig = suspected();
+        rig.begin(1).begin(2).begin(3).until(2_000);
+        assert_eq!(probes(&mut rig).len(), 1);
+        let changes = rig.changes;
+        release(&mut rig, 2, HealthSignal::Unhealthy);
+        no_news(&mut rig);
+        rig.drain();
+        assert_eq!(rig.changes, changes + 1, "the second is a suspect, too: {index}");
+    }
+}
+
 // Grey-listing decays to a probe every ten seconds and no rarer: nobody is banned for good.
 #[test]
 fn probes_are_ten_seconds_apart_at_most() {
@@ -90,6 +132,18 @@ fn many_failures_at_once_are_one() {
     }
     rig.until(1_300);
     assert_eq!(probes(&mut rig).len(), 1, "a second and not ten");
+}
+
+// Those that fail before the probe is due count as one with the first; at that time it is another.
+#[test]
+fn a_failure_when_the_probe_is_due_puts_it_off() {
+    let mut rig = suspected();
+    rig.begin(1);
+    rig.now = rig.wake.expect("a probe is due");
+    rig.finish(1, HealthSignal::Unhealthy);
+    assert_eq!(probes(&mut rig), [0; 0]);
+    rig.rest(5_000);
+    assert_eq!(probes(&mut rig).len(), 1);
 }
 
 // A probe that is under way when its connection ends is made again on the next one.

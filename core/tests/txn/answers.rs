@@ -5,7 +5,8 @@ use etcd3_core::proto::etcdserverpb as pb;
 use etcd3_core::proto::etcdserverpb::response_op::Response;
 use etcd3_core::request::TxnResponse;
 use etcd3_core::{
-    Error, ErrorKind, Limits, Op, OpResponse, Operation, Outcome, Txn, delete, get, put, txn,
+    Error, ErrorKind, KeyValue, Limits, Op, OpResponse, Operation, Outcome, Txn, compact, delete,
+    get, put, txn,
 };
 use prost::Message;
 
@@ -124,4 +125,32 @@ fn the_answer_to_the_added_read_is_hidden() {
 fn headers_may_be_missing() {
     let response = read(txn(), &pb::TxnResponse::default()).unwrap();
     assert_eq!(response, TxnResponse::default());
+}
+
+/// Reads this answer, as it comes over the wire.
+fn decode<O: Operation>(operation: O, answer: &impl Message) -> O::Response {
+    operation.decode(answer.encode_to_vec().into()).expect("an answer")
+}
+
+#[test]
+fn the_answer_to_each_operation_is_read_whole() {
+    let header = pb::ResponseHeader { cluster_id: 1, member_id: 2, revision: 3, raft_term: 4 };
+    let some = Some(header);
+    let pair = |key: &'static str| KeyValue { key: key.into(), ..KeyValue::default() };
+
+    let kvs = vec![pair("a"), pair("b")];
+    let answer = pb::RangeResponse { header: some, kvs: kvs.clone(), more: true, count: 7 };
+    let got = decode(get("a"), &answer);
+    assert_eq!((got.header, got.kvs, got.more, got.count), (header, kvs.clone(), true, 7));
+
+    let answer = pb::PutResponse { header: some, prev_kv: Some(pair("a")) };
+    let got = decode(put("a", "v"), &answer);
+    assert_eq!((got.header, got.prev_kv), (header, Some(pair("a"))));
+
+    let answer = pb::DeleteRangeResponse { header: some, deleted: 2, prev_kvs: kvs.clone() };
+    let got = decode(delete("a"), &answer);
+    assert_eq!((got.header, got.deleted, got.prev_kvs), (header, 2, kvs));
+
+    let got = decode(compact(3), &pb::CompactionResponse { header: some });
+    assert_eq!(got.header, header);
 }

@@ -2,34 +2,33 @@
 
 use crate::passed::Passed;
 use crate::shell::{self, STEP_LIMIT};
+use crate::tools::Tool;
 use crate::workspace;
 use etcd3_lab::{Child, Error, Result, until};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The version that is built when there is none.
-const VERSION: &str = "0.20.2";
+/// The program that checks them.
+const TOOL: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 /// The errors of cargo-deny when its database of advisories cannot be reached.
 const UNREACHABLE: &[&str] = &["failed to fetch", "failed to open advisory database"];
 
 /// cargo-deny, or its build.
 pub(super) enum Deny {
     Ready(PathBuf),
-    Building(Child, PathBuf),
+    Building(Child),
 }
 
 impl Deny {
     /// Finds cargo-deny, or starts to build it.
     pub(super) fn prepare() -> Result<Self> {
-        if shell::in_path("cargo-deny") {
-            return Ok(Self::Ready("cargo-deny".into()));
+        if shell::in_path(TOOL.name) {
+            return Ok(Self::Ready(TOOL.name.into()));
         }
-        let tools = workspace::target().join("tools");
-        let program = tools.join("bin/cargo-deny");
-        if program.is_file() {
-            return Ok(Self::Ready(program));
+        if TOOL.built().is_file() {
+            return Ok(Self::Ready(TOOL.built()));
         }
-        build(&tools).map(|child| Self::Building(child, tools))
+        build().map(Self::Building)
     }
 
     pub(super) fn is_building(&self) -> bool {
@@ -64,16 +63,15 @@ impl Deny {
     fn ready(self) -> Result<PathBuf> {
         match self {
             Self::Ready(program) => Ok(program),
-            Self::Building(child, tools) => {
+            Self::Building(child) => {
                 until(STEP_LIMIT, "the build of cargo-deny", || {
                     Ok((!child.is_running()).then_some(()))
                 })?;
                 drop(child);
-                let program = tools.join("bin/cargo-deny");
-                if program.is_file() {
-                    return Ok(program);
+                if TOOL.built().is_file() {
+                    return Ok(TOOL.built());
                 }
-                let log = std::fs::read_to_string(tools.join("build.log")).unwrap_or_default();
+                let log = std::fs::read_to_string(log()).unwrap_or_default();
                 let log = etcd3_lab::command::tail(&log, 20);
                 Err(Error::new(format!("cargo-deny cannot be built:\n{log}")))
             }
@@ -81,17 +79,14 @@ impl Deny {
     }
 }
 
-/// Starts a build that yields to everything else and ends with this process.
-fn build(tools: &std::path::Path) -> Result<Child> {
-    let scratch = tools.join("build");
-    std::fs::create_dir_all(&scratch)
-        .map_err(|error| Error::new(format!("{}: {error}", scratch.display())))?;
-    let cargo = workspace::cargo(["install", "--locked", "--version", VERSION, "cargo-deny"]);
-    let mut nice = Command::new("nice");
-    nice.args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args());
-    nice.arg("--root").arg(tools).arg("--target-dir").arg(&scratch).current_dir(workspace::root());
-    shell::forget_outer_cargo(&mut nice);
-    Child::spawn(&nice, &scratch, &tools.join("build.log"))
+/// Starts a build that ends with this process.
+fn build() -> Result<Child> {
+    let scratch = Tool::folder().join("build");
+    Child::spawn(&TOOL.build(&scratch)?, &scratch, &log())
+}
+
+fn log() -> PathBuf {
+    Tool::folder().join("build.log")
 }
 
 fn is_unreachable(output: &str) -> bool {

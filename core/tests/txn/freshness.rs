@@ -1,0 +1,72 @@
+//! Which requests must be answered with no less than was seen before.
+
+use etcd3_core::method::{self, Method};
+use etcd3_core::proto::etcdserverpb as pb;
+use etcd3_core::request::Raw;
+use etcd3_core::{Bytes, Error, Limits, Op, Operation, all, compact, delete, get, key, put, txn};
+
+fn check(expected: bool, operation: impl Into<Op>) {
+    let operation = operation.into();
+    assert_eq!(operation.is_linearizable(), expected, "{operation:?}");
+}
+
+// I-R8
+#[test]
+fn a_read_is_linearizable_unless_it_is_told_not_to_be() {
+    check(true, get("k"));
+    check(true, get(all()).revision(7));
+    check(false, get("k").serializable());
+    for serializable in [false, true] {
+        let range = pb::RangeRequest { serializable, ..pb::RangeRequest::default() };
+        assert_eq!(Raw(range).is_linearizable(), !serializable);
+    }
+}
+
+// One read that is linearizable makes those beside it so; a transaction without a read of its own
+// may be answered with what the member that was asked has.
+#[test]
+fn a_transaction_is_linearizable_if_it_only_reads_and_one_of_its_reads_is() {
+    let stale = || get("k").serializable();
+    check(true, txn().then([get("k")]));
+    check(true, txn().then([stale(), get("k")]));
+    check(true, txn().when([key("k").version().eq(1)]).then([stale()]).otherwise([get("k")]));
+    check(true, txn().then([txn().then([get("k")])]));
+    check(false, txn().then([stale()]).otherwise([txn().then([stale()])]));
+}
+
+// The answer to a write has the revision that the write made.
+#[test]
+fn a_write_is_not_a_read() {
+    check(false, put("k", "v"));
+    check(false, delete("k"));
+    assert!(!compact(7).is_linearizable());
+    check(false, txn().then([Op::from(get("k")), Op::from(put("l", "v"))]));
+    check(false, txn().then([get("k")]).otherwise([delete("k")]));
+    check(false, txn().then([Op::from(get("k")), Op::from(txn().then([put("l", "v")]))]));
+    assert!(!Raw(pb::PutRequest::default()).is_linearizable());
+}
+
+/// An operation of a program's own, which says nothing of its answer.
+struct Own;
+
+impl Operation for Own {
+    type Response = ();
+
+    fn method(&self) -> &'static Method {
+        &method::RANGE
+    }
+
+    fn encode(&mut self, _: &Limits) -> Result<Bytes, Error> {
+        Ok(Bytes::new())
+    }
+
+    fn decode(self, _: Bytes) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_operation_that_says_nothing_takes_any_answer() {
+    assert!(!Own.is_linearizable());
+    assert_eq!(Own.effect(), method::RANGE.effect);
+}

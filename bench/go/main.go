@@ -1,6 +1,6 @@
 // The Go client of etcd, measured as the others are: the same arguments, the same line of JSON.
 //
-// It gets one endpoint, and is built from a distribution's packages, without modules.
+// It gets one endpoint.
 package main
 
 import (

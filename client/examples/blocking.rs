@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     floor: None,
                     has_choice: false,
                 };
-                call.handle(now(), Input::Sent(admission.into()));
+                call.handle(now(), Input::Sent((&admission).into()));
             }
             Next::Do(Output::Release(_)) => call.handle(now(), Input::Freshness(Freshness::Fresh)),
             Next::Wait(_) => {

@@ -154,7 +154,7 @@ impl Client {
         endpoints: impl IntoIterator<Item = E>,
     ) -> Result<(), Error> {
         let texts: Vec<String> = endpoints.into_iter().map(Into::into).collect();
-        self.shared().set_given(self.shared().config.parse_endpoints(&texts)?);
+        self.shared().pool.set_given(self.shared().config.parse_endpoints(&texts)?);
         Ok(())
     }
 
@@ -280,7 +280,7 @@ impl Client {
         self.shared().config.connect_timeout
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.0
     }
 

@@ -2,13 +2,16 @@
 
 // K21, I-D2
 
+mod size;
+
 use crate::call::CallOptions;
 use crate::runtime::BoxFuture;
-use crate::{Client, Error};
+use crate::{Client, Error, ErrorKind};
 use etcd3_core::method::{self, Effect};
 use etcd3_core::request::GetResponse;
 use etcd3_core::{KeyRange, get};
 use futures_core::Stream;
+use size::PageSize;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,8 +20,13 @@ use std::time::Duration;
 ///
 /// All pages show the store as it was at one revision, which the first page pins unless
 /// [`revision`](Self::revision) did. Keys come in ascending order. `more` is false on the last page
-/// only; `count` is that of what was left when the page was read. One page is held in memory at a
-/// time.
+/// only; `count` is that of what was left when the page was read.
+///
+/// Pages grow and shrink towards 4 MiB each, or a tenth of the range, by the keys and values of the
+/// page before, unless [`page_size`](Self::page_size) sets a number of keys: a server counts what
+/// is left of the range for every page, so that many small ones take long. They aim at a quarter of
+/// `Config::max_response_bytes` at most; one that would be larger than all of it is read again as
+/// several. One page is held in memory at a time.
 ///
 /// # Errors
 ///
@@ -38,7 +46,7 @@ pub struct Pages {
 
 #[derive(Debug, Clone, Copy)]
 struct PageOptions {
-    size: u64,
+    size: PageSize,
     keys_only: bool,
     revision: i64,
 }
@@ -52,13 +60,14 @@ enum State {
 
 impl Pages {
     pub(crate) fn new(client: Client, range: KeyRange) -> Self {
-        let page = PageOptions { size: 1000, keys_only: false, revision: 0 };
+        let size = PageSize::adaptive(client.shared().config.max_response_bytes);
+        let page = PageOptions { size, keys_only: false, revision: 0 };
         Self { client, options: CallOptions::default(), page, state: State::Idle(range) }
     }
 
-    /// Sets the number of keys of a page, 1,000 by default; 0 counts as 1.
+    /// Sets the number of keys of a page, which adapts otherwise; 0 counts as 1.
     pub fn page_size(mut self, keys: u64) -> Self {
-        self.page.size = keys.max(1);
+        self.page.size = PageSize::fixed(keys);
         self
     }
 
@@ -90,7 +99,7 @@ impl Pages {
 
     fn read(&self, range: KeyRange) -> BoxFuture<'static, Result<GetResponse, Error>> {
         let PageOptions { size, keys_only, revision } = self.page;
-        let request = get(range).limit(size).revision(revision);
+        let request = get(range).limit(size.keys()).revision(revision);
         let request = if keys_only { request.keys_only() } else { request };
         let (client, options) = (self.client.clone(), self.options);
         Box::pin(client.run(request, options))
@@ -101,6 +110,7 @@ impl Pages {
         if self.page.revision == 0 {
             self.page.revision = page.header.revision;
         }
+        self.page.size.learn(&page.kvs, page.count);
         if !page.more {
             return Ok(State::Done);
         }
@@ -115,6 +125,11 @@ impl Pages {
         }
         Ok(State::Idle(range.after(&last.key)))
     }
+}
+
+fn is_too_large(result: &Result<GetResponse, Error>) -> bool {
+    let kind = result.as_ref().err().map(Error::kind);
+    matches!(kind, Some(ErrorKind::ResponseTooLarge { .. }))
 }
 
 fn broken(what: &str) -> Error {
@@ -141,6 +156,10 @@ impl Stream for Pages {
                 State::Reading(range, reading) => {
                     let result = ready!(reading.as_mut().poll(cx));
                     let range = range.clone();
+                    if is_too_large(&result) && self.page.size.shrink() {
+                        self.state = State::Idle(range);
+                        continue;
+                    }
                     self.state = State::Done;
                     let page = result.and_then(|page| {
                         self.state = self.advance(&range, &page)?;

@@ -5,28 +5,24 @@ use crate::pool::Pool;
 use crate::runtime::Runtime;
 use crate::tasks::Tasks;
 use etcd3_core::Instant;
-use etcd3_core::channel::{Channel, EndpointId, Input};
+use etcd3_core::channel::{EndpointId, Input};
 use etcd3_core::endpoint::Endpoint;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) pool: Arc<Pool>,
     pub(crate) tasks: Arc<Tasks>,
-    /// The endpoints that the user gave. Locked before the pool.
-    given: Mutex<Arc<[Endpoint]>>,
     seed: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(rt: Arc<dyn Runtime>, config: Config, endpoints: Vec<Endpoint>) -> Self {
         let seed = rt.seed();
-        let given = Mutex::new(Arc::from(&endpoints[..]));
-        let channel = Channel::new(endpoints, config.channel_settings(), seed);
-        let pool = Arc::new(Pool::new(rt, channel));
+        let pool = Arc::new(Pool::new(rt, endpoints, config.channel_settings()));
         let tasks = Arc::new(Tasks::new(Arc::clone(&pool)));
-        Self { config, pool, tasks, given, seed: AtomicU64::new(seed) }
+        Self { config, pool, tasks, seed: AtomicU64::new(seed) }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -38,36 +34,11 @@ impl Shared {
         self.seed.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Returns the endpoints that the user gave.
-    pub(crate) fn given(&self) -> Arc<[Endpoint]> {
-        Arc::clone(&self.lock())
-    }
-
-    /// Replaces the endpoints that the user gave.
-    pub(crate) fn set_given(&self, endpoints: Vec<Endpoint>) {
-        let mut given = self.lock();
-        *given = Arc::from(&endpoints[..]);
-        self.pool.feed(Input::Endpoints { primary: endpoints, fallback: Vec::new() });
-    }
-
-    /// Takes over the members of the cluster, unless the user has given other endpoints than these
-    /// since.
-    pub(crate) fn set_members(&self, members: Vec<Endpoint>, expected: &Arc<[Endpoint]>) {
-        let given = self.lock();
-        if Arc::ptr_eq(&given, expected) {
-            self.pool.feed(Input::Endpoints { primary: members, fallback: expected.to_vec() });
-        }
-    }
-
     /// Names an endpoint that is to be kept connected.
     pub(crate) fn pin(&self, endpoint: &Endpoint) -> EndpointId {
         self.pool.feed(Input::Pinned(endpoint.clone()));
         // The channel has just been told of it.
         self.pool.channel(|channel| channel.find(endpoint)).unwrap_or(EndpointId(u32::MAX))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Arc<[Endpoint]>> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -23,7 +23,7 @@ const MAX_MEMBERS: usize = 100;
 
 /// Asks for the members once.
 pub(crate) async fn once(shared: &Arc<Shared>) -> Result<(), Error> {
-    let given = shared.given();
+    let given = shared.pool.given();
     let request = Raw(MemberListRequest { linearizable: true });
     let (answer, _) = Run::new(Arc::clone(shared), request, CallOptions::default()).await;
     // Members that are not started have no name; learners refuse most calls.
@@ -41,7 +41,7 @@ pub(crate) async fn once(shared: &Arc<Shared>) -> Result<(), Error> {
     if primary.is_empty() {
         return Err(nothing_usable(&unusable));
     }
-    shared.set_members(primary, &given);
+    shared.pool.set_members(primary, &given);
     Ok(())
 }
 

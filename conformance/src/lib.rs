@@ -35,6 +35,7 @@ pub mod differential;
 pub mod failover;
 mod harness;
 pub mod load;
+pub mod paging;
 pub mod peer;
 mod proxies;
 pub mod raw;
@@ -46,6 +47,7 @@ pub mod soak;
 mod task;
 mod trial;
 mod turns;
+pub mod upgrade;
 
 pub use case::{Case, Needs};
 pub use case_result::{CaseFuture, CaseResult};

@@ -3,14 +3,15 @@
 //! No read may fail, and no write with another outcome than *unknown*, which only those may have
 //! that were in flight while a member ended.
 
-use crate::load::{self, Call, Error, Host, Load, Plan, Table, count_failed, millis};
+use crate::load::{self, Call, Error, Host, Load, Plan, Stored, Table, count_failed, millis};
 use etcd3_client::Outcome;
 use etcd3_lab::Cluster;
-use etcd3_lab::etcd::Binary;
+use etcd3_lab::etcd::{Binary, Version};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// 500 calls a second in all.
-const PLAN: Plan = Plan { readers: 10, writers: 10, rate: 25 };
+pub(crate) const PLAN: Plan = Plan { readers: 10, writers: 10, rate: 25 };
 
 /// How often every member is restarted.
 const ROUNDS: usize = 3;
@@ -19,22 +20,24 @@ const ROUNDS: usize = 3;
 const SLOWEST: Duration = Duration::from_millis(1500);
 
 /// How long the client may take to be calm.
-const CALM_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const CALM_LIMIT: Duration = Duration::from_secs(30);
 
 /// Failures that are told one by one.
 const MAX_TOLD: usize = 5;
 
 /// One restart of one member.
 #[derive(Debug)]
-struct Restart {
+pub(crate) struct Restart {
     member: usize,
+    /// What it ran afterwards.
+    version: Version,
     leads: bool,
     /// Whether the client read from it right before.
     used: bool,
     /// When the member was asked to end, when it had, and when all was well again.
     asked: Instant,
     gone: Instant,
-    healthy: Instant,
+    pub(crate) healthy: Instant,
 }
 
 /// Runs it on one runtime against one version and prints the table; tells whether all limits held.
@@ -53,52 +56,75 @@ pub fn run(host: &Host, etcd: &Binary) -> Result<bool, Error> {
     let mut broken = Vec::new();
     for _ in 0..ROUNDS {
         for member in load::leader_last(&cluster, cluster.wait_leader()?) {
-            let restart = restart(&cluster, member)?;
+            let restart = restart(&cluster, member, etcd)?;
             let calm = load.wait_calm(restart.healthy, CALM_LIMIT);
             broken.extend(calm.err().map(|it| it.to_string()));
             restarts.push(restart);
         }
     }
     let calls = load.finish();
-    let seconds = begin.elapsed().as_secs_f64();
-    print!("{}", table(&restarts, &calls));
-    broken.extend(failures(&restarts, &calls));
-    let slow = load::percentile(&calls, 99);
-    if slow > SLOWEST {
-        broken.push(format!("99 % within {}, {} allowed", millis(slow), millis(SLOWEST)));
-    }
     let fresh = host.connect(cluster.client_urls())?;
-    let checked = load::check(&calls, &load::read_all(host, &fresh)?);
-    let unknown = checked.applied + checked.lost;
-    println!(
-        "{} calls in {seconds:.1} s; half within {}, 99 % within {}, all within {}; {} writes \
-         acknowledged and there, {unknown} of unknown outcome ({} there once); {} stale reads",
-        calls.len(),
-        millis(load::percentile(&calls, 50)),
-        millis(slow),
-        millis(load::percentile(&calls, 100)),
-        checked.acknowledged,
-        checked.applied,
-        checked.stale,
-    );
-    broken.extend(checked.problems);
-    for limit in &broken {
-        println!("BROKEN {limit}");
-    }
-    println!();
-    Ok(broken.is_empty())
+    let stored = load::read_all(host, &fresh)?;
+    Ok(Run { begin, restarts, calls, broken }.tell(&stored))
 }
 
-fn restart(cluster: &Cluster, member: usize) -> Result<Restart, Error> {
+/// What was done to a cluster, and what became of the calls meanwhile.
+pub(crate) struct Run {
+    pub(crate) begin: Instant,
+    pub(crate) restarts: Vec<Restart>,
+    pub(crate) calls: Vec<Call>,
+    /// The limits that did not hold so far, in words.
+    pub(crate) broken: Vec<String>,
+}
+
+impl Run {
+    /// Prints the table, and compares the calls with what is stored afterwards; tells whether all
+    /// limits held.
+    pub(crate) fn tell(self, stored: &BTreeMap<String, Stored>) -> bool {
+        let Self { begin, restarts, calls, mut broken } = self;
+        let ended = calls.iter().map(|call| call.ended).max().unwrap_or(begin);
+        let seconds = (ended - begin).as_secs_f64();
+        print!("{}", table(&restarts, &calls));
+        broken.extend(failures(&restarts, &calls));
+        let slow = load::percentile(&calls, 99);
+        if slow > SLOWEST {
+            broken.push(format!("99 % within {}, {} allowed", millis(slow), millis(SLOWEST)));
+        }
+        let checked = load::check(&calls, stored);
+        let unknown = checked.applied + checked.lost;
+        println!(
+            "{} calls in {seconds:.1} s; half within {}, 99 % within {}, all within {}; {} writes \
+             acknowledged and there, {unknown} of unknown outcome ({} there once); {} stale reads",
+            calls.len(),
+            millis(load::percentile(&calls, 50)),
+            millis(slow),
+            millis(load::percentile(&calls, 100)),
+            checked.acknowledged,
+            checked.applied,
+            checked.stale,
+        );
+        broken.extend(checked.problems);
+        for limit in &broken {
+            println!("BROKEN {limit}");
+        }
+        println!();
+        broken.is_empty()
+    }
+}
+
+/// Ends a member in an orderly way and starts this binary in its place.
+pub(crate) fn restart(cluster: &Cluster, member: usize, etcd: &Binary) -> Result<Restart, Error> {
     let leads = load::wait_healthy(cluster)? == member;
     let it = cluster.member(member);
     let used = load::is_used(&it);
     let asked = Instant::now();
     it.terminate()?;
     let gone = Instant::now();
+    it.replace_binary(etcd);
     it.restart()?;
     load::wait_healthy(cluster)?;
-    Ok(Restart { member, leads, used, asked, gone, healthy: Instant::now() })
+    let version = etcd.version;
+    Ok(Restart { member, version, leads, used, asked, gone, healthy: Instant::now() })
 }
 
 impl Restart {
@@ -134,7 +160,7 @@ fn table(restarts: &[Restart], calls: &[Call]) -> Table {
         let role = if restart.leads { "leader" } else { "follower" };
         let reads = within.iter().filter(|call| !call.is_write() && call.failed()).count();
         table.row([
-            format!("member {} ({role})", restart.member),
+            format!("member {} ({role}), {}", restart.member, restart.version),
             if restart.used { "yes" } else { "no" }.to_owned(),
             within.len().to_string(),
             reads.to_string(),

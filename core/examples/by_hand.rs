@@ -78,7 +78,7 @@ impl Driver {
                         Err(denied) => Input::Denied(denied),
                         Ok(admission) => {
                             self.send(now, admission, &order);
-                            Input::Sent(admission.into())
+                            Input::Sent((&admission).into())
                         }
                     };
                     self.call.handle(now, input);

@@ -52,6 +52,7 @@ fn message(text: &'static str) -> Received {
 
 fn code_of(received: &[Received]) -> Option<Code> {
     match received {
+        [.., Received::End(End::Ok)] => Some(Code::Ok),
         [.., Received::End(End::Status(status))] => Some(status.code),
         _ => None,
     }
@@ -175,7 +176,7 @@ mod raw {
             floor: None,
             has_choice: true,
         };
-        Input::Sent(Sent::from(admission))
+        Input::Sent(Sent::from(&admission))
     }
 
     /// All that is wanted at this moment.

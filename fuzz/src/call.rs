@@ -104,7 +104,7 @@ fn options(run: &Run) -> Options {
 
 fn input(step: &Step) -> Option<Input> {
     Some(match step {
-        Step::Sent(endpoint) => Input::Sent(admitted(u32::from(*endpoint % 4)).into()),
+        Step::Sent(endpoint) => Input::Sent((&admitted(u32::from(*endpoint % 4))).into()),
         Step::Head => Input::Stream(Event::Head { status: StatusCode::OK, headers: headers(None) }),
         Step::HeadWith(status, reason) => Input::Stream(Event::Head {
             status: StatusCode::from_u16(*status).unwrap_or_default(),

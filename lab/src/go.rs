@@ -6,7 +6,7 @@
 use crate::apt::Wanted;
 use crate::version::Version;
 use crate::{Error, Result, command, distribution, tools};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -52,6 +52,26 @@ impl Go {
         go.version = version.ok_or_else(|| Error::new(format!("not a version of Go: {said}")))?;
         Ok(go)
     }
+}
+
+/// Makes a command line of `go` for the module in a folder, whose `go.mod` says how new it has to
+/// be. Modules come from where the user's settings of Go say.
+///
+/// # Errors
+///
+/// Fails when there is no such module, and when no compiler that is new enough can be had.
+pub fn command_in(module: &Path) -> Result<Command> {
+    let file = module.join("go.mod");
+    let text = std::fs::read_to_string(&file).map_err(Error::doing(file.display()))?;
+    let mut command = find(demanded(&text)?)?.command();
+    command.current_dir(module);
+    Ok(command)
+}
+
+/// Reads which version of Go a `go.mod` demands.
+pub(crate) fn demanded(text: &str) -> Result<Version> {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("go "));
+    line.and_then(|it| number(it.trim())).ok_or_else(|| Error::new("go.mod names no version of Go"))
 }
 
 /// Finds a compiler in `PATH` that is at least as new as `needed`; says what is there otherwise.
@@ -126,6 +146,12 @@ mod tests {
             assert_eq!(parse(said), Some(expected), "{said}");
         }
         assert!(parse("").is_none() && parse("go version go1 linux/amd64").is_none());
+    }
+
+    #[test]
+    fn a_module_says_how_new_go_has_to_be() {
+        assert_eq!(demanded("module x\n\ngo 1.26.0\n"), Ok(version(1, 26, 0)));
+        assert!(demanded("module go\n").is_err());
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod distribution;
 mod error;
 pub mod etcd;
 mod fault;
-mod go;
+pub mod go;
 mod grpc_proxy;
 pub mod http;
 mod json_gateway;

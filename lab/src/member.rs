@@ -27,6 +27,8 @@ pub struct Member {
     pub(crate) layout: Layout,
     pub(crate) options: MemberOptions,
     pub(crate) network: Option<Arc<Peers>>,
+    /// What is started next.
+    binary: Mutex<Binary>,
     process: Mutex<Option<Child>>,
     pid: AtomicU32,
 }
@@ -71,8 +73,9 @@ pub(crate) struct MemberOptions {
 
 impl Member {
     pub(crate) fn new(layout: Layout, options: MemberOptions, network: Option<Arc<Peers>>) -> Self {
+        let binary = Mutex::new(options.binary.clone());
         let (process, pid) = (Mutex::new(None), AtomicU32::new(0));
-        Self { layout, options, network, process, pid }
+        Self { layout, options, network, binary, process, pid }
     }
 
     /// Returns the address for clients, as an endpoint: `http://127.0.0.1:…`.
@@ -121,8 +124,14 @@ impl Member {
     }
 
     /// Returns the binary that runs.
-    pub fn binary(&self) -> &Binary {
-        &self.options.binary
+    pub fn binary(&self) -> Binary {
+        self.binary.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the next start one of another binary, as an upgrade of the member does; what runs
+    /// stays.
+    pub fn replace_binary(&self, binary: &Binary) {
+        *self.binary.lock().unwrap_or_else(PoisonError::into_inner) = binary.clone();
     }
 
     /// Returns the number of the process that was started last.
@@ -239,7 +248,7 @@ impl Member {
             Ok((self.is_healthy() && self.knows_the_version()).then_some(()))
         });
         ready.and_then(|()| self.check_owner()).map_err(|error| {
-            let (name, binary) = (&self.layout.name, &self.options.binary);
+            let (name, binary) = (&self.layout.name, self.binary());
             let log = command::excerpt(&self.log(), 8);
             Error::new(format!("{name} with {binary}: {error}; its log:\n{log}"))
         })
@@ -382,7 +391,7 @@ impl Member {
 
     fn command(&self, more: &[(&str, &str)]) -> Result<Command> {
         let (layout, options) = (&self.layout, &self.options);
-        let mut etcd = Command::new(&options.binary.path);
+        let mut etcd = Command::new(self.binary().path);
         for (name, _) in std::env::vars_os() {
             // etcd takes these for flags.
             if name.to_string_lossy().starts_with("ETCD_") {

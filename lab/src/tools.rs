@@ -130,51 +130,6 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// A compiler, and the sources of etcd's own client with all that they need.
-const GO: Wanted = Wanted {
-    packages: &[
-        "golang-go",
-        "golang-etcd-server-dev",
-        "golang-github-coreos-go-semver-dev",
-        "golang-github-coreos-go-systemd-dev",
-        "golang-github-gogo-protobuf-dev",
-        "golang-github-golang-protobuf-1-5-dev",
-        "golang-go.uber-multierr-dev",
-        "golang-go.uber-zap-dev",
-        "golang-golang-x-net-dev",
-        "golang-golang-x-sys-dev",
-        "golang-golang-x-text-dev",
-        "golang-google-genproto-dev",
-        "golang-google-grpc-dev",
-        "golang-google-protobuf-dev",
-    ],
-    needs: &["golang-1."],
-    pin: None,
-};
-
-/// Finds Go's compiler with the sources of etcd's own client, or fetches them: some 100 MB from the
-/// mirror, once. What is installed is not looked at: the two have to fit to each other.
-///
-/// The command is `go`, for programs without modules.
-///
-/// # Errors
-///
-/// Fails when the machine has no packages of Debian or Ubuntu, or its mirror none of Go.
-pub fn go() -> Result<Tool> {
-    // The newest: compiler and sources are the same for all releases.
-    let tree = fetch_of(distribution::suites().pop(), "go", GO)?;
-    let program = tree.join("usr/lib/go/bin/go");
-    let variables = vec![
-        ("GOROOT", tree.join("usr/lib/go")),
-        ("GOPATH", tree.join("usr/share/gocode")),
-        ("GOCACHE", target().join("tools/go-cache")),
-        ("GO111MODULE", "off".into()),
-        ("GOTOOLCHAIN", "local".into()),
-        ("CGO_ENABLED", "0".into()),
-    ];
-    Ok(Tool { program, variables })
-}
-
 fn installed(name: &str) -> Option<Tool> {
     in_path(name).map(|program| Tool { program, variables: Vec::new() })
 }

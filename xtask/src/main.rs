@@ -62,10 +62,17 @@ cargo xtask <command>
             --short      three faults, about a minute
   rolling   restart the members of a real cluster one by one under load
             --runtime, --version   as above
+  upgrade   take a real cluster from 3.5 to 3.7 and back where it can, one by one under load
+            --runtime    as above
+            --short      without the way back
   soak      look for what only time brings out: pings, lost connections, busy loops
             --minutes N  how long, 10 by default; 0.2 is a short form
             --tls        encrypted, too
             --runtime, --version   as above
+  pages     read up to a million keys page by page, and all at once
+            --fixed      pages of 1,000 keys, too, which takes minutes
+            --runtime tokio|smol|async-std|all   tokio by default
+            --version X  one of the versions, the newest by default
   cancel    drop calls at every stage of their lives, and look at what is left of them
             --calls N    how many, 1000000 by default
             --runtime tokio|smol|async-std   tokio by default
@@ -157,6 +164,20 @@ const COMMANDS: &[Command] = &[
         plain: &[],
         words: Words::Nothing,
         run: runs::rolling,
+    },
+    Command {
+        name: "upgrade",
+        valued: &["--runtime"],
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::upgrade,
+    },
+    Command {
+        name: "pages",
+        valued: &["--runtime", "--version"],
+        plain: &["--fixed"],
+        words: Words::Nothing,
+        run: runs::pages,
     },
     Command {
         name: "soak",

@@ -27,7 +27,7 @@ const LIST: &str = "xtask/mutants.txt";
 /// Bounds a build and a run of the named tests; a mutant that hangs is killed by that.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Is the end of a mutant.
+/// The end of a mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fate {
     /// A test failed, as it has to.

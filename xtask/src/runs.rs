@@ -1,4 +1,4 @@
-//! The long runs: `cargo xtask failover`, `soak`, `rolling` and `cancel`.
+//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `pages` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -19,6 +19,14 @@ pub(crate) fn rolling(options: &Options) -> Outcome {
     shell::show(run("rolling", options, &["--runtime", "--version"], &[]))
 }
 
+pub(crate) fn upgrade(options: &Options) -> Outcome {
+    shell::show(run("upgrade", options, &["--runtime"], &["--short"]))
+}
+
+pub(crate) fn pages(options: &Options) -> Outcome {
+    shell::show(run("pages", options, &["--runtime", "--version"], &["--fixed"]))
+}
+
 pub(crate) fn cancel(options: &Options) -> Outcome {
     shell::show(run("cancel", options, &["--calls", "--runtime"], &[]))
 }
@@ -31,6 +39,11 @@ pub(crate) fn short_failover() -> Command {
 /// Makes the command line of a short soak, in plain and over TLS.
 pub(crate) fn short_soak() -> Command {
     short("soak", &["--minutes", "0.2", "--tls"])
+}
+
+/// Makes the command line of a short upgrade, which does not go back.
+pub(crate) fn short_upgrade() -> Command {
+    short("upgrade", &["--short"])
 }
 
 /// Makes the command line of a short run of cancelled calls.

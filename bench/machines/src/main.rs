@@ -73,7 +73,7 @@ fn call(op: u64, answer: &Bytes) -> Result<()> {
         has_choice: true,
     };
     let mut inputs = [
-        Input::Sent(admission.into()),
+        Input::Sent((&admission).into()),
         Input::Stream(Event::Head { status: StatusCode::OK, headers }),
         Input::Stream(Event::Data(answer.clone())),
         Input::Stream(Event::End(Some(trailers))),
@@ -102,16 +102,17 @@ fn channel(ops: u64, answer: &Bytes) -> Result<()> {
     for n in 1..=3 {
         channel.handle(Instant::ORIGIN, News::Connected(ConnectionId(n)));
     }
+    while let Next::Do(_) = channel.poll(Instant::ORIGIN) {}
     let header = header::peek(&answer.slice(frame::HEAD..)).ok_or("no header")?;
     for op in 0..ops {
         let now = Instant::from_nanos(op);
         let admission = channel.admit(now, Want::default(), |_| true);
         let admission = admission.map_err(|denied| format!("{denied:?}"))?;
-        black_box(channel.next_due());
+        black_box(channel.due_sooner());
         let finished =
             Finished { signal: HealthSignal::Healthy, header: Some(header), is_linearizable: true };
         black_box(channel.release(now, &admission, finished));
-        black_box(channel.next_due());
+        black_box(channel.due_sooner());
     }
     Ok(())
 }

@@ -116,11 +116,11 @@ impl Carrier {
         exchange: Exchange,
         sender: Option<Box<Sender>>,
     ) -> Told {
-        let admission = permit.admission;
+        let sent = Sent::from(&permit.admission);
         self.last = Some(permit.endpoint.clone());
         self.state = State::Streaming;
         self.stream().open(Open { exchange, sender, permit });
-        Told::Sent(admission.into())
+        Told::Sent(sent)
     }
 
     /// Notes that the connection of the permit takes no more requests.

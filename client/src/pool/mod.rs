@@ -14,8 +14,10 @@ pub(crate) use wakeups::{Key, Sleeper, Wakeups};
 
 use crate::runtime::Runtime;
 use etcd3_core::channel::{
-    Admission, Channel, ConnectionId, Denied, Finished, Freshness, Input, Output, Want,
+    Admission, Channel, ConnectionId, Denied, Finished, Freshness, HealthSignal, Input, Output,
+    Settings, Want,
 };
+use etcd3_core::endpoint::Endpoint;
 use etcd3_core::{ErrorKind, Instant, Machine, Next};
 use event_listener::{Event, EventListener};
 use std::collections::BTreeMap;
@@ -41,6 +43,8 @@ pub(crate) struct Pool {
 struct State {
     channel: Channel,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// The endpoints that the user gave.
+    given: Arc<[Endpoint]>,
     /// Why the client is closed, if it is.
     closed: Option<ErrorKind>,
 }
@@ -58,8 +62,10 @@ pub(crate) enum NoPermit {
 }
 
 impl Pool {
-    pub(crate) fn new(rt: Arc<dyn Runtime>, channel: Channel) -> Self {
-        let state = State { channel, connections: BTreeMap::new(), closed: None };
+    pub(crate) fn new(rt: Arc<dyn Runtime>, given: Vec<Endpoint>, settings: Settings) -> Self {
+        let copy = Arc::from(&given[..]);
+        let channel = Channel::new(given, settings, rt.seed());
+        let state = State { channel, connections: BTreeMap::new(), given: copy, closed: None };
         Self {
             rt,
             wakeups: Wakeups::default(),
@@ -90,7 +96,7 @@ impl Pool {
             let handle = connections.get(&admission.connection).map(|it| Arc::clone(&it.handle));
             let (Some(endpoint), Some(handle)) = (endpoint, handle) else {
                 // Neither is forgotten while it is in use.
-                channel.release(now, &admission, etcd3_core::channel::HealthSignal::None);
+                channel.release(now, &admission, HealthSignal::None);
                 return Err(NoPermit::Denied(Denied::NoConnection));
             };
             handle.begin(want.kind);
@@ -125,6 +131,33 @@ impl Pool {
         self.update(now, |state| state.channel.handle(now, input));
     }
 
+    /// Returns the endpoints that the user gave.
+    pub(crate) fn given(&self) -> Arc<[Endpoint]> {
+        Arc::clone(&self.lock().given)
+    }
+
+    /// Replaces the endpoints that the user gave.
+    pub(crate) fn set_given(&self, endpoints: Vec<Endpoint>) {
+        let now = self.rt.now();
+        self.update(now, |state| {
+            state.given = Arc::from(&endpoints[..]);
+            let input = Input::Endpoints { primary: endpoints, fallback: Vec::new() };
+            state.channel.handle(now, input);
+        });
+    }
+
+    /// Takes over the members of the cluster, unless the user has given other endpoints than these
+    /// since.
+    pub(crate) fn set_members(&self, members: Vec<Endpoint>, expected: &Arc<[Endpoint]>) {
+        let now = self.rt.now();
+        self.update(now, |state| {
+            if Arc::ptr_eq(&state.given, expected) {
+                let fallback = expected.to_vec();
+                state.channel.handle(now, Input::Endpoints { primary: members, fallback });
+            }
+        });
+    }
+
     /// Changes the channel, or looks at it.
     pub(crate) fn channel<T>(&self, act: impl FnOnce(&mut Channel) -> T) -> T {
         self.update(self.rt.now(), |state| act(&mut state.channel))
@@ -135,7 +168,7 @@ impl Pool {
     fn update<T>(&self, now: Instant, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = act(&mut state);
-        let due = state.channel.next_due();
+        let due = state.channel.due_sooner();
         drop(state);
         if let Some(due) = due {
             self.wakeups.arm_earlier(now, due);
@@ -162,10 +195,12 @@ impl Pool {
         let handle = Arc::new(ConnectionHandle::default());
         let connection = Connection { handle: Arc::clone(&handle), told: Instant::ORIGIN };
         let mut state = self.lock();
-        if state.closed.is_some() {
+        state.connections.insert(id, connection);
+        let is_closed = state.closed.is_some();
+        drop(state);
+        if is_closed {
             handle.end(None);
         }
-        state.connections.insert(id, connection);
         handle
     }
 

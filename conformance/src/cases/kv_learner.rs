@@ -71,7 +71,7 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     for (index, result) in refused.into_iter().enumerate() {
         let Err(error) = result else { panic!("number {index} was answered") };
         refusal.is_answered(&error);
-        assert_eq!(error.attempts(), 2, "a voter might have taken it: {error}");
+        assert_eq!(error.attempts(), 1, "there is nobody else to ask: {error}");
         assert!(error.is_retryable());
     }
 
@@ -97,7 +97,7 @@ async fn a_learner_among_the_endpoints_costs_nothing(ctx: Ctx) -> CaseResult {
     let (cluster, url) = with_learner(&ctx).await?;
     let learner = cluster.members().pop().ok_or("no members")?;
     let leader = cluster.member(cluster.leader().ok_or("there is a leader")?);
-    let client = ctx.connect([leader.client_url(), url]).await?;
+    let client = ctx.connect([leader.client_url(), url.clone()]).await?;
     ctx.until_connected(&client).await?;
     let before = leader.metrics()?;
     for n in 1..=CALLS {
@@ -112,6 +112,16 @@ async fn a_learner_among_the_endpoints_costs_nothing(ctx: Ctx) -> CaseResult {
     let metrics = learner.metrics()?;
     let refused = calls(&metrics, "Put") + calls(&metrics, "Range");
     assert!(refused <= PROBES, "{refused} calls went to the learner");
+
+    // One that is alone is asked once.
+    let alone = ctx.connect([url]).await?;
+    let put = alone.put("foo", "bar").await.map(drop);
+    let get = alone.get("foo").await.map(drop);
+    for result in [put, get] {
+        let error = result.unwrap_err();
+        not_for_learners(ctx.etcd.version).is_answered(&error);
+        assert_eq!((error.attempts(), error.outcome()), (1, Outcome::Rejected), "{error}");
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ pub(super) const CASES: &[Case] = &[
     case!(pages_hold_each_key_once_at_one_revision, ["KV-139"]).plain_and_tls(),
     case!(many_keys_come_in_several_pages, ["KV-115"]),
     case!(pages_are_read_at_a_revision_that_there_is, []),
+    case!(pages_adapt_to_what_the_keys_hold, []),
     case!(large_values_come_in_several_pages, ["KV-122"]).real("a restart with other flags"),
 ];
 
@@ -63,6 +64,33 @@ async fn many_keys_come_in_several_pages(ctx: Ctx) -> CaseResult {
     let keys: Vec<_> = pages.iter().flat_map(|page| &page.kvs).map(|kv| kv.key.clone()).collect();
     let expected: Vec<_> = (0..25).map(|n| format!("k{n:02}")).collect();
     assert_eq!(keys, expected);
+    Ok(())
+}
+
+/// K21, I-D2: pages grow while keys are small; one of larger keys that no response may hold is read
+/// again as several, so that what is in memory stays bounded.
+async fn pages_adapt_to_what_the_keys_hold(ctx: Ctx) -> CaseResult {
+    const SMALL: usize = 400;
+    const LARGE: usize = 40;
+    const MOST: usize = 512 << 10;
+    let (server, client) = ctx.server_and_client().await?;
+    for n in 0..SMALL + LARGE {
+        let value = if n < SMALL { vec![0; 10] } else { vec![1; 100 << 10] };
+        client.put(format!("k{n:03}"), value).await?;
+    }
+    let config = Config::new([server.client_url()]).max_response_bytes(MOST);
+    let narrow: Client = ctx.connect_with(config).await?;
+    let pages = all_of(narrow.pages(prefix("k"))).await?;
+    is_whole(&pages, i64::try_from(SMALL + LARGE)?);
+    let keys: Vec<_> = pages.iter().flat_map(|page| &page.kvs).map(|kv| kv.key.clone()).collect();
+    let expected: Vec<_> = (0..SMALL + LARGE).map(|n| format!("k{n:03}")).collect();
+    assert_eq!(keys, expected);
+    let bytes = |page: &GetResponse| page.kvs.iter().map(|kv| kv.value.len()).sum::<usize>();
+    assert!(pages.iter().all(|page| bytes(page) <= MOST));
+    assert!(pages[0].kvs.len() < SMALL && pages.len() < SMALL / 4, "{} pages", pages.len());
+    // Without a limit of its own each page may be larger than the one before.
+    let pages = all_of(client.pages(prefix("k"))).await?;
+    assert_eq!(pages.len(), 2);
     Ok(())
 }
 

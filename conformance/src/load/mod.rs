@@ -77,7 +77,17 @@ pub fn verdict(result: Result<bool, Error>) -> ExitCode {
 ///
 /// When a member does not start.
 pub fn three_members(etcd: &Binary) -> Result<Cluster, Error> {
+    three_members_with(etcd, &[])
+}
+
+/// Starts three members like [`three_members`], with more flags.
+///
+/// # Errors
+///
+/// When a member does not start.
+pub fn three_members_with(etcd: &Binary, flags: &[(&str, &str)]) -> Result<Cluster, Error> {
     let builder = Cluster::builder().version(etcd).heartbeat(100).election(1000);
+    let builder = flags.iter().fold(builder, |builder, (name, value)| builder.flag(name, value));
     let cluster = builder.behind_peer_proxy().start()?;
     wait_healthy(&cluster)?;
     Ok(cluster)

@@ -33,15 +33,18 @@ pub enum Input {
 /// Where and how a request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// The connection that it was admitted to.
-    pub admission: Admission,
+    /// The endpoint that it was sent to.
+    pub endpoint: EndpointId,
+    /// Whether a repetition could go to another one.
+    pub has_choice: bool,
     /// The token that it was sent with, if any.
     pub token: Option<Generation>,
 }
 
-impl From<Admission> for Sent {
-    fn from(admission: Admission) -> Self {
-        Self { admission, token: None }
+impl From<&Admission> for Sent {
+    fn from(admission: &Admission) -> Self {
+        let Admission { endpoint, has_choice, .. } = *admission;
+        Self { endpoint, has_choice, token: None }
     }
 }
 

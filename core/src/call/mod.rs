@@ -28,8 +28,8 @@ use crate::method::Method;
 use crate::outcome::Outcome;
 use crate::retry::{self, Failure, RetryAction};
 use crate::rng::Rng;
-use crate::server_error;
-use crate::status::{Code, Status};
+use crate::server_error::{self, ServerError};
+use crate::status::Status;
 use crate::stream::{End, Received};
 use crate::transport::{Event, Lost};
 use crate::{Instant, Machine, Next};
@@ -238,7 +238,7 @@ impl Call {
 
     fn on_sent(&mut self, now: Instant, sent: Sent) {
         self.sent = self.sent.saturating_add(1);
-        self.last_endpoint = Some(sent.admission.endpoint);
+        self.last_endpoint = Some(sent.endpoint);
         self.signal = HealthSignal::None;
         let streaming = Streaming::new(now, sent, self.options.max_response_bytes);
         self.state = State::Streaming(streaming);
@@ -285,7 +285,7 @@ impl Call {
             }
         };
         match end {
-            End::Status(status) if status.code == Code::Ok => self.on_ok(now),
+            End::Ok => self.on_ok(now),
             End::Status(status) => self.fail_with_status(now, &status),
             End::Malformed(error) => self.fail_with_response(now, error),
             End::Lost(lost) => self.on_lost(now, lost),
@@ -295,7 +295,7 @@ impl Call {
     /// The response ended well.
     fn on_ok(&mut self, now: Instant) {
         let State::Streaming(streaming) = &mut self.state else { return };
-        let endpoint = streaming.request.admission.endpoint;
+        let endpoint = streaming.request.endpoint;
         let Some(message) = streaming.message.take() else {
             let error = Error::protocol("no message in answer to a unary call");
             return self.fail_with_response(now, error);
@@ -327,12 +327,13 @@ impl Call {
     }
 
     fn on_freshness(&mut self, now: Instant, freshness: Freshness) {
-        let State::Releasing { header, reply, .. } = &self.state else { return };
+        let State::Releasing { header, reply, .. } = &mut self.state else { return };
         let header = header.unwrap_or_default();
         let kind = match freshness {
             Freshness::Fresh => {
-                let reply = reply.clone();
-                return self.finish(Ok(reply));
+                let Reply { endpoint, attempts, .. } = *reply;
+                let message = std::mem::take(&mut reply.message);
+                return self.finish(Ok(Reply { message, endpoint, attempts }));
             }
             Freshness::Stale { floor } => ErrorKind::StaleRead { revision: header.revision, floor },
             Freshness::Foreign { expected } | Freshness::Changed { expected } => {
@@ -394,8 +395,7 @@ impl Call {
     /// something.
     fn patience(&self) -> Option<Instant> {
         let State::Streaming(streaming) = &self.state else { return None };
-        let may_repeat =
-            self.options.effect.is_repeatable() && streaming.request.admission.has_choice;
+        let may_repeat = self.options.effect.is_repeatable() && streaming.request.has_choice;
         let first = self.options.attempt_timeout.filter(|_| may_repeat)?;
         let doubled = 1u32.checked_shl(self.unanswered).unwrap_or(u32::MAX);
         Some(streaming.progress + first.saturating_mul(doubled))
@@ -438,7 +438,7 @@ impl Call {
         let error = error.with_outcome(self.outcome);
         let may_retry = match decision.action {
             RetryAction::None => false,
-            RetryAction::Again | RetryAction::Later => true,
+            RetryAction::Again | RetryAction::Later => !self.is_learner_alone(&error),
             RetryAction::NewToken => self.take_newer_token(),
         };
         if !may_retry || self.attempts >= self.options.max_attempts.max(1) {
@@ -451,6 +451,14 @@ impl Call {
         let wait = self.options.backoff.after(waits, &mut self.rng);
         self.last_error = Some(error);
         self.state = State::Waiting(Some(now + wait));
+    }
+
+    /// Returns whether this is the refusal of a learner that is the only endpoint: until it is
+    /// promoted it refuses every time.
+    // R41
+    fn is_learner_alone(&self, error: &Error) -> bool {
+        let is_alone = matches!(&self.state, State::Streaming(it) if !it.request.has_choice);
+        is_alone && error.server_error() == Some(ServerError::NotSupportedForLearner)
     }
 
     /// Wants a token that is newer than the one that was refused; returns whether there was one.

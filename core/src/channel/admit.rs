@@ -114,16 +114,21 @@ impl Channel {
             Kind::Stream => self.turn.pick_for_stream(endpoints, now, want, has_permit),
         };
         let has_choice = want.is_open() && self.choices() > 1;
-        let slot = self.slots.get_mut(index.ok_or(Denied::NoConnection)?);
-        let slot = slot.ok_or(Denied::NoConnection)?;
+        let index = index.ok_or(Denied::NoConnection)?;
+        let slot = self.slots.get_mut(index).ok_or(Denied::NoConnection)?;
         if want.is_secret && !slot.endpoint.is_confidential() {
             return Err(Denied::Plaintext(slot.endpoint.clone()));
         }
         let floor = (slot.listed != Listed::No).then_some(self.freshness);
         let endpoint = slot.id;
         let connection = slot.ready_mut().ok_or(Denied::NoConnection)?;
+        // The others wait for what it waits for.
+        let is_first = !connection.carries(want.kind);
         connection.begin(now, want.kind);
         let connection = connection.id;
+        if is_first {
+            self.note_sooner(index);
+        }
         if want.is_retry {
             self.budget.spend();
         }
@@ -173,8 +178,12 @@ impl Channel {
             HealthSignal::Healthy => self.changed |= slot.suspicion.take().is_some(),
             HealthSignal::Unhealthy => {
                 self.changed |= slot.suspect(now, self.settings.suspect, &mut self.rng);
+                self.is_sooner = true;
             }
         }
+        // The last one on a connection in doubt leaves it to be probed.
+        let in_doubt = slot.ready().is_some_and(|ready| ready.unconfirmed.is_some());
+        self.is_sooner |= self.changed || in_doubt;
     }
 
     /// An attempt is over on a connection that takes no new ones.
@@ -185,6 +194,7 @@ impl Channel {
         admission: &Admission,
         signal: HealthSignal,
     ) {
+        self.is_sooner = true;
         let Draining { connection, is_gone } = &mut self.draining[index];
         if !connection.carries(admission.kind) {
             self.ignored += 1;

@@ -31,6 +31,20 @@ impl Channel {
         Agenda(self).actions().map(|(at, _)| at).min()
     }
 
+    /// Returns [`next_due`](Self::next_due) if that may be sooner than was said last, which is
+    /// cheaper to know: a driver that sleeps until then is to be woken.
+    #[must_use]
+    pub fn due_sooner(&mut self) -> Option<Instant> {
+        let sooner = self.sooner.take();
+        if std::mem::take(&mut self.is_sooner) { self.next_due() } else { sooner }
+    }
+
+    /// Notes that something of this endpoint may be due sooner than was said last.
+    pub(super) fn note_sooner(&mut self, index: usize) {
+        let due = Agenda(self).actions_of_slot(index).into_iter().flatten().map(|(at, _)| at);
+        self.sooner = due.chain(self.sooner).min();
+    }
+
     /// Returns what is due at this moment, one at a time.
     pub(super) fn due(&self, now: Instant) -> Option<Action> {
         Agenda(self).actions().find(|(at, _)| *at <= now).map(|(_, action)| action)

@@ -81,6 +81,10 @@ pub struct Channel {
     /// When a call wanted a connection first.
     wanted: Option<Instant>,
     changed: bool,
+    /// Whether anything may be due sooner than was said last.
+    is_sooner: bool,
+    /// When something of one endpoint is due since, perhaps sooner than was said last.
+    sooner: Option<Instant>,
     endpoints: u32,
     dialled: u64,
     ignored: u64,
@@ -104,6 +108,8 @@ impl Channel {
             budget: Budget::full(),
             wanted: None,
             changed: false,
+            is_sooner: false,
+            sooner: None,
             endpoints: 0,
             dialled: 0,
             ignored: 0,
@@ -119,6 +125,7 @@ impl Machine for Channel {
     type Output = Output;
 
     fn handle(&mut self, now: Instant, input: Input) {
+        self.is_sooner = true;
         match input {
             Input::Wanted => {
                 self.wanted.get_or_insert(now);
@@ -150,6 +157,7 @@ impl Machine for Channel {
                 return Next::Do(output);
             }
         }
+        (self.is_sooner, self.sooner) = (false, None);
         Next::Wait(self.next_due())
     }
 }

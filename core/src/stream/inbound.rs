@@ -32,6 +32,8 @@ enum State {
     Head,
     Body,
     HeadStatus(Status),
+    /// With the status OK; whether the messages are whole is yet to be seen.
+    EndedOk,
     Ended(End),
     /// The end was handed out.
     Read,
@@ -49,7 +51,9 @@ pub enum Received {
 /// How a response ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// With this status; OK only after whole messages.
+    /// With the status OK, after whole messages.
+    Ok,
+    /// With this status, which is not OK.
     Status(Status),
     /// With what is no gRPC, or a message over the limit.
     Malformed(Error),
@@ -86,25 +90,28 @@ impl Inbound {
 
     /// Returns what was received next, if it is whole; the messages first, then the end, once.
     pub fn poll(&mut self) -> Option<Received> {
-        if matches!(self.state, State::Body | State::Ended(End::Status(_))) {
+        if self.decoder.buffered() > 0
+            && matches!(self.state, State::Body | State::EndedOk | State::Ended(End::Status(_)))
+        {
             match self.decoder.next_message() {
                 Ok(Some(message)) => return Some(Received::Message(message)),
                 Ok(None) => {}
                 Err(error) => self.state = State::Ended(End::Malformed(error.into())),
             }
         }
-        if !matches!(self.state, State::Ended(_)) {
-            return None;
-        }
-        let State::Ended(end) = std::mem::replace(&mut self.state, State::Read) else {
-            return None;
-        };
-        Some(Received::End(match (&end, self.decoder.finish()) {
-            (End::Status(status), Err(error)) if status.code == Code::Ok => {
-                End::Malformed(error.into())
+        match self.state {
+            State::EndedOk => {
+                self.state = State::Read;
+                let end =
+                    self.decoder.finish().map_or_else(|e| End::Malformed(e.into()), |()| End::Ok);
+                Some(Received::End(end))
             }
-            _ => end,
-        }))
+            State::Ended(_) => match std::mem::replace(&mut self.state, State::Read) {
+                State::Ended(end) => Some(Received::End(end)),
+                _ => None,
+            },
+            State::Head | State::Body | State::HeadStatus(_) | State::Read => None,
+        }
     }
 
     /// Returns whether the head was received.
@@ -114,7 +121,7 @@ impl Inbound {
     }
 
     const fn is_over(&self) -> bool {
-        matches!(self.state, State::Ended(_) | State::Read)
+        matches!(self.state, State::EndedOk | State::Ended(_) | State::Read)
     }
 
     fn on_head(&mut self, status: StatusCode, headers: &HeaderMap) {
@@ -140,7 +147,10 @@ impl Inbound {
             (None, Some(status)) => status,
             (None, None) => Status::missing(),
         };
-        self.state = State::Ended(End::Status(status));
+        self.state = match status.code {
+            Code::Ok => State::EndedOk,
+            _ => State::Ended(End::Status(status)),
+        };
     }
 
     fn malformed(&mut self, what: &str) {

@@ -21,7 +21,6 @@ use crate::method::Effect;
 use crate::outcome::Outcome;
 use crate::retry::{self, Failure, RetryAction};
 use crate::rng::Rng;
-use crate::status::Code;
 use crate::transport::{Event, Lost};
 use crate::{Instant, Machine, Next};
 use bytes::Bytes;
@@ -208,7 +207,7 @@ impl RawStream {
 
     fn on_sent(&mut self, now: Instant, sent: Sent) {
         self.opened = now;
-        let endpoint = sent.admission.endpoint;
+        let endpoint = sent.endpoint;
         self.last_endpoint = Some(endpoint);
         self.signal = HealthSignal::None;
         self.state = State::Streaming(Inbound::new(self.options.max_message_bytes));
@@ -245,7 +244,7 @@ impl RawStream {
         match end {
             End::Lost(lost) => self.on_lost(now, &lost),
             End::Malformed(error) => self.finish(Err(error)),
-            End::Status(status) if status.code == Code::Ok => self.finish(Ok(())),
+            End::Ok => self.finish(Ok(())),
             End::Status(status) => {
                 let Options { require_leader, .. } = self.options;
                 let failure =

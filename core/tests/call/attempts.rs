@@ -5,7 +5,7 @@ use etcd3_core::auth::Generation;
 use etcd3_core::call::{Call, Input, Options, Output, Sent};
 use etcd3_core::channel::{Admission, Denied, Freshness, HealthSignal};
 use etcd3_core::error::Phase;
-use etcd3_core::{Code, ErrorKind, Machine, Next, Outcome, method};
+use etcd3_core::{Code, ErrorKind, Machine, Next, Outcome, ServerError, method};
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -246,17 +246,33 @@ fn what_takes_a_cluster_shows_that_it_works() {
 fn nothing_is_given_up_where_there_is_no_other_endpoint() {
     let mut rig = Rig::new(patient(read()));
     let only = Admission { has_choice: false, ..admitted(0) };
-    rig.feed(Input::Sent(only.into())).until(14_999);
+    rig.feed(Input::Sent((&only).into())).until(14_999);
     assert_eq!((rig.attempts().len(), rig.done()), (1, None));
     rig.until(15_000);
     assert_eq!(rig.error().kind(), ErrorKind::Timeout(Phase::Answer));
+}
+
+// R41: a learner refuses until it is promoted; there is no use in asking it again and again.
+#[test]
+fn a_learner_that_is_alone_is_asked_once() {
+    let refused = || ends(Code::FailedPrecondition, "etcdserver: rpc not supported for learner");
+    let mut rig = Rig::new(write());
+    let only = Admission { has_choice: false, ..admitted(0) };
+    rig.feed(Input::Sent((&only).into())).feed_all(refused());
+    let error = rig.error();
+    assert_eq!(error.server_error(), Some(ServerError::NotSupportedForLearner));
+    assert_eq!((error.outcome(), error.attempts()), (Outcome::Rejected, 1));
+    let mut rig = Rig::new(write());
+    rig.feed(sent(0)).feed_all(refused()).rest(2_500);
+    assert_eq!(rig.attempts().len(), 2, "there are others, though they may be down now");
 }
 
 // A-rules: a token that was refused is not sent again; without one there is nothing to renew.
 #[test]
 fn a_refused_token_is_replaced_by_a_newer_one() {
     let refused = || ends(Code::Unauthenticated, "etcdserver: invalid auth token");
-    let with = |token| Input::Sent(Sent { admission: admitted(0), token: Some(Generation(token)) });
+    let with =
+        |token| Input::Sent(Sent { token: Some(Generation(token)), ..Sent::from(&admitted(0)) });
     let mut rig = Rig::new(write());
     assert_eq!(rig.last_attempt().stale_token, None);
     rig.feed(with(3)).feed_all(refused()).rest(2_500);

@@ -88,7 +88,7 @@ impl Judge {
         }
         let at_least = match input {
             Input::Sent(sent) => {
-                open.endpoint = Some(sent.admission.endpoint.0);
+                open.endpoint = Some(sent.endpoint.0);
                 self.sent += 1;
                 return;
             }

@@ -185,7 +185,7 @@ pub(crate) fn admitted(endpoint: u32) -> Admission {
 }
 
 pub(crate) fn sent(endpoint: u32) -> Input {
-    Input::Sent(admitted(endpoint).into())
+    Input::Sent((&admitted(endpoint)).into())
 }
 
 pub(crate) fn lost(outcome: Outcome) -> Input {

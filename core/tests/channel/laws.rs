@@ -16,6 +16,18 @@ struct Driven {
     channel: Channel,
     admitted: Vec<Admission>,
     answers: VecDeque<Result<Admission, Denied>>,
+    wake: Option<Instant>,
+}
+
+impl Driven {
+    /// A driver that sleeps until the last wake-up is told if something is due sooner.
+    fn assert_awake(&mut self) {
+        let told = self.channel.due_sooner();
+        self.wake = self.wake.into_iter().chain(told).min();
+        let due = self.channel.next_due();
+        let is_awake = due.is_none_or(|due| self.wake.is_some_and(|wake| wake <= due));
+        assert!(is_awake, "due at {due:?} without a sound");
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +76,7 @@ impl Machine for Driven {
                 }
             }
         }
+        self.assert_awake();
     }
 
     fn poll(&mut self, now: Instant) -> Next<Told> {
@@ -72,7 +85,10 @@ impl Machine for Driven {
         }
         match self.channel.poll(now) {
             Next::Do(output) => Next::Do(Told::Output(output)),
-            Next::Wait(wake) => Next::Wait(wake),
+            Next::Wait(wake) => {
+                self.wake = wake;
+                Next::Wait(wake)
+            }
         }
     }
 }
@@ -159,7 +175,8 @@ fn a_channel_obeys_the_laws() {
     for seed in 0..5_000 {
         let count = u32::try_from(seed % 5).expect("a small number");
         let channel = Channel::new(endpoints(count), random_settings(), seed);
-        let driven = Driven { channel, admitted: vec![], answers: VecDeque::new() };
+        let (admitted, answers, wake) = (vec![], VecDeque::new(), None);
+        let driven = Driven { channel, admitted, answers, wake };
         let spread = Duration::from_millis(1 << (seed % 14));
         laws::check(&driven, &laws::script(seed, 60, spread, random_step));
     }

@@ -91,6 +91,7 @@ impl Rig {
     /// Feeds an input that must be ignored, and change nothing.
     pub(crate) fn feed_stale(&mut self, input: Input) {
         let what = format!("{input:?}");
+        self.drain();
         let before = (self.changes, self.dials.len(), self.wake, self.channel.ignored() + 1);
         self.handle(input);
         let after = (self.changes, self.dials.len(), self.wake, self.channel.ignored());
@@ -180,7 +181,18 @@ impl Rig {
     }
 
     pub(crate) fn admit(&mut self, want: Want) -> Result<Admission, Denied> {
-        self.channel.admit(self.now, want, |_| true)
+        let admitted = self.channel.admit(self.now, want, |_| true);
+        self.assert_awake();
+        admitted
+    }
+
+    /// A driver that sleeps until the last wake-up is told if something is due sooner.
+    fn assert_awake(&mut self) {
+        let told = self.channel.due_sooner();
+        self.wake = self.wake.into_iter().chain(told).min();
+        let due = self.channel.next_due();
+        let is_awake = due.is_none_or(|due| self.wake.is_some_and(|wake| wake <= due));
+        assert!(is_awake, "due at {due:?} without a sound");
     }
 
     /// Where the next calls go.
@@ -222,6 +234,7 @@ impl Rig {
     pub(crate) fn release(&mut self, admission: &Admission, signal: HealthSignal) -> &mut Self {
         let ignored = self.channel.ignored();
         self.channel.release(self.now, admission, signal);
+        self.assert_awake();
         self.drain();
         assert_eq!(self.channel.ignored(), ignored, "{admission:?} is not known");
         self

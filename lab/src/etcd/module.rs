@@ -62,10 +62,10 @@ impl Module {
             let mut lines = text.lines().map(|line| line.trim().trim_start_matches("require "));
             go::number(lines.find_map(|line| line.strip_prefix(prefix))?.trim())
         };
-        let lacks = |what| move || Error::new(format!("{}: no {what}", file.display()));
         let version = pinned("go.etcd.io/etcd/server/v3 v");
-        let version = version.ok_or_else(lacks.clone()("version of etcd"))?;
-        let needs = pinned("go ").ok_or_else(lacks("version of Go"))?;
+        let lacks = || Error::new(format!("{}: no version of etcd", file.display()));
+        let version = version.ok_or_else(lacks)?;
+        let needs = go::demanded(&text).map_err(Error::doing(file.display()))?;
         Ok(Self { folder, version, needs })
     }
 

@@ -1,8 +1,8 @@
 //! The programs of the bench: how they are built, started and measured.
 
 use crate::{shell, workspace};
-use etcd3_lab::tools;
 use etcd3_lab::{Error, Result, protoc};
+use etcd3_lab::{go, tools};
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -67,11 +67,10 @@ pub(crate) fn build(others: bool) -> Result<()> {
     Ok(())
 }
 
-/// Builds the client of Go from a distribution's packages.
+/// Builds the client of Go from its module.
 pub(crate) fn build_go() -> Result<()> {
-    let mut go = tools::go()?.command();
-    go.args(["build", "-o"]).arg(path(GO)).arg("bench/go/main.go");
-    finish(go.current_dir(workspace::root())).map(drop)
+    let mut go = go::command_in(&workspace::root().join("bench/go"))?;
+    finish(go.args(["build", "-mod=readonly", "-trimpath", "-o"]).arg(path(GO)).arg(".")).map(drop)
 }
 
 /// Makes a command line of cargo for all of the bench that needs nothing but cargo.

@@ -4,13 +4,13 @@ use etcd3_lab::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Is a copy of the workspace's files.
+/// A copy of the workspace's files.
 #[derive(Debug)]
 pub(super) struct Copy {
     root: PathBuf,
 }
 
-/// Is a file of the copy that has been changed.
+/// A file of the copy that has been changed.
 #[derive(Debug)]
 pub(super) struct Broken {
     path: PathBuf,

@@ -20,7 +20,7 @@
 
 use etcd3_lab::{Error, Result};
 
-/// Is an edit that a test has to notice.
+/// An edit that a test has to notice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Mutant {
     pub(super) name: String,

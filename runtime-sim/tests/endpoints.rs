@@ -68,6 +68,26 @@ fn the_members_that_answer_are_new_enough_or_not() {
     .unwrap();
 }
 
+// B21: learners refuse most calls, and members that are not started have no name.
+#[test]
+fn sync_leaves_out_learners_and_members_that_are_not_started() {
+    run(3, |world| async move {
+        let mut config = ClusterConfig::new(4, Personality::of(3, 5, 16), world.seed());
+        for (n, member) in config.members.iter_mut().enumerate() {
+            member.client_urls = vec![format!("http://etcd-{n}:2379")];
+        }
+        config.members[2].is_learner = true;
+        config.members[3].name = String::new();
+        let etcd = world.etcd(config);
+        let client = world.host().client(Config::new(&etcd.endpoints()[..1])).unwrap();
+        client.sync().await.unwrap();
+        let mut named = client.endpoints();
+        named.sort();
+        assert_eq!(named, etcd.endpoints()[..2]);
+    })
+    .unwrap();
+}
+
 // C-20: a cluster that advertises what cannot be reached does not lock the client out.
 #[test]
 fn sync_to_endpoints_that_do_not_work_falls_back_to_the_seeds() {

@@ -1,7 +1,7 @@
 //! How soon an endpoint is dialled again after its connection ended well, or did its work.
 
 use crate::rig::{Rig, ended, failed};
-use etcd3_core::channel::{ConnectionId, HealthSignal, Input, Retirement};
+use etcd3_core::channel::{ConnectionId, HealthSignal, Input, Output, Retirement};
 
 fn retired(connection: ConnectionId, goodbye: Retirement) -> Input {
     Input::Retired(connection, goodbye)
@@ -34,6 +34,17 @@ fn a_connection_that_carried_an_answered_call_is_dialled_again_at_once() {
         assert!(wait_after(unanswered, |id| retired(id, Retirement::Other)) >= 80);
         assert_eq!(wait_after(unanswered, |id| retired(id, Retirement::NoError)), 0);
     }
+}
+
+// A server may say goodbye in two steps; its calls go on after either.
+#[test]
+fn a_connection_that_drains_is_told_so_once() {
+    let mut rig = Rig::connected(1);
+    let one = ConnectionId(1);
+    rig.begin(1).feed(retired(one, Retirement::NoError));
+    rig.feed_stale(retired(one, Retirement::NoError));
+    rig.finish(1, HealthSignal::Healthy);
+    assert!(rig.take_orders().contains(&(rig.now_ms(), Output::Close(one))));
 }
 
 // A server that does nothing but say goodbye is no working one.

@@ -25,3 +25,14 @@ impl fmt::Display for Outcome {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_read_as_they_are_documented() {
+        let all = [Outcome::NotSent, Outcome::Rejected, Outcome::Unknown];
+        assert_eq!(all.map(|outcome| outcome.to_string()), ["not sent", "rejected", "unknown"]);
+    }
+}

@@ -240,6 +240,34 @@ mod raw {
         assert_eq!((waits[0], waits[4]), (0, 0), "{waits:?}");
     }
 
+    // Only on the stream that is open, and in order.
+    #[test]
+    fn what_is_sent_goes_out_while_it_is_open() {
+        let frame = || framed(b"request").into();
+        let mut stream = RawStream::new(options(1));
+        let now = Instant::ORIGIN;
+        drain(&mut stream, now);
+        for early in [Input::Send(frame()), Input::Finish, Input::Migrate] {
+            stream.handle(now, early);
+        }
+        assert_eq!((drain(&mut stream, now), stream.ignored()), (vec![], 3));
+        for input in [sent(0), Input::Send(frame()), Input::Finish] {
+            stream.handle(now, input);
+        }
+        let expected = [Output::Opened(EndpointId(0)), Output::Send(frame()), Output::HalfClose];
+        assert_eq!((drain(&mut stream, now), stream.ignored()), (expected.into(), 3));
+    }
+
+    #[test]
+    fn an_attempt_wants_what_the_options_say() {
+        let only = Some(EndpointId(5));
+        let mut stream = RawStream::new(Options { only, require_leader: true, ..options(1) });
+        let attempts = drain(&mut stream, Instant::ORIGIN);
+        let [Output::Attempt(attempt)] = &attempts[..] else { panic!("{attempts:?}") };
+        assert_eq!((attempt.want.only, attempt.require_leader), (only, true));
+        assert_eq!((attempt.want.kind, attempt.deadline), (Kind::Stream, None));
+    }
+
     // It goes elsewhere without a wait, and what came before is not lost.
     #[test]
     fn it_migrates_at_once() {

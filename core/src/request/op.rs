@@ -150,3 +150,18 @@ impl Operation for Op {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_is_taken_as_what_it_is() {
+        let txn = || OpResponse::Txn(TxnResponse::default());
+        assert_eq!(txn().into_txn(), Some(TxnResponse::default()));
+        assert!(txn().as_txn().is_some() && txn().into_get().is_none());
+        let get = || OpResponse::Get(GetResponse::default());
+        assert!(get().into_txn().is_none() && get().as_txn().is_none());
+        assert_eq!(get().into_get(), Some(GetResponse::default()));
+    }
+}

@@ -77,6 +77,7 @@ pub(crate) fn all_integration_tests() -> Result<Vec<(String, String)>> {
 fn tests_in(files: &[String], members: &[String]) -> Vec<(String, String)> {
     let tests = files.iter().filter_map(|file| {
         let (folder, name) = file.strip_suffix(".rs")?.split_once("/tests/")?;
+        let name = name.strip_suffix("/main").unwrap_or(name);
         let ours = members.iter().any(|member| member == folder) && !name.contains('/');
         ours.then(|| (folder.to_owned(), name.to_owned()))
     });
@@ -113,11 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integration_tests_are_the_files_in_the_folder_tests() {
+    fn integration_tests_are_the_files_and_programs_in_the_folder_tests() {
         let files = [
             "conformance/tests/smol.rs",
-            "core/tests/call.rs",
-            "core/tests/call/mod.rs",
+            "core/tests/call/main.rs",
+            "core/tests/call/rig.rs",
             "core/src/tests/util.rs",
             "fuzz/tests/replay.rs",
             "proto/codegen/tests/a.rs",

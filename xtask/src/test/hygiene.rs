@@ -129,11 +129,11 @@ mod tests {
 
     #[test]
     fn doc_comments_that_begin_without_a_subject_are_found() {
-        let problems = |text: &str| problems_of("lab/src/a.rs", text);
+        let problems = |text: &str| problems_of("core/src/a.rs", text);
         let begin = "a noun phrase or \"Returns …\" in place of";
         for line in ["/// Is a port.", "//! Who is in it.", "/// So many turns.", "/// Are rows."] {
             let found = problems(&format!("fn a() {{}}\n    {line}\n"));
-            assert_eq!(found, [format!("lab/src/a.rs:2: {begin}: {line}")]);
+            assert_eq!(found, [format!("core/src/a.rs:2: {begin}: {line}")]);
         }
         for line in ["/// Isolates it.", "// Is it so?", "/// Whose it is.", "\"/// Is a text.\""] {
             assert!(problems(line).is_empty(), "{line}");

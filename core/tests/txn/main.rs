@@ -1,14 +1,9 @@
 //! Transactions as values: how they are built and checked before they are sent.
 
-#[path = "txn/answers.rs"]
 mod answers;
-#[path = "txn/duplicates.rs"]
 mod duplicates;
-#[path = "txn/freshness.rs"]
 mod freshness;
-#[path = "txn/golden.rs"]
 mod golden;
-#[path = "txn/revisions.rs"]
 mod revisions;
 
 use etcd3_core::method::Effect;

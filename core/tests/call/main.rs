@@ -1,14 +1,9 @@
 //! The `Call` machine, one transcript a rule.
 
-#[path = "call/answers.rs"]
 mod answers;
-#[path = "call/attempts.rs"]
 mod attempts;
-#[path = "call/deadline.rs"]
 mod deadline;
-#[path = "call/laws.rs"]
 mod laws;
-#[path = "call/rig.rs"]
 mod rig;
 
 use etcd3_core::call::Input;

@@ -9,8 +9,8 @@ use std::io;
 const CANARY: &str = "canary-xyzzy";
 
 /// A certificate for `a.example`, signed by its own key, and that key.
-const CERTIFICATE: &str = include_str!("tests/a.example.pem");
-const KEY: &str = include_str!("tests/a.example-key.pem");
+const CERTIFICATE: &str = include_str!("a.example.pem");
+const KEY: &str = include_str!("a.example-key.pem");
 
 fn at(endpoint: &str) -> Endpoint {
     endpoint.parse().unwrap()

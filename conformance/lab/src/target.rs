@@ -12,5 +12,5 @@ pub(crate) fn target() -> PathBuf {
 /// Returns the root of the workspace.
 pub(crate) fn workspace() -> &'static Path {
     let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
-    lab.parent().unwrap_or(lab)
+    lab.ancestors().nth(2).unwrap_or(lab)
 }

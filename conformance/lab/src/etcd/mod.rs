@@ -5,7 +5,7 @@
 //! and root is not needed. On other machines, and in addition everywhere, the environment variable
 //! [`ETCD3_ETCD`](LIST_VARIABLE) names binaries, separated by colons.
 //!
-//! Versions that no distribution has are built from etcd's published Go modules, which `lab/go`
+//! Versions that no distribution has are built from etcd's published Go modules, which `go/`
 //! pins; they are kept in the user's cache folder, in `etcd3-lab`. The `go` command and its
 //! settings are the user's, `GOPROXY` for example; where it is missing or too old, the compiler
 //! comes from the distribution's newest release.

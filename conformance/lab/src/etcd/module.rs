@@ -1,4 +1,4 @@
-//! The Go modules of `lab/go`: what is built of them, and from which sources.
+//! The Go modules of `go/`: what is built of them, and from which sources.
 
 use super::Version;
 use crate::{Error, Result, go};

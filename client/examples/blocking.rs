@@ -36,12 +36,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     let mut operation = put("example/blocking", "no executor");
-    let body = operation.encode(&Limits::default())?;
+    let body = operation.encode(&Limits::default(), None)?;
     let origin = std::time::Instant::now();
     let now = || Instant::from_origin(origin.elapsed());
-    let mut options = Options::new(operation.method(), 0);
+    let rpc = operation.rpc();
+    let mut options = Options::new(rpc, 0);
     options.max_attempts = 1;
-    let mut call = Call::new(operation.method(), options);
+    let mut call = Call::new(rpc.method, options);
     let authority: Authority = address.parse()?;
     let mut body_of_answer = None;
     let mut answer = None;
@@ -86,7 +87,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     };
-    let done = operation.decode(reply.message)?;
+    let done = operation.decode(reply.message, None)?;
     println!("written at revision {}", done.header.revision);
     Ok(())
 }

@@ -6,7 +6,8 @@
 //! keys, and up to a second of what remains of a lease.
 
 use etcd3_client::core::UnaryRequest;
-use etcd3_client::{Client, Code, Config, Instant, ResponseHeader, Status};
+use etcd3_client::proto::etcdserverpb::ResponseHeader;
+use etcd3_client::{Client, Code, Config, Instant, Status};
 use etcd3_lab::Server;
 use etcd3_lab::command::tail;
 use etcd3_lab::etcd::{Binary, Version};

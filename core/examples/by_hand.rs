@@ -16,7 +16,7 @@ use etcd3_core::channel::{self, Admission, Channel, Settings};
 use etcd3_core::error::Cause;
 use etcd3_core::metadata::Heads;
 use etcd3_core::transport::{Event, Lost};
-use etcd3_core::{Bytes, Error, Instant, Limits, Machine, Next, Operation, Outcome, get, method};
+use etcd3_core::{Bytes, Error, Instant, Limits, Machine, Next, Operation, Outcome, get};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -146,16 +146,14 @@ fn connected(now: Instant) -> Result<Channel, Error> {
 
 fn run() -> Result<bool, Error> {
     let mut request = get("colour");
-    let frame = request.encode(&Limits::default())?;
+    let frame = request.encode(&Limits::default(), None)?;
     println!("the message is {frame:?}");
 
     let begin = Instant::from_origin(Duration::from_secs(1));
-    let options = Options {
-        deadline: Some(begin + Duration::from_secs(2)),
-        is_linearizable: request.is_linearizable(),
-        ..Options::new(&method::RANGE, 1)
-    };
-    let call = Call::new(&method::RANGE, options);
+    let rpc = request.rpc();
+    let options =
+        Options { deadline: Some(begin + Duration::from_secs(2)), ..Options::new(rpc, 1) };
+    let call = Call::new(rpc.method, options);
     let mut driver = Driver { channel: connected(Instant::ORIGIN)?, call, admitted: None };
     let mut result = driver.drain(begin);
     for (at_ms, seen) in TRANSCRIPT {
@@ -166,7 +164,7 @@ fn run() -> Result<bool, Error> {
     }
 
     let Some(reply) = result.transpose()? else { return Ok(false) };
-    let answer = request.decode(reply.message)?;
+    let answer = request.decode(reply.message, None)?;
     println!("revision {}: {:?}", answer.header.revision, answer.kvs);
     let is_right = answer.kvs.len() == 1 && answer.kvs[0].value == "blue" && answer.count == 1;
     let floor = driver.channel.floor();

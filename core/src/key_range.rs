@@ -51,7 +51,7 @@ impl<const N: usize> IntoBytes for [u8; N] {
 
 /// The range end that means "to the last key there is".
 // K1
-const OPEN_END: Bytes = Bytes::from_static(&[0]);
+pub(crate) const OPEN_END: Bytes = Bytes::from_static(&[0]);
 /// The lowest key there can be.
 const LOWEST: Bytes = Bytes::from_static(&[0]);
 
@@ -105,7 +105,7 @@ pub fn all() -> KeyRange {
 /// The first key that does not begin with `prefix` and sorts after it: the prefix with its last
 /// byte below 0xff raised by one and cut behind it, or the open end if there is none.
 // K2
-fn prefix_end(prefix: &[u8]) -> Bytes {
+pub(crate) fn prefix_end(prefix: &[u8]) -> Bytes {
     let Some(last) = prefix.iter().rposition(|&byte| byte < 0xff) else { return OPEN_END };
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
@@ -113,6 +113,16 @@ fn prefix_end(prefix: &[u8]) -> Bytes {
 }
 
 impl KeyRange {
+    /// A range as it stands in messages: key and range end, with the meaning that servers give them.
+    ///
+    /// An empty end means the one key, a zero byte as end means no end: `from_wire("\0", "\0")` is
+    /// [`all`]. Rust's ranges mean what they say instead: `"a".."\0"` holds nothing.
+    // K1
+    #[must_use]
+    pub fn from_wire(key: impl IntoBytes, range_end: impl IntoBytes) -> Self {
+        Self { key: key.into_bytes(), range_end: range_end.into_bytes() }
+    }
+
     /// The first key of the range, as it goes over the wire.
     #[must_use]
     pub const fn start(&self) -> &Bytes {

@@ -19,13 +19,15 @@ pub mod channel;
 pub mod endpoint;
 pub mod error;
 pub mod frame;
-pub mod header;
+mod header;
 mod key_range;
+mod key_value;
 #[cfg(feature = "laws")]
 pub mod laws;
 mod machine;
 pub mod metadata;
 pub mod method;
+pub mod namespace;
 mod outcome;
 pub mod request;
 pub mod retry;
@@ -40,16 +42,16 @@ pub mod transport;
 pub use bytes::Bytes;
 pub use error::{Error, ErrorKind};
 pub use etcd3_proto as proto;
-pub use etcd3_proto::etcdserverpb::ResponseHeader;
-pub use etcd3_proto::mvccpb::KeyValue;
+pub use header::ResponseHeader;
 pub use key_range::{IntoBytes, KeyRange, all, from_key, key, prefix};
+pub use key_value::KeyValue;
 pub use machine::{Machine, Next};
 pub use outcome::Outcome;
 pub use request::{
     Compact, Compare, Delete, Get, IgnoreLease, IgnoreValue, Limits, Op, OpResponse, Operation,
     Put, Raw, SortOrder, SortTarget, Txn, compact, delete, get, key_exists, key_missing, put, txn,
 };
-pub use rpc::UnaryRequest;
+pub use rpc::{Rpc, UnaryRequest};
 pub use server_error::ServerError;
 pub use status::{Code, Status};
 pub use time::Instant;

@@ -5,24 +5,46 @@
 
 use crate::error::Error;
 use crate::method::{self, Effect, Method};
-use etcd3_proto::{etcdserverpb as pb, health, v3electionpb, v3lockpb};
+use crate::namespace::KeyPrefix;
+use etcd3_proto::{etcdserverpb as pb, health, mvccpb, v3electionpb, v3lockpb};
+
+/// What is to be known of a request to make a call of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rpc {
+    /// The method that is called.
+    pub method: &'static Method,
+    /// What the request may do to the store; usually that of its method.
+    pub effect: Effect,
+    /// Whether the answer must not be older than what was seen before the request was sent.
+    // I-R8
+    pub is_linearizable: bool,
+}
+
+impl Rpc {
+    /// A request that does to the store what its method does, and whose answer may be old.
+    #[must_use]
+    pub const fn new(method: &'static Method) -> Self {
+        Self { method, effect: method.effect, is_linearizable: false }
+    }
+}
+
+impl From<&'static Method> for Rpc {
+    fn from(method: &'static Method) -> Self {
+        Self::new(method)
+    }
+}
 
 /// A request message of a unary method.
-pub trait UnaryRequest: prost::Message {
+pub trait UnaryRequest: prost::Message + Clone {
     /// The message that answers it.
     type Response: prost::Message + Default;
 
     /// The method that takes it.
     const METHOD: &'static Method;
 
-    /// What this request may do to the store.
-    fn effect(&self) -> Effect {
-        Self::METHOD.effect
-    }
-
-    /// Returns whether the answer must not be older than what was seen before the request was sent.
-    fn is_linearizable(&self) -> bool {
-        false
+    /// Returns what is to be known of this request to make a call of it.
+    fn rpc(&self) -> Rpc {
+        Rpc::new(Self::METHOD)
     }
 
     /// Refuses what must never leave the client: values that are known to crash servers.
@@ -33,18 +55,85 @@ pub trait UnaryRequest: prost::Message {
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// Puts a prefix before the keys that the message names; most name none.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest) for an empty key, outcome not
+    /// sent.
+    fn add_prefix(&mut self, _: &KeyPrefix) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Takes a prefix off the keys of an answer; most have none.
+    ///
+    /// # Errors
+    ///
+    /// Kind [`Protocol`](crate::ErrorKind::Protocol) for a key that does not begin with it.
+    fn strip_prefix(_: &mut Self::Response, _: &KeyPrefix) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl UnaryRequest for pb::RangeRequest {
     type Response = pb::RangeResponse;
     const METHOD: &'static Method = &method::RANGE;
 
-    fn is_linearizable(&self) -> bool {
-        !self.serializable
+    fn rpc(&self) -> Rpc {
+        Rpc { is_linearizable: !self.serializable, ..Rpc::new(Self::METHOD) }
     }
 
     fn check(&self) -> Result<(), Error> {
         check_range(self)
+    }
+
+    fn add_prefix(&mut self, prefix: &KeyPrefix) -> Result<(), Error> {
+        prefix.add_to_range(&mut self.key, &mut self.range_end)
+    }
+
+    fn strip_prefix(answer: &mut pb::RangeResponse, prefix: &KeyPrefix) -> Result<(), Error> {
+        strip_pairs(&mut answer.kvs, prefix)
+    }
+}
+
+impl UnaryRequest for pb::PutRequest {
+    type Response = pb::PutResponse;
+    const METHOD: &'static Method = &method::PUT;
+
+    fn add_prefix(&mut self, prefix: &KeyPrefix) -> Result<(), Error> {
+        prefix.add(&mut self.key)
+    }
+
+    fn strip_prefix(answer: &mut pb::PutResponse, prefix: &KeyPrefix) -> Result<(), Error> {
+        strip_pairs(&mut answer.prev_kv, prefix)
+    }
+}
+
+impl UnaryRequest for pb::DeleteRangeRequest {
+    type Response = pb::DeleteRangeResponse;
+    const METHOD: &'static Method = &method::DELETE_RANGE;
+
+    fn add_prefix(&mut self, prefix: &KeyPrefix) -> Result<(), Error> {
+        prefix.add_to_range(&mut self.key, &mut self.range_end)
+    }
+
+    fn strip_prefix(answer: &mut pb::DeleteRangeResponse, prefix: &KeyPrefix) -> Result<(), Error> {
+        strip_pairs(&mut answer.prev_kvs, prefix)
+    }
+}
+
+impl UnaryRequest for pb::LeaseTimeToLiveRequest {
+    type Response = pb::LeaseTimeToLiveResponse;
+    const METHOD: &'static Method = &method::LEASE_TIME_TO_LIVE;
+
+    /// The keys of a lease may lie outside: those are left out.
+    fn strip_prefix(
+        answer: &mut pb::LeaseTimeToLiveResponse,
+        prefix: &KeyPrefix,
+    ) -> Result<(), Error> {
+        answer.keys.retain_mut(|key| prefix.strip(key).is_ok());
+        Ok(())
     }
 }
 
@@ -52,19 +141,17 @@ impl UnaryRequest for pb::TxnRequest {
     type Response = pb::TxnResponse;
     const METHOD: &'static Method = &method::TXN;
 
-    fn effect(&self) -> Effect {
-        if !content(self).writes {
+    fn rpc(&self) -> Rpc {
+        let content = content(self);
+        let effect = if !content.writes {
             Effect::Read
         } else if pins_reads(&self.success) || pins_reads(&self.failure) {
             Effect::PinnedWrite
         } else {
             Effect::Write
-        }
-    }
-
-    fn is_linearizable(&self) -> bool {
-        let content = content(self);
-        !content.writes && content.reads_the_present
+        };
+        let is_linearizable = !content.writes && content.reads_the_present;
+        Rpc { method: Self::METHOD, effect, is_linearizable }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -81,6 +168,52 @@ impl UnaryRequest for pb::TxnRequest {
         }
         Ok(())
     }
+
+    fn add_prefix(&mut self, prefix: &KeyPrefix) -> Result<(), Error> {
+        use pb::request_op::Request;
+        let mut pending = vec![self];
+        while let Some(txn) = pending.pop() {
+            for compare in &mut txn.compare {
+                prefix.add_to_range(&mut compare.key, &mut compare.range_end)?;
+            }
+            for op in txn.success.iter_mut().chain(&mut txn.failure) {
+                match &mut op.request {
+                    Some(Request::RequestRange(range)) => range.add_prefix(prefix)?,
+                    Some(Request::RequestPut(put)) => put.add_prefix(prefix)?,
+                    Some(Request::RequestDeleteRange(delete)) => delete.add_prefix(prefix)?,
+                    Some(Request::RequestTxn(nested)) => pending.push(nested),
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn strip_prefix(answer: &mut pb::TxnResponse, prefix: &KeyPrefix) -> Result<(), Error> {
+        use pb::response_op::Response;
+        let mut pending = vec![answer];
+        while let Some(txn) = pending.pop() {
+            for op in &mut txn.responses {
+                match &mut op.response {
+                    Some(Response::ResponseRange(range)) => strip_pairs(&mut range.kvs, prefix)?,
+                    Some(Response::ResponsePut(put)) => strip_pairs(&mut put.prev_kv, prefix)?,
+                    Some(Response::ResponseDeleteRange(delete)) => {
+                        strip_pairs(&mut delete.prev_kvs, prefix)?;
+                    }
+                    Some(Response::ResponseTxn(nested)) => pending.push(nested),
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn strip_pairs<'a>(
+    pairs: impl IntoIterator<Item = &'a mut mvccpb::KeyValue>,
+    prefix: &KeyPrefix,
+) -> Result<(), Error> {
+    pairs.into_iter().try_for_each(|pair| prefix.strip(&mut pair.key))
 }
 
 /// Servers before 3.6 crash on sort options that they do not know.
@@ -155,12 +288,9 @@ macro_rules! unary {
 }
 
 unary! {
-    pb::PutRequest => PutResponse = PUT;
-    pb::DeleteRangeRequest => DeleteRangeResponse = DELETE_RANGE;
     pb::CompactionRequest => CompactionResponse = COMPACT;
     pb::LeaseGrantRequest => LeaseGrantResponse = LEASE_GRANT;
     pb::LeaseRevokeRequest => LeaseRevokeResponse = LEASE_REVOKE;
-    pb::LeaseTimeToLiveRequest => LeaseTimeToLiveResponse = LEASE_TIME_TO_LIVE;
     pb::LeaseLeasesRequest => LeaseLeasesResponse = LEASE_LEASES;
     pb::MemberAddRequest => MemberAddResponse = MEMBER_ADD;
     pb::MemberRemoveRequest => MemberRemoveResponse = MEMBER_REMOVE;
@@ -227,18 +357,18 @@ mod tests {
             };
             let put = || Request::RequestPut(pb::PutRequest::default());
             let both = pb::TxnRequest { failure: ops([put(), read()]), ..Default::default() };
-            assert_eq!((both.effect(), both.check().is_ok()), (effect, true), "{revision}");
+            assert_eq!((both.rpc().effect, both.check().is_ok()), (effect, true), "{revision}");
             let reads = pb::TxnRequest { success: ops([read()]), ..Default::default() };
-            assert_eq!((reads.effect(), reads.check().is_ok()), (Effect::Read, true));
+            assert_eq!((reads.rpc().effect, reads.check().is_ok()), (Effect::Read, true));
             let unlike = pb::TxnRequest { failure: ops([put()]), ..reads };
-            assert_eq!(unlike.effect(), Effect::Write);
+            assert_eq!(unlike.rpc().effect, Effect::Write);
         }
         // What has no content may be a write that this side does not know (I-R3).
         let read = pb::RangeRequest { revision: 1, ..pb::RangeRequest::default() };
         let mut unknown = ops([Request::RequestRange(read)]);
         unknown.push(pb::RequestOp::default());
         let unknown = pb::TxnRequest { success: unknown, ..Default::default() };
-        assert_eq!(unknown.effect(), Effect::PinnedWrite);
+        assert_eq!(unknown.rpc().effect, Effect::PinnedWrite);
     }
 
     // CFG-057

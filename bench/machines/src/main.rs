@@ -11,9 +11,9 @@ use etcd3_core::channel::{
 };
 use etcd3_core::frame::{self, Decoder};
 use etcd3_core::metadata::{Heads, Metadata};
-use etcd3_core::proto::etcdserverpb::{PutResponse, ResponseHeader};
+use etcd3_core::proto::etcdserverpb::{self as pb, PutResponse};
 use etcd3_core::transport::Event;
-use etcd3_core::{Instant, Limits, Machine, Next, Operation, header, method, put};
+use etcd3_core::{Instant, Limits, Machine, Next, Operation, ResponseHeader, method, put};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::error::Error;
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
 
 /// Returns the answer to a put, with its gRPC head.
 fn answer() -> Result<Bytes> {
-    let header = ResponseHeader {
+    let header = pb::ResponseHeader {
         cluster_id: 0xcdf8_181e_3277_d0f1,
         member_id: 0x8e9e_05c5_2164_694d,
         revision: 1_000_000,
@@ -103,7 +103,7 @@ fn channel(ops: u64, answer: &Bytes) -> Result<()> {
         channel.handle(Instant::ORIGIN, News::Connected(ConnectionId(n)));
     }
     while let Next::Do(_) = channel.poll(Instant::ORIGIN) {}
-    let header = header::peek(&answer.slice(frame::HEAD..)).ok_or("no header")?;
+    let header = ResponseHeader::peek(&answer.slice(frame::HEAD..)).ok_or("no header")?;
     for op in 0..ops {
         let now = Instant::from_nanos(op);
         let admission = channel.admit(now, Want::default(), |_| true);
@@ -119,7 +119,7 @@ fn channel(ops: u64, answer: &Bytes) -> Result<()> {
 
 /// A put encoded, and its answer cut out of what came.
 fn frames(answer: &Bytes) -> Result<()> {
-    black_box(put("key", Bytes::from_static(&[7; 256])).encode(&Limits::default())?);
+    black_box(put("key", Bytes::from_static(&[7; 256])).encode(&Limits::default(), None)?);
     let mut decoder = Decoder::new(LIMIT);
     decoder.push(answer.clone());
     black_box(decoder.next_message()?.ok_or("no message")?);

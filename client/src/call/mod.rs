@@ -15,6 +15,7 @@ use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind, Phase};
 use etcd3_core::frame;
 use etcd3_core::request::Operation;
+use etcd3_core::rpc::Rpc;
 use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
@@ -73,7 +74,7 @@ impl<T: Operation> Future for Run<T> {
             },
         };
         let limits = &shared.config.limits;
-        let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits)));
+        let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits, None)));
         let signal = driver.call.signal();
         let answer =
             rest.take().map(|operation| answer(shared, operation, driver, options.only, reply));
@@ -88,10 +89,12 @@ fn begin<T: Operation>(
     operation: &mut T,
     options: CallOptions,
 ) -> Result<Driver, Error> {
-    let method = operation.method();
-    let effect = operation.effect();
-    let refused = |error: Error| error.with_method(method.path).with_effect(effect);
-    let body = operation.encode(&shared.config.limits).map_err(refused)?;
+    let body = match operation.encode(&shared.config.limits, None) {
+        Ok(body) => body,
+        Err(error) => return Err(of(&operation.rpc(), error)),
+    };
+    // After the encoding, which may complete the message.
+    let Rpc { method, effect, is_linearizable } = operation.rpc();
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let config = &shared.config;
     let options = Options {
@@ -102,7 +105,7 @@ fn begin<T: Operation>(
         max_response_bytes: config.max_response_bytes,
         request_len: body.len().checked_sub(frame::HEAD),
         require_leader: options.require_leader || config.require_leader,
-        is_linearizable: operation.is_linearizable(),
+        is_linearizable,
         effect,
         only: options.only,
         connection: options.connection,
@@ -125,13 +128,17 @@ fn answer<T: Operation>(
         Err(error) if error.endpoint().is_some() => Err(error),
         Err(error) => Err(at(explain(shared, only, error))),
         Ok(reply) => {
-            let effect = operation.effect();
-            operation.decode(reply.message).map_err(|error| {
-                let error = error.with_method(driver.call.method().path).with_effect(effect);
-                at(error.with_attempts(reply.attempts))
-            })
+            let rpc = operation.rpc();
+            let attempts = reply.attempts;
+            let decoded = operation.decode(reply.message, None);
+            decoded.map_err(|error| at(of(&rpc, error).with_attempts(attempts)))
         }
     }
+}
+
+/// Completes the error of a request that was not sent, or of an answer that cannot be read.
+fn of(rpc: &Rpc, error: Error) -> Error {
+    error.with_method(rpc.method.path).with_effect(rpc.effect)
 }
 
 /// Adds why there was no connection to the error of a call that waited for one.

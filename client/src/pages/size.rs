@@ -73,7 +73,8 @@ mod tests {
     use super::*;
 
     fn page(count: usize, value: usize) -> Vec<KeyValue> {
-        let kv = KeyValue { key: "k".into(), value: vec![0; value].into(), ..KeyValue::default() };
+        let mut kv = KeyValue::default();
+        (kv.key, kv.value) = ("k".into(), vec![0; value].into());
         vec![kv; count]
     }
 

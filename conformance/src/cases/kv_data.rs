@@ -1,5 +1,6 @@
 //! Keys with a history, and what a read of them must answer.
 
+use etcd3_client::proto::mvccpb;
 use etcd3_client::{Client, Error, Get, KeyValue};
 
 /// What is written, in this order: the first put makes revision `start + 1`.
@@ -49,14 +50,15 @@ impl Data {
             .filter(|((other, _), _)| *other == key)
             .map(|(_, revision)| revision)
             .collect();
-        KeyValue {
+        let pair = mvccpb::KeyValue {
             key: key.into(),
             create_revision: revisions[0],
             mod_revision: revisions[revisions.len() - 1],
             version: i64::try_from(revisions.len()).unwrap(),
             value: value.into(),
             lease: 0,
-        }
+        };
+        pair.into()
     }
 
     /// Asserts that these reads answer as they should, in all that an answer holds.

@@ -3,6 +3,7 @@
 use super::kv_data::{Data, LATEST, Read};
 use super::kv_expect::{keys, only};
 use crate::{Case, CaseResult, Ctx, case};
+use etcd3_client::proto::mvccpb;
 use etcd3_client::{KeyValue, SortOrder, SortTarget, all, from_key, get, prefix};
 use std::time::Duration;
 
@@ -261,5 +262,5 @@ async fn put_empty_values(client: &etcd3_client::Client) -> Result<(), etcd3_cli
 
 fn kv(key: &str, value: &str, [create_revision, mod_revision, version]: [i64; 3]) -> KeyValue {
     let (key, value) = (key.to_owned().into(), value.to_owned().into());
-    KeyValue { key, create_revision, mod_revision, version, value, lease: 0 }
+    mvccpb::KeyValue { key, create_revision, mod_revision, version, value, lease: 0 }.into()
 }

@@ -23,7 +23,7 @@ pub use options::Options;
 use crate::auth::Generation;
 use crate::channel::{Denied, EndpointId, Finished, Freshness, HealthSignal, Kind, Want};
 use crate::error::{Cause, Error, ErrorKind, Phase};
-use crate::header::{self, Header};
+use crate::header::ResponseHeader;
 use crate::method::Method;
 use crate::outcome::Outcome;
 use crate::retry::{self, Failure, RetryAction};
@@ -41,7 +41,7 @@ enum State {
     Waiting(Option<Instant>),
     Acquiring,
     Streaming(Streaming),
-    Releasing { header: Option<Header>, is_asked: bool, reply: Reply },
+    Releasing { header: Option<ResponseHeader>, is_asked: bool, reply: Reply },
     Done(Option<Result<Reply, Error>>),
 }
 
@@ -301,7 +301,7 @@ impl Call {
             return self.fail_with_response(now, error);
         };
         self.signal = self.signal_of_response();
-        let header = header::peek(&message);
+        let header = ResponseHeader::peek(&message);
         let reply = Reply { message, endpoint, attempts: self.sent };
         self.state = State::Releasing { header, is_asked: false, reply };
     }

@@ -3,7 +3,8 @@
 use crate::Instant;
 use crate::backoff::Backoff;
 use crate::channel::{ConnectionId, EndpointId};
-use crate::method::{Effect, Method};
+use crate::method::Effect;
+use crate::rpc::Rpc;
 use std::time::Duration;
 
 /// How a call is to be made.
@@ -44,10 +45,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options without a deadline, for one call of `method`: 100 attempts, 25 ms to 2 s between
-    /// them, responses up to 64 MiB, no secrets in plain text.
+    /// Options without a deadline for a request, or for any request of a method: 100 attempts,
+    /// 25 ms to 2 s between them, responses up to 64 MiB, no secrets in plain text.
     #[must_use]
-    pub const fn new(method: &Method, seed: u64) -> Self {
+    pub fn new(rpc: impl Into<Rpc>, seed: u64) -> Self {
+        let Rpc { effect, is_linearizable, .. } = rpc.into();
         Self {
             deadline: None,
             attempt_timeout: None,
@@ -56,8 +58,8 @@ impl Options {
             max_response_bytes: 64 << 20,
             request_len: None,
             require_leader: false,
-            is_linearizable: false,
-            effect: method.effect,
+            is_linearizable,
+            effect,
             only: None,
             connection: None,
             allow_plaintext_secrets: false,

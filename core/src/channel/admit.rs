@@ -10,7 +10,7 @@ use super::turn::Endpoints;
 use super::{Channel, Connection, ConnectionId, EndpointId, HealthSignal};
 use crate::Instant;
 use crate::endpoint::Endpoint;
-use crate::header::Header;
+use crate::header::ResponseHeader;
 use crate::retry;
 
 /// What an attempt is.
@@ -77,7 +77,7 @@ pub struct Finished {
     /// What it tells of its endpoint.
     pub signal: HealthSignal,
     /// The header of a response that was received whole.
-    pub header: Option<Header>,
+    pub header: Option<ResponseHeader>,
     /// Whether that must not be older than what had been seen when the attempt was admitted.
     pub is_linearizable: bool,
 }

@@ -8,7 +8,7 @@
 
 use super::slot::{Listed, Slot};
 use super::{Channel, ConnectionId};
-use crate::header::Header;
+use crate::header::ResponseHeader;
 
 /// How far a cluster had been seen when an attempt was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -46,7 +46,7 @@ impl Floor {
     /// cluster that is known.
     pub(crate) fn judge(
         &mut self,
-        header: &Header,
+        header: &ResponseHeader,
         sent_at: Option<Self>,
         is_foreign: impl FnOnce(u64) -> bool,
     ) -> Freshness {
@@ -77,7 +77,7 @@ impl Channel {
     pub(super) fn judge(
         &mut self,
         connection: ConnectionId,
-        header: &Header,
+        header: &ResponseHeader,
         sent_at: Option<Floor>,
     ) -> Freshness {
         let others = || {

@@ -1,8 +1,8 @@
 //! Compacting the history.
 
-use super::{Limits, check_revision, header, operation};
-use crate::error::Error;
-use etcd3_proto::etcdserverpb::{CompactionRequest, CompactionResponse, ResponseHeader};
+use super::{check_revision, operation};
+use crate::ResponseHeader;
+use etcd3_proto::etcdserverpb::{CompactionRequest, CompactionResponse};
 
 /// A compaction of the history: `etcdserverpb.KV/Compact`.
 ///
@@ -33,30 +33,18 @@ impl Compact {
 
 /// The answer to a [`Compact`].
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct CompactResponse {
     /// Which cluster and member answered.
     pub header: ResponseHeader,
 }
 
-impl Compact {
-    /// Checks and completes the message that is sent.
-    ///
-    /// # Errors
-    ///
-    /// A negative revision; outcome not sent.
-    pub fn request(&mut self, _: &Limits) -> Result<&CompactionRequest, Error> {
-        check_revision("revision", self.request.revision)?;
-        Ok(&self.request)
-    }
-
-    /// Reads the message that answers it.
-    ///
-    /// # Errors
-    ///
-    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
-    pub fn response(self, answer: CompactionResponse) -> Result<CompactResponse, Error> {
-        Ok(CompactResponse { header: header(answer.header) })
+impl From<CompactionResponse> for CompactResponse {
+    fn from(answer: CompactionResponse) -> Self {
+        Self { header: answer.header.into() }
     }
 }
 
-operation!(Compact, () => CompactResponse);
+operation!(Compact: CompactionRequest => CompactionResponse => CompactResponse, |request| {
+    check_revision("revision", request.revision)
+});

@@ -1,10 +1,8 @@
 //! Deleting keys.
 
-use super::{Limits, header, operation};
-use crate::KeyRange;
-use crate::error::Error;
-use etcd3_proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse, ResponseHeader};
-use etcd3_proto::mvccpb::KeyValue;
+use super::operation;
+use crate::{KeyRange, KeyValue, ResponseHeader};
+use etcd3_proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse};
 
 /// A deletion of one key or a range of keys: `etcdserverpb.KV/DeleteRange`.
 ///
@@ -33,6 +31,7 @@ impl Delete {
 
 /// The answer to a [`Delete`].
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct DeleteResponse {
     /// Which cluster and member answered; its revision is that of the deletion.
     pub header: ResponseHeader,
@@ -44,29 +43,10 @@ pub struct DeleteResponse {
 
 impl From<DeleteRangeResponse> for DeleteResponse {
     fn from(answer: DeleteRangeResponse) -> Self {
-        let DeleteRangeResponse { header: head, deleted, prev_kvs } = answer;
-        Self { header: header(head), deleted, prev_kvs }
+        let DeleteRangeResponse { header, deleted, prev_kvs } = answer;
+        let prev_kvs = prev_kvs.into_iter().map(KeyValue::from).collect();
+        Self { header: header.into(), deleted, prev_kvs }
     }
 }
 
-impl Delete {
-    /// Checks and completes the message that is sent.
-    ///
-    /// # Errors
-    ///
-    /// What no server would take; outcome not sent.
-    pub fn request(&mut self, _: &Limits) -> Result<&DeleteRangeRequest, Error> {
-        Ok(&self.request)
-    }
-
-    /// Reads the message that answers it.
-    ///
-    /// # Errors
-    ///
-    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
-    pub fn response(self, answer: DeleteRangeResponse) -> Result<DeleteResponse, Error> {
-        Ok(answer.into())
-    }
-}
-
-operation!(Delete, () => DeleteResponse);
+operation!(Delete: DeleteRangeRequest => DeleteRangeResponse => DeleteResponse);

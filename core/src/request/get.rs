@@ -1,10 +1,9 @@
 //! Reading keys.
 
-use super::{Limits, check_revision, header, operation};
-use crate::KeyRange;
+use super::{check_revision, operation};
 use crate::error::Error;
-use etcd3_proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader, range_request};
-use etcd3_proto::mvccpb::KeyValue;
+use crate::{KeyRange, KeyValue, ResponseHeader};
+use etcd3_proto::etcdserverpb::{RangeRequest, RangeResponse, range_request};
 
 /// What a sorted answer is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -188,6 +187,7 @@ one_of_a_prefix! {
 
 /// The answer to a [`Get`].
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct GetResponse {
     /// Which cluster and member answered, at which revision of the store: the current one, whatever
     /// revision was asked for.
@@ -205,8 +205,9 @@ pub struct GetResponse {
 
 impl From<RangeResponse> for GetResponse {
     fn from(answer: RangeResponse) -> Self {
-        let RangeResponse { header: head, kvs, more, count } = answer;
-        Self { header: header(head), kvs, more, count }
+        let RangeResponse { header, kvs, more, count } = answer;
+        let kvs = kvs.into_iter().map(KeyValue::from).collect();
+        Self { header: header.into(), kvs, more, count }
     }
 }
 
@@ -223,25 +224,4 @@ pub(super) fn check_revisions(range: &RangeRequest) -> Result<(), Error> {
     .try_for_each(|(name, revision)| check_revision(name, revision))
 }
 
-impl Get {
-    /// Checks and completes the message that is sent.
-    ///
-    /// # Errors
-    ///
-    /// What no server would take, and negative revisions; outcome not sent.
-    pub fn request(&mut self, _: &Limits) -> Result<&RangeRequest, Error> {
-        check_revisions(&self.request)?;
-        Ok(&self.request)
-    }
-
-    /// Reads the message that answers it.
-    ///
-    /// # Errors
-    ///
-    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
-    pub fn response(self, answer: RangeResponse) -> Result<GetResponse, Error> {
-        Ok(answer.into())
-    }
-}
-
-operation!(Get, () => GetResponse);
+operation!(Get: RangeRequest => RangeResponse => GetResponse, check_revisions);

@@ -83,10 +83,9 @@ pub use txn::{NESTING_LIMIT, Otherwise, Then, Txn, TxnResponse, When, Whole, txn
 
 use crate::error::Error;
 use crate::frame;
-use crate::method::{Effect, Method};
-use crate::rpc::UnaryRequest;
+use crate::namespace::KeyPrefix;
+use crate::rpc::{Rpc, UnaryRequest};
 use bytes::Bytes;
-use etcd3_proto::etcdserverpb::ResponseHeader;
 use prost::Message;
 
 /// Limits that a request is checked against before it is sent.
@@ -115,34 +114,23 @@ pub trait Operation {
     /// What the caller gets.
     type Response;
 
-    /// Returns the method that is called.
-    fn method(&self) -> &'static Method;
+    /// Returns what is to be known of the request to make a call of it.
+    fn rpc(&self) -> Rpc;
 
-    /// Returns what the request may do to the store.
-    fn effect(&self) -> Effect {
-        self.method().effect
-    }
-
-    /// Returns whether the answer must not be older than what was seen before the request was sent.
-    // I-R8
-    fn is_linearizable(&self) -> bool {
-        false
-    }
-
-    /// Checks, completes and encodes the message, with its gRPC head; the same one each time, for
-    /// it is encoded anew for each attempt.
+    /// Checks, completes and encodes the message, with its gRPC head and the prefix before its
+    /// keys; the same one each time, for it is encoded anew for each attempt.
     ///
     /// # Errors
     ///
     /// What no server would take, or is over the limits; outcome not sent.
-    fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error>;
+    fn encode(&mut self, limits: &Limits, prefix: Option<&KeyPrefix>) -> Result<Bytes, Error>;
 
-    /// Reads the answer, a message without its gRPC head.
+    /// Reads the answer, a message without its gRPC head, and takes the prefix off its keys.
     ///
     /// # Errors
     ///
     /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
-    fn decode(self, message: Bytes) -> Result<Self::Response, Error>;
+    fn decode(self, message: Bytes, prefix: Option<&KeyPrefix>) -> Result<Self::Response, Error>;
 }
 
 /// A message of the API as it is on the wire; its answer is a message, too.
@@ -154,30 +142,32 @@ pub struct Raw<Q>(pub Q);
 impl<Q: UnaryRequest> Operation for Raw<Q> {
     type Response = Q::Response;
 
-    fn method(&self) -> &'static Method {
-        Q::METHOD
+    fn rpc(&self) -> Rpc {
+        self.0.rpc()
     }
 
-    fn effect(&self) -> Effect {
-        self.0.effect()
+    fn encode(&mut self, limits: &Limits, prefix: Option<&KeyPrefix>) -> Result<Bytes, Error> {
+        encode(&self.0, limits, prefix)
     }
 
-    fn is_linearizable(&self) -> bool {
-        self.0.is_linearizable()
-    }
-
-    fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error> {
-        encode(&self.0, limits)
-    }
-
-    fn decode(self, message: Bytes) -> Result<Q::Response, Error> {
-        decode(message)
+    fn decode(self, message: Bytes, prefix: Option<&KeyPrefix>) -> Result<Q::Response, Error> {
+        decode::<Q>(message, prefix)
     }
 }
 
-fn encode(request: &impl UnaryRequest, limits: &Limits) -> Result<Bytes, Error> {
+fn encode<Q: UnaryRequest>(
+    request: &Q,
+    limits: &Limits,
+    prefix: Option<&KeyPrefix>,
+) -> Result<Bytes, Error> {
     request.check()?;
-    frame::encode(request, limits.max_request_bytes).map_err(Error::request_too_large)
+    let encode = |request: &Q| {
+        frame::encode(request, limits.max_request_bytes).map_err(Error::request_too_large)
+    };
+    let Some(prefix) = prefix else { return encode(request) };
+    let mut prefixed = request.clone();
+    prefixed.add_prefix(prefix)?;
+    encode(&prefixed)
 }
 
 /// Refuses a revision below zero, which no store has. To servers it is the current one, or a
@@ -189,48 +179,76 @@ fn check_revision(name: &str, revision: i64) -> Result<(), Error> {
     Err(Error::invalid_request(format!("{name} is {revision}; no revision is negative")))
 }
 
-fn decode<S: Message + Default>(message: Bytes) -> Result<S, Error> {
-    S::decode(message).map_err(Error::protocol)
+fn decode<Q: UnaryRequest>(
+    message: Bytes,
+    prefix: Option<&KeyPrefix>,
+) -> Result<Q::Response, Error> {
+    let mut answer = Q::Response::decode(message).map_err(Error::protocol)?;
+    if let Some(prefix) = prefix {
+        Q::strip_prefix(&mut answer, prefix)?;
+    }
+    Ok(answer)
 }
 
-/// Makes an [`Operation`] of a typed request by its `request` and `response` methods.
+/// Makes an [`Operation`] of a typed request, which has its message as `request`. Those whose
+/// message needs no more than a check get their methods `request` and `response` too.
 macro_rules! operation {
-    ($type:ty, ($($generics:tt)*) => $response:ty) => {
+    ($type:ident: $message:ident => $answer:ident => $response:ident $(, $check:expr)?) => {
+        impl $type {
+            /// Checks and completes the message that is sent.
+            ///
+            /// # Errors
+            ///
+            /// What no server would take, and negative revisions; outcome not sent.
+            pub fn request(
+                &mut self,
+                _: &super::Limits,
+            ) -> Result<&crate::proto::etcdserverpb::$message, crate::Error> {
+                $(let check: fn(&crate::proto::etcdserverpb::$message) -> _ = $check;
+                check(&self.request)?;)?
+                Ok(&self.request)
+            }
+
+            /// Reads the message that answers it.
+            ///
+            /// # Errors
+            ///
+            /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
+            pub fn response(
+                self,
+                answer: crate::proto::etcdserverpb::$answer,
+            ) -> Result<$response, crate::Error> {
+                Ok(answer.into())
+            }
+        }
+
+        crate::request::operation!($type, (), $message => $response);
+    };
+    ($type:ty, ($($generics:tt)*), $message:ident => $response:ident) => {
         impl<$($generics)*> super::Operation for $type {
             type Response = $response;
 
-            fn method(&self) -> &'static crate::method::Method {
-                use crate::rpc::UnaryRequest;
-                fn method<Q: UnaryRequest>(_: &Q) -> &'static crate::method::Method {
-                    Q::METHOD
-                }
-                method(&self.request)
-            }
-
-            fn effect(&self) -> crate::method::Effect {
-                crate::rpc::UnaryRequest::effect(&self.request)
-            }
-
-            fn is_linearizable(&self) -> bool {
-                crate::rpc::UnaryRequest::is_linearizable(&self.request)
+            fn rpc(&self) -> crate::rpc::Rpc {
+                crate::rpc::UnaryRequest::rpc(&self.request)
             }
 
             fn encode(
                 &mut self,
                 limits: &super::Limits,
-            ) -> Result<bytes::Bytes, crate::error::Error> {
-                super::encode(self.request(limits)?, limits)
+                prefix: Option<&crate::namespace::KeyPrefix>,
+            ) -> Result<bytes::Bytes, crate::Error> {
+                super::encode(self.request(limits)?, limits, prefix)
             }
 
-            fn decode(self, message: bytes::Bytes) -> Result<$response, crate::error::Error> {
-                self.response(super::decode(message)?)
+            fn decode(
+                self,
+                message: bytes::Bytes,
+                prefix: Option<&crate::namespace::KeyPrefix>,
+            ) -> Result<$response, crate::Error> {
+                use crate::proto::etcdserverpb::$message;
+                self.response(super::decode::<$message>(message, prefix)?)
             }
         }
     };
 }
 use operation;
-
-/// Headers are on every answer of a real server; a missing one reads as zeros.
-fn header(header: Option<ResponseHeader>) -> ResponseHeader {
-    header.unwrap_or_default()
-}

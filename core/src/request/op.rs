@@ -3,13 +3,15 @@
 use super::{Delete, DeleteResponse, Get, GetResponse, Put, PutResponse, Txn, TxnResponse};
 use super::{Limits, Operation};
 use crate::error::Error;
-use crate::method::{Effect, Method};
+use crate::namespace::KeyPrefix;
+use crate::rpc::Rpc;
 use bytes::Bytes;
 use etcd3_proto::etcdserverpb as pb;
 
 /// Any of [`Get`], [`Put`], [`Delete`] and [`Txn`], as a value: to run as it is, or as part of a
 /// transaction.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Op {
     /// A read.
     Get(Get),
@@ -23,6 +25,7 @@ pub enum Op {
 
 /// The answer to an [`Op`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum OpResponse {
     /// The answer to a read.
     Get(GetResponse),
@@ -125,28 +128,20 @@ macro_rules! each {
 impl Operation for Op {
     type Response = OpResponse;
 
-    fn method(&self) -> &'static Method {
-        each!(self, op => op.method())
+    fn rpc(&self) -> Rpc {
+        each!(self, op => op.rpc())
     }
 
-    fn effect(&self) -> Effect {
-        each!(self, op => Operation::effect(op))
+    fn encode(&mut self, limits: &Limits, prefix: Option<&KeyPrefix>) -> Result<Bytes, Error> {
+        each!(self, op => op.encode(limits, prefix))
     }
 
-    fn is_linearizable(&self) -> bool {
-        each!(self, op => op.is_linearizable())
-    }
-
-    fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error> {
-        each!(self, op => op.encode(limits))
-    }
-
-    fn decode(self, message: Bytes) -> Result<OpResponse, Error> {
+    fn decode(self, message: Bytes, prefix: Option<&KeyPrefix>) -> Result<OpResponse, Error> {
         Ok(match self {
-            Self::Get(get) => OpResponse::Get(get.decode(message)?),
-            Self::Put(put) => OpResponse::Put(put.decode(message)?),
-            Self::Delete(delete) => OpResponse::Delete(delete.decode(message)?),
-            Self::Txn(txn) => OpResponse::Txn(txn.decode(message)?),
+            Self::Get(get) => OpResponse::Get(get.decode(message, prefix)?),
+            Self::Put(put) => OpResponse::Put(put.decode(message, prefix)?),
+            Self::Delete(delete) => OpResponse::Delete(delete.decode(message, prefix)?),
+            Self::Txn(txn) => OpResponse::Txn(txn.decode(message, prefix)?),
         })
     }
 }

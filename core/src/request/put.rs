@@ -1,11 +1,9 @@
 //! Writing a key.
 
-use super::{Limits, header, operation};
-use crate::IntoBytes;
-use crate::error::Error;
+use super::operation;
+use crate::{IntoBytes, KeyValue, ResponseHeader};
 use bytes::Bytes;
-use etcd3_proto::etcdserverpb::{PutRequest, ResponseHeader};
-use etcd3_proto::mvccpb::KeyValue;
+use etcd3_proto::etcdserverpb::{self as pb, PutRequest};
 
 /// A write of one key: `etcdserverpb.KV/Put`.
 ///
@@ -94,6 +92,7 @@ impl Put {
 
 /// The answer to a [`Put`].
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct PutResponse {
     /// Which cluster and member answered; its revision is that of the write.
     pub header: ResponseHeader,
@@ -101,33 +100,11 @@ pub struct PutResponse {
     pub prev_kv: Option<KeyValue>,
 }
 
-impl From<etcd3_proto::etcdserverpb::PutResponse> for PutResponse {
-    fn from(answer: etcd3_proto::etcdserverpb::PutResponse) -> Self {
-        Self { header: header(answer.header), prev_kv: answer.prev_kv }
+impl From<pb::PutResponse> for PutResponse {
+    fn from(answer: pb::PutResponse) -> Self {
+        let pb::PutResponse { header, prev_kv } = answer;
+        Self { header: header.into(), prev_kv: prev_kv.map(KeyValue::from) }
     }
 }
 
-impl Put {
-    /// Checks and completes the message that is sent.
-    ///
-    /// # Errors
-    ///
-    /// What no server would take; outcome not sent.
-    pub fn request(&mut self, _: &Limits) -> Result<&PutRequest, Error> {
-        Ok(&self.request)
-    }
-
-    /// Reads the message that answers it.
-    ///
-    /// # Errors
-    ///
-    /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is no answer to this request.
-    pub fn response(
-        self,
-        answer: etcd3_proto::etcdserverpb::PutResponse,
-    ) -> Result<PutResponse, Error> {
-        Ok(answer.into())
-    }
-}
-
-operation!(Put, () => PutResponse);
+operation!(Put: PutRequest => PutResponse => PutResponse);

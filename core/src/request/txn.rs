@@ -3,12 +3,13 @@
 // K30–K38
 
 use super::txn_check;
-use super::{GetResponse, Limits, Op, OpResponse, header, operation};
+use super::{GetResponse, Limits, Op, OpResponse, operation};
+use crate::ResponseHeader;
 use crate::error::Error;
 use crate::method::Effect;
 use crate::request::Compare;
 use crate::rpc::UnaryRequest;
-use etcd3_proto::etcdserverpb::{self as pb, RequestOp, ResponseHeader, ResponseOp, TxnRequest};
+use etcd3_proto::etcdserverpb::{self as pb, RequestOp, ResponseOp, TxnRequest};
 use etcd3_proto::etcdserverpb::{request_op::Request, response_op::Response};
 use std::marker::PhantomData;
 
@@ -145,7 +146,7 @@ impl<Stage> Txn<Stage> {
     // I-R3
     #[must_use]
     pub fn effect(&self) -> Effect {
-        self.request.effect()
+        self.request.rpc().effect
     }
 
     /// Sends the transaction although one of its branches writes and, beside that, reads at a
@@ -220,6 +221,7 @@ impl<Stage> Txn<Stage> {
 
 /// The answer to a [`Txn`].
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct TxnResponse {
     /// Which cluster and member answered, at which revision; the answers within have a header of
     /// which only the revision is set.
@@ -277,11 +279,11 @@ impl<Stage> Txn<Stage> {
     }
 }
 
-operation!(Txn<Stage>, (Stage) => TxnResponse);
+operation!(Txn<Stage>, (Stage), TxnRequest => TxnResponse);
 
 /// Reads an answer, against the request that it should answer.
 fn read(request: &TxnRequest, answer: pb::TxnResponse) -> Result<TxnResponse, Error> {
-    let pb::TxnResponse { header: head, succeeded, responses } = answer;
+    let pb::TxnResponse { header, succeeded, responses } = answer;
     let asked = if succeeded { &request.success } else { &request.failure };
     if asked.len() != responses.len() {
         let (asked, answered) = (asked.len(), responses.len());
@@ -289,7 +291,7 @@ fn read(request: &TxnRequest, answer: pb::TxnResponse) -> Result<TxnResponse, Er
     }
     let pairs = asked.iter().zip(responses);
     let responses = pairs.map(|(op, answer)| read_op(op, answer)).collect::<Result<_, _>>()?;
-    Ok(TxnResponse { header: header(head), succeeded, responses })
+    Ok(TxnResponse { header: header.into(), succeeded, responses })
 }
 
 /// Recursion is bounded by [`NESTING_LIMIT`], by way of the request.

@@ -30,7 +30,7 @@ fn refusal(error: ServerError) -> Error {
 
 /// Refuses what makes the members of a cluster differ for ever (etcd#18667).
 pub(super) fn check_pinned_reads(txn: &TxnRequest) -> Result<(), Error> {
-    if txn.effect() != Effect::PinnedWrite {
+    if txn.rpc().effect != Effect::PinnedWrite {
         return Ok(());
     }
     Err(Error::invalid_request(

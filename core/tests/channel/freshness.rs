@@ -1,11 +1,17 @@
 //! The cluster that a channel belongs to, and the revision that it has seen (I-R8, B26).
 
 use crate::rig::{Rig, ended, endpoint, failed};
+use etcd3_core::ResponseHeader;
 use etcd3_core::channel::{
     Admission, ConnectionId, ConnectionState, Denied, Finished, Floor, Freshness, HealthSignal,
     Input, Want,
 };
-use etcd3_core::header::Header;
+use etcd3_core::proto::etcdserverpb as pb;
+
+/// What a response of this cluster at this revision says of its origin.
+fn header(cluster_id: u64, revision: i64) -> ResponseHeader {
+    pb::ResponseHeader { cluster_id, member_id: 1, revision, raft_term: 1 }.into()
+}
 
 /// A response of this cluster at this revision, to a request that is sent now.
 fn answer(rig: &mut Rig, connection: u64, cluster_id: u64, revision: i64) -> Freshness {
@@ -16,7 +22,7 @@ fn answer(rig: &mut Rig, connection: u64, cluster_id: u64, revision: i64) -> Fre
 
 /// A response to a linearizable read.
 fn respond(rig: &mut Rig, admission: &Admission, cluster_id: u64, revision: i64) -> Freshness {
-    let header = Some(Header { cluster_id, member_id: 1, revision });
+    let header = Some(header(cluster_id, revision));
     let finished = Finished { signal: HealthSignal::Healthy, header, is_linearizable: true };
     let freshness = rig.channel.release(rig.now, admission, finished);
     rig.drain();
@@ -30,7 +36,7 @@ fn an_answer_below_the_floor_is_stale() {
     assert_eq!(answer(&mut rig, 2, 7, 99), Freshness::Stale { floor: 100 });
     assert_eq!(answer(&mut rig, 2, 7, 100), Freshness::Fresh);
     let serializable = rig.admit(Want::default()).expect("it is connected");
-    let header = Some(Header { cluster_id: 7, member_id: 1, revision: 1 });
+    let header = Some(header(7, 1));
     let finished = Finished { header, ..HealthSignal::Healthy.into() };
     let freshness = rig.channel.release(rig.now, &serializable, finished);
     assert_eq!(freshness, Freshness::Fresh, "serializable, or a write");

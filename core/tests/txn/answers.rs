@@ -1,12 +1,12 @@
 //! Answers to transactions, right and wrong (K30, I-X1).
 
 use crate::{compares, op};
-use etcd3_core::proto::etcdserverpb as pb;
 use etcd3_core::proto::etcdserverpb::response_op::Response;
+use etcd3_core::proto::{etcdserverpb as pb, mvccpb};
 use etcd3_core::request::TxnResponse;
 use etcd3_core::{
-    Error, ErrorKind, KeyValue, Limits, Op, OpResponse, Operation, Outcome, Txn, compact, delete,
-    get, put, txn,
+    Error, ErrorKind, KeyValue, Limits, Op, OpResponse, Operation, Outcome, ResponseHeader, Txn,
+    compact, delete, get, put, txn,
 };
 use prost::Message;
 
@@ -33,8 +33,8 @@ fn nested(answer: pb::TxnResponse) -> Response {
 
 /// Sends the transaction, as it were, and reads this answer, as it comes over the wire.
 fn read<S>(mut txn: Txn<S>, answer: &pb::TxnResponse) -> Result<TxnResponse, Error> {
-    let _ = txn.encode(&Limits::default())?;
-    txn.decode(answer.encode_to_vec().into())
+    let _ = txn.encode(&Limits::default(), None)?;
+    txn.decode(answer.encode_to_vec().into(), None)
 }
 
 /// A transaction with every kind of operation, in one branch, and a deletion in the other.
@@ -97,11 +97,11 @@ fn answers_that_do_not_fit_are_errors() {
     ] {
         assert_refused(name, read(sample(), &wrong));
     }
-    assert_refused("not a message", sample().decode(b"\xff\xff\xff"[..].into()));
+    assert_refused("not a message", sample().decode(b"\xff\xff\xff"[..].into(), None));
     // Fields that a later version adds are no error.
     let mut wire = answer(false, vec![deleted(1)]).encode_to_vec();
     wire.extend(b"\xf8\x07\x01");
-    assert!(sample().decode(wire.into()).is_ok());
+    assert!(sample().decode(wire.into(), None).is_ok());
 }
 
 // K37: nobody sees the read that nobody asked for; but it must have been answered.
@@ -129,27 +129,43 @@ fn headers_may_be_missing() {
 
 /// Reads this answer, as it comes over the wire.
 fn decode<O: Operation>(operation: O, answer: &impl Message) -> O::Response {
-    operation.decode(answer.encode_to_vec().into()).expect("an answer")
+    operation.decode(answer.encode_to_vec().into(), None).expect("an answer")
 }
 
 #[test]
 fn the_answer_to_each_operation_is_read_whole() {
     let header = pb::ResponseHeader { cluster_id: 1, member_id: 2, revision: 3, raft_term: 4 };
     let some = Some(header);
-    let pair = |key: &'static str| KeyValue { key: key.into(), ..KeyValue::default() };
+    let header = ResponseHeader::from(header);
+    assert_eq!((header.cluster_id, header.member_id), (1, 2));
+    assert_eq!((header.revision, header.raft_term), (3, 4));
+    let sent = |key: &'static str| mvccpb::KeyValue {
+        key: key.into(),
+        create_revision: 5,
+        mod_revision: 6,
+        version: 7,
+        value: "v".into(),
+        lease: 8,
+    };
+    let pair = |key| KeyValue::from(sent(key));
 
-    let kvs = vec![pair("a"), pair("b")];
+    let kvs = vec![sent("a"), sent("b")];
     let answer = pb::RangeResponse { header: some, kvs: kvs.clone(), more: true, count: 7 };
     let got = decode(get("a"), &answer);
-    assert_eq!((got.header, got.kvs, got.more, got.count), (header, kvs.clone(), true, 7));
+    assert_eq!((got.header, got.more, got.count), (header, true, 7));
+    assert_eq!(got.kvs, [pair("a"), pair("b")]);
+    let last = &got.kvs[1];
+    assert_eq!((&last.key[..], &last.value[..], last.lease), (&b"b"[..], &b"v"[..], 8));
+    assert_eq!((last.create_revision, last.mod_revision, last.version), (5, 6, 7));
 
-    let answer = pb::PutResponse { header: some, prev_kv: Some(pair("a")) };
+    let answer = pb::PutResponse { header: some, prev_kv: Some(sent("a")) };
     let got = decode(put("a", "v"), &answer);
     assert_eq!((got.header, got.prev_kv), (header, Some(pair("a"))));
 
-    let answer = pb::DeleteRangeResponse { header: some, deleted: 2, prev_kvs: kvs.clone() };
+    let answer = pb::DeleteRangeResponse { header: some, deleted: 2, prev_kvs: kvs };
     let got = decode(delete("a"), &answer);
-    assert_eq!((got.header, got.deleted, got.prev_kvs), (header, 2, kvs));
+    assert_eq!((got.header, got.deleted), (header, 2));
+    assert_eq!(got.prev_kvs, [pair("a"), pair("b")]);
 
     let got = decode(compact(3), &pb::CompactionResponse { header: some });
     assert_eq!(got.header, header);

@@ -1,13 +1,16 @@
 //! Which requests must be answered with no less than was seen before.
 
-use etcd3_core::method::{self, Method};
+use etcd3_core::method;
+use etcd3_core::namespace::KeyPrefix;
 use etcd3_core::proto::etcdserverpb as pb;
 use etcd3_core::request::Raw;
-use etcd3_core::{Bytes, Error, Limits, Op, Operation, all, compact, delete, get, key, put, txn};
+use etcd3_core::{
+    Bytes, Error, Limits, Op, Operation, Rpc, all, compact, delete, get, key, put, txn,
+};
 
 fn check(expected: bool, operation: impl Into<Op>) {
     let operation = operation.into();
-    assert_eq!(operation.is_linearizable(), expected, "{operation:?}");
+    assert_eq!(operation.rpc().is_linearizable, expected, "{operation:?}");
 }
 
 // I-R8
@@ -18,7 +21,7 @@ fn a_read_is_linearizable_unless_it_is_told_not_to_be() {
     check(false, get("k").serializable());
     for serializable in [false, true] {
         let range = pb::RangeRequest { serializable, ..pb::RangeRequest::default() };
-        assert_eq!(Raw(range).is_linearizable(), !serializable);
+        assert_eq!(Raw(range).rpc().is_linearizable, !serializable);
     }
 }
 
@@ -39,11 +42,11 @@ fn a_transaction_is_linearizable_if_it_only_reads_and_one_of_its_reads_is() {
 fn a_write_is_not_a_read() {
     check(false, put("k", "v"));
     check(false, delete("k"));
-    assert!(!compact(7).is_linearizable());
+    assert!(!compact(7).rpc().is_linearizable);
     check(false, txn().then([Op::from(get("k")), Op::from(put("l", "v"))]));
     check(false, txn().then([get("k")]).otherwise([delete("k")]));
     check(false, txn().then([Op::from(get("k")), Op::from(txn().then([put("l", "v")]))]));
-    assert!(!Raw(pb::PutRequest::default()).is_linearizable());
+    assert!(!Raw(pb::PutRequest::default()).rpc().is_linearizable);
 }
 
 /// An operation of a program's own, which says nothing of its answer.
@@ -52,21 +55,21 @@ struct Own;
 impl Operation for Own {
     type Response = ();
 
-    fn method(&self) -> &'static Method {
-        &method::RANGE
+    fn rpc(&self) -> Rpc {
+        Rpc::new(&method::RANGE)
     }
 
-    fn encode(&mut self, _: &Limits) -> Result<Bytes, Error> {
+    fn encode(&mut self, _: &Limits, _: Option<&KeyPrefix>) -> Result<Bytes, Error> {
         Ok(Bytes::new())
     }
 
-    fn decode(self, _: Bytes) -> Result<(), Error> {
+    fn decode(self, _: Bytes, _: Option<&KeyPrefix>) -> Result<(), Error> {
         Ok(())
     }
 }
 
 #[test]
 fn an_operation_that_says_nothing_takes_any_answer() {
-    assert!(!Own.is_linearizable());
-    assert_eq!(Own.effect(), method::RANGE.effect);
+    assert!(!Own.rpc().is_linearizable);
+    assert_eq!(Own.rpc().effect, method::RANGE.effect);
 }

@@ -8,7 +8,8 @@ use etcd3_core::{
 
 /// Encodes the request and takes its gRPC head off, which must fit.
 fn wire(mut operation: impl Operation) -> Vec<u8> {
-    let mut encode = || operation.encode(&Limits::default()).expect("a request that can be sent");
+    let mut encode =
+        || operation.encode(&Limits::default(), None).expect("a request that can be sent");
     let frame = encode();
     assert_eq!(encode(), frame, "the same for each attempt");
     let len = u32::try_from(frame.len() - 5).expect("a short one").to_be_bytes();

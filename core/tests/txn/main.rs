@@ -69,7 +69,7 @@ fn what_only_reads_is_a_read() {
         assert_eq!(txn().then([write.clone()]).effect(), Effect::Write);
         assert_eq!(txn().then(reads()).otherwise([write.clone()]).effect(), Effect::Write);
         assert_eq!(nested(write.clone()).effect(), Effect::Write);
-        assert_eq!(Operation::effect(&op(nested(write.clone()))), Effect::Write);
+        assert_eq!(op(nested(write.clone())).rpc().effect, Effect::Write);
     }
 }
 
@@ -169,8 +169,8 @@ fn operations_need_no_further_read() {
 #[test]
 fn a_request_over_the_limit_is_not_sent() {
     let limits = Limits { max_request_bytes: 12, ..Limits::default() };
-    assert!(txn().then([put("k", "123")]).encode(&limits).is_ok());
-    let error = txn().then([put("k", "1234")]).encode(&limits).unwrap_err();
+    assert!(txn().then([put("k", "123")]).encode(&limits, None).is_ok());
+    let error = txn().then([put("k", "1234")]).encode(&limits, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RequestTooLarge { len: 13, limit: 12 });
     assert_eq!(error.outcome(), Outcome::NotSent);
 }
@@ -183,7 +183,7 @@ fn nest(depth: u32, innermost: Op) -> Op {
 #[test]
 fn transactions_may_lie_as_deep_as_the_limit() {
     let mut deep = nest(NESTING_LIMIT, op(put("k", "v")));
-    let frame = deep.encode(&Limits::default()).unwrap();
+    let frame = deep.encode(&Limits::default(), None).unwrap();
     let mut message = TxnRequest::decode(&frame[5..]).unwrap();
     for _ in 1..NESTING_LIMIT {
         let Some(Request::RequestTxn(inner)) = message.success.remove(0).request else {
@@ -194,7 +194,7 @@ fn transactions_may_lie_as_deep_as_the_limit() {
     assert!(matches!(message.success[0].request, Some(Request::RequestPut(_))));
 
     let mut deeper = nest(NESTING_LIMIT + 1, op(put("k", "v")));
-    let error = deeper.encode(&Limits::default()).unwrap_err();
+    let error = deeper.encode(&Limits::default(), None).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidRequest, Outcome::NotSent));
     assert!(error.report().to_string().contains("33 deep"), "{}", error.report());
 }
@@ -205,7 +205,7 @@ fn a_hundred_thousand_levels_do_not_overflow_the_stack() {
     let body = || {
         let mut deep = nest(100_000, op(put("k", "v")));
         assert!(format!("{:?}", deep.clone()).len() < 1_000_000);
-        let error = deep.encode(&Limits::default()).unwrap_err();
+        let error = deep.encode(&Limits::default(), None).unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidRequest, Outcome::NotSent));
         let beside = txn().then([op(get("k")), deep, op(put("k", "v"))]);
         assert_eq!(request(beside).unwrap_err().kind(), ErrorKind::InvalidRequest);

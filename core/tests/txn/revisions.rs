@@ -17,7 +17,7 @@ fn refused(sent: Result<impl Sized, Error>) -> String {
 }
 
 fn sent(mut operation: impl Operation) -> Result<(), Error> {
-    operation.encode(&Limits::default()).map(drop)
+    operation.encode(&Limits::default(), None).map(drop)
 }
 
 /// Every way to read at a revision, or to name one.

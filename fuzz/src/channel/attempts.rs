@@ -1,8 +1,8 @@
 //! Attempts that are admitted and released, watched from outside.
 
 use super::watched::{Connection, State, Watched};
+use etcd3_core::ResponseHeader;
 use etcd3_core::channel::{Admission, ConnectionId, Finished, Freshness, HealthSignal, Kind, Want};
-use etcd3_core::header::Header;
 
 impl Watched {
     /// Begins one on this connection, which is admitted exactly if the connection is ready.
@@ -107,7 +107,12 @@ impl Watched {
     }
 
     /// I-R8, B26: what a response does to the floor.
-    pub(super) fn answer(&mut self, id: ConnectionId, header: &Header, is_linearizable: bool) {
+    pub(super) fn answer(
+        &mut self,
+        id: ConnectionId,
+        header: &ResponseHeader,
+        is_linearizable: bool,
+    ) {
         let want = Want { connection: Some(id), ..Want::default() };
         let Ok(admission) = self.channel.admit(self.now, want, |_| true) else { return };
         self.note_begin(id, Kind::Call);

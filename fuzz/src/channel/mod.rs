@@ -11,7 +11,7 @@ use etcd3_core::channel::{
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::ConnectFailure;
-use etcd3_core::header::Header;
+use etcd3_core::proto::etcdserverpb as pb;
 use etcd3_core::{Instant, laws};
 use std::time::Duration;
 use watched::Watched;
@@ -206,8 +206,9 @@ fn ask(watched: &mut Watched, now: Instant, step: &Step) {
         }
         Step::Answered { connection, cluster, revision, is_linearizable } => {
             let cluster_id = if *cluster { 1 } else { 2 };
-            let header = Header { cluster_id, member_id: 1, revision: (*revision).into() };
-            watched.answer(id(connection), &header, *is_linearizable);
+            let revision = (*revision).into();
+            let header = pb::ResponseHeader { cluster_id, member_id: 1, revision, raft_term: 1 };
+            watched.answer(id(connection), &header.into(), *is_linearizable);
         }
         Step::Retry => watched.retry(),
         _ => {}

@@ -22,7 +22,7 @@ pub fn txn_shape(data: &[u8]) {
     if let Ok(answer) = model::answer(&mut bytes, &tree) {
         check_answer(&tree, txn.clone(), &answer);
     }
-    if let Err(error) = txn.decode(bytes.take_rest().to_vec().into()) {
+    if let Err(error) = txn.decode(bytes.take_rest().to_vec().into(), None) {
         assert_protocol(&error);
     }
 }
@@ -32,7 +32,7 @@ fn check_request(tree: &Tree, limits: &Limits) -> Option<Txn> {
     let mut txn = tree.txn();
     let is_shallow = tree.depth() <= NESTING_LIMIT;
     let effect = txn.effect();
-    let sent = txn.encode(limits);
+    let sent = txn.encode(limits, None);
     let form = oracle::form(tree, limits.max_txn_ops);
     let expected = match () {
         () if !is_shallow => Some(ErrorKind::InvalidRequest),
@@ -47,7 +47,7 @@ fn check_request(tree: &Tree, limits: &Limits) -> Option<Txn> {
     let frame = sent.ok()?;
     assert_eq!(effect == Effect::Read, oracle::only_reads(tree), "I-R3: {tree:?}");
     assert_eq!(txn.effect(), effect, "the added read changes nothing");
-    assert_eq!(txn.encode(limits).ok().as_ref(), Some(&frame), "encoding is stable");
+    assert_eq!(txn.encode(limits, None).ok().as_ref(), Some(&frame), "encoding is stable");
     let message = pb::TxnRequest::decode(&frame[5..]).expect("what was encoded");
     assert_eq!(message.encode_to_vec(), frame[5..]);
     assert_eq!(oracle::count(&message), tree.count() + 2 * usize::from(tree.needs_barrier()));
@@ -55,7 +55,7 @@ fn check_request(tree: &Tree, limits: &Limits) -> Option<Txn> {
 }
 
 fn check_answer(tree: &Tree, txn: Txn, answer: &pb::TxnResponse) {
-    let read = txn.clone().decode(answer.encode_to_vec().into());
+    let read = txn.clone().decode(answer.encode_to_vec().into(), None);
     assert_eq!(txn.response(answer.clone()), read);
     assert_eq!(read.is_ok(), oracle::answers(tree, answer), "{tree:?} {answer:?}");
     match read {

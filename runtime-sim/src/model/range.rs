@@ -7,7 +7,8 @@ use super::refusal::crash;
 use super::store::{Change, Store};
 use etcd3_client::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcd3_client::proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
-use etcd3_client::{Bytes, KeyValue, Status};
+use etcd3_client::proto::mvccpb::KeyValue;
+use etcd3_client::{Bytes, Status};
 use std::cmp::Ordering;
 
 /// What can be read: the store, or the inside of a change.

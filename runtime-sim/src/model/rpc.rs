@@ -2,7 +2,8 @@
 
 use super::refusal::unknown;
 use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Bytes, Code, ResponseHeader, ServerError, Status};
+use etcd3_client::proto::etcdserverpb::ResponseHeader;
+use etcd3_client::{Bytes, Code, ServerError, Status};
 use prost::Message;
 
 macro_rules! rpcs {

@@ -17,7 +17,8 @@ use etcd3_client::proto::etcdserverpb::{
     Compare, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RequestOp,
     ResponseOp, TxnRequest, TxnResponse,
 };
-use etcd3_client::{KeyValue, ServerError, Status};
+use etcd3_client::proto::mvccpb::KeyValue;
+use etcd3_client::{ServerError, Status};
 use std::cmp::Ordering;
 
 impl Store {

@@ -4,7 +4,8 @@
 
 use etcd3_client::proto::etcdserverpb as pb;
 use etcd3_client::proto::etcdserverpb::request_op::Request as Op;
-use etcd3_client::{Bytes, Code, Instant, KeyValue, Status};
+use etcd3_client::proto::mvccpb::KeyValue;
+use etcd3_client::{Bytes, Code, Instant, Status};
 use etcd3_sim::model::{
     Call, Cluster, ClusterConfig, Delays, Output, Personality, Request, Response, StreamId,
     StreamOptions, Ticket,

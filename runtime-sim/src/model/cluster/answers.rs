@@ -5,7 +5,8 @@ use crate::model::auth::Access;
 use crate::model::refusal::{refuse, unknown};
 use crate::model::rpc::{Request, Response};
 use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Code, Instant, ResponseHeader, ServerError, Status};
+use etcd3_client::proto::etcdserverpb::ResponseHeader;
+use etcd3_client::{Code, Instant, ServerError, Status};
 
 type Answer = Result<Response, Status>;
 

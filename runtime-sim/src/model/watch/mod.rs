@@ -22,11 +22,12 @@ use super::keys::Keys;
 use super::personality::{Personality, Progress};
 use super::refusal::refuse;
 use super::store::Store;
+use etcd3_client::proto::etcdserverpb::ResponseHeader;
 use etcd3_client::proto::etcdserverpb::{
     WatchCreateRequest, WatchRequest, WatchResponse, watch_request::RequestUnion,
 };
 use etcd3_client::proto::mvccpb::Event;
-use etcd3_client::{Instant, ResponseHeader, ServerError, Status};
+use etcd3_client::{Instant, ServerError, Status};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use watcher::{State, Watcher};

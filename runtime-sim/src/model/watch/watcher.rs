@@ -2,11 +2,12 @@
 
 use crate::model::keys::Keys;
 use crate::model::store::Store;
+use etcd3_client::proto::etcdserverpb::ResponseHeader;
 use etcd3_client::proto::etcdserverpb::{
     WatchCreateRequest, WatchResponse, watch_create_request::FilterType,
 };
+use etcd3_client::proto::mvccpb::KeyValue;
 use etcd3_client::proto::mvccpb::{Event, event::EventType};
-use etcd3_client::{KeyValue, ResponseHeader};
 
 /// Where a watcher stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

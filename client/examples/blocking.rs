@@ -4,12 +4,12 @@
 // Nobody else is here to tell the time.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use etcd3_client::core::call::{Call, Input, Options, Output};
-use etcd3_client::core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
-use etcd3_client::core::metadata::{Metadata, request_head};
-use etcd3_client::core::request::{Limits, Operation, put};
-use etcd3_client::core::transport::Event;
-use etcd3_client::core::{Bytes, Instant, Machine, Next};
+use etcd3_core::call::{Call, Input, Options, Output};
+use etcd3_core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
+use etcd3_core::metadata::{Metadata, request_head};
+use etcd3_core::request::{Limits, Operation, put};
+use etcd3_core::transport::Event;
+use etcd3_core::{Bytes, Instant, Machine, Next};
 use http::uri::{Authority, Scheme};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};

@@ -3,7 +3,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use async_io::{Async, Timer};
-use etcd3_client::{BoxFuture, Client, Compat, Config, Instant, Io, Lookup, Runtime, Target};
+use etcd3::runtime::{BoxFuture, Compat, Instant, Io, Lookup, Runtime, Target};
+use etcd3::{Client, Config};
 use futures_lite::future::block_on;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpStream};

@@ -8,12 +8,12 @@ use std::time;
 
 /// The monotonic clock of the machine, counted from an origin.
 ///
-/// Each [`Runtime`](crate::Runtime) on real time needs one, for
-/// [`now`](crate::Runtime::now) and [`seed`](crate::Runtime::seed). It has a resolution of
+/// Each [`Runtime`](crate::runtime::Runtime) on real time needs one, for
+/// [`now`](crate::runtime::Runtime::now) and [`seed`](crate::runtime::Runtime::seed). It has a resolution of
 /// nanoseconds and never goes back; on Linux it stands still while the machine is suspended.
 ///
 /// ```
-/// use etcd3_client::Clock;
+/// use etcd3::Clock;
 ///
 /// let clock = Clock::start();
 /// let earlier = clock.now();

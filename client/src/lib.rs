@@ -36,8 +36,8 @@ mod health;
 mod pages;
 mod pool;
 mod probe;
-mod request;
-mod runtime;
+pub mod request;
+pub mod runtime;
 mod shared;
 #[cfg(test)]
 mod still;
@@ -50,26 +50,23 @@ mod transport;
 mod version;
 
 pub use client::Client;
-pub use clock::Clock;
-pub use compat::Compat;
 pub use config::Config;
-pub use etcd3_core as core;
-pub use etcd3_core::error::{ConnectFailure, Phase};
+pub use etcd3_core::error::{ConnectFailure, Phase, Report};
+pub use etcd3_core::proto;
 pub use etcd3_core::request::{
-    CompactResponse, DeleteResponse, GetResponse, PutResponse, TxnResponse,
+    Compact, CompactResponse, Compare, Delete, DeleteResponse, Get, GetResponse, IgnoreLease,
+    IgnoreValue, Limits, Op, OpResponse, Operation, Put, PutLease, PutResponse, PutValue, Raw,
+    SortOrder, SortTarget, Txn, TxnResponse, compact, delete, get, key_exists, key_missing, put,
+    txn,
 };
 pub use etcd3_core::{
-    Bytes, Code, Compact, Compare, Delete, Error, ErrorKind, Get, IgnoreLease, IgnoreValue,
-    Instant, IntoBytes, KeyRange, KeyValue, Op, OpResponse, Outcome, Put, ResponseHeader,
-    ServerError, SortOrder, SortTarget, Status, Txn, all, delete, from_key, get, key, key_exists,
-    key_missing, prefix, proto, put, txn,
+    Bytes, Code, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, Outcome, ResponseHeader,
+    ServerError, Status, UnaryRequest, all, from_key, key, prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use pages::Pages;
 pub use request::{Request, RequestFuture};
-pub use runtime::{BoxFuture, Io, Runtime, Target};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "tls")]
 pub use tls::TlsConfig;
-pub use transport::lookup::Lookup;

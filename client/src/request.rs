@@ -1,12 +1,11 @@
-//! A request that is sent by awaiting it.
+//! A request that is sent by awaiting it, and what it can be made of.
 
 use crate::call::{CallOptions, Run};
 use crate::{Client, Error};
-use etcd3_core::Compare;
-use etcd3_core::request::{
-    Compact, Delete, Get, Op, Operation, Otherwise, Put, PutLease, SortOrder, SortTarget, Then,
-    Txn, When,
-};
+pub use etcd3_core::method::{Effect, Method, Shape};
+pub use etcd3_core::namespace::KeyPrefix;
+pub use etcd3_core::request::*;
+pub use etcd3_core::rpc::{Rpc, UnaryRequest};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

@@ -1,6 +1,9 @@
-//! What the client needs from an async runtime.
+//! What the client needs from an async runtime, and helpers for those who write an adapter.
 
-use etcd3_core::Instant;
+pub use crate::clock::Clock;
+pub use crate::compat::Compat;
+pub use crate::transport::lookup::Lookup;
+pub use etcd3_core::Instant;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +16,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A connected byte stream, in the IO traits that h2 speaks.
 ///
-/// Runtimes with the traits of futures-io wrap theirs in [`Compat`](crate::Compat).
+/// Runtimes with the traits of futures-io wrap theirs in [`Compat`].
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}

@@ -4,7 +4,8 @@
 //! the client gives it: bytes that were never given back would end the run.
 
 use crate::peer::{Heard, Kind, Peer, Request, Wire};
-use etcd3_client::{Client, Config, Outcome, Runtime};
+use etcd3::runtime::Runtime;
+use etcd3::{Client, Config, Outcome};
 use etcd3_lab::load::Limit;
 use futures_lite::future::poll_once;
 use std::future::IntoFuture;

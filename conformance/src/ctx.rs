@@ -3,7 +3,8 @@
 use crate::case_result::CaseResult;
 use crate::servers::{Cluster, Etcd, Member, Server};
 use crate::task::Task;
-use etcd3_client::{Client, Config, EndpointHealth, EndpointState, Error, Runtime, TlsConfig};
+use etcd3::runtime::Runtime;
+use etcd3::{Client, Config, EndpointHealth, EndpointState, Error, TlsConfig};
 use etcd3_lab::load::{self, Limit};
 use etcd3_lab::{Authority, Builder, ClusterBuilder, ServerBuilder, Status, Tls, notes};
 use futures_lite::FutureExt;

@@ -5,9 +5,10 @@
 //! server is left out: the ids of cluster and member, the raft term, the order of leases and their
 //! keys, and up to a second of what remains of a lease.
 
-use etcd3_client::core::UnaryRequest;
-use etcd3_client::proto::etcdserverpb::ResponseHeader;
-use etcd3_client::{Client, Code, Config, Instant, Status};
+use etcd3::proto::etcdserverpb::ResponseHeader;
+use etcd3::runtime::Instant;
+use etcd3::{Client, Code, Config, Status};
+use etcd3_core::UnaryRequest;
 use etcd3_lab::Server;
 use etcd3_lab::command::tail;
 use etcd3_lab::etcd::{Binary, Version};
@@ -334,7 +335,7 @@ fn allow_for_time(expected: &Answer, answer: &mut Answer, elapsed: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etcd3_client::proto::etcdserverpb as pb;
+    use etcd3::proto::etcdserverpb as pb;
     use etcd3_lab::etcd;
 
     fn put(value: u8) -> Request {

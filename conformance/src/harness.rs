@@ -4,7 +4,7 @@ use crate::results::{self, Subject};
 use crate::trial::{Transport, caught, name_of, trial};
 use crate::turns::Turn;
 use crate::{Case, CaseFuture, CaseResult, Ctx, cases, simulated};
-use etcd3_client::Runtime;
+use etcd3::runtime::Runtime;
 use etcd3_lab::etcd::{self, Binary};
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;

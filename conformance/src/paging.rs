@@ -4,7 +4,7 @@
 //! grows with the square of the number of keys. Only ratios are judged.
 
 use crate::load::{Error, Host, Table};
-use etcd3_client::{Client, Config, Pages, prefix};
+use etcd3::{Client, Config, Pages, prefix};
 use etcd3_lab::Server;
 use etcd3_lab::etcd::Binary;
 use futures_lite::StreamExt;
@@ -107,7 +107,7 @@ fn fill(host: &Host, client: &Client, numbers: std::ops::Range<u32>) -> Result<(
         let value = [b'v'; VALUE];
         for begin in numbers.clone().step_by(BATCH as usize) {
             let batch = begin..(begin + BATCH).min(numbers.end);
-            let puts = batch.map(|n| etcd3_client::put(format!("page/{n:08}"), &value[..]));
+            let puts = batch.map(|n| etcd3::put(format!("page/{n:08}"), &value[..]));
             client.txn().then(puts).await?;
         }
         Ok(())

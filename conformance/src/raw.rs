@@ -1,10 +1,11 @@
 //! A stream of the API, driven by hand: for what the client does not offer yet.
 
 use crate::Ctx;
-use etcd3_client::core::endpoint::Endpoint;
-use etcd3_client::core::metadata::{Metadata, request_head};
-use etcd3_client::core::method::Method;
-use etcd3_client::{Bytes, Status, Target};
+use etcd3::runtime::Target;
+use etcd3::{Bytes, Status};
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::metadata::{Metadata, request_head};
+use etcd3_core::method::Method;
 use futures_lite::FutureExt;
 use std::error::Error;
 use std::future::poll_fn;

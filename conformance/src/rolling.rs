@@ -4,7 +4,7 @@
 //! that were in flight while a member ended.
 
 use crate::load::{self, Call, Error, Host, Load, Plan, Stored, Table, count_failed, millis};
-use etcd3_client::Outcome;
+use etcd3::Outcome;
 use etcd3_lab::Cluster;
 use etcd3_lab::etcd::{Binary, Version};
 use std::collections::BTreeMap;

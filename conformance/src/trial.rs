@@ -30,7 +30,7 @@ pub(crate) fn trial(subject: Subject, run: impl FnOnce() -> CaseResult + Send + 
 
 /// Writes an error in one line, its causes included.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    match error.downcast_ref::<etcd3_client::Error>() {
+    match error.downcast_ref::<etcd3::Error>() {
         Some(error) => error.report().to_string(),
         None => error
             .source()

@@ -6,10 +6,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::{
-    BoxFuture, Client, Compat, Config, EndpointState, Error, ErrorKind, Instant, Io, Lookup,
-    Outcome, Phase, Runtime, Target,
-};
+use etcd3::runtime::{BoxFuture, Compat, Instant, Io, Lookup, Runtime, Target};
+use etcd3::{Client, Config, EndpointState, Error, ErrorKind, Outcome, Phase};
 use etcd3_lab::Server;
 use etcd3_tokio::Tokio;
 use futures_lite::future::block_on;

@@ -2,7 +2,7 @@
 //!
 //! Pure state machines and plain data: nothing here waits, reads a clock, rolls dice, opens a
 //! socket or needs a runtime. Time and seeds are arguments; failures are outputs. Use it through
-//! `etcd3-client` and an adapter for your runtime, or take it alone:
+//! `etcd3` and an adapter for your runtime, or take it alone:
 //!
 //! - *Another transport*: drive a [`call::Call`] by hand, as `examples/by_hand.rs` does without any
 //!   async code.

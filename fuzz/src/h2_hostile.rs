@@ -1,7 +1,8 @@
 //! The whole client, in virtual time, before a peer that says anything (I-X1, I-X3, I-R1, I-R2).
 
 use arbitrary::Arbitrary;
-use etcd3_sim::client::{Client, Config, Error, Instant, Io, Outcome};
+use etcd3_sim::etcd3::runtime::{Instant, Io};
+use etcd3_sim::etcd3::{Client, Config, Error, Outcome};
 use etcd3_sim::{World, run};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -3,8 +3,9 @@
 use crate::input;
 use arbitrary::Arbitrary;
 use etcd3_sim::Personality;
-use etcd3_sim::client::proto::etcdserverpb as pb;
-use etcd3_sim::client::{Bytes, Instant, Status};
+use etcd3_sim::etcd3::proto::etcdserverpb as pb;
+use etcd3_sim::etcd3::runtime::Instant;
+use etcd3_sim::etcd3::{Bytes, Status};
 use etcd3_sim::model::{
     Call, Cluster, ClusterConfig, Delays, Output, Replica, Request, Response, Ticket,
 };

@@ -5,7 +5,7 @@
 //! the lock and election services, [`health`] those of the standard gRPC health service. The
 //! schema is that of etcd 3.7; comments say which version brought a field. Older servers ignore
 //! fields they do not know, and so does this crate. There is no gRPC here, only messages: see
-//! `etcd3-client` for a client.
+//! `etcd3` for a client.
 //!
 //! ```
 //! use etcd3_proto::etcdserverpb::{RangeRequest, RangeResponse};

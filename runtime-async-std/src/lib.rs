@@ -12,11 +12,13 @@
 //! # }
 //! ```
 //!
-//! Everything else is documented in [`etcd3_client`], which is re-exported whole. async-std itself
+//! Everything else is documented in [`etcd3`], which is re-exported whole. async-std itself
 //! is no longer maintained (RUSTSEC-2025-0052): new programs are better off with smol.
 #![forbid(unsafe_code)]
 
-pub use etcd3_client::*;
+pub use etcd3::*;
+
+use etcd3::runtime::{BoxFuture, Clock, Compat, Instant, Io, Lookup, Runtime, Target};
 
 use std::io;
 use std::net::SocketAddr;

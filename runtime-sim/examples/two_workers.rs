@@ -4,7 +4,7 @@
 //! As it stands, a worker claims a job by reading it and then writing its name on it. Some seed
 //! finds what is wrong with that; `--fixed` claims in a transaction instead.
 
-use etcd3_client::{Client, Config, Outcome, key_missing, put};
+use etcd3::{Client, Config, Outcome, key_missing, put};
 use etcd3_sim::faults::{Planned, Scope};
 use etcd3_sim::{ClusterConfig, Personality, World, explore};
 use std::process::ExitCode;

@@ -3,8 +3,8 @@
 //! A step polls one task that is ready, picked by the seed. When none is ready, the clock jumps to
 //! the next timer; when there is no timer either, the run is stuck and says so.
 
-use etcd3_client::core::rng::Rng;
-use etcd3_client::{BoxFuture, Instant};
+use etcd3::runtime::{BoxFuture, Instant};
+use etcd3_core::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;

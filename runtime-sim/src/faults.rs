@@ -3,7 +3,7 @@
 //! A list can be printed, run again, and shrunk to the part that matters.
 
 use crate::pipe::Cut;
-use etcd3_client::core::rng::Rng;
+use etcd3_core::rng::Rng;
 use std::time::Duration;
 
 /// One thing that goes wrong. Clients and members are named by their number.

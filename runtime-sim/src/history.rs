@@ -9,7 +9,8 @@
 //!    shows it.
 //! 3. A read shows the state at its revision; a comparison was decided by the state before it.
 
-use etcd3_client::{Instant, Outcome};
+use etcd3::Outcome;
+use etcd3::runtime::Instant;
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use etcd3_sim::{ClusterConfig, Personality, run};
-//! use etcd3_client::Config;
+//! use etcd3::Config;
 //!
 //! let (revision, stats) = run(7, |world| async move {
 //!     let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), 7));
@@ -14,7 +14,7 @@
 //!     client.put("k", "v").await?;
 //!     etcd.kill(0);
 //!     let answer = client.get("k").await?;
-//!     Ok::<_, etcd3_client::Error>(answer.header.revision)
+//!     Ok::<_, etcd3::Error>(answer.header.revision)
 //! })?;
 //! assert_eq!(revision?, 2);
 //! assert!(stats.steps > 0);
@@ -34,7 +34,7 @@ mod runtime;
 mod server;
 mod world;
 
-pub use etcd3_client as client;
+pub use etcd3;
 pub use explore::{Found, attempt, explore};
 pub use model::{ClusterConfig, Personality};
 pub use net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability};

@@ -2,7 +2,7 @@
 
 use crate::executor::{Executor, Sleep};
 use crate::pipe::{Cut, Fate, Pipe, Travel};
-use etcd3_client::Io;
+use etcd3::runtime::Io;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};

@@ -1,6 +1,6 @@
 //! One direction of a connection: bytes that take time, come in pieces, or never.
 
-use etcd3_client::Instant;
+use etcd3::runtime::Instant;
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Poll, Waker};

@@ -2,7 +2,7 @@
 
 use crate::executor::Executor;
 use crate::net::{HostId, Net};
-use etcd3_client::{BoxFuture, Instant, Io, Runtime, Target};
+use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
 use std::io;
 use std::net::SocketAddr;
 

@@ -5,9 +5,10 @@ use crate::model::{Call, Cluster, Output, Response, StreamId, StreamOptions, Tic
 use crate::net::{HostId, Net};
 use crate::world::Etcd;
 use bytes::Bytes;
-use etcd3_client::core::frame::{self, Decoder};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{BoxFuture, Code, Instant, Io, Status};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::runtime::{BoxFuture, Instant, Io};
+use etcd3::{Code, Status};
+use etcd3_core::frame::{self, Decoder};
 use event_listener::{Event, EventListener};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};

@@ -8,7 +8,8 @@ use crate::net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability}
 use crate::pipe::{Cut, Travel};
 use crate::runtime::SimRuntime;
 use crate::server::Service;
-use etcd3_client::{Client, Config, Error, Instant};
+use etcd3::runtime::Instant;
+use etcd3::{Client, Config, Error};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;

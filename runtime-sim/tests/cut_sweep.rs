@@ -3,7 +3,7 @@
 //! The seed is always the same, so up to the cut each run is the same conversation.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::{Client, Config, Error, Outcome, key, put};
+use etcd3::{Client, Config, Error, Outcome, key, put};
 use etcd3_sim::history::{Action, Entry, Verdict, check};
 use etcd3_sim::{ClusterConfig, Cut, CutLater, Direction, Personality, World, run};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Names with several addresses: which one is connected to, when, and what an error tells.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::{Client, Config, ConnectFailure, ErrorKind};
+use etcd3::{Client, Config, ConnectFailure, ErrorKind};
 use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Reachability, Travel, World, run};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ fn in_world<T, F: Future<Output = T>>(program: impl FnOnce(World) -> F) -> T {
     run(1, program).unwrap().0
 }
 
-async fn connect(host: &Host, config: Config) -> Result<Client, etcd3_client::Error> {
+async fn connect(host: &Host, config: Config) -> Result<Client, etcd3::Error> {
     Client::connect(Arc::new(host.runtime()), config).await
 }
 

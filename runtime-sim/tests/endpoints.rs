@@ -1,8 +1,8 @@
 //! Endpoints that change under a client, and what it knows of them.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::proto::etcdserverpb::AuthenticateRequest;
-use etcd3_client::{Client, Config, EndpointState, Error, ErrorKind, Outcome};
+use etcd3::proto::etcdserverpb::AuthenticateRequest;
+use etcd3::{Client, Config, EndpointState, Error, ErrorKind, Outcome};
 use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
 use std::future::IntoFuture;
 use std::sync::Arc;

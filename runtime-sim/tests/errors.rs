@@ -1,7 +1,7 @@
 //! What errors say: which endpoint, why, and what may have become of the request.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
-use etcd3_client::{Client, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase};
+use etcd3::{Client, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase};
 use etcd3_sim::{Etcd, Host, Link, Personality, Reachability, World, run};
 use std::future::poll_fn;
 use std::pin::Pin;

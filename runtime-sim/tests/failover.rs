@@ -2,7 +2,8 @@
 //! fault, at the default timeouts.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::{Client, Config, Error, Instant, Outcome};
+use etcd3::runtime::Instant;
+use etcd3::{Client, Config, Error, Outcome};
 use etcd3_sim::{
     ClusterConfig, Cut, Etcd, Host, HostId, Link, Personality, Reachability, World, run,
 };

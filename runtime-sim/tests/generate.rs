@@ -1,7 +1,7 @@
 //! The generator of random operations: the same for the same seed, and nothing that ends servers.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
-use etcd3_client::core::UnaryRequest;
+use etcd3_core::UnaryRequest;
 use etcd3_sim::generate::{Counts, Generator, Position};
 use etcd3_sim::model::Request;
 

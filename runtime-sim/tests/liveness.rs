@@ -1,8 +1,8 @@
 //! Connections on which nothing arrives any more: when that is noticed, and what it costs.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::proto::etcdserverpb::StatusRequest;
-use etcd3_client::{Config, EndpointState, Error, Outcome, ServerError};
+use etcd3::proto::etcdserverpb::StatusRequest;
+use etcd3::{Config, EndpointState, Error, Outcome, ServerError};
 use etcd3_sim::{ClusterConfig, Cut, Etcd, Host, Link, Personality, Reachability, World, run};
 use std::time::Duration;
 

@@ -3,13 +3,13 @@
 
 mod model_support;
 
-use etcd3_client::Code::{
+use etcd3::Code::{
     FailedPrecondition, Internal, InvalidArgument, Unauthenticated, Unimplemented, Unknown,
 };
-use etcd3_client::ServerError as E;
-use etcd3_client::proto::authpb::{Permission, UserAddOptions, permission::Type};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Code, Status};
+use etcd3::ServerError as E;
+use etcd3::proto::authpb::{Permission, UserAddOptions, permission::Type};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::{Code, Status};
 use etcd3_sim::model::{Call, ClusterConfig, Delays, Request, Response};
 use model_support::*;
 use pb::compare::{CompareResult, TargetUnion};

@@ -3,9 +3,10 @@
 
 mod model_support;
 
-use etcd3_client::Code::{DeadlineExceeded, FailedPrecondition, Unavailable, Unknown};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Instant, Status};
+use etcd3::Code::{DeadlineExceeded, FailedPrecondition, Unavailable, Unknown};
+use etcd3::Status;
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::runtime::Instant;
 use etcd3_sim::model::{
     Call, Cluster, ClusterConfig, Delays, Output, Request, Response, StreamOptions, Ticket,
 };

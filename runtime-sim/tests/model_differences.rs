@@ -3,13 +3,13 @@
 
 mod model_support;
 
-use etcd3_client::{Code, ServerError};
+use etcd3::{Code, ServerError};
 use model_support::*;
 use pb::range_request::SortTarget;
 use pb::request_op::Request::{RequestDeleteRange, RequestPut, RequestRange};
 use pb::response_op::Response::ResponseRange;
 
-use etcd3_client::proto::etcdserverpb as pb;
+use etcd3::proto::etcdserverpb as pb;
 
 // Seed 99 on 3.5.16: "range failed to find revision pair" in the log of the server that ended.
 #[test]

@@ -4,11 +4,9 @@
 
 mod model_support;
 
-use etcd3_client::Code::{
-    FailedPrecondition, InvalidArgument, NotFound, OutOfRange, ResourceExhausted,
-};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::mvccpb::event::EventType;
+use etcd3::Code::{FailedPrecondition, InvalidArgument, NotFound, OutOfRange, ResourceExhausted};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::mvccpb::event::EventType;
 use etcd3_sim::model::{min_ttl, rpc};
 use model_support::*;
 use pb::compare::{CompareResult, TargetUnion};
@@ -359,7 +357,7 @@ facts! {
         let messages = etcd.watch(stream, [], Duration::ZERO);
         let event = &messages[0].events[0];
         assert_eq!(event.r#type(), EventType::Delete);
-        let kv = etcd3_client::proto::mvccpb::KeyValue { key: bytes("a"), mod_revision: 3, ..Default::default() };
+        let kv = etcd3::proto::mvccpb::KeyValue { key: bytes("a"), mod_revision: 3, ..Default::default() };
         assert_eq!((event.kv.clone(), event.prev_kv.clone()), (Some(kv), None));
     }
     // Fact 51, W10

@@ -3,10 +3,10 @@
 
 mod model_support;
 
-use etcd3_client::Code::Unavailable;
-use etcd3_client::Status;
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::mvccpb::event::EventType;
+use etcd3::Code::Unavailable;
+use etcd3::Status;
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::mvccpb::event::EventType;
 use etcd3_sim::model::{Call, ClusterConfig, Delays};
 use model_support::*;
 use std::time::Duration;
@@ -244,13 +244,13 @@ fn a_write_over_the_quota_is_applied_and_refused() {
     let results = writes.map(|ticket| answer(&mut outputs, ticket).unwrap());
     assert!(results[0].is_ok());
     let [_, second, _] = results;
-    refused(second, etcd3_client::Code::ResourceExhausted, text);
+    refused(second, etcd3::Code::ResourceExhausted, text);
     let stored = etcd.cluster.replica(etcd.member).unwrap().store().revision();
     assert_eq!(stored, 4, "all three were applied");
     let call = Call::new(etcd.member, put("d", &"x".repeat(400)));
     let fourth = etcd.cluster.submit(etcd.now, call);
     let fourth = answer(&mut etcd.cluster.poll(etcd.now), fourth).unwrap();
-    refused(fourth, etcd3_client::Code::ResourceExhausted, text);
+    refused(fourth, etcd3::Code::ResourceExhausted, text);
     etcd.wait(ms(10));
     let alarms = etcd.cluster.replica(etcd.member).unwrap().alarms().count();
     assert_eq!(alarms, 1, "and the alarm is raised");

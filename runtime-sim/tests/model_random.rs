@@ -4,10 +4,10 @@
 
 mod model_support;
 
-use etcd3_client::Instant;
-use etcd3_client::core::rng::Rng;
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::mvccpb::KeyValue;
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::mvccpb::KeyValue;
+use etcd3::runtime::Instant;
+use etcd3_core::rng::Rng;
 use etcd3_sim::model::{
     Call, Cluster, ClusterConfig, Delays, Output, Request, StreamId, StreamOptions,
 };

@@ -3,10 +3,10 @@
 
 mod model_support;
 
-use etcd3_client::Bytes;
-use etcd3_client::Code::{Internal, Unimplemented};
-use etcd3_client::core::method::{self, Shape};
-use etcd3_client::proto::etcdserverpb as pb;
+use etcd3::Bytes;
+use etcd3::Code::{Internal, Unimplemented};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3_core::method::{self, Shape};
 use etcd3_sim::model::{Request, Response, rpc};
 use model_support::*;
 use prost::Message;

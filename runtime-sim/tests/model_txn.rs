@@ -3,9 +3,9 @@
 
 mod model_support;
 
-use etcd3_client::Code::{Internal, InvalidArgument, NotFound, OutOfRange};
-use etcd3_client::ServerError;
-use etcd3_client::proto::etcdserverpb as pb;
+use etcd3::Code::{Internal, InvalidArgument, NotFound, OutOfRange};
+use etcd3::ServerError;
+use etcd3::proto::etcdserverpb as pb;
 use etcd3_sim::model::{Call, ClusterConfig, Delays};
 use model_support::*;
 use pb::compare::{CompareResult, TargetUnion};

@@ -4,8 +4,8 @@
 
 mod model_support;
 
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::mvccpb::event::EventType;
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::mvccpb::event::EventType;
 use etcd3_sim::model::{ClusterConfig, Delays, Progress};
 use model_support::*;
 use pb::request_op::Request::{RequestDeleteRange, RequestPut};

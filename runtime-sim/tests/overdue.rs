@@ -2,7 +2,7 @@
 //! runtime of the client has ended or is not driven.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::{Client, Config, EndpointState, Error, ErrorKind, Outcome, Phase};
+use etcd3::{Client, Config, EndpointState, Error, ErrorKind, Outcome, Phase};
 use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Travel, World, run};
 use std::future::IntoFuture;
 use std::pin::pin;

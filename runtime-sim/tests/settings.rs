@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
 use Size::{Huge, Max, Tiny, Zero};
-use etcd3_client::{Client, Config, Error, ErrorKind, Outcome, Phase};
+use etcd3::{Client, Config, Error, ErrorKind, Outcome, Phase};
 use etcd3_sim::{Etcd, Host, Personality, World, run};
 use futures_lite::StreamExt;
 use std::collections::BTreeSet;
@@ -151,7 +151,7 @@ const MOST_STEPS: u64 = 250;
 async fn live(world: &World, etcd: &Etcd, client: &Client) -> Result<(), Error> {
     client.put("k", "v").await?;
     assert_eq!(client.get("k").await?.count, 1);
-    assert_eq!(client.txn().then([etcd3_client::get("k")]).await?.responses.len(), 1);
+    assert_eq!(client.txn().then([etcd3::get("k")]).await?.responses.len(), 1);
     etcd.kill(0);
     let before = world.stats();
     for _ in 0..10 {
@@ -281,11 +281,11 @@ fn a_page_or_an_answer_may_be_of_any_size() {
         }
         for size in SIZES {
             let number = size.bytes() as u64;
-            let pages = client.pages(etcd3_client::all()).page_size(number);
+            let pages = client.pages(etcd3::all()).page_size(number);
             let pages: Vec<_> = pages.try_collect().await.unwrap();
             let keys: usize = pages.iter().map(|page| page.kvs.len()).sum();
             assert_eq!((keys, pages.len()), (3, if number <= 1 { 3 } else { 1 }), "{size:?}");
-            let some = client.get(etcd3_client::all()).limit(number).await.unwrap();
+            let some = client.get(etcd3::all()).limit(number).await.unwrap();
             assert_eq!(some.kvs.len(), if number == 1 { 1 } else { 3 }, "{size:?}");
         }
         for (revision, kind) in [(i64::MIN, "negative"), (-1, "negative")] {

@@ -1,7 +1,7 @@
 //! What calls tell of their endpoints, and when that is known.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::{Client, Config, EndpointState, ErrorKind, Outcome, Phase, ServerError};
+use etcd3::{Client, Config, EndpointState, ErrorKind, Outcome, Phase, ServerError};
 use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, World, run};
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! that was restarted.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::{Client, Config, EndpointState, Outcome};
+use etcd3::{Client, Config, EndpointState, Outcome};
 use etcd3_sim::{ClusterConfig, Cut, Etcd, Host, Personality, World, run};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

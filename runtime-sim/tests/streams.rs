@@ -1,10 +1,10 @@
 //! A stream that stays open beside calls: what it costs them, and where it goes.
 #![allow(clippy::unwrap_used)]
 
-use etcd3_client::core::{frame, method};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::etcdserverpb::watch_request::RequestUnion;
-use etcd3_client::{Bytes, Client, Config, EndpointState, ErrorKind, RawStream, StreamEvent};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::etcdserverpb::watch_request::RequestUnion;
+use etcd3::{Bytes, Client, Config, EndpointState, ErrorKind, RawStream, StreamEvent};
+use etcd3_core::{frame, method};
 use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, World, run};
 use prost::Message;
 use std::time::Duration;

@@ -12,10 +12,12 @@
 //! # }
 //! ```
 //!
-//! Everything else is documented in [`etcd3_client`], which is re-exported whole.
+//! Everything else is documented in [`etcd3`], which is re-exported whole.
 #![forbid(unsafe_code)]
 
-pub use etcd3_client::*;
+pub use etcd3::*;
+
+use etcd3::runtime::{BoxFuture, Clock, Instant, Io, Lookup, Runtime, Target};
 
 use std::io;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask demo` starts an etcd and runs it; on its own it wants the endpoints as arguments.
 
-use etcd3_client::{
+use etcd3::{
     Client, ErrorKind, IgnoreLease, IgnoreValue, Op, OpResponse, ServerError, SortOrder,
     SortTarget, delete, get, key, key_exists, key_missing, prefix, put,
 };
@@ -78,10 +78,7 @@ async fn transactions(client: &Client) -> Result<(), Box<dyn Error>> {
         .when([key("tour/colour").value().eq("blue"), prefix("tour/").version().gt(0)])
         .then([
             Op::from(put("tour/colour", "green")),
-            etcd3_client::txn()
-                .when([key_exists("tour/shape")])
-                .then([delete("tour/shape")])
-                .into(),
+            etcd3::txn().when([key_exists("tour/shape")]).then([delete("tour/shape")]).into(),
             get(prefix("tour/")).count_only().into(),
         ])
         .await?;

@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// or an IP address; [`server_name`](Self::server_name) overrides that.
 ///
 /// ```no_run
-/// use etcd3_client::{Config, TlsConfig};
+/// use etcd3::{Config, TlsConfig};
 ///
 /// let tls = TlsConfig::new().ca_file("ca.pem").identity_files("client.pem", "client-key.pem");
 /// let config = Config::new(["https://etcd-0.example:2379"]).tls(tls);

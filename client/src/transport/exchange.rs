@@ -217,7 +217,7 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Compat;
+    use crate::runtime::Compat;
     use async_io::Async;
     use futures_lite::FutureExt;
     use futures_lite::future::{block_on, poll_fn, poll_once, zip};

@@ -3,7 +3,7 @@
 //! `cargo run --release -p etcd3-conformance --bin cancel -- --calls 1000000 --runtime smol`
 #![forbid(unsafe_code)]
 
-use etcd3_client::Runtime;
+use etcd3::runtime::Runtime;
 use etcd3_conformance::cancel::{Figures, run};
 use etcd3_conformance::load::{self, Error};
 use std::process::ExitCode;

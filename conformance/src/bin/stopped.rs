@@ -2,7 +2,8 @@
 //! runtime, the endpoint, and the timeout in milliseconds.
 #![forbid(unsafe_code)]
 
-use etcd3_client::{Client, Config, Runtime};
+use etcd3::runtime::Runtime;
+use etcd3::{Client, Config};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;

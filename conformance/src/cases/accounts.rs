@@ -2,7 +2,7 @@
 
 use crate::task::Task;
 use crate::{CaseResult, Ctx};
-use etcd3_client::{Client, Error, Outcome};
+use etcd3::{Client, Error, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use crate::peer::{Kind, Peer, Wire};
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3_client::{
+use etcd3::{
     Client, Code, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase, ServerError, from_key,
 };
 use etcd3_lab::BlackHole;

@@ -1,7 +1,7 @@
 //! Members that are reached and say nothing.
 
 use crate::{Case, CaseResult, Ctx, Member, case};
-use etcd3_client::{Client, ErrorKind, Outcome};
+use etcd3::{Client, ErrorKind, Outcome};
 use etcd3_lab::{Bridge, Direction};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -31,12 +31,12 @@ enum Op {
     Get,
 }
 
-async fn make(client: &Client, op: Op) -> Result<(), etcd3_client::Error> {
+async fn make(client: &Client, op: Op) -> Result<(), etcd3::Error> {
     match op {
         Op::Put => client.put("foo", "bar").timeout(TIMEOUT).await.map(drop),
         Op::Delete => client.delete("foo").timeout(TIMEOUT).await.map(drop),
         Op::Txn => {
-            let put = etcd3_client::put("foo", "bar");
+            let put = etcd3::put("foo", "bar");
             client.txn().then([put]).timeout(TIMEOUT).await.map(drop)
         }
         Op::Get => client.get("foo").timeout(TIMEOUT).await.map(drop),

@@ -1,7 +1,7 @@
 //! Endpoints that are changed, checked, and asked one by one.
 
 use crate::{Case, CaseResult, ClusterBuilder, Ctx, Member, case};
-use etcd3_client::{Config, ConnectFailure, EndpointState, ErrorKind, Outcome};
+use etcd3::{Config, ConnectFailure, EndpointState, ErrorKind, Outcome};
 use etcd3_lab::Bridge;
 use futures_lite::future::poll_once;
 use std::future::IntoFuture;

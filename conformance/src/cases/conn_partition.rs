@@ -1,7 +1,7 @@
 //! Members that are cut off from the others, or have no leader, and still answer.
 
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, Member, case};
-use etcd3_client::{Client, Code, EndpointState, Error, ErrorKind, Outcome, ServerError};
+use etcd3::{Client, Code, EndpointState, Error, ErrorKind, Outcome, ServerError};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -83,7 +83,7 @@ async fn a_delete_gets_past_a_partition(ctx: Ctx) -> CaseResult {
 async fn a_txn_gets_past_a_partition(ctx: Ctx) -> CaseResult {
     let (cluster, client) = cut_off(&ctx).await?;
     let txn = || async {
-        let put = etcd3_client::put("foo", "baz");
+        let put = etcd3::put("foo", "baz");
         client.txn().then([put]).timeout(ctx.stretched(SHORT)).await
     };
     pass(&cluster, (0..TRIES).map(|_| txn())).await;

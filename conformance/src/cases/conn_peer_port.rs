@@ -1,7 +1,7 @@
 //! An endpoint that is the port of a member for its peers.
 
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{ConnectFailure, Error, ErrorKind, Outcome, Phase};
+use etcd3::{ConnectFailure, Error, ErrorKind, Outcome, Phase};
 use etcd3_lab::Bridge;
 use etcd3_lab::etcd::Version;
 use std::error::Error as _;

@@ -1,7 +1,7 @@
 //! Members that are shut down under a client of the whole cluster.
 
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
-use etcd3_client::{Client, Error};
+use etcd3::{Client, Error};
 use etcd3_lab::Status;
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ async fn a_delete_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
 /// CONN-028
 async fn a_txn_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = shut_down(&ctx).await?;
-    let txn = client.txn().when([etcd3_client::key_exists("foo")]);
-    let done = txn.then([etcd3_client::put("foo", "baz")]).timeout(ctx.stretched(SECOND)).await?;
+    let txn = client.txn().when([etcd3::key_exists("foo")]);
+    let done = txn.then([etcd3::put("foo", "baz")]).timeout(ctx.stretched(SECOND)).await?;
     assert!(done.succeeded);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::peer::{Heard, Kind, Peer, Request, Wire};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Client, Error};
+use etcd3::{Client, Error};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

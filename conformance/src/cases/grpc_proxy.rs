@@ -4,7 +4,7 @@ use super::accounts::{Callers, balance, balance_without_failures};
 use super::kv_metrics::calls;
 use super::proxied;
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
-use etcd3_client::{Client, ErrorKind, Outcome, Phase, ServerError};
+use etcd3::{Client, ErrorKind, Outcome, Phase, ServerError};
 use etcd3_lab::GrpcProxy;
 use std::sync::Arc;
 use std::time::Duration;

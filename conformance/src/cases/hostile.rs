@@ -11,7 +11,7 @@
 
 use crate::peer::{Peer, Request, Wire};
 use crate::{CaseResult, Ctx};
-use etcd3_client::{Client, Config, Error, ErrorKind, Outcome, Phase};
+use etcd3::{Client, Config, Error, ErrorKind, Outcome, Phase};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

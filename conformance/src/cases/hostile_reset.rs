@@ -4,7 +4,7 @@ use super::hostile::Expect::{Answered, Broken, Repeated};
 use super::hostile::{Script, on_request, run};
 use crate::peer::{Kind, Peer};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Outcome, Status};
+use etcd3::{Outcome, Status};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[

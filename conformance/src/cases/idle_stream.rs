@@ -1,10 +1,10 @@
 //! A stream that stays open beside calls.
 
 use crate::{Case, CaseResult, Ctx, Member, case};
-use etcd3_client::core::{frame, method};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::etcdserverpb::watch_request::RequestUnion;
-use etcd3_client::{Bytes, Client, EndpointState, ErrorKind, RawStream, StreamEvent};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::etcdserverpb::watch_request::RequestUnion;
+use etcd3::{Bytes, Client, EndpointState, ErrorKind, RawStream, StreamEvent};
+use etcd3_core::{frame, method};
 use prost::Message;
 use std::time::Duration;
 

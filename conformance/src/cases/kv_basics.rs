@@ -1,7 +1,7 @@
 //! Single keys: what is written is read, and what is wrong is refused.
 
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Code, ErrorKind, Outcome, ServerError};
+use etcd3::{Code, ErrorKind, Outcome, ServerError};
 
 pub(super) const CASES: &[Case] =
     &[case!(an_empty_key_is_refused, ["KV-001", "KV-136"]).plain_and_tls()];

@@ -3,7 +3,7 @@
 use super::kv_expect::{COMPACTED, FUTURE_REV, only};
 use super::kv_metrics::sum;
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3_client::{Client, Error, key};
+use etcd3::{Client, Error, key};
 use etcd3_lab::etcd::Version;
 use futures_lite::StreamExt;
 use std::time::Duration;

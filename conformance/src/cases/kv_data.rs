@@ -1,7 +1,7 @@
 //! Keys with a history, and what a read of them must answer.
 
-use etcd3_client::proto::mvccpb;
-use etcd3_client::{Client, Error, Get, KeyValue};
+use etcd3::proto::mvccpb;
+use etcd3::{Client, Error, Get, KeyValue};
 
 /// What is written, in this order: the first put makes revision `start + 1`.
 const PUTS: [(&str, &str); 8] = [

@@ -2,7 +2,7 @@
 
 use super::kv_expect::keys;
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Client, DeleteResponse, Error, KeyRange, all, from_key, key, prefix};
+use etcd3::{Client, DeleteResponse, Error, KeyRange, all, from_key, key, prefix};
 
 pub(super) const CASES: &[Case] = &[
     case!(everything_is_deleted_by_an_empty_prefix_or_from_key, ["KV-067", "KV-068"]),

@@ -1,6 +1,6 @@
 //! What cases about keys expect over and over: refusals, and what an answer holds.
 
-use etcd3_client::{Code, Error, ErrorKind, GetResponse, KeyValue, Outcome, ServerError};
+use etcd3::{Code, Error, ErrorKind, GetResponse, KeyValue, Outcome, ServerError};
 use etcd3_lab::etcd::Version;
 
 /// An error of the server, with the code and the text that it has on the wire.

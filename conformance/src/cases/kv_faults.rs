@@ -2,8 +2,8 @@
 
 use crate::task::Task;
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Client, Code, Error, ErrorKind, GetResponse, Phase, all};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::{Client, Code, Error, ErrorKind, GetResponse, Phase, all};
 use etcd3_lab::Bridge;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,10 +4,10 @@ use super::kv_expect::{not_for_learners, only};
 use super::kv_metrics::calls;
 use crate::raw::refusal_of_stream;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
-use etcd3_client::core::request::Limits;
-use etcd3_client::core::{frame, method};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Client, Config, EndpointState, Error, Outcome, key};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::{Client, Config, EndpointState, Error, Outcome, key};
+use etcd3_core::request::Limits;
+use etcd3_core::{frame, method};
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[

@@ -2,9 +2,9 @@
 
 use super::kv_expect::{KEY_NOT_FOUND, LEASE_NOT_FOUND, LEASE_PROVIDED, VALUE_PROVIDED, only};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Client, Error, IgnoreLease, IgnoreValue, KeyValue, SortOrder, SortTarget};
-use etcd3_client::{get, key, put, txn};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::{Client, Error, IgnoreLease, IgnoreValue, KeyValue, SortOrder, SortTarget};
+use etcd3::{get, key, put, txn};
 use etcd3_lab::etcd::Version;
 
 pub(super) const CASES: &[Case] = &[
@@ -83,7 +83,7 @@ async fn a_value_and_the_wish_to_keep_it_are_refused(ctx: Ctx) -> CaseResult {
     assert_eq!((&after.value[..], after.version), (&b"bar"[..], 1));
     // The typed request has one place for the value or for the wish to keep it.
     let mut kept = put("foo", IgnoreValue);
-    let message = kept.request(&etcd3_client::core::Limits::default())?;
+    let message = kept.request(&etcd3_core::Limits::default())?;
     assert!(message.ignore_value && message.value.is_empty());
     Ok(())
 }

@@ -3,8 +3,8 @@
 use super::kv_expect::{TOO_LARGE, only};
 use super::kv_metrics::calls;
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3_client::proto::etcdserverpb::StatusRequest;
-use etcd3_client::{Client, Code, Config, ErrorKind, Outcome, ServerError, all};
+use etcd3::proto::etcdserverpb::StatusRequest;
+use etcd3::{Client, Code, Config, ErrorKind, Outcome, ServerError, all};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[

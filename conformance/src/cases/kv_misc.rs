@@ -2,7 +2,7 @@
 
 use super::kv_expect::{COMPACTED, EMPTY_KEY, LEASE_NOT_FOUND, TOO_LARGE, keys, only};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{
+use etcd3::{
     Client, Code, Config, Error, ErrorKind, OpResponse, Outcome, Phase, ServerError, delete, get,
     put, txn,
 };

@@ -3,7 +3,7 @@
 use super::kv_expect::only;
 use super::kv_metrics::calls;
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3_client::{Client, Code, Config, Error, ErrorKind, Get, Outcome, Phase, Request};
+use etcd3::{Client, Code, Config, Error, ErrorKind, Get, Outcome, Phase, Request};
 use etcd3_lab::Bridge;
 use futures_lite::future::poll_once;
 use std::future::IntoFuture;

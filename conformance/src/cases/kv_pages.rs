@@ -1,7 +1,7 @@
 //! Ranges page by page: what a RangeStream does, for servers that have none (K21, K24).
 
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Client, Config, Error, ErrorKind, GetResponse, Outcome, Pages, prefix};
+use etcd3::{Client, Config, Error, ErrorKind, GetResponse, Outcome, Pages, prefix};
 use futures_lite::StreamExt;
 
 pub(super) const CASES: &[Case] = &[

@@ -2,8 +2,8 @@
 
 use super::kv_expect::{KEY_NOT_FOUND, only};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::proto::etcdserverpb::LeaseGrantRequest;
-use etcd3_client::{Client, Error, IgnoreLease, IgnoreValue, KeyValue, from_key};
+use etcd3::proto::etcdserverpb::LeaseGrantRequest;
+use etcd3::{Client, Error, IgnoreLease, IgnoreValue, KeyValue, from_key};
 
 pub(super) const CASES: &[Case] = &[
     case!(a_put_attaches_a_lease, ["KV-004"]),

@@ -2,9 +2,7 @@
 
 use super::kv_expect::{keys, pairs};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{
-    Client, Error, Get, GetResponse, KeyRange, SortOrder, SortTarget, all, get, prefix,
-};
+use etcd3::{Client, Error, Get, GetResponse, KeyRange, SortOrder, SortTarget, all, get, prefix};
 
 pub(super) const CASES: &[Case] = &[
     case!(a_range_is_what_its_bounds_say, ["KV-107", "KV-108"]),

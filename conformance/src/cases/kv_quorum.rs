@@ -3,7 +3,7 @@
 use super::kv_expect::{Refusal, only};
 use super::kv_metrics::sum;
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
-use etcd3_client::{Code, Config, ErrorKind, Outcome, Phase, ServerError};
+use etcd3::{Code, Config, ErrorKind, Outcome, Phase, ServerError};
 use std::future::IntoFuture;
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 use super::kv_data::{Data, LATEST, Read};
 use super::kv_expect::{keys, only};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::proto::mvccpb;
-use etcd3_client::{KeyValue, SortOrder, SortTarget, all, from_key, get, prefix};
+use etcd3::proto::mvccpb;
+use etcd3::{KeyValue, SortOrder, SortTarget, all, from_key, get, prefix};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -253,7 +253,7 @@ async fn count_only_outweighs_keys_only(ctx: Ctx) -> CaseResult {
 }
 
 /// The first put makes revision 2.
-async fn put_empty_values(client: &etcd3_client::Client) -> Result<(), etcd3_client::Error> {
+async fn put_empty_values(client: &etcd3::Client) -> Result<(), etcd3::Error> {
     for key in ["a", "b", "c", "c", "c", "foo", "foo/abc", "fop"] {
         client.put(key, "").await?;
     }

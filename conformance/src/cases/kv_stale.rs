@@ -2,7 +2,7 @@
 
 use crate::task::Task;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
-use etcd3_client::{Client, Code, Error, ErrorKind, Outcome, ServerError};
+use etcd3::{Client, Code, Error, ErrorKind, Outcome, ServerError};
 use etcd3_lab::Result as LabResult;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

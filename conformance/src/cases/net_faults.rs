@@ -4,7 +4,7 @@
 //! compared with what a client on a good network reads. After the network has healed all works.
 
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3_client::{Client, Config, Error, ErrorKind, Outcome, Phase};
+use etcd3::{Client, Config, Error, ErrorKind, Outcome, Phase};
 use etcd3_lab::Direction::{Down, Up};
 use etcd3_lab::{Bridge, Direction, End, Fault, Links};
 use std::sync::{Arc, Mutex};

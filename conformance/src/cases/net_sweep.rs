@@ -2,7 +2,7 @@
 
 use super::net_faults::{Rig, last};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{ErrorKind, Outcome};
+use etcd3::{ErrorKind, Outcome};
 use etcd3_lab::{Direction, End, Fault, Links};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

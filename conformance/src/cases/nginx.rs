@@ -4,7 +4,7 @@
 use super::accounts::{Callers, balance, balance_without_failures};
 use super::proxied;
 use crate::{Case, CaseResult, Ctx, Member, Server, case};
-use etcd3_client::{Client, Code, Error, Outcome, TlsConfig};
+use etcd3::{Client, Code, Error, Outcome, TlsConfig};
 use etcd3_lab::{Authority, Leaf, Nginx};
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The calls that have to come through every proxy as they come without one.
 
-use etcd3_client::{Client, Error, ErrorKind, Outcome, ServerError};
+use etcd3::{Client, Error, ErrorKind, Outcome, ServerError};
 use futures_lite::StreamExt;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -18,14 +18,14 @@ pub(super) async fn calls(client: &Client) -> Result<usize, Failed> {
     assert_eq!((&*read.kvs[0].value, read.kvs[0].mod_revision), (&b"bar"[..], first));
     assert_eq!(client.get("foo").serializable().await?.kvs.len(), 1);
 
-    let txn = client.txn().when([etcd3_client::key_exists("foo")]);
-    let txn = txn.then([etcd3_client::put("foo", "baz")]).await?;
+    let txn = client.txn().when([etcd3::key_exists("foo")]);
+    let txn = txn.then([etcd3::put("foo", "baz")]).await?;
     assert!(txn.succeeded);
     assert_eq!(client.get("foo").await?.kvs[0].value, "baz");
     assert_eq!(client.get("foo").revision(first).await?.kvs[0].value, "bar");
     calls += 6;
 
-    let (mut pages, mut keys) = (client.pages(etcd3_client::prefix("page/")).page_size(10), 0);
+    let (mut pages, mut keys) = (client.pages(etcd3::prefix("page/")).page_size(10), 0);
     while let Some(page) = pages.try_next().await? {
         keys += page.kvs.len();
         calls += 1;

@@ -1,7 +1,7 @@
 //! What a proxy says of messages that are too large for it, and what that means for a write.
 
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3_client::{Client, Code, Config, Error, ErrorKind, Outcome, ServerError, put};
+use etcd3::{Client, Code, Config, Error, ErrorKind, Outcome, ServerError, put};
 use etcd3_lab::{Child, Ports, command, until};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;

@@ -1,9 +1,8 @@
 //! A runtime that panics: under the control task of a client, and under one of its connections.
 
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{
-    BoxFuture, Client, Config, EndpointState, ErrorKind, Instant, Io, Outcome, Runtime, Target,
-};
+use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
+use etcd3::{Client, Config, EndpointState, ErrorKind, Outcome};
 use futures_lite::FutureExt;
 use std::io;
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 
 use crate::peer::{Kind, Peer, Wire};
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3_client::{ErrorKind, Outcome, Status};
+use etcd3::{ErrorKind, Outcome, Status};
 use std::io;
 
 pub(super) const CASES: &[Case] = &[

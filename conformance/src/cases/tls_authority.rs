@@ -2,7 +2,7 @@
 
 use super::tls_certificates::trusting;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, Member, case};
-use etcd3_client::{Config, TlsConfig};
+use etcd3::{Config, TlsConfig};
 use etcd3_lab::{Authority, Tls};
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};

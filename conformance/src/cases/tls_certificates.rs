@@ -1,7 +1,7 @@
 //! Certificates: which servers a client trusts, and as whom a server knows the client.
 
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3_client::{
+use etcd3::{
     Client, Code, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase, ServerError, TlsConfig,
 };
 use etcd3_lab::{Authority, Identity, Leaf, Replace, Tls};

@@ -2,7 +2,7 @@
 
 use super::tls_certificates::{lazy, refused, trusting};
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
-use etcd3_client::{Client, Code, Config, EndpointState, Error, ServerError};
+use etcd3::{Client, Code, Config, EndpointState, Error, ServerError};
 use etcd3_lab::{Authority, Tls};
 use std::time::Duration;
 

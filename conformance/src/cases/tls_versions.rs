@@ -2,7 +2,7 @@
 
 use super::tls_certificates::{connect_error, lazy, refused, times_out, trusting};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Config, ConnectFailure, ErrorKind, TlsConfig};
+use etcd3::{Config, ConnectFailure, ErrorKind, TlsConfig};
 use etcd3_lab::etcd::Version;
 use etcd3_lab::{Authority, Leaf, Tls};
 use rustls::pki_types::pem::PemObject;

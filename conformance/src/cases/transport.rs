@@ -2,7 +2,7 @@
 
 use crate::peer::Peer;
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Client, Config, ConnectFailure, ErrorKind, Outcome};
+use etcd3::{Client, Config, ConnectFailure, ErrorKind, Outcome};
 use etcd3_lab::Bridge;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;

@@ -2,10 +2,10 @@
 
 use super::kv_expect::{only, pairs};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::core::rng::Rng;
-use etcd3_client::{
+use etcd3::{
     Client, Error, Op, Txn, TxnResponse, delete, get, key, key_exists, key_missing, put, txn,
 };
+use etcd3_core::rng::Rng;
 
 pub(super) const CASES: &[Case] = &[
     case!(what_a_transaction_puts_is_read, ["TXN-005", "TXN-007"]).plain_and_tls(),

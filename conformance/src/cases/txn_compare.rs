@@ -1,7 +1,7 @@
 //! Compares of ranges: every key of the range must comply.
 
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::{Client, Compare, from_key, key, prefix, put};
+use etcd3::{Client, Compare, from_key, key, prefix, put};
 
 pub(super) const CASES: &[Case] = &[
     case!(one_key_that_differs_fails_a_range_compare, ["TXN-006"]),

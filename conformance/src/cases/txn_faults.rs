@@ -2,10 +2,8 @@
 
 use super::kv_expect::only;
 use crate::{Case, CaseResult, Cluster, Ctx, case};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{
-    Code, Config, Error, ErrorKind, Op, Outcome, Phase, TxnResponse, get, key, put, txn,
-};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::{Code, Config, Error, ErrorKind, Op, Outcome, Phase, TxnResponse, get, key, put, txn};
 use etcd3_lab::Bridge;
 use futures_lite::future::poll_once;
 use std::sync::Arc;

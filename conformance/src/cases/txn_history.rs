@@ -6,9 +6,9 @@
 use super::kv_expect::{COMPACTED, FUTURE_REV, Refusal, only, pairs};
 use super::txn_wire::{Branches, Step, nested};
 use crate::{Case, CaseResult, Cluster, Ctx, case};
-use etcd3_client::core::method::Effect;
-use etcd3_client::proto::etcdserverpb::HashKvRequest;
-use etcd3_client::{Client, Error, ErrorKind, Get, Op, Outcome, all, get, key, put};
+use etcd3::proto::etcdserverpb::HashKvRequest;
+use etcd3::{Client, Error, ErrorKind, Get, Op, Outcome, all, get, key, put};
+use etcd3_core::method::Effect;
 use etcd3_lab::etcd::Version;
 
 pub(super) const CASES: &[Case] = &[

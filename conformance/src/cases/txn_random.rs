@@ -3,8 +3,8 @@
 use super::kv_expect::DUPLICATE_KEY;
 use super::txn_wire::{Branches, Step, nested};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::core::Limits;
-use etcd3_client::core::rng::Rng;
+use etcd3_core::Limits;
+use etcd3_core::rng::Rng;
 
 pub(super) const CASES: &[Case] = &[case!(the_local_check_is_that_of_the_server, [])];
 

@@ -3,8 +3,8 @@
 use super::kv_expect::{DUPLICATE_KEY, KEY_NOT_FOUND, TOO_MANY_OPS};
 use super::txn_wire::{Branches, Step, nested};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Client, Config, all, key, put};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::{Client, Config, all, key, put};
 
 pub(super) const CASES: &[Case] = &[
     case!(the_same_key_twice_in_a_branch, ["TXN-001", "TXN-017", "TXN-018", "TXN-019"]),

@@ -2,8 +2,8 @@
 //! first, and as they are.
 
 use super::kv_expect::Refusal;
-use etcd3_client::proto::etcdserverpb::{self as pb, request_op::Request};
-use etcd3_client::{Client, Error, Op, Txn, TxnResponse, delete, get, put, txn};
+use etcd3::proto::etcdserverpb::{self as pb, request_op::Request};
+use etcd3::{Client, Error, Op, Txn, TxnResponse, delete, get, put, txn};
 
 /// One operation of a transaction.
 #[derive(Debug, Clone)]

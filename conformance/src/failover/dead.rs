@@ -1,7 +1,7 @@
 //! One living endpoint of three: the others are ports where nobody listens.
 
 use crate::load::{Error, Host, spawn};
-use etcd3_client::Client;
+use etcd3::Client;
 use etcd3_lab::{Cluster, Ports};
 use std::time::Instant;
 

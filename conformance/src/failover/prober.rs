@@ -2,7 +2,8 @@
 
 use crate::Task;
 use crate::load::{Error, Host, pause, spawn};
-use etcd3_client::{Client, Runtime};
+use etcd3::Client;
+use etcd3::runtime::Runtime;
 use futures_lite::future::block_on;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 use super::fault::Hit;
 use super::limits::{Limits, MOMENT};
 use crate::load::{Call, Table, count_failed, longest_gap, millis, offset};
-use etcd3_client::Outcome;
+use etcd3::Outcome;
 use std::time::{Duration, Instant};
 
 /// The explanation of the columns.

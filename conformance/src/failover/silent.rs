@@ -2,7 +2,7 @@
 //! that forgets its connections. New ones work.
 
 use crate::load::{Error, Host, spawn};
-use etcd3_client::{Client, Outcome};
+use etcd3::{Client, Outcome};
 use etcd3_lab::{Bridge, Cluster, Direction, Fault, Links, load};
 use std::time::{Duration, Instant};
 

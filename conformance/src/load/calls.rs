@@ -1,6 +1,6 @@
 //! What became of calls.
 
-use etcd3_client::Outcome;
+use etcd3::Outcome;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

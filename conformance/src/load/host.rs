@@ -2,8 +2,9 @@
 
 use super::Error;
 use crate::Task;
+use etcd3::runtime::Runtime;
+use etcd3::{Client, Config};
 use etcd3_async_std::AsyncStd;
-use etcd3_client::{Client, Config, Runtime};
 use etcd3_smol::Smol;
 use etcd3_tokio::Tokio;
 use futures_lite::future::block_on;

@@ -2,7 +2,7 @@
 
 use super::workers::PREFIX;
 use super::{Call, Error, Host, Kind};
-use etcd3_client::{Client, Outcome, prefix};
+use etcd3::{Client, Outcome, prefix};
 use futures_lite::StreamExt;
 use std::collections::BTreeMap;
 use std::time::Instant;

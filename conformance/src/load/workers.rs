@@ -4,7 +4,8 @@ use super::calls::{Call, Failure, Kind};
 use super::host::spawn;
 use super::{Error, Host};
 use crate::Task;
-use etcd3_client::{Client, GetResponse, Runtime};
+use etcd3::runtime::Runtime;
+use etcd3::{Client, GetResponse};
 use etcd3_lab::until;
 use futures_lite::future::block_on;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,7 +182,7 @@ impl Worker {
     }
 }
 
-fn failure(error: &etcd3_client::Error) -> Failure {
+fn failure(error: &etcd3::Error) -> Failure {
     Failure {
         outcome: error.outcome(),
         attempts: error.attempts(),

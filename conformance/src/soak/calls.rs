@@ -9,7 +9,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn note(&mut self, error: Option<etcd3_client::Error>) {
+    pub(super) fn note(&mut self, error: Option<etcd3::Error>) {
         self.made += 1;
         self.failures.extend(error.map(|error| error.report().to_string()));
     }

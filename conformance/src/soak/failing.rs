@@ -1,7 +1,7 @@
 //! A server that accepts and closes at once, and callers that wait for it.
 
 use crate::load::{Error, Host, Table, spawn};
-use etcd3_client::{Client, Config};
+use etcd3::{Client, Config};
 use futures_lite::future::block_on;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;

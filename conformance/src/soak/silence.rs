@@ -2,7 +2,8 @@
 
 use super::calls::Calls;
 use crate::load::{pause, spawn};
-use etcd3_client::{Client, Runtime};
+use etcd3::Client;
+use etcd3::runtime::Runtime;
 use etcd3_lab::{Bridge, Direction, Fault, Links};
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ async fn silence(
     rt: &Arc<dyn Runtime>,
     client: &Client,
     bridge: &Bridge,
-) -> (u64, Option<etcd3_client::Error>) {
+) -> (u64, Option<etcd3::Error>) {
     bridge.set_fault(Links::All, [Direction::Down], Fault::new().hold());
     let call = spawn(rt, client.get("soak").timeout(LIMIT).into_future());
     // The time is what this is about.

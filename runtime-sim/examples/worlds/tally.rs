@@ -1,6 +1,6 @@
 //! What happened in many worlds: counts, medians, and what must have happened sometimes.
 
-use etcd3_client::Outcome;
+use etcd3::Outcome;
 use etcd3_sim::history::{Action, Change, Entry, Verdict};
 use std::collections::BTreeSet;
 

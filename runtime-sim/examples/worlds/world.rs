@@ -1,8 +1,9 @@
 //! One world: clients at work while things go wrong, then the proof that nothing was lost.
 
 use crate::tally::Tally;
-use etcd3_client::core::rng::Rng;
-use etcd3_client::{Client, Config, Error, Instant, Op, get, key, put};
+use etcd3::runtime::Instant;
+use etcd3::{Client, Config, Error, Op, get, key, put};
+use etcd3_core::rng::Rng;
 use etcd3_sim::faults::{Planned, Scope, swarm};
 use etcd3_sim::history::{Action, Entry, Verdict, check};
 use etcd3_sim::model::Replica;

@@ -2,8 +2,8 @@
 
 use super::{MAX_OPS, MAX_TTL, NO_LEASE, Position};
 use crate::model::Request;
-use etcd3_client::ServerError;
-use etcd3_client::proto::etcdserverpb as pb;
+use etcd3::ServerError;
+use etcd3::proto::etcdserverpb as pb;
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::range_request::{SortOrder, SortTarget};
 use pb::request_op::Request as Op;

@@ -21,9 +21,9 @@ mod txn;
 
 use crate::model::Request;
 pub use counts::{Counts, REFUSALS};
-use etcd3_client::Bytes;
-use etcd3_client::core::rng::Rng;
-use etcd3_client::proto::etcdserverpb as pb;
+use etcd3::Bytes;
+use etcd3::proto::etcdserverpb as pb;
+use etcd3_core::rng::Rng;
 
 /// The keys: two for each of three prefixes. The last prefix has no end but that of all keys.
 const KEYS: [&[u8]; 6] = [b"a/1", b"a/2", b"b/1", b"b/1\0", b"\xff", b"\xff\xff"];

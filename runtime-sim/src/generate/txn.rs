@@ -3,8 +3,8 @@
 // K30–K43
 
 use super::{Generator, KEYS, MAX_OPS};
-use etcd3_client::Bytes;
-use etcd3_client::proto::etcdserverpb as pb;
+use etcd3::Bytes;
+use etcd3::proto::etcdserverpb as pb;
 use pb::compare::TargetUnion;
 use pb::request_op::Request as Op;
 

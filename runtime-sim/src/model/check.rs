@@ -5,12 +5,12 @@
 use super::keys::Keys;
 use super::personality::Personality;
 use super::refusal::refuse;
-use etcd3_client::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
-use etcd3_client::proto::etcdserverpb::request_op::Request as Op;
-use etcd3_client::proto::etcdserverpb::{
+use etcd3::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use etcd3::proto::etcdserverpb::request_op::Request as Op;
+use etcd3::proto::etcdserverpb::{
     DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
 };
-use etcd3_client::{Bytes, ServerError, Status};
+use etcd3::{Bytes, ServerError, Status};
 use std::collections::BTreeSet;
 
 type Checked = Result<(), Status>;

@@ -4,8 +4,8 @@
 
 use super::refusal::{crash, refuse};
 use super::store::Store;
-use etcd3_client::proto::mvccpb::Event;
-use etcd3_client::{ServerError, Status};
+use etcd3::proto::mvccpb::Event;
+use etcd3::{ServerError, Status};
 
 impl Store {
     /// Forgets what is needed only to read below `revision`, which itself stays readable.

@@ -2,7 +2,7 @@
 
 // K1
 
-use etcd3_client::Bytes;
+use etcd3::Bytes;
 use std::ops::{Bound, RangeBounds};
 
 /// One key, or all keys between two bounds.

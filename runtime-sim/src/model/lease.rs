@@ -6,7 +6,8 @@
 // L1–L7, C52, L5
 
 use super::refusal::refuse;
-use etcd3_client::{Bytes, Instant, ServerError, Status};
+use etcd3::runtime::Instant;
+use etcd3::{Bytes, ServerError, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What servers of different versions do differently.
 
-use etcd3_client::Code;
+use etcd3::Code;
 
 /// The version of the servers of a model cluster, and with it all that depends on the version.
 ///

@@ -5,10 +5,10 @@
 use super::keys::Keys;
 use super::refusal::crash;
 use super::store::{Change, Store};
-use etcd3_client::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
-use etcd3_client::proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
-use etcd3_client::proto::mvccpb::KeyValue;
-use etcd3_client::{Bytes, Status};
+use etcd3::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use etcd3::proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
+use etcd3::proto::mvccpb::KeyValue;
+use etcd3::{Bytes, Status};
 use std::cmp::Ordering;
 
 /// What can be read: the store, or the inside of a change.

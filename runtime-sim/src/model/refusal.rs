@@ -1,6 +1,6 @@
 //! Refusals in etcd's words.
 
-use etcd3_client::{Code, ServerError, Status};
+use etcd3::{Code, ServerError, Status};
 
 /// Returns the status that a server answers with for a known error.
 pub(crate) fn refuse(error: ServerError) -> Status {

@@ -1,9 +1,9 @@
 //! Requests and responses as they go over the wire: gRPC path and protobuf bytes.
 
 use super::refusal::unknown;
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::etcdserverpb::ResponseHeader;
-use etcd3_client::{Bytes, Code, ServerError, Status};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::etcdserverpb::ResponseHeader;
+use etcd3::{Bytes, Code, ServerError, Status};
 use prost::Message;
 
 macro_rules! rpcs {
@@ -176,7 +176,7 @@ pub fn unimplemented(path: &str) -> Status {
     let Some((service, method)) = path.strip_prefix('/').unwrap_or(path).rsplit_once('/') else {
         return Status::new(Code::Unimplemented, format!("malformed method name: {path:?}"));
     };
-    let is_known = etcd3_client::core::method::ALL.iter().any(|known| {
+    let is_known = etcd3_core::method::ALL.iter().any(|known| {
         known.path.strip_prefix('/').and_then(|path| path.rsplit_once('/')).map(|(s, _)| s)
             == Some(service)
     });

@@ -13,9 +13,9 @@ use super::keys::Keys;
 use super::lease::Leases;
 use super::personality::Personality;
 use super::refusal::refuse;
-use etcd3_client::proto::mvccpb::KeyValue;
-use etcd3_client::proto::mvccpb::{Event, event::EventType};
-use etcd3_client::{Bytes, ServerError, Status};
+use etcd3::proto::mvccpb::KeyValue;
+use etcd3::proto::mvccpb::{Event, event::EventType};
+use etcd3::{Bytes, ServerError, Status};
 use std::collections::BTreeMap;
 
 /// The state of a key from one revision on.

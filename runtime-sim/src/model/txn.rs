@@ -10,15 +10,15 @@ use super::keys::Keys;
 use super::range::{View, header, range, sort_target};
 use super::refusal::{crash, refuse};
 use super::store::{Change, Store};
-use etcd3_client::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
-use etcd3_client::proto::etcdserverpb::request_op::Request as Op;
-use etcd3_client::proto::etcdserverpb::response_op::Response as Done;
-use etcd3_client::proto::etcdserverpb::{
+use etcd3::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use etcd3::proto::etcdserverpb::request_op::Request as Op;
+use etcd3::proto::etcdserverpb::response_op::Response as Done;
+use etcd3::proto::etcdserverpb::{
     Compare, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RequestOp,
     ResponseOp, TxnRequest, TxnResponse,
 };
-use etcd3_client::proto::mvccpb::KeyValue;
-use etcd3_client::{ServerError, Status};
+use etcd3::proto::mvccpb::KeyValue;
+use etcd3::{ServerError, Status};
 use std::cmp::Ordering;
 
 impl Store {

@@ -2,10 +2,11 @@
 #![allow(dead_code, reason = "each test file needs a part of it")]
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::etcdserverpb::request_op::Request as Op;
-use etcd3_client::proto::mvccpb::KeyValue;
-use etcd3_client::{Bytes, Code, Instant, Status};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::etcdserverpb::request_op::Request as Op;
+use etcd3::proto::mvccpb::KeyValue;
+use etcd3::runtime::Instant;
+use etcd3::{Bytes, Code, Status};
 use etcd3_sim::model::{
     Call, Cluster, ClusterConfig, Delays, Output, Personality, Request, Response, StreamId,
     StreamOptions, Ticket,
@@ -67,7 +68,7 @@ impl Alone {
 
     pub(crate) fn call<Q>(&mut self, request: Q) -> Result<Q::Response, Status>
     where
-        Q: etcd3_client::core::UnaryRequest + Into<Request>,
+        Q: etcd3_core::UnaryRequest + Into<Request>,
         Q::Response: TryFrom<Response>,
     {
         self.ask(request).map(|response| {

@@ -61,9 +61,9 @@ const SUBJECTS: [Subject; 2] = [
     },
     Subject {
         folder: "client",
-        package: "etcd3-client",
+        package: "etcd3",
         tested_by: Some(("runtime-sim", "etcd3-sim")),
-        features: "etcd3-client/tls-rustls,etcd3-client/tls-webpki-roots",
+        features: "etcd3/tls-rustls,etcd3/tls-webpki-roots",
         goal: 90,
     },
 ];

@@ -203,8 +203,8 @@ mod tests {
         for mutant in mutants.iter().filter(|mutant| !mutant.area.is_empty()) {
             assert!(areas.insert(&mutant.area), "{} twice", mutant.area);
             let target = list::target(&mutant.test);
-            let is_quick = matches!(target[..], ["-p", "etcd3-core" | "etcd3-client", "--lib"])
-                || matches!(target[..], ["-p", "etcd3-core" | "etcd3-client", "--test", _]);
+            let is_quick = matches!(target[..], ["-p", "etcd3-core" | "etcd3", "--lib"])
+                || matches!(target[..], ["-p", "etcd3-core" | "etcd3", "--test", _]);
             assert!(is_quick, "{}: {}", mutant.name, mutant.test);
         }
         assert!(areas.len() >= 15, "{areas:?}");

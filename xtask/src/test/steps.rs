@@ -117,7 +117,7 @@ fn clippy() -> Result<Passed> {
     let strict = ["--all-targets", "--", "-D", "warnings"];
     quiet(workspace::cargo(["clippy", "--locked", "--workspace"]).args(strict))?;
     // The suite takes some of the features, and a program may take none or all.
-    let client = ["clippy", "--locked", "-p", "etcd3-client"];
+    let client = ["clippy", "--locked", "-p", "etcd3"];
     quiet(workspace::cargo(client).args(strict))?;
     quiet(workspace::cargo(client).arg("--all-features").args(strict))?;
     quiet(fuzz_cargo("clippy").args(strict))?;

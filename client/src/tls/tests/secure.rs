@@ -1,7 +1,7 @@
 //! Handshakes with servers of rustls, over loopback.
 
 use super::*;
-use crate::Compat;
+use crate::runtime::Compat;
 use crate::runtime::Io;
 use async_io::Async;
 use etcd3_core::channel::ConnectionError;

@@ -11,9 +11,10 @@ mod tokens;
 
 use super::personality::Personality;
 use super::refusal::{crash, refuse, unknown};
-use etcd3_client::proto::authpb::Permission;
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Bytes, Instant, ServerError, Status};
+use etcd3::proto::authpb::Permission;
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::runtime::Instant;
+use etcd3::{Bytes, ServerError, Status};
 pub(super) use permission::Access;
 use permission::{find_same, is_valid_range};
 use std::collections::BTreeMap;

@@ -3,10 +3,10 @@
 use super::{Auth, Caller, Change, has_root_role};
 use crate::model::refusal::refuse;
 use crate::model::store::Store;
-use etcd3_client::proto::authpb::{Permission, permission::Type};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::etcdserverpb::request_op::Request as Op;
-use etcd3_client::{Bytes, ServerError, Status};
+use etcd3::proto::authpb::{Permission, permission::Type};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::etcdserverpb::request_op::Request as Op;
+use etcd3::{Bytes, ServerError, Status};
 
 /// What is done with a range of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 // A8
 
-use etcd3_client::Instant;
+use etcd3::runtime::Instant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -4,9 +4,10 @@ use super::Cluster;
 use crate::model::auth::Access;
 use crate::model::refusal::{refuse, unknown};
 use crate::model::rpc::{Request, Response};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::proto::etcdserverpb::ResponseHeader;
-use etcd3_client::{Code, Instant, ServerError, Status};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::proto::etcdserverpb::ResponseHeader;
+use etcd3::runtime::Instant;
+use etcd3::{Code, ServerError, Status};
 
 type Answer = Result<Response, Status>;
 

@@ -21,8 +21,9 @@ use crate::model::refusal::refuse;
 use crate::model::replica::{check_form, cost};
 use crate::model::rpc::{Request, Response, raw_auth_error, unimplemented};
 use crate::model::txn::{is_read_only, is_serializable};
-use etcd3_client::proto::etcdserverpb as pb;
-use etcd3_client::{Instant, ServerError, Status};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::runtime::Instant;
+use etcd3::{ServerError, Status};
 use pb::alarm_request::AlarmAction;
 use prost::Message;
 

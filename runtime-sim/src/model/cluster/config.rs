@@ -2,7 +2,7 @@
 
 use crate::model::personality::Personality;
 use crate::model::watch::WatchConfig;
-use etcd3_client::core::rng::Rng;
+use etcd3_core::rng::Rng;
 use std::time::Duration;
 
 /// One member, as `MemberList` tells it.

@@ -1,7 +1,7 @@
 //! What can happen to members.
 
 use super::{Cluster, Power};
-use etcd3_client::Instant;
+use etcd3::runtime::Instant;
 
 impl Cluster {
     /// Ends the process of a member. What it has stored stays; its requests and streams are gone

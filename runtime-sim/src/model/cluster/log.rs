@@ -11,7 +11,8 @@ use crate::model::auth::Caller;
 use crate::model::rpc::{Request, Response};
 use crate::model::txn::without_reads;
 use crate::model::watch::Source;
-use etcd3_client::{Instant, Status};
+use etcd3::Status;
+use etcd3::runtime::Instant;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 
 use super::config::MemberConfig;
 use crate::model::replica::Replica;
-use etcd3_client::Instant;
-use etcd3_client::proto::etcdserverpb as pb;
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::runtime::Instant;
 
 /// Whether the process of a member runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use super::{Cluster, Output, Power, StreamId};
 use crate::model::auth::Access;
 use crate::model::refusal::refuse;
 use crate::model::watch::{Source, WatchStream};
-use etcd3_client::proto::etcdserverpb::{WatchRequest, watch_request::RequestUnion};
-use etcd3_client::{Bytes, Instant, ServerError, Status};
+use etcd3::proto::etcdserverpb::{WatchRequest, watch_request::RequestUnion};
+use etcd3::runtime::Instant;
+use etcd3::{Bytes, ServerError, Status};
 use std::time::Duration;
 
 /// How a watch stream is opened.

@@ -2,7 +2,7 @@
 
 // W26, W27
 
-use etcd3_client::proto::etcdserverpb::WatchResponse;
+use etcd3::proto::etcdserverpb::WatchResponse;
 use prost::Message;
 use std::collections::VecDeque;
 

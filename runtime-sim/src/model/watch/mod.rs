@@ -22,12 +22,13 @@ use super::keys::Keys;
 use super::personality::{Personality, Progress};
 use super::refusal::refuse;
 use super::store::Store;
-use etcd3_client::proto::etcdserverpb::ResponseHeader;
-use etcd3_client::proto::etcdserverpb::{
+use etcd3::proto::etcdserverpb::ResponseHeader;
+use etcd3::proto::etcdserverpb::{
     WatchCreateRequest, WatchRequest, WatchResponse, watch_request::RequestUnion,
 };
-use etcd3_client::proto::mvccpb::Event;
-use etcd3_client::{Instant, ServerError, Status};
+use etcd3::proto::mvccpb::Event;
+use etcd3::runtime::Instant;
+use etcd3::{ServerError, Status};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use watcher::{State, Watcher};

@@ -2,12 +2,12 @@
 
 use crate::model::keys::Keys;
 use crate::model::store::Store;
-use etcd3_client::proto::etcdserverpb::ResponseHeader;
-use etcd3_client::proto::etcdserverpb::{
+use etcd3::proto::etcdserverpb::ResponseHeader;
+use etcd3::proto::etcdserverpb::{
     WatchCreateRequest, WatchResponse, watch_create_request::FilterType,
 };
-use etcd3_client::proto::mvccpb::KeyValue;
-use etcd3_client::proto::mvccpb::{Event, event::EventType};
+use etcd3::proto::mvccpb::KeyValue;
+use etcd3::proto::mvccpb::{Event, event::EventType};
 
 /// Where a watcher stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

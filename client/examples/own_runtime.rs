@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let endpoints = std::env::args().nth(1).ok_or("usage: own_runtime URL[,URL…]")?;
     let runtime = Arc::new(Threads { origin: time::Instant::now(), lookup: Lookup::system() });
     block_on(async {
-        let client = Client::connect(runtime, Config::new(endpoints.split(','))).await?;
+        let client = Client::connect_on(runtime, Config::new(endpoints.split(','))).await?;
         let written = client.put("example/own-runtime", "works").await?;
         let answer = client.get("example/own-runtime").await?;
         println!("revision {}: {:?}", written.header.revision, answer.kvs[0].value);

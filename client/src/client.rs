@@ -3,7 +3,7 @@
 use crate::call::{CallOptions, Run};
 use crate::health::{Health, HealthChanges};
 use crate::pages::Pages;
-use crate::request::{Request, RequestFuture};
+use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::stream::RawStream;
@@ -12,11 +12,17 @@ use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
 use etcd3_core::request::{
-    Compact, Compare, Delete, Get, Op, Operation, Put, PutValue, Raw, Txn, When,
+    Compact, Compare, Comparison, Delete, Get, Operation, Put, PutValue, Raw, Txn, When,
 };
 use etcd3_core::{IntoBytes, KeyRange, UnaryRequest};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+
+/// How long [`Client::close`] waits for the tasks of [`Client::spawn`].
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client of one etcd cluster.
 ///
@@ -60,13 +66,14 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Makes a client that connects when it is first used.
+    /// Makes a client on this runtime that connects when it is first used.
     ///
     /// # Errors
     ///
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is no endpoint, or one
     /// that cannot be read, or a setting that cannot mean anything.
-    pub fn lazy(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
+    pub fn connect_lazy_on(rt: Arc<dyn Runtime>, config: impl Into<Config>) -> Result<Self, Error> {
+        let config = config.into();
         config.check()?;
         let endpoints = config.parse_endpoints(&config.endpoints)?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
@@ -77,22 +84,27 @@ impl Client {
         Ok(Self { handle: Arc::new(CloseOnDrop(shared)), pin: None })
     }
 
-    /// Makes a client and waits until one endpoint can be used.
+    /// Makes a client on this runtime and waits until one endpoint can be used. The adapters have a
+    /// `connect` of their own.
     ///
     /// Fails as soon as every endpoint has been tried once and failed; to wait longer, make a
-    /// [`lazy`](Self::lazy) client and let its calls wait.
+    /// [lazy](Self::connect_lazy_on) client and let its calls wait.
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) as in [`lazy`](Self::lazy), or
+    /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) as in
+    /// [`connect_lazy_on`](Self::connect_lazy_on), or
     /// [`Connect`](ErrorKind::Connect) with the cause of each endpoint, or
     /// [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
-    pub async fn connect(rt: Arc<dyn Runtime>, config: Config) -> Result<Self, Error> {
-        let client = Self::lazy(rt, config)?;
+    pub async fn connect_on(
+        rt: Arc<dyn Runtime>,
+        config: impl Into<Config>,
+    ) -> Result<Self, Error> {
+        let client = Self::connect_lazy_on(rt, config)?;
         let (shared, pool) = (client.shared(), &client.shared().pool);
         pool.feed(channel::Input::Wanted);
         loop {
@@ -116,7 +128,22 @@ impl Client {
         Ok(client)
     }
 
-    /// Closes the client and all its clones, and waits until its tasks have ended.
+    /// Returns the runtime that the client was made on.
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.shared().pool.rt
+    }
+
+    /// Runs a future in the background, on the runtime of the client; [`close`](Self::close) waits
+    /// for it to end, for five seconds at most.
+    ///
+    /// A future that holds a clone of the client keeps it open. A panic of it does not close the
+    /// client; that its runtime drops it does, since then the runtime itself has ended.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.shared().tasks.spawn(future);
+    }
+
+    /// Closes the client and all its clones, and waits until its tasks have ended, those of
+    /// [`spawn`](Self::spawn) included; for these, five seconds at most.
     ///
     /// Calls under way, and later ones, end in an error of kind
     /// [`Closed`](ErrorKind::Closed). May be called more than once.
@@ -125,8 +152,15 @@ impl Client {
     ///
     /// The client is closed as soon as the future is first polled; dropping it only stops waiting.
     pub async fn close(&self) {
-        self.shared().pool.close(ErrorKind::Closed);
-        self.shared().tasks.ended().await;
+        let (pool, tasks) = (&self.shared().pool, &self.shared().tasks);
+        pool.close(ErrorKind::Closed);
+        let mut ended = pin!(tasks.ended());
+        let mut too_late = pool.rt.sleep_until(pool.rt.now() + CLOSE_TIMEOUT);
+        poll_fn(|cx| match ended.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => too_late.as_mut().poll(cx),
+        })
+        .await;
     }
 
     /// Returns whether [`close`](Self::close) was called on this client or one of its clones, or
@@ -158,7 +192,7 @@ impl Client {
         Ok(())
     }
 
-    /// Asks the cluster for its members, and takes over the endpoints of those that are started and
+    /// A request that asks the cluster for its members, and takes over the endpoints of those that are started and
     /// no learners. The endpoints that were given by hand are kept for when none of the members can
     /// be reached. A client that was given nothing but encrypted endpoints takes no others.
     ///
@@ -171,8 +205,8 @@ impl Client {
     ///
     /// Dropping the future leaves the endpoints as they were.
     // I-C7
-    pub async fn sync(&self) -> Result<(), Error> {
-        sync::once(self.shared()).await
+    pub fn sync_endpoints(&self) -> Request<SyncEndpoints> {
+        self.request(SyncEndpoints(()))
     }
 
     /// A client for calls to one member: all that it does goes to this endpoint, which need not be
@@ -185,7 +219,7 @@ impl Client {
     /// # Errors
     ///
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when the endpoint cannot be read.
-    pub fn endpoint(&self, endpoint: impl Into<String>) -> Result<Self, Error> {
+    pub fn pinned_to(&self, endpoint: impl Into<String>) -> Result<Self, Error> {
         let shared = self.shared();
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
         let pins = parsed.into_iter().map(|endpoint| shared.pin(&endpoint));
@@ -243,15 +277,16 @@ impl Client {
         self.request(etcd3_core::compact(revision))
     }
 
-    /// Runs an operation that was made before.
-    pub fn execute(&self, op: impl Into<Op>) -> Request<Op> {
-        self.request(op.into())
+    /// Runs an operation that was made before: one of the typed ones, an [`Op`](crate::Op), or one
+    /// of a program's own.
+    pub fn execute<T: Operation>(&self, operation: T) -> Request<T> {
+        self.request(operation)
     }
 
     /// Calls any unary method of the API with its message as it is on the wire.
     ///
     /// For what has no typed request. Nothing is checked but for values that crash servers.
-    pub fn unary<Q: UnaryRequest>(&self, message: Q) -> Request<Raw<Q>> {
+    pub fn rpc<Q: UnaryRequest>(&self, message: Q) -> Request<Raw<Q>> {
         self.request(Raw(message))
     }
 
@@ -263,13 +298,14 @@ impl Client {
         RawStream::open(self.shared(), method, self.pin.as_ref().map(|pin| pin.endpoint))
     }
 
-    /// Evaluates a condition; short for a transaction of nothing but compares.
+    /// Evaluates conditions: whether all of them hold. Short for a transaction of nothing but
+    /// compares.
     ///
     /// # Errors
     ///
     /// Those of any read.
-    pub async fn check(&self, compares: impl IntoIterator<Item = Compare>) -> Result<bool, Error> {
-        Ok(self.txn().when(compares).await?.succeeded)
+    pub fn compare(&self, compares: impl IntoIterator<Item = Compare>) -> Request<Comparison> {
+        self.request(etcd3_core::request::compare(compares))
     }
 
     fn request<T>(&self, operation: T) -> Request<T> {

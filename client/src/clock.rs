@@ -13,7 +13,7 @@ use std::time;
 /// nanoseconds and never goes back; on Linux it stands still while the machine is suspended.
 ///
 /// ```
-/// use etcd3::Clock;
+/// use etcd3::runtime::Clock;
 ///
 /// let clock = Clock::start();
 /// let earlier = clock.now();

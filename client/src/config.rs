@@ -7,6 +7,7 @@ use etcd3_core::channel::{Keepalive, Settings};
 use etcd3_core::endpoint::{Endpoint, Place, Security};
 use etcd3_core::error::Cause;
 use etcd3_core::request::Limits;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// How a client connects, how long it waits and what it refuses.
@@ -20,12 +21,15 @@ use std::time::Duration;
 /// | [`request_timeout`](Self::request_timeout) | 15 s |
 /// | [`attempt_timeout`](Self::attempt_timeout) | 3 s |
 /// | [`connect_timeout`](Self::connect_timeout) | 5 s |
-/// | [`keepalive`](Self::keepalive) | after 10 s, 5 s for the answer |
+/// | [`ping_interval`](Self::ping_interval) | 10 s |
+/// | [`ping_timeout`](Self::ping_timeout) | 5 s |
 /// | [`auto_sync`](Self::auto_sync) | off |
 /// | [`min_server_version`](Self::min_server_version) | any |
 /// | [`max_attempts`](Self::max_attempts) | 100, within the timeout |
-/// | [`retry_backoff`](Self::retry_backoff) | 25 ms to 2 s |
-/// | [`reconnect_backoff`](Self::reconnect_backoff) | 100 ms to 5 s |
+/// | [`retry_backoff_min`](Self::retry_backoff_min) | 25 ms |
+/// | [`retry_backoff_max`](Self::retry_backoff_max) | 2 s |
+/// | [`reconnect_backoff_min`](Self::reconnect_backoff_min) | 100 ms |
+/// | [`reconnect_backoff_max`](Self::reconnect_backoff_max) | 5 s |
 /// | [`max_request_bytes`](Self::max_request_bytes) | 2 MiB |
 /// | [`max_response_bytes`](Self::max_response_bytes) | 64 MiB |
 /// | [`max_txn_ops`](Self::max_txn_ops) | 128 |
@@ -82,11 +86,6 @@ fn at_least(least: Duration, duration: Duration) -> Duration {
     if duration.is_zero() { duration } else { duration.max(least) }
 }
 
-/// Makes a wait between tries that is never shorter than that.
-fn backoff(first: Duration, cap: Duration, least: Backoff) -> Backoff {
-    Backoff { first: first.max(least.first), cap: cap.max(least.cap) }
-}
-
 impl Config {
     /// Starts with these endpoints and the defaults.
     ///
@@ -122,6 +121,26 @@ impl Config {
         }
     }
 
+    /// Reads a list of endpoints with commas between them, as `etcdctl --endpoints` takes it; the
+    /// rest is as in [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// Kind [`InvalidConfig`] when there is none, or one that cannot be read.
+    ///
+    /// [`InvalidConfig`]: ErrorKind::InvalidConfig
+    // C1
+    pub fn parse(endpoints: &str) -> Result<Self, Error> {
+        let config = Self::from(endpoints);
+        if config.endpoints.is_empty() {
+            return Err(invalid(Cause::new("no endpoints are given")));
+        }
+        for text in &config.endpoints {
+            text.parse::<Endpoint>().map_err(|error| invalid(Cause::new(error)))?;
+        }
+        Ok(config)
+    }
+
     /// How long a call may take, everything included: waiting for a connection, retries and the
     /// answer. A request's own `timeout` outweighs it. Below one millisecond it is refused.
     #[must_use]
@@ -141,29 +160,38 @@ impl Config {
         self
     }
 
-    /// Returns when a connection is probed by an HTTP/2 PING: after `interval` without a byte from
-    /// the server while a call is open, or with the first call after that; and how long the answer
-    /// may take before the connection counts as dead. PINGs are never closer than six seconds,
-    /// since servers end connections that are pinged more often than every five, and a connection
-    /// without calls is never pinged. A timeout below one second counts as one. PINGs cannot be
-    /// switched off: a long interval comes near to that.
+    /// Sets when a connection is probed by an HTTP/2 PING: after this long without a byte from the
+    /// server while a call is open, or with the first call after that. PINGs are never closer than
+    /// six seconds, since servers end connections that are pinged more often than every five, and a
+    /// connection without calls is never pinged. PINGs cannot be switched off: a long interval comes
+    /// near to that.
     // I-C2
     #[must_use]
-    pub fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
-        self.keepalive = Keepalive { interval, timeout };
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.keepalive.interval = interval;
         self
     }
 
-    /// Returns how often the client asks the cluster for its members and takes over their
-    /// endpoints, as [`Client::sync`](crate::Client::sync) does; zero, the default, means never.
+    /// Sets how long the answer to an HTTP/2 PING may take before the connection counts as dead.
     /// Below one second it counts as that.
+    // I-C2
     #[must_use]
-    pub fn auto_sync(mut self, interval: Duration) -> Self {
-        self.auto_sync = (!interval.is_zero()).then_some(interval.max(MIN_SYNC));
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        self.keepalive.timeout = timeout;
         self
     }
 
-    /// Makes [`Client::connect`](crate::Client::connect) fail when a member that can be reached is
+    /// Sets how often the client asks the cluster for its members and takes over their endpoints, as
+    /// [`Client::sync_endpoints`](crate::Client::sync_endpoints) does; `None`, the default, and zero
+    /// mean never. Below one second it counts as that.
+    #[must_use]
+    pub fn auto_sync(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        let interval = interval.into().filter(|interval| !interval.is_zero());
+        self.auto_sync = interval.map(|interval| interval.max(MIN_SYNC));
+        self
+    }
+
+    /// Makes [`Client::connect_on`](crate::Client::connect_on) fail when a member that can be reached is
     /// of an older version than this, such as `(3, 5)`. A lazy client does not look.
     // B25
     #[must_use]
@@ -197,21 +225,36 @@ impl Config {
         self
     }
 
-    /// The wait between attempts of a call: doubled from `first` to `cap`, each within 20 % at
-    /// random. The first retry goes to another endpoint without a wait. `first` counts as one
-    /// millisecond at least, and `cap` as 50.
+    /// Sets the shortest wait between attempts of a call, which is doubled from one to the next, each
+    /// within 20 % at random. The first retry goes to another endpoint without a wait. Below one
+    /// millisecond it counts as that.
     #[must_use]
-    pub fn retry_backoff(mut self, first: Duration, cap: Duration) -> Self {
-        self.retry_backoff = backoff(first, cap, MIN_RETRY);
+    pub fn retry_backoff_min(mut self, wait: Duration) -> Self {
+        self.retry_backoff.first = wait.max(MIN_RETRY.first);
         self
     }
 
-    /// The wait between attempts to connect to an endpoint: doubled from `first` to `cap`, each
-    /// within 20 % at random. A connection that held for five seconds starts anew. `first` counts
-    /// as five milliseconds at least, and `cap` as 50.
+    /// Sets the longest wait between attempts of a call. Below 50 ms it counts as that.
     #[must_use]
-    pub fn reconnect_backoff(mut self, first: Duration, cap: Duration) -> Self {
-        self.reconnect_backoff = backoff(first, cap, MIN_RECONNECT);
+    pub fn retry_backoff_max(mut self, wait: Duration) -> Self {
+        self.retry_backoff.cap = wait.max(MIN_RETRY.cap);
+        self
+    }
+
+    /// Sets the shortest wait between attempts to connect to an endpoint, which is doubled from one
+    /// to the next, each within 20 % at random. A connection that held for five seconds starts anew.
+    /// Below five milliseconds it counts as that.
+    #[must_use]
+    pub fn reconnect_backoff_min(mut self, wait: Duration) -> Self {
+        self.reconnect_backoff.first = wait.max(MIN_RECONNECT.first);
+        self
+    }
+
+    /// Sets the longest wait between attempts to connect to an endpoint. Below 50 ms it counts as
+    /// that.
+    #[must_use]
+    pub fn reconnect_backoff_max(mut self, wait: Duration) -> Self {
+        self.reconnect_backoff.cap = wait.max(MIN_RECONNECT.cap);
         self
     }
 
@@ -272,11 +315,11 @@ impl Config {
         self
     }
 
-    /// Makes every request ask to be refused by a member without a leader, as a request's own
-    /// `require_leader` does.
+    /// Sets whether a member that knows no leader is to refuse requests, instead of letting them
+    /// wait; off by default. A request's own `require_leader` outweighs it.
     #[must_use]
-    pub fn require_leader(mut self) -> Self {
-        self.require_leader = true;
+    pub fn require_leader(mut self, is_required: bool) -> Self {
+        self.require_leader = is_required;
         self
     }
 
@@ -324,13 +367,12 @@ impl Config {
             }
             (None, None) => return Ok(()),
         };
-        Err(Error::new(ErrorKind::InvalidConfig).with_cause(Cause::new(why)))
+        Err(invalid(Cause::new(why)))
     }
 
     /// Reads the endpoints; the same one given twice counts once.
     // B5
     pub(crate) fn parse_endpoints(&self, texts: &[String]) -> Result<Vec<Endpoint>, Error> {
-        let invalid = |cause| Error::new(ErrorKind::InvalidConfig).with_cause(cause);
         if let Some(tls) = &self.tls {
             tls.check().map_err(invalid)?;
         }
@@ -357,6 +399,44 @@ impl Config {
     }
 }
 
+fn invalid(cause: Cause) -> Error {
+    Error::new(ErrorKind::InvalidConfig).with_cause(cause)
+}
+
+impl FromStr for Config {
+    type Err = Error;
+
+    fn from_str(endpoints: &str) -> Result<Self, Error> {
+        Self::parse(endpoints)
+    }
+}
+
+/// Endpoints with commas between them, read when the client is made.
+impl From<&str> for Config {
+    fn from(endpoints: &str) -> Self {
+        Self::new(endpoints.split(',').map(str::trim).filter(|endpoint| !endpoint.is_empty()))
+    }
+}
+
+/// Endpoints with commas between them, read when the client is made.
+impl From<String> for Config {
+    fn from(endpoints: String) -> Self {
+        Self::from(&endpoints[..])
+    }
+}
+
+impl<E: Into<String>, const N: usize> From<[E; N]> for Config {
+    fn from(endpoints: [E; N]) -> Self {
+        Self::new(endpoints)
+    }
+}
+
+impl<E: Into<String>> From<Vec<E>> for Config {
+    fn from(endpoints: Vec<E>) -> Self {
+        Self::new(endpoints)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,6 +451,19 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
             let text = error.report().to_string();
             assert!(text.contains(missing) && text.contains(endpoint), "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_come_in_one_text_too() {
+        for config in [Config::parse(" http://a:1,b , "), Config::parse("http://a:1,b")] {
+            assert_eq!(config.unwrap().endpoints, ["http://a:1", "b"]);
+        }
+        assert_eq!(Config::from("a,b").endpoints, Config::from(["a", "b"]).endpoints);
+        assert_eq!(Config::from(vec!["a"]).endpoints, Config::from("a".to_owned()).endpoints);
+        for bad in ["", " , ", "http://a:99999", "a,ftp://b"] {
+            let error = bad.parse::<Config>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{bad}");
         }
     }
 

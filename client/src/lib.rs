@@ -1,17 +1,21 @@
 //! The etcd v3 client for every async runtime.
 //!
-//! Take the adapter of your runtime (`etcd3-tokio`, `etcd3-smol`, `etcd3-async-std`), which
-//! re-exports all of this and adds its own `connect`; or implement [`Runtime`] and hand it to
-//! [`Client::connect`].
+//! A *program* takes the adapter of its runtime (`etcd3-tokio`, `etcd3-smol`, `etcd3-async-std`),
+//! which re-exports all of this and adds its own `connect`. A *library* depends on this crate alone
+//! and takes a `&etcd3::Client`. On another runtime, implement
+//! [`Runtime`](runtime::Runtime) and hand it to [`Client::connect_on`].
 //!
 //! - [`Client`] has a method for each operation. It returns a [`Request`]: set options on it, then
-//!   await it.
+//!   await it, or [`send`](Request::send) it.
 //! - [`get`], [`put`], [`delete`] and [`txn`] make operations as values, for transactions and for
 //!   [`Client::execute`].
 //! - Keys are named by a [`KeyRange`]: [`key`], [`prefix`], [`from_key`], [`all`], or `"a".."b"`.
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
 //! - [`Config`] has the limits and timeouts.
+//! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
+//!   messages of the wire. The last change with etcd and with prost, outside of the promises that
+//!   versions of this crate make.
 //!
 //! | feature | what for |
 //! |---|---|
@@ -54,14 +58,13 @@ pub use config::Config;
 pub use etcd3_core::error::{ConnectFailure, Phase, Report};
 pub use etcd3_core::proto;
 pub use etcd3_core::request::{
-    Compact, CompactResponse, Compare, Delete, DeleteResponse, Get, GetResponse, IgnoreLease,
-    IgnoreValue, Limits, Op, OpResponse, Operation, Put, PutLease, PutResponse, PutValue, Raw,
-    SortOrder, SortTarget, Txn, TxnResponse, compact, delete, get, key_exists, key_missing, put,
-    txn,
+    Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
+    IgnoreLease, IgnoreValue, Limits, Op, OpResponse, Operation, Put, PutLease, PutResponse,
+    PutValue, Raw, SortOrder, SortTarget, Txn, TxnResponse, compact, delete, get, put, txn,
 };
 pub use etcd3_core::{
-    Bytes, Code, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, Outcome, ResponseHeader,
-    ServerError, Status, UnaryRequest, all, from_key, key, prefix,
+    Bytes, Code, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome, ResponseHeader,
+    ServerError, Status, UnaryRequest, all, from_key, key, ops, prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use pages::Pages;

@@ -1,7 +1,8 @@
 //! A request that is sent by awaiting it, and what it can be made of.
 
 use crate::call::{CallOptions, Run};
-use crate::{Client, Error};
+use crate::runtime::BoxFuture;
+use crate::{Client, Error, sync};
 pub use etcd3_core::method::{Effect, Method, Shape};
 pub use etcd3_core::namespace::KeyPrefix;
 pub use etcd3_core::request::*;
@@ -43,18 +44,18 @@ impl<T> Request<T> {
 
     /// Sets how long the call may take, in place of `Config::request_timeout`: waiting for a
     /// connection, retries and the answer included. It begins when the request is awaited. Zero, as
-    /// for a deadline that has passed, ends the call at once in a
-    /// [`Timeout`](crate::ErrorKind::Timeout), and nothing is sent.
+    /// for a deadline that has passed, ends the call at once in
+    /// [`TimedOut`](crate::ErrorKind::TimedOut), and nothing is sent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// Asks to be refused by a member that knows no leader, instead of waiting there; such a
-    /// refusal is tried again elsewhere.
+    /// Sets whether a member that knows no leader is to refuse the request, instead of waiting; such
+    /// a refusal is tried again elsewhere. In place of `Config::require_leader`.
     // W18
-    pub fn require_leader(mut self) -> Self {
-        self.options.require_leader = true;
+    pub fn require_leader(mut self, is_required: bool) -> Self {
+        self.options.require_leader = Some(is_required);
         self
     }
 
@@ -69,12 +70,62 @@ impl<T> Request<T> {
     }
 }
 
-impl<T: Operation> IntoFuture for Request<T> {
-    type Output = Result<T::Response, Error>;
-    type IntoFuture = RequestFuture<T>;
+impl<T: Execute> Request<T> {
+    /// Turns into the future of the answer, for what takes futures and not what turns into them:
+    /// `join_all`, `buffer_unordered`, `spawn`. Nothing is sent before it is polled.
+    pub fn send(self) -> T::Future {
+        self.operation.execute(self.client, self.options)
+    }
+}
 
-    fn into_future(self) -> Self::IntoFuture {
-        self.client.run(self.operation, self.options)
+impl<T: Execute> IntoFuture for Request<T> {
+    type Output = T::Output;
+    type IntoFuture = T::Future;
+
+    fn into_future(self) -> T::Future {
+        self.send()
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl<T: etcd3_core::Operation> Sealed for T {}
+    impl Sealed for super::SyncEndpoints {}
+}
+
+/// What a [`Request`] can be made of: every [`Operation`], and what only a client can do.
+///
+/// Sealed: a program's own requests implement [`Operation`].
+pub trait Execute: sealed::Sealed {
+    /// What awaiting the request gives.
+    type Output;
+    /// The future of that.
+    type Future: Future<Output = Self::Output>;
+
+    #[doc(hidden)]
+    fn execute(self, client: Client, options: CallOptions) -> Self::Future;
+}
+
+impl<T: Operation> Execute for T {
+    type Output = Result<T::Response, Error>;
+    type Future = RequestFuture<T>;
+
+    fn execute(self, client: Client, options: CallOptions) -> RequestFuture<T> {
+        client.run(self, options)
+    }
+}
+
+/// The request that [`Client::sync_endpoints`] makes.
+#[derive(Debug, Clone, Copy)]
+pub struct SyncEndpoints(pub(crate) ());
+
+impl Execute for SyncEndpoints {
+    type Output = Result<(), Error>;
+    type Future = BoxFuture<'static, Self::Output>;
+
+    fn execute(self, client: Client, options: CallOptions) -> Self::Future {
+        Box::pin(async move { sync::once(client.shared(), options).await })
     }
 }
 
@@ -160,6 +211,14 @@ impl<Stage> Request<Txn<Stage>> {
     }
 }
 
+impl<Stage> Request<Txn<Stage>> {
+    /// Turns into the request of a transaction that nothing is added to, whatever its stage was; so
+    /// that one variable can hold transactions that were built in different ways.
+    pub fn into_whole(self) -> Request<Txn> {
+        self.map(Txn::into_whole)
+    }
+}
+
 impl Request<Txn<When>> {
     /// Sets the conditions; all of them must hold. See [`Txn`].
     pub fn when(self, compares: impl IntoIterator<Item = Compare>) -> Request<Txn<Then>> {
@@ -191,4 +250,34 @@ branches! {
     When: then Otherwise, otherwise;
     Then: then Otherwise, otherwise;
     Otherwise: otherwise;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{Ready, ready};
+
+    /// A request that awaits to a handle, as those of streams will.
+    struct Watched;
+
+    struct Handle(Client);
+
+    impl sealed::Sealed for Watched {}
+
+    impl Execute for Watched {
+        type Output = Result<Handle, Error>;
+        type Future = Ready<Self::Output>;
+
+        fn execute(self, client: Client, _: CallOptions) -> Self::Future {
+            ready(Ok(Handle(client)))
+        }
+    }
+
+    #[test]
+    fn a_request_may_await_to_something_else_than_an_answer() {
+        let client = crate::still::Still::client();
+        let request = Request::new(client.clone(), Watched).require_leader(true);
+        let handle = futures_lite::future::block_on(request.into_future()).expect("a handle");
+        assert_eq!(handle.0.endpoints(), client.endpoints());
+    }
 }

@@ -1,5 +1,6 @@
 //! A runtime on which nothing happens, for tests.
 
+use crate::Client;
 use crate::config::Config;
 use crate::runtime::{BoxFuture, Io, Runtime, Target};
 use crate::shared::Shared;
@@ -22,6 +23,13 @@ impl Still {
         let config = Config::new(endpoints.iter().copied());
         let endpoints = config.parse_endpoints(&config.endpoints).expect("endpoints");
         Arc::new(Shared::new(Arc::new(Self::default()), config, endpoints))
+    }
+}
+
+impl Still {
+    /// A client on such a runtime.
+    pub(crate) fn client() -> Client {
+        Client::connect_lazy_on(Arc::new(Self::default()), "http://a").expect("an endpoint")
     }
 }
 

@@ -22,10 +22,10 @@ use std::time::Duration;
 const MAX_MEMBERS: usize = 100;
 
 /// Asks for the members once.
-pub(crate) async fn once(shared: &Arc<Shared>) -> Result<(), Error> {
+pub(crate) async fn once(shared: &Arc<Shared>, options: CallOptions) -> Result<(), Error> {
     let given = shared.pool.given();
     let request = Raw(MemberListRequest { linearizable: true });
-    let (answer, _) = Run::new(Arc::clone(shared), request, CallOptions::default()).await;
+    let (answer, _) = Run::new(Arc::clone(shared), request, options).await;
     // Members that are not started have no name; learners refuse most calls.
     let members = answer?.members.into_iter().filter(|it| !it.name.is_empty() && !it.is_learner);
     let urls: Vec<String> = members.flat_map(|member: Member| member.client_urls).collect();
@@ -76,7 +76,7 @@ pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
     let work = async {
         loop {
             shared.pool.rt.sleep_until(shared.now() + interval).await;
-            if let Err(error) = once(&shared).await {
+            if let Err(error) = once(&shared, CallOptions::default()).await {
                 tracing::debug!(error = %error.report(), "the members are not known");
             }
         }

@@ -14,8 +14,8 @@ pub(crate) async fn check(client: &Client, least: (u16, u16)) -> Result<(), Erro
     let timeout = client.connect_timeout();
     let (mut is_known, mut failure) = (false, None);
     for endpoint in client.endpoints() {
-        let member = client.endpoint(endpoint.as_str())?;
-        match member.unary(StatusRequest {}).timeout(timeout).await {
+        let member = client.pinned_to(endpoint.as_str())?;
+        match member.rpc(StatusRequest {}).timeout(timeout).await {
             Err(error) => failure = Some(error),
             Ok(status) => {
                 let found = parse(&status.version).ok_or_else(|| {

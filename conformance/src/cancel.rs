@@ -119,7 +119,7 @@ pub async fn run(
     let peer = Peer::start(move |_, mut wire| play(&mut wire, &teller))?;
     let config =
         Config::new([peer.url()]).stream_window(STREAM_WINDOW).connection_window(CONNECTION_WINDOW);
-    let client = Client::connect(Arc::clone(&rt), config).await?;
+    let client = Client::connect_on(Arc::clone(&rt), config).await?;
     let rounds = calls.div_ceil(ROUND);
     let mut base = None;
     for round in 0..rounds {
@@ -277,7 +277,7 @@ pub async fn endless(
         all
     };
     let peer = Peer::start(pour)?;
-    let client = Client::connect(Arc::clone(&rt), Config::new([peer.url()])).await?;
+    let client = Client::connect_on(Arc::clone(&rt), Config::new([peer.url()])).await?;
     let base = resident();
     let (done, answer) = (&poured.1, client.put("k", "v").await);
     let error = answer.err().ok_or("the write succeeds")?;

@@ -150,7 +150,7 @@ impl Ctx {
     ///
     /// When no endpoint can be used.
     pub async fn connect_with(&self, config: Config) -> Result<Client, Error> {
-        Client::connect(Arc::clone(&self.rt), self.secured(config)).await
+        Client::connect_on(Arc::clone(&self.rt), self.secured(config)).await
     }
 
     /// Starts a server and connects a client to it, both with the defaults.

@@ -283,7 +283,7 @@ where
     Q: UnaryRequest + Send + Sync + 'static,
     Q::Response: Send,
 {
-    match client.unary(message).await {
+    match client.rpc(message).await {
         Ok(response) => Ok(response),
         // No answer at all, as from a server whose process ended, is a difference as well.
         Err(error) => Err(error

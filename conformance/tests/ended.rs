@@ -63,7 +63,7 @@ fn a_client_ends_with_the_tokio_runtime_that_it_was_made_on() {
             let runtime = make();
             let client = runtime.block_on(async {
                 if is_lazy {
-                    return etcd3_tokio::lazy(config).expect("a client");
+                    return etcd3_tokio::connect_lazy(config).expect("a client");
                 }
                 let client = etcd3_tokio::connect(config).await.expect("a connection");
                 client.put("key", "value").await.expect("a write");
@@ -77,7 +77,7 @@ fn a_client_ends_with_the_tokio_runtime_that_it_was_made_on() {
     let made_on = runtime.block_on(async { Tokio::current() });
     drop(runtime);
     let config = Config::new([server.client_url()]);
-    let client = Client::lazy(Arc::new(made_on), config).expect("a client");
+    let client = Client::connect_lazy_on(Arc::new(made_on), config).expect("a client");
     ends("a call", move || current_thread().block_on(expect_ended(client)));
 }
 
@@ -130,7 +130,7 @@ fn a_call_ends_though_nobody_drives_the_runtime_of_its_client() {
             late
         })
     });
-    assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout(Phase::Answer));
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut(Phase::Answer));
     drop(runtime);
 }
 
@@ -214,7 +214,8 @@ fn a_client_ends_with_a_runtime_of_the_users_own() {
     let (made_on, url) = (Arc::clone(&runtime), server.client_url());
     let client = ends("a connection", move || {
         block_on(async {
-            let client = Client::connect(made_on, Config::new([url])).await.expect("a connection");
+            let client =
+                Client::connect_on(made_on, Config::new([url])).await.expect("a connection");
             client.put("key", "value").await.expect("a write");
             client
         })
@@ -239,7 +240,7 @@ fn a_lookup_that_blocks_does_not_hold_up_the_end_of_a_runtime() {
         runtime.block_on(async {
             let config = Config::new(["http://mute.example:2379"]);
             let on = Arc::new(Tokio::current().lookup(lookup));
-            let client = Client::lazy(on, config).expect("a client");
+            let client = Client::connect_lazy_on(on, config).expect("a client");
             let call = tokio::spawn(client.get("key").into_future());
             while asked.try_recv().is_err() {
                 tokio::task::yield_now().await;

@@ -3,12 +3,14 @@
 // K1–K6
 
 use bytes::Bytes;
-use std::ops::{Range, RangeFrom, RangeFull};
+use std::borrow::Cow;
+use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+use std::sync::Arc;
 
 /// Bytes that a key or a value is made of.
 ///
-/// Implemented for the usual owners of bytes and text. Borrowed ones are copied; [`Bytes`], `Vec`
-/// and `String` are taken over as they are.
+/// Implemented for the usual owners of bytes and text, and for references to them. Borrowed ones are
+/// copied; [`Bytes`], `Vec` and `String` are taken over as they are.
 pub trait IntoBytes {
     /// Turns into [`Bytes`].
     fn into_bytes(self) -> Bytes;
@@ -29,17 +31,38 @@ macro_rules! into_bytes {
     };
 }
 
-into_bytes!(owned: Bytes, Vec<u8>, String, Box<[u8]>; borrowed: &str, &String, &[u8], &Vec<u8>);
+into_bytes! {
+    owned: Bytes, Vec<u8>, String, Box<[u8]>;
+    borrowed: &str, &[u8], Arc<[u8]>
+}
 
-impl IntoBytes for &Bytes {
+impl<T: IntoBytes + Clone> IntoBytes for &T {
     fn into_bytes(self) -> Bytes {
-        self.clone()
+        self.clone().into_bytes()
     }
 }
 
-impl<const N: usize> IntoBytes for &[u8; N] {
+impl IntoBytes for Arc<str> {
     fn into_bytes(self) -> Bytes {
-        Bytes::copy_from_slice(self)
+        Bytes::copy_from_slice(self.as_bytes())
+    }
+}
+
+impl IntoBytes for Box<str> {
+    fn into_bytes(self) -> Bytes {
+        Bytes::from(String::from(self))
+    }
+}
+
+impl IntoBytes for Cow<'_, str> {
+    fn into_bytes(self) -> Bytes {
+        self.into_owned().into_bytes().into()
+    }
+}
+
+impl IntoBytes for Cow<'_, [u8]> {
+    fn into_bytes(self) -> Bytes {
+        self.into_owned().into()
     }
 }
 
@@ -66,9 +89,19 @@ const LOWEST: Bytes = Bytes::from_static(&[0]);
 ///
 /// assert_eq!(KeyRange::from("a"), key("a"));
 /// assert_eq!(KeyRange::from("a"..), from_key("a"));
+/// assert_eq!(KeyRange::from("a"..="c"), KeyRange::from("a".."c\0"));
 /// assert_eq!(prefix("app/"), KeyRange::from("app/".."app0"));
 /// assert_eq!(prefix(""), all());
 /// ```
+///
+/// # The zero byte
+///
+/// On the wire a range end of one zero byte means that there is no end, and an empty one that the
+/// range is a single key. Here these meanings have names, [`from_key`] and [`key`], and Rust's ranges
+/// mean what they say: `vec![0]..vec![0]`, or `"a".."\0"`, holds no key, where other clients send all
+/// keys to be read, or deleted. What has the meaning of the wire already is taken as it is by
+/// [`from_wire`](Self::from_wire).
+// K1
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyRange {
     key: Bytes,
@@ -112,7 +145,36 @@ pub(crate) fn prefix_end(prefix: &[u8]) -> Bytes {
     Bytes::from(end)
 }
 
+/// The key that comes next after this one.
+fn successor(key: &[u8]) -> Bytes {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    Bytes::from(next)
+}
+
 impl KeyRange {
+    /// The one key that is named; the same as the function [`key`](crate::key).
+    pub fn key(key: impl IntoBytes) -> Self {
+        self::key(key)
+    }
+
+    /// All keys that begin with a prefix; the same as the function [`prefix`](crate::prefix).
+    pub fn prefix(prefix: impl IntoBytes) -> Self {
+        self::prefix(prefix)
+    }
+
+    /// All keys from this one on; the same as the function [`from_key`](crate::from_key).
+    pub fn from_key(key: impl IntoBytes) -> Self {
+        self::from_key(key)
+    }
+
+    /// All keys; the same as the function [`all`](crate::all).
+    #[must_use]
+    pub fn all() -> Self {
+        self::all()
+    }
+
     /// A range as it stands in messages: key and range end, with the meaning that servers give them.
     ///
     /// An empty end means the one key, a zero byte as end means no end: `from_wire("\0", "\0")` is
@@ -158,10 +220,7 @@ impl KeyRange {
     // K21
     #[must_use]
     pub fn after(&self, key: &[u8]) -> Self {
-        let mut next = Vec::with_capacity(key.len() + 1);
-        next.extend_from_slice(key);
-        next.push(0);
-        let next = Bytes::from(next);
+        let next = successor(key);
         if self.is_single_key() {
             let rest =
                 if *key < self.key[..] { self.clone() } else { Self::between(next.clone(), next) };
@@ -198,6 +257,25 @@ impl<T: IntoBytes> From<T> for KeyRange {
 impl<T: IntoBytes> From<Range<T>> for KeyRange {
     fn from(range: Range<T>) -> Self {
         Self::between(range.start.into_bytes(), range.end.into_bytes())
+    }
+}
+
+impl<T: IntoBytes> From<RangeInclusive<T>> for KeyRange {
+    fn from(range: RangeInclusive<T>) -> Self {
+        let (start, last) = range.into_inner();
+        Self::between(start.into_bytes(), successor(&last.into_bytes()))
+    }
+}
+
+impl<T: IntoBytes> From<RangeTo<T>> for KeyRange {
+    fn from(range: RangeTo<T>) -> Self {
+        Self::between(LOWEST, range.end.into_bytes())
+    }
+}
+
+impl<T: IntoBytes> From<RangeToInclusive<T>> for KeyRange {
+    fn from(range: RangeToInclusive<T>) -> Self {
+        Self::between(LOWEST, successor(&range.end.into_bytes()))
     }
 }
 
@@ -270,6 +348,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_range_up_to_a_key_means_what_it_says() {
+        for end in small_keys() {
+            let (to, upto) = (KeyRange::from(..end.clone()), KeyRange::from(..=end.clone()));
+            for key in small_keys() {
+                assert_eq!(to.contains(&key), key < end, "..{end:?} {key:?}");
+                assert_eq!(upto.contains(&key), key <= end, "..={end:?} {key:?}");
+                for start in small_keys() {
+                    let within = KeyRange::from(start.clone()..=end.clone());
+                    assert_eq!(within.contains(&key), start <= key && key <= end);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_owns_bytes_or_text_is_a_key() {
+        let text = String::from("k");
+        let (bytes, vec) = (Bytes::from("k"), vec![b'k']);
+        for range in [
+            key(&text),
+            key(Arc::<str>::from("k")),
+            key(Box::<str>::from("k")),
+            key(Cow::Borrowed("k")),
+            key(Cow::Borrowed(&b"k"[..])),
+            key(&bytes),
+            key(b"k"),
+            key(*b"k"),
+            key(&vec),
+            KeyRange::key("k"),
+            KeyRange::from_wire("k", ""),
+        ] {
+            assert_eq!(range, key("k"));
+        }
+        assert_eq!(KeyRange::from_wire([0], [0]), KeyRange::all());
+        assert_eq!(KeyRange::prefix("a"), prefix("a"));
+        assert_eq!(KeyRange::from_key("a"), from_key("a"));
     }
 
     // K21

@@ -1,5 +1,6 @@
 //! One key with its value.
 
+use crate::LeaseId;
 use crate::proto::mvccpb;
 use bytes::Bytes;
 use std::{fmt, str};
@@ -20,8 +21,8 @@ pub struct KeyValue {
     pub version: i64,
     /// The value; empty when only keys were asked for.
     pub value: Bytes,
-    /// The id of the lease that the key is attached to; 0 for none.
-    pub lease: i64,
+    /// The lease that the key is attached to; [`LeaseId::NONE`] for none.
+    pub lease: LeaseId,
 }
 
 impl KeyValue {
@@ -47,14 +48,14 @@ impl KeyValue {
 impl From<mvccpb::KeyValue> for KeyValue {
     fn from(pair: mvccpb::KeyValue) -> Self {
         let mvccpb::KeyValue { key, create_revision, mod_revision, version, value, lease } = pair;
-        Self { key, create_revision, mod_revision, version, value, lease }
+        Self { key, create_revision, mod_revision, version, value, lease: LeaseId(lease) }
     }
 }
 
 impl From<KeyValue> for mvccpb::KeyValue {
     fn from(pair: KeyValue) -> Self {
         let KeyValue { key, create_revision, mod_revision, version, value, lease } = pair;
-        Self { key, create_revision, mod_revision, version, value, lease }
+        Self { key, create_revision, mod_revision, version, value, lease: lease.0 }
     }
 }
 
@@ -66,7 +67,7 @@ impl fmt::Debug for KeyValue {
             .field("create_revision", &self.create_revision)
             .field("mod_revision", &self.mod_revision)
             .field("version", &self.version)
-            .field("lease", &self.lease)
+            .field("lease", &format_args!("{}", self.lease))
             .finish()
     }
 }

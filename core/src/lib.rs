@@ -24,6 +24,7 @@ mod key_range;
 mod key_value;
 #[cfg(feature = "laws")]
 pub mod laws;
+mod lease_id;
 mod machine;
 pub mod metadata;
 pub mod method;
@@ -45,11 +46,12 @@ pub use etcd3_proto as proto;
 pub use header::ResponseHeader;
 pub use key_range::{IntoBytes, KeyRange, all, from_key, key, prefix};
 pub use key_value::KeyValue;
+pub use lease_id::LeaseId;
 pub use machine::{Machine, Next};
 pub use outcome::Outcome;
 pub use request::{
     Compact, Compare, Delete, Get, IgnoreLease, IgnoreValue, Limits, Op, OpResponse, Operation,
-    Put, Raw, SortOrder, SortTarget, Txn, compact, delete, get, key_exists, key_missing, put, txn,
+    Put, Raw, SortOrder, SortTarget, Txn, compact, delete, get, put, txn,
 };
 pub use rpc::{Rpc, UnaryRequest};
 pub use server_error::ServerError;

@@ -121,7 +121,7 @@ fn what_does_not_fit_is_malformed_or_ignored() {
     feed(&mut inbound, head());
     let received = feed(&mut inbound, Event::Data(framed(b"one").into()));
     let [Received::End(End::Malformed(error))] = &received[..] else { panic!("{received:?}") };
-    assert!(matches!(error.kind(), ErrorKind::ResponseTooLarge { .. }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::ResponseOverLimit { .. }), "{error}");
     assert!(!inbound.handle(Event::Data(framed(b"one").into())), "it is over");
 }
 

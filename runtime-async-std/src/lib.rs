@@ -4,7 +4,7 @@
 //! use etcd3_async_std::Config;
 //!
 //! # async fn demo() -> Result<(), etcd3_async_std::Error> {
-//! let client = etcd3_async_std::connect(Config::new(["http://127.0.0.1:2379"])).await?;
+//! let client = etcd3_async_std::connect("http://127.0.0.1:2379").await?;
 //! client.put("greeting", "hello").await?;
 //! let answer = client.get("greeting").await?;
 //! assert_eq!(answer.kvs[0].value, "hello");
@@ -46,28 +46,28 @@ impl AsyncStd {
     }
 }
 
-/// Makes a client and waits until one endpoint can be used; see [`Client::connect`].
+/// Makes a client and waits until one endpoint can be used; see [`Client::connect_on`].
 ///
 /// # Errors
 ///
-/// Those of [`Client::connect`]: kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and
+/// Those of [`Client::connect_on`]: kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and
 /// endpoints that cannot be used, [`Connect`](ErrorKind::Connect) once every endpoint has failed,
 /// and [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future closes what was opened.
-pub async fn connect(config: Config) -> Result<Client, Error> {
-    Client::connect(Arc::new(AsyncStd::global()), config).await
+pub async fn connect(config: impl Into<Config>) -> Result<Client, Error> {
+    Client::connect_on(Arc::new(AsyncStd::global()), config).await
 }
 
-/// Makes a client that connects when it is first used; see [`Client::lazy`].
+/// Makes a client that connects when it is first used; see [`Client::connect_lazy_on`].
 ///
 /// # Errors
 ///
 /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and endpoints that cannot be used.
-pub fn lazy(config: Config) -> Result<Client, Error> {
-    Client::lazy(Arc::new(AsyncStd::global()), config)
+pub fn connect_lazy(config: impl Into<Config>) -> Result<Client, Error> {
+    Client::connect_lazy_on(Arc::new(AsyncStd::global()), config)
 }
 
 impl Runtime for AsyncStd {

@@ -4,7 +4,7 @@
 //! As it stands, a worker claims a job by reading it and then writing its name on it. Some seed
 //! finds what is wrong with that; `--fixed` claims in a transaction instead.
 
-use etcd3::{Client, Config, Outcome, key_missing, put};
+use etcd3::{Client, Config, KeyRange, Outcome, put};
 use etcd3_sim::faults::{Planned, Scope};
 use etcd3_sim::{ClusterConfig, Personality, World, explore};
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ async fn work(client: Client, name: &'static str, fixed: bool, done: Arc<Mutex<V
     for job in 0..JOBS {
         let key = format!("jobs/{job}");
         let claimed = if fixed {
-            let claim = client.txn().when([key_missing(&key)]).then([put(&key, name)]);
+            let claim = client.txn().when([KeyRange::key(&key).missing()]).then([put(&key, name)]);
             match claim.await {
                 Ok(claim) => claim.succeeded,
                 // Whether it is ours, only the key knows.

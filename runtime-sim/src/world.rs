@@ -226,9 +226,9 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// As [`Client::lazy`].
+    /// As [`Client::connect_lazy_on`].
     pub fn client(&self, config: Config) -> Result<Client, Error> {
-        Client::lazy(Arc::new(self.runtime()), config)
+        Client::connect_lazy_on(Arc::new(self.runtime()), config)
     }
 
     /// Runs a task on this host.

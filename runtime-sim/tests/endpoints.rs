@@ -30,7 +30,7 @@ fn sync_takes_over_the_members_and_keeps_the_seeds() {
         let host = world.host();
         world.net().name("seed", [etcd.address(0)]);
         let client = host.client(Config::new(["http://seed:2379"])).unwrap();
-        client.sync().await.unwrap();
+        client.sync_endpoints().await.unwrap();
         let mut named = client.endpoints();
         named.sort();
         assert_eq!(named, etcd.endpoints());
@@ -56,7 +56,7 @@ fn the_members_that_answer_are_new_enough_or_not() {
         let config = config.connect_timeout(Duration::from_secs(2));
         let connect = |minor| {
             let config = config.clone().min_server_version(3, minor);
-            Client::connect(Arc::new(host.runtime()), config)
+            Client::connect_on(Arc::new(host.runtime()), config)
         };
         connect(5).await.unwrap();
         let error = connect(6).await.unwrap_err();
@@ -80,7 +80,7 @@ fn sync_leaves_out_learners_and_members_that_are_not_started() {
         config.members[3].name = String::new();
         let etcd = world.etcd(config);
         let client = world.host().client(Config::new(&etcd.endpoints()[..1])).unwrap();
-        client.sync().await.unwrap();
+        client.sync_endpoints().await.unwrap();
         let mut named = client.endpoints();
         named.sort();
         assert_eq!(named, etcd.endpoints()[..2]);
@@ -153,7 +153,7 @@ fn one_member_can_be_asked() {
         let host = world.host();
         let client = host.client(Config::new(&etcd.endpoints()[..1])).unwrap();
         client.put("key", "value").await.unwrap();
-        let second = client.endpoint(etcd.endpoints()[1].as_str()).unwrap();
+        let second = client.pinned_to(etcd.endpoints()[1].as_str()).unwrap();
         second.get("key").await.unwrap();
         assert_eq!(host.connections(), 2);
         etcd.kill(1);
@@ -164,7 +164,7 @@ fn one_member_can_be_asked() {
         drop(second);
         world.sleep(Duration::from_secs(1)).await;
         assert_eq!(host.connections(), 1);
-        assert!(client.endpoint("a:b:c").is_err());
+        assert!(client.pinned_to("a:b:c").is_err());
     })
     .unwrap();
 }
@@ -261,13 +261,13 @@ fn a_password_does_not_go_over_plaintext() {
         let request = || AuthenticateRequest { name: "root".into(), password: "secret".into() };
         let config = Config::new(etcd.endpoints());
         let client = world.host().client(config.clone()).unwrap();
-        let error = client.unary(request()).await.unwrap_err();
+        let error = client.rpc(request()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PlaintextPassword, "{error}");
         assert_eq!(error.outcome(), Outcome::NotSent);
         assert_eq!(error.endpoint(), Some("http://etcd-0:2379"));
         assert!(!format!("{error:?}").contains("secret"));
         let client = world.host().client(config.allow_plaintext_passwords()).unwrap();
-        let error = client.unary(request()).await.unwrap_err();
+        let error = client.rpc(request()).await.unwrap_err();
         assert!(error.server_error().is_some(), "it got there: {error}");
     })
     .unwrap();
@@ -284,7 +284,7 @@ fn a_place_is_not_lost_on_a_call_that_waits_for_another_member() {
         let host = world.host();
         let client = host.client(Config::new(etcd.endpoints())).unwrap();
         client.put("key", "value").await.unwrap();
-        let nobody = client.endpoint("http://nobody:2379").unwrap();
+        let nobody = client.pinned_to("http://nobody:2379").unwrap();
         let put =
             |client: &Client, key| client.put(key, "value").timeout(seconds(60)).into_future();
         let (first, other) = (put(&client, "first"), put(&nobody, "other"));
@@ -306,10 +306,10 @@ fn a_named_member_and_the_endpoints_are_told_apart() {
     run(12, |world| async move {
         let etcd = cluster(&world, 1);
         let client = world.host().client(Config::new(["http://etcd-0:1"])).unwrap();
-        let member = client.endpoint(etcd.endpoints()[0].as_str()).unwrap();
+        let member = client.pinned_to(etcd.endpoints()[0].as_str()).unwrap();
         member.get("key").await.unwrap();
         assert!(!client.health().is_connected(), "only what is named is");
-        let nobody = client.endpoint("http://nobody:2379").unwrap();
+        let nobody = client.pinned_to("http://nobody:2379").unwrap();
         let cause = |error: Error| error.report().to_string();
         let named = cause(nobody.get("key").timeout(seconds(2)).await.unwrap_err());
         assert!(named.contains("nobody is called nobody"), "{named}");
@@ -328,7 +328,7 @@ fn set_endpoints_outweighs_a_sync_under_way() {
         let client = host.client(Config::new(old.endpoints())).unwrap();
         client.put("key", "value").await.unwrap();
         let syncing = client.clone();
-        host.spawn(async move { syncing.sync().await.unwrap() });
+        host.spawn(async move { syncing.sync_endpoints().await.unwrap() });
         world.sleep(Duration::from_micros(1)).await;
         client.set_endpoints(["http://new:2379"]).unwrap();
         world.sleep(seconds(5)).await;

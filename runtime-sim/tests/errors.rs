@@ -18,7 +18,7 @@ fn cluster(world: &World, members: usize) -> Etcd {
 }
 
 async fn connect(host: &Host, config: Config) -> Result<Client, Error> {
-    Client::connect(Arc::new(host.runtime()), config).await
+    Client::connect_on(Arc::new(host.runtime()), config).await
 }
 
 /// A port that nobody listens on, a name that nobody has, and a host that does not answer.
@@ -93,7 +93,7 @@ fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
         let host = world.host();
         let client = host.client(Config::new(broken_in_three_ways(&world, &host))).unwrap();
         let error = client.put("k", "v").timeout(seconds(2)).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection));
+        assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection));
         assert_eq!((error.outcome(), error.attempts()), (Outcome::NotSent, 0));
         let report = error.report().to_string();
         for told in [
@@ -106,7 +106,7 @@ fn a_call_that_found_no_connection_says_why_for_each_endpoint() {
         }
         assert!(report.ends_with(" [not sent]"), "{report}");
         // A client of one endpoint is told of that one alone, and not as part of a list.
-        let one = client.endpoint("http://etcd-0:1").unwrap();
+        let one = client.pinned_to("http://etcd-0:1").unwrap();
         let error = one.put("k", "v").timeout(seconds(2)).await.unwrap_err();
         assert_eq!(
             error.report().to_string(),

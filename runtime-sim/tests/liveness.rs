@@ -171,7 +171,7 @@ fn a_member_that_says_that_it_cannot_serve_is_a_suspect() {
         client.put("key", "1").await.unwrap();
         world.sleep(seconds(2)).await;
         let member = isolate_a_follower(&etcd);
-        let one = client.endpoint(endpoints[member].as_str()).unwrap();
+        let one = client.pinned_to(endpoints[member].as_str()).unwrap();
         let error = one.put("key", "2").await.unwrap_err();
         assert_eq!(error.server_error(), Some(ServerError::Timeout));
         assert_eq!(client.health().endpoints[member].state, EndpointState::Suspect);
@@ -188,10 +188,10 @@ fn a_partitioned_member_that_tells_its_status_stays_a_suspect() {
         client.put("key", "1").await.unwrap();
         world.sleep(seconds(2)).await;
         let member = isolate_a_follower(&etcd);
-        let one = client.endpoint(endpoints[member].as_str()).unwrap();
+        let one = client.pinned_to(endpoints[member].as_str()).unwrap();
         let clock = world.clone();
         host.spawn(async move {
-            while one.unary(StatusRequest {}).await.is_ok() {
+            while one.rpc(StatusRequest {}).await.is_ok() {
                 clock.sleep(seconds(1)).await;
             }
         });

@@ -79,7 +79,7 @@ fn a_response_that_has_not_arrived_is_not_waited_for() {
     for seed in 0..50 {
         let (result, took) = write_of_a_stopped_process(seed, false);
         let error = result.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Answer));
+        assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Answer));
         assert_eq!(error.outcome(), Outcome::Unknown);
         assert!(took <= millis(6_300 + 100), "{took:?}");
     }
@@ -94,7 +94,7 @@ fn a_silent_server_is_given_up_at_the_deadline() {
         for timeout in [1, 700, 2_000] {
             let began = world.now();
             let error = client.put("key", "v").timeout(millis(timeout)).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Answer));
+            assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Answer));
             assert_eq!(world.now().saturating_since(began), millis(timeout));
         }
     })
@@ -125,7 +125,7 @@ fn calls_that_nobody_polls_starve_nobody() {
         let error = client.get("key").timeout(millis(1_000)).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.outcome()),
-            (ErrorKind::Timeout(Phase::Connection), Outcome::NotSent)
+            (ErrorKind::TimedOut(Phase::Connection), Outcome::NotSent)
         );
         assert_eq!(world.now().saturating_since(began), millis(1_000), "the deadline runs");
         // The deadline of those that are held, and a second in which they might be polled.
@@ -134,7 +134,7 @@ fn calls_that_nobody_polls_starve_nobody() {
         assert_eq!(client.health().endpoints[0].calls, 0, "all have left their places");
         for held in held {
             let error = held.await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Answer), "{error}");
+            assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Answer), "{error}");
         }
         for _ in 0..40 {
             client.get("large").await.unwrap();
@@ -226,13 +226,13 @@ fn a_call_ends_though_the_runtime_of_its_client_stands_still() {
         for timeout in [1, 2_000] {
             let began = world.now();
             let error = client.get("key").timeout(millis(timeout)).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Answer));
+            assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Answer));
             let took = world.now().saturating_since(began);
             // The task of its connection is asked to read, and does not, either.
             assert_eq!(took, millis(timeout) + millis(1_000));
         }
         let first = pin!(&mut first).await.unwrap_err();
-        assert_eq!(first.kind(), ErrorKind::Timeout(Phase::Answer));
+        assert_eq!(first.kind(), ErrorKind::TimedOut(Phase::Answer));
         host.set_paused(false);
         client.get("key").await.unwrap();
     })

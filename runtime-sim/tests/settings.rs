@@ -86,9 +86,13 @@ fn settings() -> Vec<Setting> {
         one("connect_timeout", |it, [a, _]| it.connect_timeout(a.time()))
             .refusing("connect_timeout", &[Zero]),
         one("max_attempts", |it, [a, _]| it.max_attempts(a.number())),
-        two("retry_backoff", |it, [a, b]| it.retry_backoff(a.time(), b.time())),
-        two("reconnect_backoff", |it, [a, b]| it.reconnect_backoff(a.time(), b.time())),
-        two("keepalive", |it, [a, b]| it.keepalive(a.time(), b.time())),
+        two("retry_backoff", |it, [a, b]| {
+            it.retry_backoff_min(a.time()).retry_backoff_max(b.time())
+        }),
+        two("reconnect_backoff", |it, [a, b]| {
+            it.reconnect_backoff_min(a.time()).reconnect_backoff_max(b.time())
+        }),
+        two("keepalive", |it, [a, b]| it.ping_interval(a.time()).ping_timeout(b.time())),
         one("auto_sync", |it, [a, _]| it.auto_sync(a.time())),
         one("limits", |it, [a, _]| it.max_request_bytes(a.bytes()))
             .refusing("max_request_bytes", &[Zero, Tiny]),
@@ -163,7 +167,7 @@ async fn live(world: &World, etcd: &Etcd, client: &Client) -> Result<(), Error> 
     etcd.kill(1);
     world.sleep(Duration::from_secs(5)).await;
     for _ in 0..5 {
-        let end = client.get("k").require_leader().timeout(Duration::from_secs(1)).await;
+        let end = client.get("k").require_leader(true).timeout(Duration::from_secs(1)).await;
         assert!(end.is_err(), "nobody leads");
     }
     let after = world.stats();
@@ -203,7 +207,7 @@ fn check(setting: &Setting, sizes: [Size; 2]) {
 }
 
 async fn connect(host: &Host, config: Config) -> Result<Client, Error> {
-    Client::connect(Arc::new(host.runtime()), config).await
+    Client::connect_on(Arc::new(host.runtime()), config).await
 }
 
 #[test]
@@ -258,10 +262,10 @@ fn a_request_may_have_no_time_and_all_the_time() {
             for end in ends {
                 match (size, end) {
                     (Zero, Err(error)) => {
-                        assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection));
+                        assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection));
                         assert_eq!((error.outcome(), error.attempts()), (Outcome::NotSent, 0));
                     }
-                    (Tiny, Err(error)) => assert!(matches!(error.kind(), ErrorKind::Timeout(_))),
+                    (Tiny, Err(error)) => assert!(matches!(error.kind(), ErrorKind::TimedOut(_))),
                     (Huge | Max, Ok(())) => {}
                     (_, end) => panic!("{size:?}: {end:?}"),
                 }

@@ -37,9 +37,9 @@ fn refusals_and_answers_count_at_once() {
             world.sleep(millis(3_000)).await;
             let mut changes = client.health_changes();
             changes.next().await.unwrap();
-            let one = client.endpoint(etcd.endpoints()[member].as_str()).unwrap();
+            let one = client.pinned_to(etcd.endpoints()[member].as_str()).unwrap();
             let began = world.now();
-            let refused = one.put("key", "2").require_leader().timeout(millis(50)).await;
+            let refused = one.put("key", "2").require_leader(true).timeout(millis(50)).await;
             let error = refused.unwrap_err();
             assert_eq!(error.server_error(), Some(ServerError::NoLeader));
             assert_eq!(error.outcome(), Outcome::Rejected);
@@ -50,7 +50,7 @@ fn refusals_and_answers_count_at_once() {
 
             etcd.heal();
             let began = world.now();
-            while one.get("key").require_leader().timeout(millis(100)).await.is_err() {}
+            while one.get("key").require_leader(true).timeout(millis(100)).await.is_err() {}
             let ready = client.health().endpoints[member].state;
             let told = changes.next().await.unwrap();
             assert_eq!(
@@ -72,7 +72,7 @@ fn a_read_is_not_given_up_where_there_is_no_other_endpoint() {
         etcd.pause(0);
         let began = world.now();
         let error = client.get("key").timeout(millis(5_000)).await.unwrap_err();
-        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout(Phase::Answer), 1));
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::TimedOut(Phase::Answer), 1));
         assert_eq!(world.now().saturating_since(began), millis(5_000));
         etcd.revive(0);
         client.get("key").await.unwrap();
@@ -87,7 +87,7 @@ fn a_connection_whose_calls_wait_is_kept_if_its_pings_are_answered() {
     run(2, |world| async move {
         let (etcd, _host, client) = scene(&world, 3).await;
         let member = isolate_a_follower(&etcd);
-        let one = client.endpoint(etcd.endpoints()[member].as_str()).unwrap();
+        let one = client.pinned_to(etcd.endpoints()[member].as_str()).unwrap();
         let made = world.stats().connections;
         for _ in 0..5 {
             let began = world.now();

@@ -3,8 +3,8 @@
 //! `cargo xtask demo` starts an etcd and runs it; on its own it wants the endpoints as arguments.
 
 use etcd3::{
-    Client, ErrorKind, IgnoreLease, IgnoreValue, Op, OpResponse, ServerError, SortOrder,
-    SortTarget, delete, get, key, key_exists, key_missing, prefix, put,
+    Client, ErrorKind, IgnoreLease, IgnoreValue, Op, ServerError, SortOrder, SortTarget, delete,
+    get, key, prefix, put,
 };
 use futures_lite::StreamExt;
 use std::error::Error;
@@ -62,7 +62,7 @@ async fn transactions(client: &Client) -> Result<(), Box<dyn Error>> {
     for attempt in ["first", "second"] {
         let done = client
             .txn()
-            .when([key_missing("tour/lock")])
+            .when([key("tour/lock").missing()])
             .then([put("tour/lock", attempt)])
             .otherwise([get("tour/lock")])
             .await?;
@@ -78,7 +78,7 @@ async fn transactions(client: &Client) -> Result<(), Box<dyn Error>> {
         .when([key("tour/colour").value().eq("blue"), prefix("tour/").version().gt(0)])
         .then([
             Op::from(put("tour/colour", "green")),
-            etcd3::txn().when([key_exists("tour/shape")]).then([delete("tour/shape")]).into(),
+            etcd3::txn().when([key("tour/shape").exists()]).then([delete("tour/shape")]).into(),
             get(prefix("tour/")).count_only().into(),
         ])
         .await?;
@@ -88,10 +88,9 @@ async fn transactions(client: &Client) -> Result<(), Box<dyn Error>> {
         "txn within a txn",
         format!("succeeded: {}, inner: {inner}, left: {left}", nested.succeeded),
     );
-    say("check(key exists)", client.check([key_exists("tour/shape")]).await?);
-    if let OpResponse::Put(done) = client.execute(put("tour/op", "1")).await? {
-        say("execute(op)", format!("revision {}", done.header.revision));
-    }
+    say("compare(key exists)", client.compare([key("tour/shape").exists()]).await?);
+    let done = client.execute(put("tour/op", "1")).await?;
+    say("execute(op)", format!("revision {}", done.header.revision));
     Ok(())
 }
 

@@ -25,9 +25,9 @@ use std::time::Duration;
 
 /// How one call is made, where it differs from the configuration.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct CallOptions {
+pub struct CallOptions {
     pub(crate) timeout: Option<Duration>,
-    pub(crate) require_leader: bool,
+    pub(crate) require_leader: Option<bool>,
     /// The only endpoint that will do.
     pub(crate) only: Option<EndpointId>,
     /// The only connection that will do, for a probe.
@@ -104,7 +104,7 @@ fn begin<T: Operation>(
         backoff: config.retry_backoff,
         max_response_bytes: config.max_response_bytes,
         request_len: body.len().checked_sub(frame::HEAD),
-        require_leader: options.require_leader || config.require_leader,
+        require_leader: options.require_leader.unwrap_or(config.require_leader),
         is_linearizable,
         effect,
         only: options.only,
@@ -143,7 +143,7 @@ fn of(rpc: &Rpc, error: Error) -> Error {
 
 /// Adds why there was no connection to the error of a call that waited for one.
 fn explain(shared: &Shared, only: Option<EndpointId>, error: Error) -> Error {
-    if error.kind() != ErrorKind::Timeout(Phase::Connection) || error.source().is_some() {
+    if error.kind() != ErrorKind::TimedOut(Phase::Connection) || error.source().is_some() {
         return error;
     }
     let now = shared.now();

@@ -85,15 +85,16 @@ impl Pages {
     }
 
     /// Sets how long one page may take, in place of `Config::request_timeout`. Zero ends the stream
-    /// in a [`Timeout`](crate::ErrorKind::Timeout), and nothing is sent.
+    /// in [`TimedOut`](crate::ErrorKind::TimedOut), and nothing is sent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// Asks to be refused by a member that knows no leader.
-    pub fn require_leader(mut self) -> Self {
-        self.options.require_leader = true;
+    /// Sets whether a member that knows no leader is to refuse each page, in place of
+    /// `Config::require_leader`.
+    pub fn require_leader(mut self, is_required: bool) -> Self {
+        self.options.require_leader = Some(is_required);
         self
     }
 
@@ -129,7 +130,7 @@ impl Pages {
 
 fn is_too_large(result: &Result<GetResponse, Error>) -> bool {
     let kind = result.as_ref().err().map(Error::kind);
-    matches!(kind, Some(ErrorKind::ResponseTooLarge { .. }))
+    matches!(kind, Some(ErrorKind::ResponseOverLimit { .. }))
 }
 
 fn broken(what: &str) -> Error {

@@ -47,9 +47,9 @@ impl PageSize {
     }
 
     /// Adapts to the keys of a page, and to how many were left with it.
-    pub(super) fn learn(&mut self, kvs: &[KeyValue], left: i64) {
+    pub(super) fn learn(&mut self, kvs: &[KeyValue], left: u64) {
         let (Some(most), false) = (self.most, kvs.is_empty()) else { return };
-        self.total = self.total.max(u64::try_from(left).unwrap_or_default());
+        self.total = self.total.max(left);
         let size = |kv: &KeyValue| OVERHEAD + (kv.key.len() + kv.value.len()) as u64;
         let (bytes, count): (u64, u64) = (kvs.iter().map(size).sum(), kvs.len() as u64);
         let part = bytes.saturating_mul(self.total) / count / PARTS;
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(size.keys(), 100_000, "a part of the whole, not of what is left");
         size.learn(&page(8192, 967), 500_000);
         assert_eq!(size.keys(), (16 << 20) / 1000);
-        size.learn(&page(8192, 67), i64::MAX);
+        size.learn(&page(8192, 67), u64::MAX);
         assert_eq!(size.keys(), MOST);
     }
 

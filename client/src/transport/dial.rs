@@ -43,7 +43,7 @@ pub(crate) async fn dial(
     let deadline = rt.now() + timeout;
     let late = |what: &str| {
         let text = format!("{what} within {timeout:?}");
-        broken(ConnectFailure::TimedOut, io::Error::other(text))
+        broken(ConnectFailure::NoAnswer, io::Error::other(text))
     };
     let mut end = rt.sleep_until(deadline);
     let resolving = before(&mut end, pin!(resolve(rt, endpoint))).await;

@@ -171,7 +171,7 @@ impl AllFailed {
         let mut kinds =
             self.causes.iter().filter_map(|(_, error)| error.as_ref()).map(io::Error::kind);
         match &self.causes[..] {
-            _ if self.is_late => ConnectFailure::TimedOut,
+            _ if self.is_late => ConnectFailure::NoAnswer,
             [(Target::Unix(_), Some(error))] if error.kind() == io::ErrorKind::NotFound => {
                 ConnectFailure::NoSocket
             }
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(of(false, &[(named, Unsupported)]), ConnectFailure::Unsupported);
         let mixed = [(tcp, Unsupported), (tcp, ConnectionRefused)];
         assert_eq!(of(false, &mixed), ConnectFailure::Refused);
-        assert_eq!(of(true, &[(tcp, ConnectionRefused)]), ConnectFailure::TimedOut);
+        assert_eq!(of(true, &[(tcp, ConnectionRefused)]), ConnectFailure::NoAnswer);
         assert_eq!(of(false, &[]), ConnectFailure::Refused, "there was nothing to try");
     }
 }

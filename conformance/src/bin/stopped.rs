@@ -38,7 +38,7 @@ fn main() -> Result<(), Error> {
 }
 
 async fn run(runtime: Arc<dyn Runtime>, endpoint: String, timeout: Duration) -> Result<(), Error> {
-    let client = Client::connect(Arc::clone(&runtime), Config::new([endpoint])).await?;
+    let client = Client::connect_on(Arc::clone(&runtime), Config::new([endpoint])).await?;
     // A first one, so that the connection is in use.
     client.get("stopped").await?;
     say("ready");

@@ -112,7 +112,7 @@ async fn a_closed_port_is_a_refused_connection(ctx: Ctx) -> CaseResult {
 async fn a_black_holed_port_times_out(ctx: Ctx) -> CaseResult {
     let hole = BlackHole::new()?;
     let error = connect_error(&ctx, config(hole.url())).await?;
-    assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::TimedOut), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::NoAnswer), "{error}");
     assert_eq!(error.outcome(), Outcome::NotSent);
     Ok(())
 }
@@ -121,7 +121,7 @@ async fn a_black_holed_port_times_out(ctx: Ctx) -> CaseResult {
 async fn a_silent_server_times_out(ctx: Ctx) -> CaseResult {
     let peer = Peer::start(|_, mut wire| wire.wait_close())?;
     let error = connect_error(&ctx, config(peer.url())).await?;
-    assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::TimedOut), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Connect(ConnectFailure::NoAnswer), "{error}");
     Ok(())
 }
 
@@ -181,11 +181,11 @@ async fn garbage_after_the_preface_ends_the_call(ctx: Ctx) -> CaseResult {
         wire.send(&[0xff; 64])?;
         wire.wait_close()
     })?;
-    let client = Client::lazy(Arc::clone(&ctx.rt), config(at_once.url()))?;
+    let client = Client::connect_lazy_on(Arc::clone(&ctx.rt), config(at_once.url()))?;
     let put = async { client.put("k", "v").timeout(SHORT).await };
     let error = ctx.within(SHORT + SLACK, put).await.ok_or("hung")?.unwrap_err();
     assert!(
-        matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout(Phase::Connection)),
+        matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::TimedOut(Phase::Connection)),
         "{error}"
     );
     Ok(())
@@ -205,7 +205,7 @@ async fn limited(
 async fn requests_over_the_limit_are_not_sent(ctx: Ctx) -> CaseResult {
     let (_server, client) = limited(&ctx, |config| config.max_request_bytes(1000)).await?;
     let error = client.put("k", vec![0; 1000]).await.unwrap_err();
-    let ErrorKind::RequestTooLarge { len, limit } = error.kind() else { panic!("{error}") };
+    let ErrorKind::RequestOverLimit { len, limit } = error.kind() else { panic!("{error}") };
     assert_eq!((len, limit), (1006, 1000));
     assert_eq!((error.outcome(), error.code()), (Outcome::NotSent, Code::ResourceExhausted));
     assert_eq!(client.get("k").await?.count, 0);
@@ -219,7 +219,7 @@ async fn answers_over_the_limit_are_not_taken(ctx: Ctx) -> CaseResult {
     let (_server, client) = limited(&ctx, |config| config.max_response_bytes(1000)).await?;
     client.put("k", vec![0; 2000]).await?;
     let error = client.get("k").await.unwrap_err();
-    let ErrorKind::ResponseTooLarge { len, limit } = error.kind() else { panic!("{error}") };
+    let ErrorKind::ResponseOverLimit { len, limit } = error.kind() else { panic!("{error}") };
     assert!(len > 2000 && limit == 1000, "{error}");
     assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, 1));
     assert_eq!(client.get(from_key("k")).keys_only().await?.kvs.len(), 1);
@@ -231,8 +231,9 @@ async fn a_deadline_without_a_connection(ctx: Ctx) -> CaseResult {
     let (_listener, _stream, closed) = closed_port()?;
     let hole = BlackHole::new()?;
     for address in [closed, hole.addr()] {
-        let client = Client::lazy(Arc::clone(&ctx.rt), config(format!("http://{address}")))?;
-        let timeout = ErrorKind::Timeout(Phase::Connection);
+        let client =
+            Client::connect_lazy_on(Arc::clone(&ctx.rt), config(format!("http://{address}")))?;
+        let timeout = ErrorKind::TimedOut(Phase::Connection);
         let error = put_error(&ctx, &client, timeout, Outcome::NotSent).await?;
         if address == closed {
             // B9: not only that there was no connection, but why.
@@ -255,7 +256,7 @@ async fn a_deadline_without_a_free_stream(ctx: Ctx) -> CaseResult {
     })?;
     let client = ctx.connect_with(config(peer.url())).await?;
     for _ in 0..3 {
-        let timeout = ErrorKind::Timeout(Phase::Connection);
+        let timeout = ErrorKind::TimedOut(Phase::Connection);
         put_error(&ctx, &client, timeout, Outcome::NotSent).await?;
     }
     assert_eq!(peer.accepted(), 1, "the connection is not to blame");
@@ -272,7 +273,7 @@ async fn a_deadline_without_an_answer(ctx: Ctx) -> CaseResult {
     })?;
     for peer in [mute, head_only, half] {
         let client = ctx.connect_with(config(peer.url())).await?;
-        let timeout = ErrorKind::Timeout(Phase::Answer);
+        let timeout = ErrorKind::TimedOut(Phase::Answer);
         let error = put_error(&ctx, &client, timeout, Outcome::Unknown).await?;
         assert_eq!((error.attempts(), error.endpoint()), (1, Some(&*peer.url())));
     }
@@ -300,7 +301,7 @@ async fn a_deadline_between_retries(ctx: Ctx) -> CaseResult {
 async fn no_time_at_all(ctx: Ctx) -> CaseResult {
     let (_server, client) = ctx.server_and_client().await?;
     let error = client.put("k", "v").timeout(Duration::ZERO).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection));
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection));
     assert_eq!((error.outcome(), error.attempts()), (Outcome::NotSent, 0));
     assert_eq!(client.get("k").await?.count, 0);
     Ok(())

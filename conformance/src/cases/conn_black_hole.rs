@@ -59,7 +59,7 @@ async fn pass(ctx: &Ctx, op: Op) -> CaseResult {
         match make(&client, op).await {
             Ok(()) => {}
             Err(error) => {
-                assert!(matches!(error.kind(), ErrorKind::Timeout(_)), "{error}");
+                assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
                 assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
                 lost += 1;
             }

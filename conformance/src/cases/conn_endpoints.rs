@@ -89,7 +89,7 @@ async fn a_member_outside_of_the_list_can_be_asked(ctx: Ctx) -> CaseResult {
     let urls = cluster.client_urls();
     let client = ctx.connect([urls[0].as_str()]).await?;
     client.put("foo", "bar").await?;
-    let other = client.endpoint(urls[1].as_str())?;
+    let other = client.pinned_to(urls[1].as_str())?;
     let answer = other.get("foo").await?;
     assert_eq!(answer.kvs[0].value, "bar");
     assert_eq!(answer.header.member_id, cluster.member(1).status()?.member_id);
@@ -125,7 +125,7 @@ async fn the_members_are_taken_over_as_endpoints(ctx: Ctx) -> CaseResult {
     let cluster = ctx.cluster().await?;
     let mut urls = cluster.client_urls();
     let client = ctx.connect([urls[0].as_str()]).await?;
-    client.sync().await?;
+    client.sync_endpoints().await?;
     let mut known = client.endpoints();
     known.sort();
     urls.sort();
@@ -150,7 +150,7 @@ async fn health_tells_who_is_connected(ctx: Ctx) -> CaseResult {
     assert!(health.is_connected());
     assert!(health.endpoints[0].last_error.is_some(), "{health:?}");
     // I-R1: what is not sent anywhere is said to be so.
-    let error = client.endpoint(cluster.client_urls()[0].as_str())?;
+    let error = client.pinned_to(cluster.client_urls()[0].as_str())?;
     let error = error.put("foo", "bar").timeout(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
     Ok(())
@@ -180,7 +180,7 @@ async fn members_that_only_speak_tls_are_told_apart_from_a_fault(ctx: Ctx) -> Ca
     let url = "https://127.0.0.1:1";
     let server = ctx.server_with(|server| server.flag("--advertise-client-urls", url)).await?;
     let client = ctx.connect([server.client_url()]).await?;
-    let error = client.sync().await.unwrap_err();
+    let error = client.sync_endpoints().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoUsableMember, "{}", error.report());
     assert!(!error.is_retryable());
     let report = error.report().to_string();

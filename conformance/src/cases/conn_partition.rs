@@ -49,7 +49,7 @@ async fn pass<T>(
                 met |= error.endpoint() == Some(&*lonely);
                 let server = error.server_error();
                 // The member counts as well, and may be the first to say so.
-                let is_timeout = matches!(error.kind(), ErrorKind::Timeout(_))
+                let is_timeout = matches!(error.kind(), ErrorKind::TimedOut(_))
                     || error.status().is_some_and(|it| it.message == "context deadline exceeded");
                 let is_told = matches!(
                     server,
@@ -156,7 +156,7 @@ async fn a_member_without_a_leader_says_so(ctx: Ctx) -> CaseResult {
     ctx.until_member(&member, "the leader to be gone", LIMIT, |it| it.leader == 0).await?;
     let config = ctx.config([member.client_url()]).max_attempts(1);
     let client = ctx.connect_with(config).await?;
-    let error = client.put("foo", "bar").require_leader().await.unwrap_err();
+    let error = client.put("foo", "bar").require_leader(true).await.unwrap_err();
     assert_eq!(error.server_error(), Some(ServerError::NoLeader), "{error}");
     assert_eq!(error.status().map(|it| it.message.as_str()), Some("etcdserver: no leader"));
     assert_eq!(error.outcome(), Outcome::Rejected);

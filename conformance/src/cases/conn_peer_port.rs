@@ -38,7 +38,7 @@ async fn a_peer_port_is_recognised(ctx: Ctx) -> CaseResult {
     }
     // What every dial of it says stands in the error of the call, and is that of `connect`.
     let error = read.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection), "{error}");
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection), "{error}");
     assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
     let made = dials() - before;
     assert!((1..=DIALS).contains(&made), "{made} dials in {WAIT:?}");

@@ -64,7 +64,7 @@ async fn a_delete_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
 /// CONN-028
 async fn a_txn_after_a_shutdown_succeeds_at_once(ctx: Ctx) -> CaseResult {
     let (_cluster, client) = shut_down(&ctx).await?;
-    let txn = client.txn().when([etcd3::key_exists("foo")]);
+    let txn = client.txn().when([etcd3::key("foo").exists()]);
     let done = txn.then([etcd3::put("foo", "baz")]).timeout(ctx.stretched(SECOND)).await?;
     assert!(done.succeeded);
     Ok(())

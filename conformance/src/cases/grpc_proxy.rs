@@ -96,7 +96,7 @@ async fn the_majority_behind_the_proxy_is_silent(ctx: Ctx) -> CaseResult {
     let error = rig.client.put("foo", "baz").timeout(SECOND).await.unwrap_err();
     // The member keeps the deadline of the call, too, and may be the first to say so (E14).
     let by_member = ErrorKind::Server(ServerError::Timeout);
-    let kinds = [ErrorKind::Timeout(Phase::Answer), by_member];
+    let kinds = [ErrorKind::TimedOut(Phase::Answer), by_member];
     assert!(kinds.contains(&error.kind()), "{error}");
     assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, 1), "{error}");
     let read = rig.client.clone();

@@ -102,9 +102,10 @@ async fn one(ctx: &Ctx, script: &Script, is_write: bool) -> CaseResult {
     })?;
     let config = Config::new([peer.url()])
         .connect_timeout(ENOUGH)
-        .reconnect_backoff(Duration::from_millis(1), Duration::from_millis(20))
+        .reconnect_backoff_min(Duration::from_millis(1))
+        .reconnect_backoff_max(Duration::from_millis(20))
         .max_response_bytes(1 << 20);
-    let client = Client::lazy(Arc::clone(&ctx.rt), config)?;
+    let client = Client::connect_lazy_on(Arc::clone(&ctx.rt), config)?;
     let timeout = if script.expect == Expect::Mute { SHORT } else { ENOUGH };
     let result = call(ctx, &client, is_write, timeout).await?;
     judge(script.expect, is_write, result)?;
@@ -154,7 +155,7 @@ fn judge(expect: Expect, is_write: bool, result: Result<(), Error>) -> Result<()
         (Some(outcome), Ok(())) => return Err(format!("answered, but it must be {outcome}")),
         (Some(_), Err(error)) => error,
     };
-    let timed_out = error.kind() == ErrorKind::Timeout(Phase::Answer);
+    let timed_out = error.kind() == ErrorKind::TimedOut(Phase::Answer);
     let is_right = Some(error.outcome()) == outcome
         && error.attempts() == 1
         && timed_out == (expect == Expect::Mute);

@@ -64,7 +64,7 @@ impl Data {
     /// Asserts that these reads answer as they should, in all that an answer holds.
     pub(super) async fn check(&self, client: &Client, reads: Vec<Read>) -> Result<(), Error> {
         for Read { row, get, finds, count, more, keys_only } in reads {
-            let answer = client.execute(get).await?.into_get().expect("a read is answered by one");
+            let answer = client.execute(get).await?;
             let mut kvs: Vec<_> = finds.iter().map(|nth| self.kv(*nth)).collect();
             for kv in kvs.iter_mut().filter(|_| keys_only) {
                 kv.value.clear();
@@ -85,7 +85,7 @@ pub(super) struct Read {
     get: Get,
     /// By the number of the put.
     finds: &'static [usize],
-    count: i64,
+    count: u64,
     more: bool,
     keys_only: bool,
 }
@@ -93,12 +93,12 @@ pub(super) struct Read {
 impl Read {
     /// A read that finds these puts, in this order, and counts no others.
     pub(super) fn new(row: &'static str, get: Get, finds: &'static [usize]) -> Self {
-        let count = i64::try_from(finds.len()).unwrap();
+        let count = u64::try_from(finds.len()).unwrap();
         Self { row, get, finds, count, more: false, keys_only: false }
     }
 
     /// Counts so many keys, though it does not find all of them.
-    pub(super) fn count(mut self, count: i64) -> Self {
+    pub(super) fn count(mut self, count: u64) -> Self {
         self.count = count;
         self
     }

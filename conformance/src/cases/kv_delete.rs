@@ -47,7 +47,7 @@ async fn everything_is_deleted_by_an_empty_prefix_or_from_key(ctx: Ctx) -> CaseR
 /// KV-069, KV-070, KV-071, KV-072, K1, K2
 async fn a_range_a_key_a_prefix_or_a_tail_is_deleted(ctx: Ctx) -> CaseResult {
     let (_server, client) = ctx.server_and_client().await?;
-    let table: [(KeyRange, i64, &[&str]); 4] = [
+    let table: [(KeyRange, u64, &[&str]); 4] = [
         (("a".."c").into(), 2, &["c", "c/abc", "d"]),
         (key("c"), 1, &["a", "b", "c/abc", "d"]),
         (prefix("c"), 2, &["a", "b", "d"]),
@@ -73,7 +73,7 @@ async fn deleting_a_missing_key_deletes_nothing(ctx: Ctx) -> CaseResult {
 /// KV-099, KV-100, KV-102, K5, K27
 async fn a_deletion_moves_the_revision_only_if_it_deletes(ctx: Ctx) -> CaseResult {
     let (_server, client) = ctx.server_and_client().await?;
-    let table: [(KeyRange, i64, &[&str]); 4] = [
+    let table: [(KeyRange, u64, &[&str]); 4] = [
         (("foo/".."foo/").into(), 0, &["foo", "foo/abc", "fop"]),
         (("fop".."foo").into(), 0, &["foo", "foo/abc", "fop"]),
         (("fo".."fop").into(), 2, &["fop"]),

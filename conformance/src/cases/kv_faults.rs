@@ -70,7 +70,7 @@ async fn a_defragmentation_and_reads_do_not_harm_each_other(ctx: Ctx) -> CaseRes
     for n in 0..64 {
         client.put(format!("k{n:02}"), vec![b'x'; 64 << 10]).await?;
     }
-    let defragment = ctx.spawn(client.unary(pb::DefragmentRequest {}).into_future());
+    let defragment = ctx.spawn(client.rpc(pb::DefragmentRequest {}).into_future());
     let mut answered = 0;
     while !defragment.is_done() || answered == 0 {
         match client.get(all()).timeout(SECOND).await {
@@ -78,7 +78,7 @@ async fn a_defragmentation_and_reads_do_not_harm_each_other(ctx: Ctx) -> CaseRes
                 assert_eq!((read.count, read.kvs.len()), (64, 64));
                 answered += 1;
             }
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Answer), "{error}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Answer), "{error}"),
         }
     }
     defragment.await?;

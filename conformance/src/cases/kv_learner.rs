@@ -59,15 +59,15 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
         learner.put("foo", "baz").await.map(drop),
         learner.delete("foo").await.map(drop),
         learner.txn().when([key("foo").create_revision().gt(0)]).await.map(drop),
-        learner.unary(pb::LeaseGrantRequest { ttl: 30, id: 0 }).await.map(drop),
-        learner.unary(pb::HashKvRequest { revision: 0 }).await.map(drop),
-        learner.unary(pb::MemberListRequest { linearizable: true }).await.map(drop),
+        learner.rpc(pb::LeaseGrantRequest { ttl: 30, id: 0 }).await.map(drop),
+        learner.rpc(pb::HashKvRequest { revision: 0 }).await.map(drop),
+        learner.rpc(pb::MemberListRequest { linearizable: true }).await.map(drop),
     ];
     let raw = pb::TxnRequest {
         compare: vec![pb::Compare { key: "foo".into(), ..pb::Compare::default() }],
         ..pb::TxnRequest::default()
     };
-    refused.push(learner.unary(raw).await.map(drop));
+    refused.push(learner.rpc(raw).await.map(drop));
     for (index, result) in refused.into_iter().enumerate() {
         let Err(error) = result else { panic!("number {index} was answered") };
         refusal.is_answered(&error);
@@ -84,7 +84,7 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
         refusal.is_read_from(&Error::from_status(status, Outcome::Rejected));
     }
 
-    let status = learner.unary(pb::StatusRequest {}).await?;
+    let status = learner.rpc(pb::StatusRequest {}).await?;
     assert_eq!(status.version, ctx.etcd.version.to_string());
     assert!(status.is_learner);
     assert_eq!(only(&voters.get("foo").await?).value, "bar", "nothing was written");

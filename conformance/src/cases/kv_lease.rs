@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// Grants a lease that outlives the case, and tells its id.
 async fn grant(client: &Client) -> Result<i64, Error> {
-    let granted = client.unary(pb::LeaseGrantRequest { ttl: 30, id: 0 }).await?;
+    let granted = client.rpc(pb::LeaseGrantRequest { ttl: 30, id: 0 }).await?;
     assert_ne!(granted.id, 0);
     Ok(granted.id)
 }
@@ -53,17 +53,20 @@ async fn a_value_can_be_kept(ctx: Ctx) -> CaseResult {
 
     client.put("foo", "bar").await?;
     let first = read(&client, "foo").await?;
-    assert_eq!((&first.value[..], first.lease, first.version), (&b"bar"[..], 0, 1));
+    assert_eq!((&first.value[..], i64::from(first.lease), first.version), (&b"bar"[..], 0, 1));
 
     let kept = client.txn().then([put("foo", IgnoreValue).lease(lease)]).await?;
     assert!(kept.succeeded && kept.responses[0].as_put().is_some());
     let second = read(&client, "foo").await?;
-    assert_eq!((&second.value[..], second.lease, second.version), (&b"bar"[..], lease, 2));
+    assert_eq!(
+        (&second.value[..], i64::from(second.lease), second.version),
+        (&b"bar"[..], lease, 2)
+    );
 
     let detached = client.put("foo", IgnoreValue).await?;
     assert_eq!(detached.prev_kv, None);
     let third = read(&client, "foo").await?;
-    assert_eq!((&third.value[..], third.lease, third.version), (&b"bar"[..], 0, 3));
+    assert_eq!((&third.value[..], i64::from(third.lease), third.version), (&b"bar"[..], 0, 3));
     assert_eq!(third.mod_revision, detached.header.revision);
     Ok(())
 }
@@ -78,7 +81,7 @@ async fn a_value_and_the_wish_to_keep_it_are_refused(ctx: Ctx) -> CaseResult {
         ignore_value: true,
         ..pb::PutRequest::default()
     };
-    VALUE_PROVIDED.is_answered(&client.unary(contradiction).await.unwrap_err());
+    VALUE_PROVIDED.is_answered(&client.rpc(contradiction).await.unwrap_err());
     let after = read(&client, "foo").await?;
     assert_eq!((&after.value[..], after.version), (&b"bar"[..], 1));
     // The typed request has one place for the value or for the wish to keep it.
@@ -101,20 +104,20 @@ async fn a_lease_can_be_kept(ctx: Ctx) -> CaseResult {
 
     client.put("zoo", "bar").lease(lease).await?;
     let first = read(&client, "zoo").await?;
-    assert_eq!((&first.value[..], first.lease), (&b"bar"[..], lease));
+    assert_eq!((&first.value[..], i64::from(first.lease)), (&b"bar"[..], lease));
 
     client.txn().then([put("zoo", "bar1").lease(IgnoreLease)]).await?;
     let second = read(&client, "zoo").await?;
-    assert_eq!((&second.value[..], second.lease), (&b"bar1"[..], lease));
+    assert_eq!((&second.value[..], i64::from(second.lease)), (&b"bar1"[..], lease));
 
     let plain = client.put("zoo", "bar").await?;
     assert_eq!(plain.prev_kv, None);
     let third = read(&client, "zoo").await?;
-    assert_eq!((&third.value[..], third.lease), (&b"bar"[..], 0));
+    assert_eq!((&third.value[..], i64::from(third.lease)), (&b"bar"[..], 0));
 
     // It takes the keys attached to it along, and this one is not any more.
     client.put("attached", "x").lease(lease).await?;
-    client.unary(pb::LeaseRevokeRequest { id: lease }).await?;
+    client.rpc(pb::LeaseRevokeRequest { id: lease }).await?;
     assert_eq!(read(&client, "zoo").await?, third);
     assert_eq!(client.get("attached").await?.count, 0);
     Ok(())
@@ -132,9 +135,9 @@ async fn a_lease_and_the_wish_to_keep_it_are_refused(ctx: Ctx) -> CaseResult {
         ignore_lease: true,
         ..pb::PutRequest::default()
     };
-    LEASE_PROVIDED.is_answered(&client.unary(contradiction).await.unwrap_err());
+    LEASE_PROVIDED.is_answered(&client.rpc(contradiction).await.unwrap_err());
     let after = read(&client, "zoo").await?;
-    assert_eq!((&after.value[..], after.lease, after.version), (&b"bar"[..], lease, 1));
+    assert_eq!((&after.value[..], i64::from(after.lease), after.version), (&b"bar"[..], lease, 1));
     // Of the typed request the last word counts.
     client.put("zoo", "bar3").lease(0).lease(IgnoreLease).await?;
     assert_eq!(read(&client, "zoo").await?.lease, lease);
@@ -159,7 +162,7 @@ async fn a_missing_lease_fails_the_branch_that_runs(ctx: Ctx) -> CaseResult {
     let before = client.get("foo").await?.header.revision;
     let always = key("foo").version().eq(0);
     let not_taken = txn().when([always]).then([get("foo")]).otherwise([bad()]);
-    let answer = client.execute(not_taken).await?.into_txn().ok_or("not a transaction")?;
+    let answer = client.execute(not_taken).await?;
     assert!(answer.succeeded);
     assert_eq!(answer.get(0).map(|found| found.count), Some(0));
     let after = client.get("foo").await?;

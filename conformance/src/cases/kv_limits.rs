@@ -83,7 +83,7 @@ async fn the_own_limit_keeps_a_request_here(ctx: Ctx) -> CaseResult {
         let error = client.put("foo", vec![b'x'; value]).await.unwrap_err();
         // Key and value have a tag each, and a length: one byte for 3, four for 10 MiB.
         let len = 2 + "foo".len() + 5 + value;
-        assert_eq!(error.kind(), ErrorKind::RequestTooLarge { len, limit: 10 * MIB });
+        assert_eq!(error.kind(), ErrorKind::RequestOverLimit { len, limit: 10 * MIB });
         assert_eq!(error.code(), Code::ResourceExhausted);
         assert_eq!(error.outcome(), Outcome::NotSent);
         assert_eq!((error.attempts(), error.status()), (0, None));
@@ -107,7 +107,7 @@ async fn a_full_store_is_not_an_overload(ctx: Ctx) -> CaseResult {
     let client = ctx.connect([server.client_url()]).await?;
     client.put("foo", vec![b'x'; VALUE]).await?;
     ctx.until("the value to be in the backend", Duration::from_secs(10), || async {
-        let status = client.unary(StatusRequest::default()).await;
+        let status = client.rpc(StatusRequest::default()).await;
         status.is_ok_and(|status| usize::try_from(status.db_size).is_ok_and(|size| size > VALUE))
     })
     .await?;

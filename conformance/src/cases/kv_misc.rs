@@ -3,8 +3,8 @@
 use super::kv_expect::{COMPACTED, EMPTY_KEY, LEASE_NOT_FOUND, TOO_LARGE, keys, only};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::{
-    Client, Code, Config, Error, ErrorKind, OpResponse, Outcome, Phase, ServerError, delete, get,
-    put, txn,
+    Client, Code, Config, Error, ErrorKind, Op, OpResponse, Outcome, Phase, ServerError, delete,
+    get, put, txn,
 };
 use etcd3_lab::Bridge;
 use std::time::Duration;
@@ -43,7 +43,7 @@ async fn the_errors_of_a_put_can_be_told_apart(ctx: Ctx) -> CaseResult {
     bridge.blackhole();
     let deadline = client.put("foo", "bar").timeout(Duration::from_millis(100));
     let deadline = deadline.await.unwrap_err();
-    assert_eq!(deadline.kind(), ErrorKind::Timeout(Phase::Answer));
+    assert_eq!(deadline.kind(), ErrorKind::TimedOut(Phase::Answer));
     assert_eq!((deadline.code(), deadline.outcome()), (Code::DeadlineExceeded, Outcome::Unknown));
     assert!(!deadline.is_retryable(), "the server may yet execute it");
 
@@ -74,16 +74,17 @@ async fn the_revision_just_read_can_be_compacted_to(ctx: Ctx) -> CaseResult {
 /// KV-142
 async fn any_operation_runs_as_a_value(ctx: Ctx) -> CaseResult {
     let (_server, client) = ctx.server_and_client().await?;
-    let put = |name: &str, value: &str| client.execute(put(name, value));
+    let put = |name: &str, value: &str| client.execute(Op::from(put(name, value)));
     let first = put("put-key", "123").await?.into_put().ok_or("no put")?;
-    let read = client.execute(get("put-key")).await?.into_get().ok_or("no read")?;
+    let read = client.execute(Op::from(get("put-key"))).await?.into_get().ok_or("no read")?;
     assert_eq!(only(&read).value, "123");
     assert_eq!(only(&read).mod_revision, first.header.revision);
     let second = put("put-key", "456").await?.into_put().ok_or("no put")?;
     assert_eq!(second.header.revision, first.header.revision + 1);
-    let both = client.execute(txn().then([get("put-key")])).await?.into_txn().ok_or("no txn")?;
+    let both =
+        client.execute(Op::from(txn().then([get("put-key")]))).await?.into_txn().ok_or("no txn")?;
     assert_eq!(both.get(0).map(|read| only(read).value.clone()), Some("456".into()));
-    let deleted = client.execute(delete("put-key").prev_kv()).await?;
+    let deleted = client.execute(Op::from(delete("put-key").prev_kv())).await?;
     let OpResponse::Delete(deleted) = deleted else { return Err("no deletion".into()) };
     assert_eq!((deleted.deleted, &deleted.prev_kvs[0].value[..]), (1, &b"456"[..]));
     Ok(())
@@ -110,7 +111,7 @@ async fn a_request_over_the_limit_has_one_kind_however_refused(ctx: Ctx) -> Case
     assert!(text.starts_with("grpc: received message larger than max"), "{text}");
 
     let here = careful.put("foo", big(3 * MIB)).await.unwrap_err();
-    let ErrorKind::RequestTooLarge { len, limit } = here.kind() else { panic!("{here}") };
+    let ErrorKind::RequestOverLimit { len, limit } = here.kind() else { panic!("{here}") };
     assert!(len > 3 * MIB && limit == 2 * MIB, "{len} {limit}");
     assert_eq!((here.code(), here.outcome()), (Code::ResourceExhausted, Outcome::NotSent));
     assert_eq!(careful.get("foo").await?.count, 0);
@@ -146,7 +147,7 @@ async fn a_large_limit_of_the_server_is_used_up_to_the_end(ctx: Ctx) -> CaseResu
 
     let config = Config::new([server.client_url()]).max_response_bytes(8 * MIB);
     let narrow = ctx.connect_with(config).await?.get("foo").await.unwrap_err();
-    let ErrorKind::ResponseTooLarge { len, limit } = narrow.kind() else { panic!("{narrow}") };
+    let ErrorKind::ResponseOverLimit { len, limit } = narrow.kind() else { panic!("{narrow}") };
     assert!(len > 9 * MIB && limit == 8 * MIB, "{len} {limit}");
     Ok(())
 }

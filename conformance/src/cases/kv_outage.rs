@@ -30,7 +30,7 @@ fn check_closed(error: &Error) {
 /// Asserts that a deadline of this client ended a call that waited for a connection.
 #[track_caller]
 fn check_timed_out(error: &Error, outcome: Outcome) {
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection), "{error}");
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection), "{error}");
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
     assert_eq!((error.outcome(), error.status()), (outcome, None), "{error}");
 }
@@ -113,7 +113,7 @@ async fn a_read_from_a_stopped_server_times_out(ctx: Ctx) -> CaseResult {
     let begin = ctx.rt.now();
     let error = client.get("foo").timeout(Duration::from_secs(1)).await.unwrap_err();
     let took = ctx.rt.now().saturating_since(begin);
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection), "{error}");
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection), "{error}");
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
     let bounds = Duration::from_secs(1)..ctx.stretched(Duration::from_secs(3));
     assert!(bounds.contains(&took), "{took:?}");
@@ -137,7 +137,8 @@ async fn a_put_is_sent_at_most_once(ctx: Ctx) -> CaseResult {
     let bridge = Arc::new(Bridge::new(server.addr())?);
     // An endpoint whose connections keep breaking is dialled again without a long wait.
     let backoff = Duration::from_millis(5);
-    let config = Config::new([bridge.url()]).reconnect_backoff(backoff, backoff);
+    let config =
+        Config::new([bridge.url()]).reconnect_backoff_min(backoff).reconnect_backoff_max(backoff);
     let client = ctx.connect_with(config).await?;
     client.put("k", "1").await?;
     let (mut done, mut unknown) = (0, 0);

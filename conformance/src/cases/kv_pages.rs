@@ -26,7 +26,7 @@ async fn pages_hold_each_key_once_at_one_revision(ctx: Ctx) -> CaseResult {
         while let Some(page) = pages.next().await {
             let page = page?;
             assert!(more, "a page after the one without more");
-            assert_eq!(page.count, whole.count - i64::try_from(kvs.len())?);
+            assert_eq!(page.count, whole.count - u64::try_from(kvs.len())?);
             more = page.more;
             kvs.extend(page.kvs);
             // Neither seen nor counted: the revision is that of the first page.
@@ -45,7 +45,7 @@ async fn all_of(pages: Pages) -> Result<Vec<GetResponse>, Error> {
 
 /// Asserts what every stream of a range promises: `more` until the last piece, and the whole count
 /// at the first.
-fn is_whole(pages: &[GetResponse], count: i64) {
+fn is_whole(pages: &[GetResponse], count: u64) {
     assert_eq!(pages[0].count, count);
     let more: Vec<_> = pages.iter().map(|page| page.more).collect();
     let (last, before) = more.split_last().unwrap();
@@ -81,7 +81,7 @@ async fn pages_adapt_to_what_the_keys_hold(ctx: Ctx) -> CaseResult {
     let config = Config::new([server.client_url()]).max_response_bytes(MOST);
     let narrow: Client = ctx.connect_with(config).await?;
     let pages = all_of(narrow.pages(prefix("k"))).await?;
-    is_whole(&pages, i64::try_from(SMALL + LARGE)?);
+    is_whole(&pages, u64::try_from(SMALL + LARGE)?);
     let keys: Vec<_> = pages.iter().flat_map(|page| &page.kvs).map(|kv| kv.key.clone()).collect();
     let expected: Vec<_> = (0..SMALL + LARGE).map(|n| format!("k{n:03}")).collect();
     assert_eq!(keys, expected);

@@ -13,7 +13,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 async fn grant(client: &Client) -> Result<i64, Error> {
-    Ok(client.unary(LeaseGrantRequest { ttl: 10, id: 0 }).await?.id)
+    Ok(client.rpc(LeaseGrantRequest { ttl: 10, id: 0 }).await?.id)
 }
 
 /// Reads the one pair that there must be.
@@ -30,7 +30,7 @@ async fn a_put_attaches_a_lease(ctx: Ctx) -> CaseResult {
     let found = read(&client, "hello").await?;
     assert_eq!(found.key, "hello");
     assert_eq!(found.value, "world");
-    assert_eq!(found.lease, lease);
+    assert_eq!(i64::from(found.lease), lease);
     Ok(())
 }
 
@@ -60,7 +60,7 @@ async fn a_put_may_keep_the_lease(ctx: Ctx) -> CaseResult {
     client.put("zoo", "bar").lease(lease).await?;
     client.put("zoo", "bar1").lease(IgnoreLease).await?;
     let found = read(&client, "zoo").await?;
-    assert_eq!((&found.value[..], found.lease, found.version), (&b"bar1"[..], lease, 2));
+    assert_eq!((&found.value[..], i64::from(found.lease), found.version), (&b"bar1"[..], lease, 2));
     Ok(())
 }
 

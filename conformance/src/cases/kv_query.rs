@@ -25,7 +25,6 @@ async fn read(client: &Client, puts: i64, query: Get) -> Result<GetResponse, Err
     let serializable = client.execute(query.clone().serializable()).await?;
     let answer = client.execute(query).await?;
     assert_eq!(answer, serializable, "one server, so both see the same");
-    let answer = answer.into_get().ok_or_else(|| Error::protocol("not a read"))?;
     assert_eq!(answer.header.revision, puts + 1);
     Ok(answer)
 }

@@ -40,14 +40,16 @@ async fn no_leader_is_told_to_who_asked(ctx: Ctx) -> CaseResult {
     let config = Config::new([member.client_url()]);
 
     let thrice = ctx.connect_with(config.clone().max_attempts(3)).await?;
-    let error = thrice.put("foo", "bar").require_leader().await.unwrap_err();
+    let error = thrice.put("foo", "bar").require_leader(true).await.unwrap_err();
     NO_LEADER.is_answered(&error);
     assert_eq!(error.attempts(), 3);
     assert!(error.is_retryable(), "nothing was proposed");
 
     // Two attempts at once; the deadline ends the wait for the third.
-    let patient = ctx.connect_with(config.retry_backoff(10 * SECOND, 10 * SECOND)).await?;
-    let error = patient.put("foo", "bar").require_leader().timeout(SECOND).await.unwrap_err();
+    let patient = ctx
+        .connect_with(config.retry_backoff_min(10 * SECOND).retry_backoff_max(10 * SECOND))
+        .await?;
+    let error = patient.put("foo", "bar").require_leader(true).timeout(SECOND).await.unwrap_err();
     NO_LEADER.is_answered(&error);
     assert_eq!(error.attempts(), 2);
 
@@ -86,7 +88,7 @@ async fn a_put_that_timed_out_does_not_happen_later(ctx: Ctx) -> CaseResult {
     let error = client.put("foo", "bar").timeout(SECOND).await.unwrap_err();
     match error.outcome() {
         Outcome::NotSent => {
-            assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection), "{error}");
+            assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection), "{error}");
             assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
         }
         // It was written to a connection whose end had not been seen yet.

@@ -207,7 +207,7 @@ async fn read(clients: Vec<Client>, first: usize, shared: Arc<Shared>) -> Result
 fn explained(error: &Error) -> Result<(), String> {
     let allowed = matches!(
         error.kind(),
-        ErrorKind::Timeout(_)
+        ErrorKind::TimedOut(_)
             | ErrorKind::Status(Code::DeadlineExceeded)
             | ErrorKind::ConnectionLost
             | ErrorKind::Server(

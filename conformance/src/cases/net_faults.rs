@@ -97,7 +97,8 @@ impl Rig {
 async fn connect(ctx: &Ctx, bridge: &Bridge) -> Result<Client, Error> {
     let config = Config::new([bridge.url()])
         .connect_timeout(SHORT)
-        .reconnect_backoff(Duration::from_millis(5), Duration::from_millis(50));
+        .reconnect_backoff_min(Duration::from_millis(5))
+        .reconnect_backoff_max(Duration::from_millis(50));
     ctx.connect_with(config).await
 }
 
@@ -110,7 +111,7 @@ pub(super) struct Put {
 fn expect(what: &str, error: Option<&Error>, kind: ErrorKind, outcome: Outcome) -> CaseResult {
     let error = error.ok_or_else(|| format!("{what}: it succeeds"))?;
     // Once dead connections are noticed the call may have gone on to wait for another one.
-    let kinds = [kind, ErrorKind::Timeout(Phase::Connection), ErrorKind::ConnectionLost];
+    let kinds = [kind, ErrorKind::TimedOut(Phase::Connection), ErrorKind::ConnectionLost];
     if kinds.contains(&error.kind()) && error.outcome() == outcome {
         return Ok(());
     }
@@ -125,11 +126,11 @@ async fn bytes_that_disappear(ctx: Ctx) -> CaseResult {
         rig.heal().await?;
         rig.bridge.set_fault(Links::All, ways.iter().copied(), silence);
         let put = rig.put(name, SHORT).await?;
-        let answer = ErrorKind::Timeout(Phase::Answer);
+        let answer = ErrorKind::TimedOut(Phase::Answer);
         expect(name, put.error.as_ref(), answer, Outcome::Unknown)?;
         assert_eq!(put.version, i64::from(name == "down"), "applied where only the answer is lost");
         let error = rig.get(SHORT).await?.ok_or("the read succeeds")?;
-        assert!(matches!(error.kind(), ErrorKind::Timeout(_)), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
     }
     rig.heal().await
 }
@@ -214,7 +215,7 @@ async fn no_new_connections(ctx: Ctx) -> CaseResult {
         // Whether the first call still meets the old connection is a matter of luck.
         rig.get(SHORT).await?.ok_or("the read succeeds")?;
         let put = rig.put(name, SHORT).await?;
-        let waiting = ErrorKind::Timeout(Phase::Connection);
+        let waiting = ErrorKind::TimedOut(Phase::Connection);
         expect(name, put.error.as_ref(), waiting, Outcome::NotSent)?;
         // A call that waits is served as soon as there is a way again.
         let (client, key) = (rig.client.clone(), format!("{name}, then healed"));
@@ -235,7 +236,7 @@ async fn connections_that_are_forgotten(ctx: Ctx) -> CaseResult {
     // Longer than that: the client may have had something to say to the answer before.
     ctx.pause(idle * 3).await;
     let put = rig.put("idle", SHORT).await?;
-    expect("idle", put.error.as_ref(), ErrorKind::Timeout(Phase::Answer), Outcome::Unknown)?;
+    expect("idle", put.error.as_ref(), ErrorKind::TimedOut(Phase::Answer), Outcome::Unknown)?;
     assert_eq!(put.version, 0);
     rig.heal().await
 }
@@ -262,7 +263,7 @@ async fn one_way_of_two_is_a_black_hole(ctx: Ctx) -> CaseResult {
     let server = ctx.server().await?;
     let bridge = Bridge::new(server.addr())?;
     let config = Config::new([bridge.url(), server.client_url()]).connect_timeout(SHORT);
-    let client = Client::lazy(Arc::clone(&ctx.rt), config)?;
+    let client = Client::connect_lazy_on(Arc::clone(&ctx.rt), config)?;
     client.get("k").await?;
     ctx.until_connected(&client).await?;
     bridge.blackhole();

@@ -250,7 +250,7 @@ async fn an_answer_before_the_body(ctx: Ctx) -> CaseResult {
     const ROUNDS: usize = 100;
     let rig = Rig::new(&ctx, None).await?;
     let refusing = ctx.nginx_with([rig.server.addr()], |nginx| nginx.set("return", "413")).await?;
-    let client = Client::lazy(Arc::clone(&ctx.rt), ctx.config([refusing.url()]))?;
+    let client = Client::connect_lazy_on(Arc::clone(&ctx.rt), ctx.config([refusing.url()]))?;
     for size in [1, 100, 20_000, 100_000] {
         for round in 0..ROUNDS {
             let put = client.put("large", vec![b'x'; size]).timeout(10 * SECOND);

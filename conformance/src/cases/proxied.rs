@@ -18,7 +18,7 @@ pub(super) async fn calls(client: &Client) -> Result<usize, Failed> {
     assert_eq!((&*read.kvs[0].value, read.kvs[0].mod_revision), (&b"bar"[..], first));
     assert_eq!(client.get("foo").serializable().await?.kvs.len(), 1);
 
-    let txn = client.txn().when([etcd3::key_exists("foo")]);
+    let txn = client.txn().when([etcd3::key("foo").exists()]);
     let txn = txn.then([etcd3::put("foo", "baz")]).await?;
     assert!(txn.succeeded);
     assert_eq!(client.get("foo").await?.kvs[0].value, "baz");

@@ -81,7 +81,7 @@ async fn a_control_task_that_panics_ends_the_client(ctx: Ctx) -> CaseResult {
     let server = ctx.server().await?;
     let runtime = Panicking::of(&ctx);
     let on = Arc::clone(&runtime) as Arc<dyn Runtime>;
-    let client = Client::connect(on, Config::new([server.client_url()])).await?;
+    let client = Client::connect_on(on, Config::new([server.client_url()])).await?;
     client.put("key", "value").await?;
     let mut changes = client.health_changes();
     changes.next().await.ok_or("no health")?;
@@ -120,9 +120,9 @@ async fn a_connection_that_panics_is_made_again(ctx: Ctx) -> CaseResult {
     runtime.in_connect.store(2, Ordering::SeqCst);
     let on = Arc::clone(&runtime) as Arc<dyn Runtime>;
     let error =
-        Client::connect(on, Config::new([server.client_url()])).await.map(drop).unwrap_err();
+        Client::connect_on(on, Config::new([server.client_url()])).await.map(drop).unwrap_err();
     assert!(format!("{error:?}").contains("panicked"), "{error:?}");
-    let client = Client::lazy(runtime, Config::new([server.client_url()]))?;
+    let client = Client::connect_lazy_on(runtime, Config::new([server.client_url()]))?;
     client.put("key", "value").await?;
     assert_eq!(client.health().endpoints[0].state, EndpointState::Ready);
     Ok(())

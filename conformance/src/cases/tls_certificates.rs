@@ -70,7 +70,7 @@ pub(super) async fn refused(ctx: &Ctx, config: Config, told: &str) -> CaseResult
 pub(super) async fn times_out(ctx: &Ctx, client: &Client, told: &str) -> CaseResult {
     let get = ctx.within(SECOND + SLACK, client.get("k").timeout(SECOND).into_future()).await;
     let error = get.ok_or("a call hung")?.unwrap_err();
-    let kind = ErrorKind::Timeout(Phase::Connection);
+    let kind = ErrorKind::TimedOut(Phase::Connection);
     assert_eq!((error.kind(), error.outcome()), (kind, Outcome::NotSent), "{error}");
     assert_eq!(error.code(), Code::DeadlineExceeded);
     let report = error.report().to_string();
@@ -79,7 +79,7 @@ pub(super) async fn times_out(ctx: &Ctx, client: &Client, told: &str) -> CaseRes
 }
 
 pub(super) fn lazy(ctx: &Ctx, config: Config) -> Result<Client, Error> {
-    Client::lazy(Arc::clone(&ctx.rt), config)
+    Client::connect_lazy_on(Arc::clone(&ctx.rt), config)
 }
 
 /// Returns what is told of a certificate that the server refuses for this reason. Debian's 3.4 is

@@ -128,7 +128,7 @@ async fn a_lost_connection_is_made_again(ctx: Ctx) -> CaseResult {
     for n in 1..=5 {
         bridge.drop_all();
         // A read is repeated however the loss shows; a write would be, if it did not leave.
-        assert_eq!(client.get("k").await?.count, i64::from(n > 1));
+        assert_eq!(client.get("k").await?.count, u64::from(n > 1));
         client.put("k", "v").await?;
     }
     Ok(())
@@ -147,7 +147,8 @@ async fn close_ends_calls_and_connections(ctx: Ctx) -> CaseResult {
         ctx.spawn(async move { client.put("k", "v").await })
     };
     let waiting = {
-        let lazy = Client::lazy(Arc::clone(&ctx.rt), Config::new(["http://127.0.0.1:1"]))?;
+        let lazy =
+            Client::connect_lazy_on(Arc::clone(&ctx.rt), Config::new(["http://127.0.0.1:1"]))?;
         let other = lazy.clone();
         let get = ctx.spawn(async move { other.get("k").await });
         ctx.within(SOON, lazy.close()).await.ok_or("close hung")?;

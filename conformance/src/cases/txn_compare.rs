@@ -12,7 +12,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// Asserts what a condition evaluates to: alone, and in front of operations.
 async fn holds(client: &Client, compare: Compare, expected: bool) -> CaseResult {
-    assert_eq!(client.check([compare.clone()]).await?, expected, "{compare:?}");
+    assert_eq!(client.compare([compare.clone()]).await?, expected, "{compare:?}");
     let written = client.txn().when([compare.clone()]).then([put("then", "x")]);
     let written = written.otherwise([put("z", "x")]).await?;
     assert_eq!(written.succeeded, expected, "{compare:?}");
@@ -50,7 +50,7 @@ async fn create_revisions_of_a_range(ctx: Ctx) -> CaseResult {
     for (compare, expected) in
         [(tail().lt(6), true), (tail().lt(5), false), (under().lt(5), true), (under().lt(4), false)]
     {
-        assert_eq!(client.check([compare.clone()]).await?, expected, "{compare:?}");
+        assert_eq!(client.compare([compare.clone()]).await?, expected, "{compare:?}");
     }
     holds(&client, under().lt(5), true).await?;
     holds(&client, under().lt(4), false).await

@@ -28,7 +28,7 @@ async fn a_write_to_a_stopped_member_fails_and_is_gone(ctx: Ctx) -> CaseResult {
     ctx.blocking(move || member.terminate()).await?;
     ctx.until("the client to notice", 5 * SECOND, || async {
         let read = client.get("foo").timeout(Duration::from_millis(50)).await;
-        read.is_err_and(|error| error.kind() == ErrorKind::Timeout(Phase::Connection))
+        read.is_err_and(|error| error.kind() == ErrorKind::TimedOut(Phase::Connection))
     })
     .await?;
 
@@ -37,7 +37,7 @@ async fn a_write_to_a_stopped_member_fails_and_is_gone(ctx: Ctx) -> CaseResult {
     let error = write.await.unwrap_err();
     let took = ctx.rt.now().saturating_since(begin);
     assert!(took < ctx.stretched(5 * SECOND), "it took {took:?}");
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection), "{error}");
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection), "{error}");
     assert_eq!((error.code(), error.outcome()), (Code::DeadlineExceeded, Outcome::NotSent));
     assert_eq!(other.get("foo").await?.count, 0);
     Ok(())
@@ -170,7 +170,7 @@ async fn a_condition_needs_a_quorum(ctx: Ctx) -> CaseResult {
 
     let bare = ctx.spawn(client.txn().when([holds()]).into_future());
     let checked = client.clone();
-    let checked = ctx.spawn(async move { checked.check([holds()]).await.map(|_| ()) });
+    let checked = ctx.spawn(async move { checked.compare([holds()]).await.map(|_| ()) });
     // As they are, both are answered by the survivor alone.
     let compare = pb::Compare {
         key: "foo".into(),
@@ -178,8 +178,8 @@ async fn a_condition_needs_a_quorum(ctx: Ctx) -> CaseResult {
         ..pb::Compare::default()
     };
     let raw = pb::TxnRequest { compare: vec![compare], ..pb::TxnRequest::default() };
-    assert!(client.unary(raw).await?.succeeded);
-    assert!(client.unary(pb::TxnRequest::default()).await?.succeeded);
+    assert!(client.rpc(raw).await?.succeeded);
+    assert!(client.rpc(pb::TxnRequest::default()).await?.succeeded);
     unanswered(&bare.await.map(|_| ()).unwrap_err());
     unanswered(&checked.await.unwrap_err());
     Ok(())

@@ -121,7 +121,7 @@ async fn what_would_make_members_differ_is_not_sent(ctx: Ctx) -> CaseResult {
         let hash = if ctx.etcd.is_model() {
             0
         } else {
-            member.unary(HashKvRequest { revision: 0 }).await?.hash
+            member.rpc(HashKvRequest { revision: 0 }).await?.hash
         };
         stores.push((store.header.revision, store.kvs, hash));
     }
@@ -141,14 +141,14 @@ async fn which_transactions_make_members_differ(ctx: Ctx) -> CaseResult {
             let (branches, divides) = shapes(name, revision).swap_remove(number);
             let is_pinned = branches.typed().effect() == Effect::PinnedWrite;
             assert_eq!(is_pinned, divides, "{branches:?}");
-            let error = members[0].unary(branches.raw()).await.unwrap_err();
+            let error = members[0].rpc(branches.raw()).await.unwrap_err();
             refusal.is_read_from(&error);
             let outcome = if divides { Outcome::Unknown } else { Outcome::Rejected };
             assert_eq!(error.outcome(), outcome, "{branches:?}");
             for (index, member) in members.iter().enumerate() {
                 let expected = divides && executes_what_was_refused(&ctx, index);
                 let found = member.get(name).await?.count;
-                assert_eq!(found, i64::from(expected), "member {index}, {branches:?}");
+                assert_eq!(found, u64::from(expected), "member {index}, {branches:?}");
             }
         }
     }

@@ -48,7 +48,7 @@ async fn the_local_check_is_that_of_the_server(ctx: Ctx) -> CaseResult {
         let branches = Branches { then: steps(&mut rng, 0), otherwise: steps(&mut rng, 0) };
         let mut typed = branches.typed();
         let here = typed.request(&Limits::default());
-        let there = client.unary(branches.raw()).await;
+        let there = client.rpc(branches.raw()).await;
         match (here, there) {
             (Ok(message), Ok(_)) => {
                 assert_eq!(*message, branches.raw(), "seed {seed}: the same on the wire");

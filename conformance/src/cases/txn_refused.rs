@@ -127,7 +127,7 @@ async fn compares(client: &Client, count: usize) -> Result<(), ()> {
     let typed = client.txn().when((0..count).map(|_| key("k").version().eq(0))).await;
     let one = pb::Compare { key: "k".into(), ..pb::Compare::default() };
     let raw = pb::TxnRequest { compare: vec![one; count], ..pb::TxnRequest::default() };
-    match (typed, client.unary(raw).await) {
+    match (typed, client.rpc(raw).await) {
         (Ok(_), Ok(_)) => Ok(()),
         (Err(here), Err(there)) => {
             TOO_MANY_OPS.is_foreseen(&here);
@@ -164,6 +164,6 @@ async fn an_operation_without_content(ctx: Ctx) -> CaseResult {
     let (_server, client) = ctx.server_and_client().await?;
     let success = vec![Step::Put("k").raw(), pb::RequestOp { request: None }];
     let raw = pb::TxnRequest { success, ..pb::TxnRequest::default() };
-    KEY_NOT_FOUND.is_answered(&client.unary(raw).await.unwrap_err());
+    KEY_NOT_FOUND.is_answered(&client.rpc(raw).await.unwrap_err());
     assert_empty(&client).await
 }

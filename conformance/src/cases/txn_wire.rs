@@ -89,7 +89,7 @@ impl Branches {
     pub(super) async fn is_refused(&self, client: &Client, refusal: Refusal) {
         let here = client.execute(self.typed()).await.unwrap_err();
         refusal.is_foreseen(&here);
-        let there = client.unary(self.raw()).await.unwrap_err();
+        let there = client.rpc(self.raw()).await.unwrap_err();
         refusal.is_answered(&there);
         assert_eq!(here.kind(), there.kind());
         assert_eq!(here.method(), there.method());
@@ -97,9 +97,8 @@ impl Branches {
 
     /// Asserts that a server takes this, and that the client lets it through.
     pub(super) async fn is_taken(&self, client: &Client) -> Result<TxnResponse, Error> {
-        let raw = client.unary(self.raw()).await?;
+        let raw = client.rpc(self.raw()).await?;
         let typed = client.execute(self.typed()).await?;
-        let typed = typed.into_txn().ok_or_else(|| Error::protocol("not a transaction"))?;
         assert_eq!((raw.succeeded, raw.responses.len()), (typed.succeeded, typed.responses.len()));
         Ok(typed)
     }

@@ -84,7 +84,7 @@ impl Host {
     ///
     /// When no endpoint can be used.
     pub fn connect_with(&self, config: Config) -> Result<Client, Error> {
-        Ok(self.run(Client::connect(Arc::clone(&self.rt), config))?)
+        Ok(self.run(Client::connect_on(Arc::clone(&self.rt), config))?)
     }
 }
 

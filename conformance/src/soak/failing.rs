@@ -29,7 +29,7 @@ pub(super) fn run(host: &Host, time: Duration) -> Result<bool, Error> {
     let time = time.clamp(SHORTEST, LONGEST);
     let server = Slammer::start()?;
     let config = Config::new([format!("http://{}", server.addr)]);
-    let client = Client::lazy(Arc::clone(&host.rt), config)?;
+    let client = Client::connect_lazy_on(Arc::clone(&host.rt), config)?;
     let (begin, before) = (Instant::now(), cpu_time()?);
     let tasks: Vec<_> = (0..CALLERS)
         .map(|_| {

@@ -360,7 +360,7 @@ impl Call {
 
     fn time_out(&mut self, now: Instant) {
         let timeout = |phase, outcome, cause: Option<Cause>| {
-            Error::new(ErrorKind::Timeout(phase)).with_outcome(outcome).with_cause(cause)
+            Error::new(ErrorKind::TimedOut(phase)).with_outcome(outcome).with_cause(cause)
         };
         let last = self.last_error.take();
         let error = match (&self.state, last) {
@@ -404,7 +404,7 @@ impl Call {
     fn give_up_attempt(&mut self, now: Instant) {
         let State::Streaming(streaming) = &self.state else { return };
         let cause = streaming.silence(now);
-        let error = Error::new(ErrorKind::Timeout(Phase::Answer)).with_cause(cause);
+        let error = Error::new(ErrorKind::TimedOut(Phase::Answer)).with_cause(cause);
         self.unanswered = self.unanswered.saturating_add(1);
         self.fail(now, Failure::Unanswered, error);
     }
@@ -420,7 +420,7 @@ impl Call {
 
     fn fail_with_response(&mut self, now: Instant, error: Error) {
         let failure = match error.kind() {
-            ErrorKind::ResponseTooLarge { .. } => Failure::TooLarge,
+            ErrorKind::ResponseOverLimit { .. } => Failure::TooLarge,
             _ => Failure::Malformed,
         };
         self.fail(now, failure, error);

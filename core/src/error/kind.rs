@@ -16,7 +16,7 @@ pub enum ErrorKind {
     /// an error code that stands for this one.
     Status(Code),
     /// The deadline of the call passed; says what the call was waiting for.
-    Timeout(Phase),
+    TimedOut(Phase),
     /// No endpoint could be connected to, for this reason; the source says more, and names each
     /// endpoint if there are several.
     Connect(ConnectFailure),
@@ -25,14 +25,14 @@ pub enum ErrorKind {
     /// The peer broke the rules of HTTP/2, gRPC or etcd's API.
     Protocol,
     /// The request is over the client's own limit; nothing was sent.
-    RequestTooLarge {
+    RequestOverLimit {
         /// The size of the encoded request, in bytes.
         len: usize,
         /// The limit (`Config::max_request_bytes`).
         limit: usize,
     },
     /// The answer is over the client's own limit.
-    ResponseTooLarge {
+    ResponseOverLimit {
         /// The size that the answer claims, in bytes.
         len: usize,
         /// The limit (`Config::max_response_bytes`).
@@ -101,7 +101,7 @@ pub enum ConnectFailure {
     /// The runtime, or the system, cannot connect to endpoints of this kind.
     Unsupported,
     /// Nothing came back within the time for connecting (`Config::connect_timeout`).
-    TimedOut,
+    NoAnswer,
     /// The peer answered in HTTP/1.
     PeerSpeaksHttp1,
     /// The peer expects TLS.
@@ -130,8 +130,8 @@ impl fmt::Display for ErrorKind {
         match self {
             Self::Server(error) => f.write_str(error.text()),
             Self::Status(code) => write!(f, "the server answered {code:?}"),
-            Self::Timeout(Phase::Connection) => f.write_str("timed out waiting for a connection"),
-            Self::Timeout(Phase::Answer) => f.write_str("timed out waiting for the answer"),
+            Self::TimedOut(Phase::Connection) => f.write_str("timed out waiting for a connection"),
+            Self::TimedOut(Phase::Answer) => f.write_str("timed out waiting for the answer"),
             // It was connected.
             Self::Connect(failure @ (ConnectFailure::Lost | ConnectFailure::Unresponsive)) => {
                 write!(f, "not connected: {failure}")
@@ -139,13 +139,13 @@ impl fmt::Display for ErrorKind {
             Self::Connect(failure) => write!(f, "cannot connect: {failure}"),
             Self::ConnectionLost => f.write_str("the connection was lost"),
             Self::Protocol => f.write_str("the answer breaks the protocol"),
-            Self::RequestTooLarge { len, limit } => {
+            Self::RequestOverLimit { len, limit } => {
                 write!(
                     f,
                     "trying to send message larger than max_request_bytes ({len} vs. {limit})"
                 )
             }
-            Self::ResponseTooLarge { len, limit } => {
+            Self::ResponseOverLimit { len, limit } => {
                 write!(f, "received message larger than max_response_bytes ({len} vs. {limit})")
             }
             Self::InvalidRequest => f.write_str("the request is not valid"),
@@ -178,7 +178,7 @@ impl fmt::Display for ConnectFailure {
         f.write_str(match self {
             Self::Resolve => "the name cannot be resolved",
             Self::Refused => "the connection failed",
-            Self::TimedOut => "no answer within connect_timeout",
+            Self::NoAnswer => "no answer within connect_timeout",
             Self::PeerSpeaksHttp1 => "the peer speaks HTTP/1, not HTTP/2",
             Self::PeerSpeaksTls => "the peer expects TLS",
             Self::PeerNotHttp2 => "the peer does not speak HTTP/2",

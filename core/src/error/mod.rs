@@ -104,7 +104,7 @@ impl Error {
     pub(crate) fn request_too_large(error: FrameError) -> Self {
         match error {
             FrameError::TooLarge { len, limit } => {
-                Self::new(ErrorKind::RequestTooLarge { len, limit })
+                Self::new(ErrorKind::RequestOverLimit { len, limit })
             }
             other => Self::invalid_request(other),
         }
@@ -215,12 +215,12 @@ impl Error {
         match self.0.kind {
             ErrorKind::Server(error) => error.code(),
             ErrorKind::Status(code) => code,
-            ErrorKind::Timeout(_) => Code::DeadlineExceeded,
+            ErrorKind::TimedOut(_) => Code::DeadlineExceeded,
             ErrorKind::Connect(_) | ErrorKind::ConnectionLost | ErrorKind::StaleRead { .. } => {
                 Code::Unavailable
             }
             ErrorKind::Protocol => Code::Internal,
-            ErrorKind::RequestTooLarge { .. } | ErrorKind::ResponseTooLarge { .. } => {
+            ErrorKind::RequestOverLimit { .. } | ErrorKind::ResponseOverLimit { .. } => {
                 Code::ResourceExhausted
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
@@ -230,6 +230,76 @@ impl Error {
             | ErrorKind::PlaintextPassword => Code::FailedPrecondition,
             ErrorKind::Closed | ErrorKind::RuntimeEnded => Code::Canceled,
         }
+    }
+
+    /// Returns whether time ran out: the deadline of the call passed, or the member gave up waiting
+    /// for the cluster.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        use ServerError as E;
+        matches!(self.kind(), ErrorKind::TimedOut(_))
+            || matches!(
+                self.server_error(),
+                Some(
+                    E::Timeout
+                        | E::TimeoutDueToLeaderFail
+                        | E::TimeoutDueToConnectionLost
+                        | E::TimeoutWaitAppliedIndex
+                        | E::DeadlineExceeded
+                )
+            )
+    }
+
+    /// Returns whether the revision that was asked for has been compacted away.
+    #[must_use]
+    pub fn is_compacted(&self) -> bool {
+        self.server_error() == Some(ServerError::Compacted)
+    }
+
+    /// Returns whether the request, or its answer, is larger than the client, the server or a proxy
+    /// takes.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.server_error() == Some(ServerError::RequestTooLarge)
+            || matches!(
+                self.kind(),
+                ErrorKind::RequestOverLimit { .. } | ErrorKind::ResponseOverLimit { .. }
+            )
+    }
+
+    /// Returns whether what the request names does not exist: a key that was to keep its value or
+    /// its lease, a lease, a member, a user or a role. A read that finds no key is no error.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        use ServerError as E;
+        matches!(
+            self.server_error(),
+            Some(
+                E::KeyNotFound
+                    | E::LeaseNotFound
+                    | E::MemberNotFound
+                    | E::UserNotFound
+                    | E::RoleNotFound
+            )
+        )
+    }
+
+    /// Returns whether the user may not do this.
+    #[must_use]
+    pub fn is_permission_denied(&self) -> bool {
+        self.server_error() == Some(ServerError::PermissionDenied)
+    }
+
+    /// Returns whether no connection could be made, or the one that was there broke.
+    #[must_use]
+    pub fn is_connection(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Connect(_) | ErrorKind::ConnectionLost)
+    }
+
+    /// Returns whether the client cannot be used any more: it was closed, or its runtime ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Closed | ErrorKind::RuntimeEnded)
     }
 
     /// The path of the method that was called.
@@ -270,13 +340,13 @@ impl Error {
                 Outcome::Rejected => false,
                 Outcome::Unknown => !matches!(code, Code::ResourceExhausted | Code::DataLoss),
             },
-            ErrorKind::Timeout(_)
+            ErrorKind::TimedOut(_)
             | ErrorKind::Connect(_)
             | ErrorKind::ConnectionLost
             | ErrorKind::StaleRead { .. } => true,
             ErrorKind::Protocol
-            | ErrorKind::RequestTooLarge { .. }
-            | ErrorKind::ResponseTooLarge { .. }
+            | ErrorKind::RequestOverLimit { .. }
+            | ErrorKind::ResponseOverLimit { .. }
             | ErrorKind::InvalidRequest
             | ErrorKind::InvalidConfig
             | ErrorKind::ClusterChanged { .. }
@@ -293,7 +363,8 @@ impl From<FrameError> for Error {
     fn from(error: FrameError) -> Self {
         match error {
             FrameError::TooLarge { len, limit } => {
-                Self::new(ErrorKind::ResponseTooLarge { len, limit }).with_outcome(Outcome::Unknown)
+                Self::new(ErrorKind::ResponseOverLimit { len, limit })
+                    .with_outcome(Outcome::Unknown)
             }
             malformed => Self::protocol(malformed),
         }

@@ -83,7 +83,7 @@ fn details_are_said_once() {
     let inner = Error::new(ErrorKind::Connect(ConnectFailure::Refused))
         .with_endpoint(Arc::<str>::from("http://a:1"))
         .with_cause(Cause::new(io::Error::other("127.0.0.1:1: connection refused")));
-    let outer = Error::new(ErrorKind::Timeout(Phase::Connection))
+    let outer = Error::new(ErrorKind::TimedOut(Phase::Connection))
         .with_effect(Effect::Write)
         .with_method("/etcdserverpb.KV/Put")
         .with_cause(Cause::new(inner.clone()));
@@ -146,13 +146,13 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
     use ConnectFailure as F;
     let (len, limit) = (2, 1);
     let mut kinds = vec![
-        (ErrorKind::Timeout(Phase::Connection), true),
-        (ErrorKind::Timeout(Phase::Answer), true),
+        (ErrorKind::TimedOut(Phase::Connection), true),
+        (ErrorKind::TimedOut(Phase::Answer), true),
         (ErrorKind::ConnectionLost, true),
         (ErrorKind::StaleRead { revision: 1, floor: 2 }, true),
         (ErrorKind::Protocol, false),
-        (ErrorKind::RequestTooLarge { len, limit }, false),
-        (ErrorKind::ResponseTooLarge { len, limit }, false),
+        (ErrorKind::RequestOverLimit { len, limit }, false),
+        (ErrorKind::ResponseOverLimit { len, limit }, false),
         (ErrorKind::InvalidRequest, false),
         (ErrorKind::InvalidConfig, false),
         (ErrorKind::ClusterChanged { expected: 1, found: 2 }, false),
@@ -167,7 +167,7 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
         F::Refused,
         F::NoSocket,
         F::Unsupported,
-        F::TimedOut,
+        F::NoAnswer,
         F::PeerSpeaksHttp1,
         F::PeerSpeaksTls,
         F::PeerNotHttp2,

@@ -2,9 +2,11 @@
 
 // K40–K45
 
-use crate::{IntoBytes, KeyRange, key};
+use super::show::Show;
+use crate::{IntoBytes, KeyRange, LeaseId};
 use etcd3_proto::etcdserverpb as pb;
 use etcd3_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use std::fmt;
 
 /// One condition of a transaction: a property of a key, or of every key of a range, and what it
 /// must be.
@@ -13,9 +15,15 @@ use etcd3_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUni
 /// that does not exist has version, revisions and lease 0; a comparison of its value is never true,
 /// and a range without keys counts as one key that does not exist.
 // K42, K43
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Compare {
     pub(super) message: pb::Compare,
+}
+
+impl fmt::Debug for Compare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Show(&self.message).fmt(f)
+    }
 }
 
 /// The property of a key that is compared, waiting for what to compare it with.
@@ -52,6 +60,33 @@ impl KeyRange {
     pub fn lease(self) -> Target<i64> {
         Target { range: self, property: CompareTarget::Lease, union: TargetUnion::Lease }
     }
+
+    /// The condition that the key exists: its version is above 0.
+    // K44
+    #[must_use]
+    pub fn exists(self) -> Compare {
+        self.version().gt(0)
+    }
+
+    /// The condition that the key does not exist, or no key of the range: its version is 0.
+    // K44
+    #[must_use]
+    pub fn missing(self) -> Compare {
+        self.version().eq(0)
+    }
+}
+
+/// How a property of a key is compared, as a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CompareOp {
+    /// The property is equal to the operand.
+    Equal,
+    /// The property differs from the operand.
+    NotEqual,
+    /// The property is greater than the operand.
+    Greater,
+    /// The property is less than the operand.
+    Less,
 }
 
 /// What a target of type `T` can be compared with.
@@ -60,11 +95,17 @@ pub trait Operand<T> {
     fn into_operand(self) -> T;
 }
 
-impl Operand<i64> for i64 {
-    fn into_operand(self) -> i64 {
-        self
-    }
+macro_rules! integers {
+    ($($integer:ty),*) => {
+        $(impl Operand<i64> for $integer {
+            fn into_operand(self) -> i64 {
+                self.into()
+            }
+        })*
+    };
 }
+
+integers!(i32, u32, i64, LeaseId);
 
 impl<B: IntoBytes> Operand<bytes::Bytes> for B {
     fn into_operand(self) -> bytes::Bytes {
@@ -75,25 +116,32 @@ impl<B: IntoBytes> Operand<bytes::Bytes> for B {
 impl<T> Target<T> {
     /// It must be equal to this.
     pub fn eq(self, operand: impl Operand<T>) -> Compare {
-        self.compare(CompareResult::Equal, operand)
+        self.is(CompareOp::Equal, operand)
     }
 
     /// It must be different from this.
     pub fn ne(self, operand: impl Operand<T>) -> Compare {
-        self.compare(CompareResult::NotEqual, operand)
+        self.is(CompareOp::NotEqual, operand)
     }
 
     /// It must be greater than this.
     pub fn gt(self, operand: impl Operand<T>) -> Compare {
-        self.compare(CompareResult::Greater, operand)
+        self.is(CompareOp::Greater, operand)
     }
 
     /// It must be less than this.
     pub fn lt(self, operand: impl Operand<T>) -> Compare {
-        self.compare(CompareResult::Less, operand)
+        self.is(CompareOp::Less, operand)
     }
 
-    fn compare(self, result: CompareResult, operand: impl Operand<T>) -> Compare {
+    /// It must stand in this relation to the operand.
+    pub fn is(self, op: CompareOp, operand: impl Operand<T>) -> Compare {
+        let result = match op {
+            CompareOp::Equal => CompareResult::Equal,
+            CompareOp::NotEqual => CompareResult::NotEqual,
+            CompareOp::Greater => CompareResult::Greater,
+            CompareOp::Less => CompareResult::Less,
+        };
         let (key, range_end) = self.range.into_parts();
         Compare {
             message: pb::Compare {
@@ -107,22 +155,24 @@ impl<T> Target<T> {
     }
 }
 
-/// The condition that the key exists: its version is above 0.
-// K44
-pub fn key_exists(name: impl IntoBytes) -> Compare {
-    key(name).version().gt(0)
-}
+impl Target<i64> {
+    /// It must be greater than this or equal to it; greater for [`i64::MIN`]. On the wire it is
+    /// greater than the number before.
+    pub fn ge(self, operand: impl Operand<i64>) -> Compare {
+        self.gt(operand.into_operand().saturating_sub(1))
+    }
 
-/// The condition that the key does not exist: its version is 0.
-// K44
-pub fn key_missing(name: impl IntoBytes) -> Compare {
-    key(name).version().eq(0)
+    /// It must be less than this or equal to it; less for [`i64::MAX`]. On the wire it is less than
+    /// the number after.
+    pub fn le(self, operand: impl Operand<i64>) -> Compare {
+        self.lt(operand.into_operand().saturating_add(1))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prefix;
+    use crate::{key, prefix};
 
     // K40, K41, K44, TXN-042
     #[test]
@@ -137,8 +187,14 @@ mod tests {
         assert_eq!(wire(key("k").mod_revision().lt(3)), (2, 2, of(TargetUnion::ModRevision(3))));
         assert_eq!(wire(key("k").value().ne("v")), (3, 3, of(TargetUnion::Value("v".into()))));
         assert_eq!(wire(key("k").lease().eq(-1)), (4, 0, of(TargetUnion::Lease(-1))));
-        assert_eq!(key_exists("k"), key("k").version().gt(0));
-        assert_eq!(key_missing("k"), key("k").version().eq(0));
+        assert_eq!(key("k").lease().eq(LeaseId(7)), key("k").lease().eq(7u32));
+        assert_eq!(key("k").version().ge(1), key("k").version().gt(0i64));
+        assert_eq!(key("k").version().le(1), key("k").version().lt(2));
+        assert_eq!(key("k").version().ge(i64::MIN), key("k").version().gt(i64::MIN));
+        assert_eq!(key("k").exists(), key("k").version().gt(0));
+        assert_eq!(key("k").missing(), key("k").version().eq(0));
+        assert_eq!(key("k").exists(), key("k").version().gt(0));
+        assert_eq!(key("k").missing(), key("k").version().eq(0));
         let ranged = prefix("a").value().eq(b"\xff");
         assert_eq!(ranged.message.range_end, "b");
     }

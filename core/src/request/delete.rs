@@ -36,7 +36,7 @@ pub struct DeleteResponse {
     /// Which cluster and member answered; its revision is that of the deletion.
     pub header: ResponseHeader,
     /// How many keys were deleted.
-    pub deleted: i64,
+    pub deleted: u64,
     /// The pairs before, if they were asked for.
     pub prev_kvs: Vec<KeyValue>,
 }
@@ -45,6 +45,7 @@ impl From<DeleteRangeResponse> for DeleteResponse {
     fn from(answer: DeleteRangeResponse) -> Self {
         let DeleteRangeResponse { header, deleted, prev_kvs } = answer;
         let prev_kvs = prev_kvs.into_iter().map(KeyValue::from).collect();
+        let deleted = deleted.try_into().unwrap_or(0);
         Self { header: header.into(), deleted, prev_kvs }
     }
 }

@@ -3,6 +3,7 @@
 use super::{check_revision, operation};
 use crate::error::Error;
 use crate::{KeyRange, KeyValue, ResponseHeader};
+use bytes::Bytes;
 use etcd3_proto::etcdserverpb::{RangeRequest, RangeResponse, range_request};
 
 /// What a sorted answer is sorted by.
@@ -200,14 +201,34 @@ pub struct GetResponse {
     /// How many keys the range holds at that revision, whatever the limit and the revision filters
     /// left out.
     // K18
-    pub count: i64,
+    pub count: u64,
+}
+
+impl GetResponse {
+    /// Returns the first key found.
+    #[must_use]
+    pub fn first(&self) -> Option<&KeyValue> {
+        self.kvs.first()
+    }
+
+    /// Turns into the first key found.
+    #[must_use]
+    pub fn into_first(self) -> Option<KeyValue> {
+        self.kvs.into_iter().next()
+    }
+
+    /// Returns the value of the first key found, the only one of a read of one key.
+    #[must_use]
+    pub fn value(&self) -> Option<&Bytes> {
+        self.first().map(|pair| &pair.value)
+    }
 }
 
 impl From<RangeResponse> for GetResponse {
     fn from(answer: RangeResponse) -> Self {
         let RangeResponse { header, kvs, more, count } = answer;
         let kvs = kvs.into_iter().map(KeyValue::from).collect();
-        Self { header: header.into(), kvs, more, count }
+        Self { header: header.into(), kvs, more, count: count.try_into().unwrap_or(0) }
     }
 }
 

@@ -66,15 +66,18 @@
 
 mod compact;
 mod compare;
+mod comparison;
 mod delete;
 mod get;
 mod op;
 mod put;
+mod show;
 mod txn;
 mod txn_check;
 
 pub use compact::{Compact, CompactResponse, compact};
-pub use compare::{Compare, Operand, Target, key_exists, key_missing};
+pub use compare::{Compare, CompareOp, Operand, Target};
+pub use comparison::{Comparison, compare};
 pub use delete::{Delete, DeleteResponse, delete};
 pub use get::{Get, GetResponse, SortOrder, SortTarget, get};
 pub use op::{Op, OpResponse};

@@ -1,10 +1,11 @@
 //! Any operation, as a value.
 
 use super::{Delete, DeleteResponse, Get, GetResponse, Put, PutResponse, Txn, TxnResponse};
-use super::{Limits, Operation};
+use super::{Limits, Operation, PutValue, When};
 use crate::error::Error;
 use crate::namespace::KeyPrefix;
 use crate::rpc::Rpc;
+use crate::{IntoBytes, KeyRange};
 use bytes::Bytes;
 use etcd3_proto::etcdserverpb as pb;
 
@@ -21,6 +22,28 @@ pub enum Op {
     Delete(Delete),
     /// A transaction.
     Txn(Txn),
+}
+
+/// Makes an array of [`Op`]s out of operations of different kinds, or out of none.
+///
+/// ```
+/// use etcd3_core::{get, key, ops, put, txn};
+///
+/// let take = txn()
+///     .when([key("lock").missing()])
+///     .then(ops![put("lock", "me"), get("queue")])
+///     .otherwise(ops![]);
+/// # let _ = take;
+/// ```
+#[macro_export]
+macro_rules! ops {
+    () => {{
+        let none: [$crate::Op; 0] = [];
+        none
+    }};
+    ($($op:expr),+ $(,)?) => {
+        [$($crate::Op::from($op)),+]
+    };
 }
 
 /// The answer to an [`Op`].
@@ -100,6 +123,28 @@ impl OpResponse {
 }
 
 impl Op {
+    /// Reads one key, or all keys of a range; the same as the function [`get`](super::get).
+    pub fn get(range: impl Into<KeyRange>) -> Get {
+        super::get(range)
+    }
+
+    /// Writes a key; the same as the function [`put`](super::put).
+    pub fn put(key: impl IntoBytes, value: impl Into<PutValue>) -> Put {
+        super::put(key, value)
+    }
+
+    /// Deletes one key, or all keys of a range; the same as the function
+    /// [`delete`](super::delete).
+    pub fn delete(range: impl Into<KeyRange>) -> Delete {
+        super::delete(range)
+    }
+
+    /// Begins a transaction; the same as the function [`txn`](super::txn).
+    #[must_use]
+    pub fn txn() -> Txn<When> {
+        super::txn()
+    }
+
     /// The operation as part of a transaction.
     pub(super) fn into_message(self) -> pb::RequestOp {
         use pb::request_op::Request;

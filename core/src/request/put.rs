@@ -1,15 +1,20 @@
 //! Writing a key.
 
 use super::operation;
-use crate::{IntoBytes, KeyValue, ResponseHeader};
+use super::show::Show;
+use crate::{IntoBytes, KeyValue, LeaseId, ResponseHeader};
 use bytes::Bytes;
 use etcd3_proto::etcdserverpb::{self as pb, PutRequest};
+use std::fmt;
 
 /// A write of one key: `etcdserverpb.KV/Put`.
 ///
 /// When it ends in an error whose outcome is *unknown*, the key may or may not have the new value:
 /// read it again, or write it in a transaction that compares.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// `Debug` leaves the value out, and tells its length: the message that
+/// [`request`](Self::request) returns shows it.
+#[derive(Clone, PartialEq)]
 pub struct Put {
     pub(super) request: PutRequest,
 }
@@ -25,8 +30,23 @@ pub fn put(key: impl IntoBytes, value: impl Into<PutValue>) -> Put {
 }
 
 /// What a [`put`] writes: bytes, or [`IgnoreValue`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PutValue(Option<Bytes>);
+
+impl fmt::Debug for Put {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Show(&self.request).fmt(f)
+    }
+}
+
+impl fmt::Debug for PutValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => write!(f, "PutValue({} bytes)", value.len()),
+            None => f.write_str("PutValue(IgnoreValue)"),
+        }
+    }
+}
 
 /// In place of a value: keeps the value of the key, which must exist. In the field `ignore_value`
 /// of the request.
@@ -42,7 +62,7 @@ pub struct IgnoreLease;
 
 /// What a put does about the lease of the key: attaches one by its id, or [`IgnoreLease`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PutLease(Option<i64>);
+pub struct PutLease(Option<LeaseId>);
 
 impl<T: IntoBytes> From<T> for PutValue {
     fn from(value: T) -> Self {
@@ -56,9 +76,15 @@ impl From<IgnoreValue> for PutValue {
     }
 }
 
+impl From<LeaseId> for PutLease {
+    fn from(id: LeaseId) -> Self {
+        Self(Some(id))
+    }
+}
+
 impl From<i64> for PutLease {
     fn from(id: i64) -> Self {
-        Self(Some(id))
+        Self(Some(LeaseId(id)))
     }
 }
 
@@ -77,7 +103,7 @@ impl Put {
     pub fn lease(mut self, lease: impl Into<PutLease>) -> Self {
         let PutLease(id) = lease.into();
         self.request.ignore_lease = id.is_none();
-        self.request.lease = id.unwrap_or_default();
+        self.request.lease = id.unwrap_or_default().0;
         self
     }
 

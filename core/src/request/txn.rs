@@ -2,6 +2,7 @@
 
 // K30–K38
 
+use super::show::Show;
 use super::txn_check;
 use super::{GetResponse, Limits, Op, OpResponse, operation};
 use crate::ResponseHeader;
@@ -11,6 +12,7 @@ use crate::request::Compare;
 use crate::rpc::UnaryRequest;
 use etcd3_proto::etcdserverpb::{self as pb, RequestOp, ResponseOp, TxnRequest};
 use etcd3_proto::etcdserverpb::{request_op::Request, response_op::Response};
+use std::fmt;
 use std::marker::PhantomData;
 
 /// How deep transactions may lie in one another: what every server and every decoder can take.
@@ -54,7 +56,7 @@ pub const NESTING_LIMIT: u32 = 32;
 ///
 /// [`dangerously_allow_pinned_reads_in_writes`]: Self::dangerously_allow_pinned_reads_in_writes
 // K34, K37
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Txn<Stage = Whole> {
     request: TxnRequest,
     /// How many transactions lie in one another here, this one included.
@@ -92,6 +94,12 @@ pub fn txn() -> Txn<When> {
         barrier: false,
         allows_pinned_reads: false,
         stage: PhantomData,
+    }
+}
+
+impl<Stage> fmt::Debug for Txn<Stage> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Show(&self.request).fmt(f)
     }
 }
 

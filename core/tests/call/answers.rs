@@ -73,7 +73,7 @@ fn an_answer_over_the_limit() {
         let mut rig = Rig::new(options);
         rig.feed(sent(0)).feed(head()).feed(Input::Stream(Event::Data(framed(b"1234").slice(..5))));
         let error = rig.error();
-        assert_eq!(error.kind(), ErrorKind::ResponseTooLarge { len: 4, limit: 3 });
+        assert_eq!(error.kind(), ErrorKind::ResponseOverLimit { len: 4, limit: 3 });
         assert_eq!(error.code(), Code::ResourceExhausted);
         assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, 1));
         let mut rig = Rig::new(options);

@@ -137,7 +137,7 @@ fn a_short_deadline_is_no_verdict_on_the_member() {
     options.deadline = Some(ms(10));
     let mut rig = Rig::new(options);
     rig.feed(sent(0)).until(10);
-    assert!(matches!(rig.error().kind(), ErrorKind::Timeout(_)));
+    assert!(matches!(rig.error().kind(), ErrorKind::TimedOut(_)));
     assert_eq!(rig.call.signal(), HealthSignal::None);
 }
 
@@ -249,7 +249,7 @@ fn nothing_is_given_up_where_there_is_no_other_endpoint() {
     rig.feed(Input::Sent((&only).into())).until(14_999);
     assert_eq!((rig.attempts().len(), rig.done()), (1, None));
     rig.until(15_000);
-    assert_eq!(rig.error().kind(), ErrorKind::Timeout(Phase::Answer));
+    assert_eq!(rig.error().kind(), ErrorKind::TimedOut(Phase::Answer));
 }
 
 // R41: a learner refuses until it is promoted; there is no use in asking it again and again.

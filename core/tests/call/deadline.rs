@@ -22,7 +22,7 @@ fn a_deadline_in_the_past_sends_nothing() {
     let rig = Rig::new(due_at(0, write()));
     assert_eq!(rig.attempts(), []);
     let error = rig.error();
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection));
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection));
     assert_eq!((error.outcome(), error.attempts()), (Outcome::NotSent, 0));
     assert_eq!(error.code(), Code::DeadlineExceeded);
 }
@@ -37,7 +37,7 @@ fn the_deadline_while_waiting_for_a_connection() {
     rig.until(10_000);
     assert_eq!(rig.done().map(|(at, _)| at), Some(500));
     let error = rig.error();
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection));
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection));
     assert_eq!((error.outcome(), error.attempts()), (Outcome::NotSent, 0), "nothing left");
     assert!(error.is_retryable());
 }
@@ -50,7 +50,7 @@ fn the_deadline_while_waiting_for_the_answer() {
             let mut rig = Rig::new(due_at(500, options));
             rig.feed(sent(0)).feed_all(came).until(10_000);
             assert_eq!(rig.done().map(|(at, _)| at), Some(500));
-            assert_eq!(rig.error().kind(), ErrorKind::Timeout(Phase::Answer));
+            assert_eq!(rig.error().kind(), ErrorKind::TimedOut(Phase::Answer));
             assert_eq!(rig.error().outcome(), Outcome::Unknown);
         }
     }
@@ -77,20 +77,20 @@ fn the_last_error_is_the_cause_when_the_deadline_passes_within_an_attempt() {
     let mut rig = Rig::new(due_at(500, write()));
     rig.feed(sent(0)).feed(lost(Outcome::NotSent)).until(10_000);
     let error = rig.error();
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connection));
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection));
     assert_eq!((error.outcome(), error.attempts()), (Outcome::NotSent, 1), "the second never left");
     assert_eq!(source(error).map(Error::kind), Some(ErrorKind::ConnectionLost));
 
     let mut rig = Rig::new(due_at(500, read()));
     rig.feed(sent(0)).feed(lost(Outcome::Unknown)).feed(sent(1)).until(10_000);
     let error = rig.error();
-    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Answer));
+    assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Answer));
     assert_eq!(source(error).map(Error::outcome), Some(Outcome::Unknown));
 
     // One unknown attempt is not forgotten by a later one that did not get away.
     let mut rig = Rig::new(due_at(500, read()));
     rig.feed(sent(0)).feed(lost(Outcome::Unknown)).until(10_000);
-    assert_eq!(rig.error().kind(), ErrorKind::Timeout(Phase::Connection));
+    assert_eq!(rig.error().kind(), ErrorKind::TimedOut(Phase::Connection));
     assert_eq!(rig.error().outcome(), Outcome::Unknown);
 }
 
@@ -103,7 +103,7 @@ fn a_stream_that_is_cut_when_the_deadline_has_passed_timed_out() {
         call.handle(ms(0), sent(0));
         call.handle(ms(500), lost(Outcome::Unknown));
         let Next::Do(Output::Done(Err(error))) = call.poll(ms(500)) else { panic!("not over") };
-        assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Answer));
+        assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Answer));
         assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, 1));
         assert_eq!(source(&error).map(Error::kind), Some(ErrorKind::ConnectionLost));
     }
@@ -119,7 +119,7 @@ fn a_status_that_tells_of_the_deadline_timed_out() {
         (Code::Unknown, "context canceled"),
     ];
     let cases = told.into_iter().flat_map(|(code, text)| {
-        let timeout = ErrorKind::Timeout(Phase::Answer);
+        let timeout = ErrorKind::TimedOut(Phase::Answer);
         let status = ErrorKind::Status(code);
         [(code, text, 0, timeout), (code, text, 5, timeout), (code, text, -5, status)]
     });

@@ -193,7 +193,7 @@ impl Judge {
         assert!(self.sent > 0 || error.outcome() == Outcome::NotSent, "{error}");
         assert_eq!(error.method(), Some(method::PUT.path));
         assert_eq!(error.effect(), Some(self.options.effect));
-        if let ErrorKind::Timeout(_) = error.kind() {
+        if let ErrorKind::TimedOut(_) = error.kind() {
             let is_due = self.options.deadline.is_some_and(|deadline| deadline <= self.now);
             assert!(is_due || self.options.attempt_timeout.is_some());
         }

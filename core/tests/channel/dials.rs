@@ -254,12 +254,12 @@ fn broken_says_why_nothing_is_connected() {
         rig.channel.health()[0].last.as_ref().map(|last| last.failure),
         Some(ConnectFailure::Resolve)
     );
-    rig.feed(Input::Failed(ConnectionId(2), broken(ConnectFailure::TimedOut)));
+    rig.feed(Input::Failed(ConnectionId(2), broken(ConnectFailure::NoAnswer)));
     let reason = |rig: &Rig| rig.channel.broken().map(|b| b.failure);
-    assert_eq!(reason(&rig), Some(ConnectFailure::TimedOut));
+    assert_eq!(reason(&rig), Some(ConnectFailure::NoAnswer));
     rig.until(1_000);
     assert_eq!(rig.dials.len(), 4);
-    assert_eq!(reason(&rig), Some(ConnectFailure::TimedOut), "tried again, not yet well");
+    assert_eq!(reason(&rig), Some(ConnectFailure::NoAnswer), "tried again, not yet well");
     let second = rig.last_dial();
     rig.feed(Input::Connected(second));
     assert_eq!(reason(&rig), None);

@@ -5,8 +5,8 @@ use etcd3_core::proto::etcdserverpb::response_op::Response;
 use etcd3_core::proto::{etcdserverpb as pb, mvccpb};
 use etcd3_core::request::TxnResponse;
 use etcd3_core::{
-    Error, ErrorKind, KeyValue, Limits, Op, OpResponse, Operation, Outcome, ResponseHeader, Txn,
-    compact, delete, get, put, txn,
+    Error, ErrorKind, KeyValue, LeaseId, Limits, Op, OpResponse, Operation, Outcome,
+    ResponseHeader, Txn, compact, delete, get, put, txn,
 };
 use prost::Message;
 
@@ -155,7 +155,7 @@ fn the_answer_to_each_operation_is_read_whole() {
     assert_eq!((got.header, got.more, got.count), (header, true, 7));
     assert_eq!(got.kvs, [pair("a"), pair("b")]);
     let last = &got.kvs[1];
-    assert_eq!((&last.key[..], &last.value[..], last.lease), (&b"b"[..], &b"v"[..], 8));
+    assert_eq!((&last.key[..], &last.value[..], last.lease), (&b"b"[..], &b"v"[..], LeaseId(8)));
     assert_eq!((last.create_revision, last.mod_revision, last.version), (5, 6, 7));
 
     let answer = pb::PutResponse { header: some, prev_kv: Some(sent("a")) };

@@ -171,7 +171,7 @@ fn a_request_over_the_limit_is_not_sent() {
     let limits = Limits { max_request_bytes: 12, ..Limits::default() };
     assert!(txn().then([put("k", "123")]).encode(&limits, None).is_ok());
     let error = txn().then([put("k", "1234")]).encode(&limits, None).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::RequestTooLarge { len: 13, limit: 12 });
+    assert_eq!(error.kind(), ErrorKind::RequestOverLimit { len: 13, limit: 12 });
     assert_eq!(error.outcome(), Outcome::NotSent);
 }
 

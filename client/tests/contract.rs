@@ -1,0 +1,49 @@
+//! What programs rely on without saying so: which types cross threads, and which names there are.
+
+use etcd3::request::Execute;
+use etcd3::{Client, Config, Error, Request};
+use std::future::{Future, IntoFuture};
+
+fn crosses_threads<T: Send + Sync + 'static>() {}
+
+fn is_sent<T: Send>(_: &T) {}
+
+#[test]
+fn clients_and_errors_cross_threads() {
+    crosses_threads::<Client>();
+    crosses_threads::<Config>();
+    crosses_threads::<Error>();
+    crosses_threads::<etcd3::GetResponse>();
+    crosses_threads::<etcd3::TxnResponse>();
+    crosses_threads::<etcd3::Txn>();
+    crosses_threads::<Request<etcd3::Get>>();
+    crosses_threads::<etcd3::Health>();
+    crosses_threads::<etcd3::HealthChanges>();
+    crosses_threads::<etcd3::runtime::Lookup>();
+}
+
+/// The bounds that a library of a program's own would name.
+fn all_at_once<T>(requests: Vec<Request<T>>) -> Vec<T::Future>
+where
+    T: Execute,
+    T::Future: Future<Output = T::Output> + Send,
+{
+    requests.into_iter().map(Request::send).collect()
+}
+
+#[test]
+fn what_a_request_turns_into_crosses_threads() {
+    // Never called: a client needs a runtime.
+    let _ = |client: &Client| {
+        is_sent(&client.get("k").send());
+        is_sent(&client.put("k", "v").into_future());
+        is_sent(&client.txn().then(etcd3::ops![]).send());
+        is_sent(&client.compare([]).send());
+        is_sent(&client.sync_endpoints().send());
+        is_sent(&client.close());
+        is_sent(&Client::connect_on(client.runtime().clone(), "a"));
+        is_sent(&client.pages(..));
+        let whole = [client.txn().into_whole(), client.txn().when([]).into_whole()];
+        all_at_once(whole.into());
+    };
+}

@@ -308,7 +308,7 @@ impl Config {
 
     /// Sets how the client speaks TLS: with `https` and `unixs` endpoints, and with those that do
     /// not say (`host:port`, `unix:path`). Endpoints with `http` stay in plaintext.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsConfig) -> Self {
         self.tls = Some(tls);
@@ -444,7 +444,7 @@ mod tests {
     // C34c, C34e
     #[test]
     fn an_endpoint_that_speaks_tls_needs_a_configuration_for_it() {
-        let missing = if cfg!(feature = "tls") { "no roots" } else { "enable the feature `tls`" };
+        let missing = if cfg!(feature = "_tls") { "no roots" } else { "enable the feature `tls`" };
         for endpoint in ["https://a", "unixs:a"] {
             let config = Config::new(["http://a", endpoint]);
             let error = config.parse_endpoints(&config.endpoints).unwrap_err();

@@ -19,12 +19,14 @@
 //!
 //! | feature | what for |
 //! |---|---|
-//! | `tls` | TLS by rustls, configured by a `TlsConfig` |
+//! | `tls` | TLS by rustls, configured by a `TlsConfig`; the same as `tls-ring` |
+//! | `tls-ring` | TLS with the cryptography of ring |
 //! | `tls-native-roots` | `TlsConfig::native_roots`: the authorities that the machine trusts |
 //! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
 //! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
 //!
-//! None is on by default.
+//! None is on by default. Those below `tls-ring` add to it or to `tls`. No default provider of the
+//! process is read or set.
 #![forbid(unsafe_code)]
 
 mod call;
@@ -48,7 +50,7 @@ mod still;
 mod stream;
 mod sync;
 mod tasks;
-#[cfg_attr(not(feature = "tls"), path = "tls/none.rs")]
+#[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
 mod transport;
 mod version;
@@ -71,5 +73,5 @@ pub use pages::Pages;
 pub use request::{Request, RequestFuture};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub use tls::TlsConfig;

@@ -155,9 +155,22 @@ impl TlsConfig {
         Ok(Arc::new(config))
     }
 
+    /// Returns the cryptography. Never the default of the process: other crates may have chosen
+    /// another.
+    #[cfg(feature = "tls-ring")]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "there may be others")]
+    fn provider(&self) -> Result<Arc<CryptoProvider>, Cause> {
+        Ok(Arc::new(rustls::crypto::ring::default_provider()))
+    }
+
+    #[cfg(not(feature = "tls-ring"))]
+    #[allow(clippy::unused_self, reason = "as the other")]
+    fn provider(&self) -> Result<Arc<CryptoProvider>, Cause> {
+        Err(Cause::new("no cryptography is built in: enable the feature `tls-ring`"))
+    }
+
     fn build(&self) -> Result<ClientConfig, Cause> {
-        // Never the default of the process: other crates may have chosen another.
-        let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = self.provider()?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(Cause::new)?;

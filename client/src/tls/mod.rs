@@ -202,5 +202,5 @@ impl fmt::Debug for TlsConfig {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tls-ring"))]
 mod tests;

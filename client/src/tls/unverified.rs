@@ -69,7 +69,7 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tls-ring"))]
 mod tests {
     use super::*;
 

@@ -309,6 +309,7 @@ impl Config {
     /// Sets how the client speaks TLS: with `https` and `unixs` endpoints, and with those that do
     /// not say (`host:port`, `unix:path`). Endpoints with `http` stay in plaintext.
     #[cfg(feature = "_tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     #[must_use]
     pub fn tls(mut self, tls: TlsConfig) -> Self {
         self.tls = Some(tls);

@@ -28,6 +28,7 @@
 //! None is on by default. Those below `tls-ring` add to it or to `tls`. No default provider of the
 //! process is read or set.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod call;
 mod client;
@@ -74,4 +75,5 @@ pub use request::{Request, RequestFuture};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "_tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub use tls::TlsConfig;

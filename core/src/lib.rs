@@ -11,6 +11,7 @@
 //!
 //! Every machine is driven the same way; [`Machine`] says how.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod auth;
 pub mod backoff;
@@ -23,6 +24,7 @@ mod header;
 mod key_range;
 mod key_value;
 #[cfg(feature = "laws")]
+#[cfg_attr(docsrs, doc(cfg(feature = "laws")))]
 pub mod laws;
 mod lease_id;
 mod machine;

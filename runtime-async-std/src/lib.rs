@@ -118,3 +118,8 @@ impl Runtime for AsyncStd {
         })
     }
 }
+
+/// The program of the package's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -119,3 +119,8 @@ impl Runtime for Smol {
         })
     }
 }
+
+/// The program of the package's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

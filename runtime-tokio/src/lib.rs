@@ -145,3 +145,8 @@ impl Runtime for Tokio {
         })
     }
 }
+
+/// The program of the package's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

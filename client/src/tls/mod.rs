@@ -64,6 +64,7 @@ impl TlsConfig {
 
     /// Trusts the authorities that the machine trusts too. They are read at every connect.
     #[cfg(feature = "tls-native-roots")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls-native-roots")))]
     #[must_use]
     pub fn native_roots(mut self) -> Self {
         self.roots.push(Roots::Native);
@@ -72,6 +73,7 @@ impl TlsConfig {
 
     /// Trusts the authorities that Mozilla trusts too, as they were when the client was built.
     #[cfg(feature = "tls-webpki-roots")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls-webpki-roots")))]
     #[must_use]
     pub fn webpki_roots(mut self) -> Self {
         self.roots.push(Roots::Webpki);
@@ -126,6 +128,7 @@ impl TlsConfig {
     /// Takes a configuration of rustls as it is, but for its protocols (ALPN), which become
     /// HTTP/2. It has its own roots and identity, so none can be set here.
     #[cfg(feature = "tls-rustls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls-rustls")))]
     #[must_use]
     pub fn from_rustls(config: Arc<rustls::ClientConfig>) -> Self {
         Self { rustls: Some(config), ..Self::default() }

@@ -47,3 +47,20 @@ fn what_a_request_turns_into_crosses_threads() {
         all_at_once(whole.into());
     };
 }
+
+/// Every public item at the root of the crate, by its name.
+#[allow(unused_imports, reason = "that they can be named is all")]
+mod root {
+    use etcd3::{
+        Bytes, Client, Code, Compact, CompactResponse, Compare, CompareOp, Config, ConnectFailure,
+        Delete, DeleteResponse, EndpointHealth, EndpointState, Error, ErrorKind, Get, GetResponse,
+        Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange, KeyValue, LeaseId,
+        Limits, Op, OpResponse, Operation, Outcome, Pages, Phase, Put, PutLease, PutResponse,
+        PutValue, Raw, Report, Request, RequestFuture, ResponseHeader, ServerError, SortOrder,
+        SortTarget, Status, Txn, TxnResponse, UnaryRequest, all, compact, delete, from_key, get,
+        key, ops, prefix, proto, put, request, runtime, txn,
+    };
+
+    #[cfg(feature = "tls")]
+    use etcd3::TlsConfig;
+}

@@ -1,6 +1,7 @@
 //! Every command of a developer: `cargo xtask <command>`.
 #![forbid(unsafe_code)]
 
+mod api;
 mod bench;
 mod compare;
 mod cost;
@@ -96,6 +97,8 @@ cargo xtask <command>
   strain    run a command on a machine that is made busy: cargo xtask strain --busy 4 -- COMMAND
             --time-wait N  sockets in TIME_WAIT beside it, renewed every 30 seconds
             --busy N       threads beside it that only use the processor
+  api       compare the public paths and signatures with the lists in docs/api
+            --save       write the lists
   etcd      fetch the etcd versions for the tests and tell where they are
   proto     generate the protocol's code
             --check      only tell whether it is up to date
@@ -236,6 +239,7 @@ const COMMANDS: &[Command] = &[
         words: Words::Command,
         run: strain::run,
     },
+    Command { name: "api", valued: &[], plain: &["--save"], words: Words::Nothing, run: api::run },
     Command { name: "etcd", valued: &[], plain: &[], words: Words::Nothing, run: etcd::run },
     Command {
         name: "proto",

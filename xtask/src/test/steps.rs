@@ -7,7 +7,7 @@ use crate::coverage;
 use crate::passed::Passed;
 use crate::shell::STEP_LIMIT;
 use crate::tally::Tally;
-use crate::{cost, etcd, goaway, model, mutants, runs, shell, sim, workspace};
+use crate::{api, cost, etcd, goaway, model, mutants, runs, shell, sim, workspace};
 use etcd3_lab::{Error, Result, command};
 use std::process::Command;
 
@@ -69,6 +69,7 @@ pub(super) const ALL: &[Step] = &[
     step(BUILD, |_| build()).within(Share::Compiling),
     step("generated code", |_| generated_code()).after(BUILD),
     step("documentation", |_| documentation()).within(Share::Compiling),
+    step("api", |_| api::check()).within(Share::Compiling),
     step("unit tests", |_| unit_tests()).within(Share::Compiling),
     step("documentation tests", |_| documentation_tests()).within(Share::Compiling),
     step("examples", |_| examples::run()).after(BUILD),

@@ -71,7 +71,12 @@ pub(crate) fn integration_tests(folder: &str) -> Result<Vec<String>> {
 
 /// Lists the integration tests of the workspace: the folder of the package, and the name.
 pub(crate) fn all_integration_tests() -> Result<Vec<(String, String)>> {
-    Ok(tests_in(&files()?, &members_in(&read("Cargo.toml")?)))
+    Ok(tests_in(&files()?, &members()?))
+}
+
+/// Lists the folders of all packages of the workspace.
+pub(crate) fn members() -> Result<Vec<String>> {
+    Ok(members_in(&read("Cargo.toml")?))
 }
 
 fn tests_in(files: &[String], members: &[String]) -> Vec<(String, String)> {

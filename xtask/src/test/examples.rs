@@ -63,13 +63,18 @@ fn of_adapter(files: &[String], runtime: &str) -> Result<Vec<String>> {
     }
 }
 
-fn compare(readme: &str, example: &str) -> Result<()> {
+/// Finds the first program of the README.
+pub(super) fn program(readme: &str) -> Result<&str> {
     let blocks = readme.split("```rust").skip(1).filter_map(|rest| rest.split("```").next());
-    let block = blocks
+    blocks
         // What follows on the line of the fence are options.
         .filter_map(|block| block.split_once('\n').map(|(_, code)| code.trim()))
         .find(|code| code.contains("etcd3_tokio::connect"))
-        .ok_or_else(|| Error::new("README.md has no example with etcd3_tokio::connect."))?;
+        .ok_or_else(|| Error::new("README.md has no example with etcd3_tokio::connect."))
+}
+
+fn compare(readme: &str, example: &str) -> Result<()> {
+    let block = program(readme)?;
     let example = example.trim();
     if block == example {
         return Ok(());

@@ -6,12 +6,15 @@
 mod budget;
 mod deny;
 mod examples;
+mod followed;
 mod hygiene;
+mod packages;
 mod report;
 mod share;
 mod size;
 mod steps;
 mod tree;
+mod unpacked;
 
 pub(crate) use crate::passed::Passed;
 

@@ -2,7 +2,7 @@
 
 use super::deny::Deny;
 use super::share::Share;
-use super::{examples, hygiene, size, tree};
+use super::{examples, followed, hygiene, packages, size, tree};
 use crate::coverage;
 use crate::passed::Passed;
 use crate::shell::STEP_LIMIT;
@@ -73,6 +73,8 @@ pub(super) const ALL: &[Step] = &[
     step("unit tests", |_| unit_tests()).within(Share::Compiling),
     step("documentation tests", |_| documentation_tests()).within(Share::Compiling),
     step("examples", |_| examples::run()).after(BUILD),
+    step("packages", |_| packages::check()).within(Share::Packages),
+    step("README followed", |_| followed::check()).within(Share::Packages),
     step("planted bugs", |_| mutants::check()),
     step("conformance", conformance).within(Share::Conformance),
     step("coverage", |_| covered()),

@@ -1,6 +1,6 @@
 //! Prints the public API of a crate; wants a file of rustdoc's JSON as argument.
 //!
-//! A crate of its own, so that only who looks at the API compiles it.
+//! A crate of its own, so that `cargo xtask` does not have to compile its dependencies.
 #![forbid(unsafe_code)]
 
 use public_api::Builder;
@@ -9,7 +9,7 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: etcd3-api-list FILE.json")?;
-    // Those of every type say nothing about one.
+    // Blanket and automatic impls exist for every type.
     let builder = || Builder::from_rustdoc_json(&file).omit_blanket_impls(true);
     let all = builder().omit_auto_trait_impls(true).build()?.to_string();
     let written = builder().omit_auto_trait_impls(true).omit_auto_derived_impls(true).build()?;
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Leaves of what is derived that it is there: its methods are those of the trait.
+/// Drops the methods of derived impls, which are those of the trait, and keeps the first lines.
 fn readable(all: &str, written: &str) -> String {
     let written: BTreeSet<&str> = written.lines().collect();
     let is_kept = |line: &&str| {

@@ -1,4 +1,4 @@
-//! Who follows the README literally gets a program that works.
+//! A program made by following the README to the letter builds and works.
 
 use super::examples;
 use super::unpacked::{Package, Unpacked, why_not};
@@ -14,7 +14,7 @@ const NAME: &str = "readme";
 /// The limit of its run.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the README tells to do.
+/// The instructions of the README.
 #[derive(Debug, PartialEq, Eq)]
 struct Told<'a> {
     /// The lines of `cargo add` before the program.

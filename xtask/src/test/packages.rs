@@ -30,7 +30,7 @@ pub(super) fn check() -> Result<Passed> {
             let check = ["check", "--quiet", "-p", &package.name].into_iter().chain(words);
             Unpacked::run(Unpacked::cargo(unpacked.folder(), check))
         };
-        // As others build it, then all that it has. A file outside of it is a failure.
+        // As a dependency, then with its tests and examples, none of which may need a file outside.
         cargo(vec![])?;
         cargo(vec!["--all-features", "--all-targets"])?;
     }

@@ -1,6 +1,6 @@
 //! The client, and how it makes a call.
 
-use crate::call::{CallOptions, Run};
+use crate::call::{CallOptions, OperationCall};
 use crate::health::{Health, HealthChanges};
 use crate::pages::Pages;
 use crate::request::{Request, RequestFuture, SyncEndpoints};
@@ -74,7 +74,7 @@ impl Client {
     /// that cannot be read, or a setting that cannot mean anything.
     pub fn connect_lazy_on(rt: Arc<dyn Runtime>, config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
-        config.check()?;
+        config.validate()?;
         let endpoints = config.parse_endpoints(&config.endpoints)?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
         shared.tasks.spawn(control::run(Arc::clone(&shared)));
@@ -123,7 +123,7 @@ impl Client {
             changed.await;
         }
         if let Some(least) = shared.config.min_server_version {
-            version::check(&client, least).await?;
+            version::require(&client, least).await?;
         }
         Ok(client)
     }
@@ -323,7 +323,7 @@ impl Client {
     /// Runs one operation, and keeps the client open meanwhile.
     pub(crate) fn run<T: Operation>(self, operation: T, options: CallOptions) -> RequestFuture<T> {
         let options = CallOptions { only: self.pin.as_ref().map(|pin| pin.endpoint), ..options };
-        let run = Run::new(Arc::clone(self.shared()), operation, options);
+        let run = OperationCall::new(Arc::clone(self.shared()), operation, options);
         RequestFuture::new(self, run)
     }
 }

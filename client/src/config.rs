@@ -3,8 +3,8 @@
 use crate::tls::{self, TlsConfig};
 use crate::{Error, ErrorKind};
 use etcd3_core::backoff::Backoff;
-use etcd3_core::channel::{Keepalive, Settings};
-use etcd3_core::endpoint::{Endpoint, Place, Security};
+use etcd3_core::channel::{PingSettings, Settings};
+use etcd3_core::endpoint::{Destination, Endpoint, Security};
 use etcd3_core::error::Cause;
 use etcd3_core::request::Limits;
 use std::str::FromStr;
@@ -46,7 +46,7 @@ pub struct Config {
     pub(crate) max_attempts: u32,
     pub(crate) retry_backoff: Backoff,
     pub(crate) reconnect_backoff: Backoff,
-    pub(crate) keepalive: Keepalive,
+    pub(crate) keepalive: PingSettings,
     pub(crate) auto_sync: Option<Duration>,
     pub(crate) min_server_version: Option<(u16, u16)>,
     pub(crate) plaintext_passwords: bool,
@@ -108,7 +108,7 @@ impl Config {
                 first: Duration::from_millis(100),
                 cap: Duration::from_secs(5),
             },
-            keepalive: Keepalive::default(),
+            keepalive: PingSettings::default(),
             auto_sync: None,
             min_server_version: None,
             plaintext_passwords: false,
@@ -332,7 +332,7 @@ impl Config {
     pub(crate) fn channel_settings(&self) -> Settings {
         Settings {
             backoff: self.reconnect_backoff,
-            keepalive: self.keepalive,
+            ping: self.keepalive,
             stalled_after: self.attempt_timeout,
             ..Settings::default()
         }
@@ -344,7 +344,7 @@ impl Config {
     }
 
     /// Refuses settings with which no call could be made.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
         let Self { request_timeout, attempt_timeout, connect_timeout, limits, .. } = self;
         let durations = [
             ("request_timeout", *request_timeout, MIN_REQUEST),
@@ -374,19 +374,19 @@ impl Config {
     // B5
     pub(crate) fn parse_endpoints(&self, texts: &[String]) -> Result<Vec<Endpoint>, Error> {
         if let Some(tls) = &self.tls {
-            tls.check().map_err(invalid)?;
+            tls.validate().map_err(invalid)?;
         }
         let mut parsed: Vec<Endpoint> = Vec::new();
         for text in texts {
             let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
             let endpoint = endpoint.secured_by_default(self.tls.is_some());
-            let is_abstract = matches!(endpoint.place(), Place::UnixAbstract(_));
+            let is_abstract = matches!(endpoint.destination(), Destination::UnixAbstract(_));
             if is_abstract && !cfg!(any(target_os = "linux", target_os = "android")) {
                 let text = format!("endpoint {endpoint}: abstract sockets exist on Linux alone");
                 return Err(invalid(Cause::new(text)));
             }
             if endpoint.security() == Security::Tls {
-                tls::check(self.tls.as_ref(), &endpoint).map_err(invalid)?;
+                tls::check_endpoint(self.tls.as_ref(), &endpoint).map_err(invalid)?;
             }
             if !parsed.iter().any(|other| other.is_same(&endpoint)) {
                 parsed.push(endpoint);

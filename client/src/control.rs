@@ -4,7 +4,7 @@ use crate::connection_task;
 use crate::pool::Pool;
 use crate::probe;
 use crate::shared::Shared;
-use etcd3_core::channel::{Output, Scope};
+use etcd3_core::channel::{Migration, Output};
 use etcd3_core::{ErrorKind, Next};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn carry_out(shared: &Arc<Shared>, output: Output) {
         Output::Migrate(connection, scope) => {
             if let Some(handle) = pool.connection(connection) {
                 handle.migrate(scope);
-                if scope == Scope::All {
+                if scope == Migration::All {
                     pool.wakeups.wake_all();
                 }
             }

@@ -10,7 +10,7 @@ use etcd3_core::proto::etcdserverpb::StatusRequest;
 /// Asks every member that can be reached for its version.
 ///
 /// Unlike in Go's client, a member that is down is no reason to fail, unless no member answers.
-pub(crate) async fn check(client: &Client, least: (u16, u16)) -> Result<(), Error> {
+pub(crate) async fn require(client: &Client, least: (u16, u16)) -> Result<(), Error> {
     let timeout = client.connect_timeout();
     let (mut is_known, mut failure) = (false, None);
     for endpoint in client.endpoints() {

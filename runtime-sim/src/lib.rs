@@ -40,4 +40,4 @@ pub use model::{ClusterConfig, Personality};
 pub use net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability};
 pub use pipe::{Cut, Travel};
 pub use runtime::SimRuntime;
-pub use world::{Etcd, Failure, Host, Stats, World, run};
+pub use world::{Etcd, Host, RunError, Stats, World, run};

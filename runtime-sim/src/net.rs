@@ -83,7 +83,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Listening {
-    backlog: VecDeque<Stream>,
+    backlog: VecDeque<Socket>,
     waker: Option<Waker>,
 }
 
@@ -204,7 +204,7 @@ impl Net {
     }
 
     /// Opens a connection; takes a round trip, or for ever.
-    pub(crate) async fn connect(&self, from: HostId, to: SocketAddr) -> io::Result<Stream> {
+    pub(crate) async fn connect(&self, from: HostId, to: SocketAddr) -> io::Result<Socket> {
         locked(&self.inner).attempts += 1;
         let link = self.link(from, to);
         let jitter = u64::try_from(link.travel.jitter.as_nanos()).unwrap_or(u64::MAX);
@@ -225,8 +225,8 @@ impl Net {
         let down = Arc::new(Mutex::new(Pipe::new(link.travel)));
         let connection = Connection { from, to, up: Arc::clone(&up), down: Arc::clone(&down) };
         inner.connections.insert(id, connection);
-        let near = Stream::new(self.executor.clone(), Arc::clone(&down), Arc::clone(&up));
-        let far = Stream::new(self.executor.clone(), up, down);
+        let near = Socket::new(self.executor.clone(), Arc::clone(&down), Arc::clone(&up));
+        let far = Socket::new(self.executor.clone(), up, down);
         if let Some(listening) = inner.listeners.get_mut(&to) {
             listening.backlog.push_back(far);
             listening.waker.take().into_iter().for_each(Waker::wake);
@@ -274,7 +274,7 @@ impl Listener {
         self.next().await.boxed()
     }
 
-    pub(crate) async fn next(&self) -> Stream {
+    pub(crate) async fn next(&self) -> Socket {
         poll_fn(|cx| {
             let mut inner = locked(&self.net.inner);
             let Some(listening) = inner.listeners.get_mut(&self.at) else { return Poll::Pending };
@@ -297,14 +297,14 @@ impl Drop for Listener {
 }
 
 /// One end of a connection.
-pub(crate) struct Stream {
+pub(crate) struct Socket {
     executor: Executor,
     rx: Arc<Mutex<Pipe>>,
     tx: Arc<Mutex<Pipe>>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stream {
+impl Socket {
     fn new(executor: Executor, rx: Arc<Mutex<Pipe>>, tx: Arc<Mutex<Pipe>>) -> Self {
         Self { executor, rx, tx, sleep: None }
     }
@@ -314,14 +314,14 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for Socket {
     fn drop(&mut self) {
         locked(&self.tx).cut(Cut::Fin);
         locked(&self.rx).abandon();
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -348,7 +348,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for Socket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,7 +1,7 @@
 //! The model etcd behind real gRPC over the real h2: one listener for each member.
 
 use crate::executor::Executor;
-use crate::model::{Call, Cluster, Output, Response, StreamId, StreamOptions, Ticket, rpc};
+use crate::model::{Call, Cluster, Output, RpcResult, StreamId, StreamOptions, Ticket, rpc};
 use crate::net::{HostId, Net};
 use crate::world::Etcd;
 use bytes::Bytes;
@@ -37,7 +37,7 @@ pub(crate) struct Service {
 
 struct Inner {
     cluster: Mutex<Cluster>,
-    answers: Mutex<BTreeMap<Ticket, Slot<Result<Response, Status>>>>,
+    answers: Mutex<BTreeMap<Ticket, Slot<RpcResult>>>,
     watches: Mutex<BTreeMap<StreamId, Slot<Result<pb::WatchResponse, Status>>>>,
     kick: Event,
     /// Notified when a member is to end its connections in an orderly way.
@@ -220,7 +220,7 @@ impl Service {
         about: &About,
         path: &str,
         body: RecvStream,
-    ) -> Result<Result<Response, Status>, h2::Error> {
+    ) -> Result<RpcResult, h2::Error> {
         let limit = self.cluster(|cluster, _| cluster.config().max_request_bytes);
         let mut messages = Messages::new(body);
         let Some(message) = messages.next().await? else {
@@ -240,7 +240,7 @@ impl Service {
         Ok(either(answer, late).await)
     }
 
-    async fn ask(&self, about: &About, request: rpc::Request) -> Result<Response, Status> {
+    async fn ask(&self, about: &About, request: rpc::Request) -> RpcResult {
         let call = Call {
             member: about.member,
             request,

@@ -41,7 +41,7 @@ pub struct World {
 /// Why a run did not come to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Failure {
+pub enum RunError {
     /// Nothing was left that could ever happen.
     Deadlock,
     /// A task kept the world from moving on.
@@ -50,7 +50,7 @@ pub enum Failure {
     TimeUp,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Deadlock => "deadlock: no task can go on and no timer is set",
@@ -60,7 +60,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for RunError {}
 
 /// What a run took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,14 +91,14 @@ impl fmt::Debug for World {
 pub fn run<T, F: Future<Output = T>>(
     seed: u64,
     program: impl FnOnce(World) -> F,
-) -> Result<(T, Stats), Failure> {
+) -> Result<(T, Stats), RunError> {
     let world = World::new(seed);
     let program = program(world.clone());
     let result = world.executor.run(program, Instant::ORIGIN + TIME_LIMIT);
     let output = result.map_err(|stuck| match stuck {
-        Stuck::Deadlock => Failure::Deadlock,
-        Stuck::BusyLoop => Failure::BusyLoop,
-        Stuck::TimeUp => Failure::TimeUp,
+        Stuck::Deadlock => RunError::Deadlock,
+        Stuck::BusyLoop => RunError::BusyLoop,
+        Stuck::TimeUp => RunError::TimeUp,
     })?;
     Ok((output, world.stats()))
 }

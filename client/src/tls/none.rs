@@ -13,12 +13,12 @@ use std::io;
 pub(crate) enum TlsConfig {}
 
 impl TlsConfig {
-    pub(crate) fn check(&self) -> Result<(), Cause> {
+    pub(crate) fn validate(&self) -> Result<(), Cause> {
         match *self {}
     }
 }
 
-pub(crate) fn check(_: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {
+pub(crate) fn check_endpoint(_: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {
     let why = "speaks TLS, which this build has not: enable the feature `tls`";
     Err(Cause::new(format!("endpoint {endpoint} {why}")))
 }
@@ -28,7 +28,7 @@ pub(crate) fn handshake(
     endpoint: &Endpoint,
     _: Box<dyn Io>,
 ) -> Ready<Result<Box<dyn Io>, ConnectionError>> {
-    let cause = check(config.tls.as_ref(), endpoint).err();
+    let cause = check_endpoint(config.tls.as_ref(), endpoint).err();
     ready(Err(ConnectionError { failure: ConnectFailure::TlsConfig, cause }))
 }
 

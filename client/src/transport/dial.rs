@@ -7,7 +7,7 @@ use crate::runtime::{BoxFuture, Io, Runtime, Target};
 use crate::{Config, tls};
 use bytes::Bytes;
 use etcd3_core::channel::ConnectionError;
-use etcd3_core::endpoint::{Endpoint, Place, Security};
+use etcd3_core::endpoint::{Destination, Endpoint, Security};
 use etcd3_core::error::{Cause, ConnectFailure};
 use h2::client::SendRequest;
 use std::future::{Future, poll_fn};
@@ -21,14 +21,14 @@ const MAX_HEADER_LIST: u32 = 16 << 10;
 /// Until the server has told how many streams it takes.
 const STREAMS_BEFORE_SETTINGS: usize = 100;
 
-type Stream = PrefaceReader<Box<dyn Io>>;
+type PrefacedIo = PrefaceReader<Box<dyn Io>>;
 /// The HTTP/2 side of a connection.
-pub(crate) type Http2 = h2::client::Connection<SharedIo<Stream>, Bytes>;
+pub(crate) type Http2 = h2::client::Connection<SharedIo<PrefacedIo>, Bytes>;
 
 /// A connection whose server has sent its preface.
 pub(crate) struct Dialled {
     pub(crate) requests: SendRequest<Bytes>,
-    pub(crate) connection: Coalesced<Stream>,
+    pub(crate) connection: Coalesced<PrefacedIo>,
     /// Counts what comes from the server.
     pub(crate) peer: PeerKind,
 }
@@ -84,10 +84,10 @@ fn all_failed(failed: AllFailed) -> ConnectionError {
 /// Finds the addresses of an endpoint, each time anew: they may have changed.
 // I-C9
 async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, ConnectionError> {
-    match endpoint.place() {
-        Place::Unix(path) => Ok(vec![Target::Unix(path.clone())]),
-        Place::UnixAbstract(name) => Ok(vec![Target::UnixAbstract(name.clone())]),
-        Place::Host { host, port } => {
+    match endpoint.destination() {
+        Destination::Unix(path) => Ok(vec![Target::Unix(path.clone())]),
+        Destination::UnixAbstract(name) => Ok(vec![Target::UnixAbstract(name.clone())]),
+        Destination::Host { host, port } => {
             if let Ok(address) = host.parse::<IpAddr>() {
                 return Ok(vec![Target::Tcp((address, *port).into())]);
             }

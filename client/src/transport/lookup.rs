@@ -42,12 +42,12 @@ struct State {
 struct Query {
     host: String,
     port: u16,
-    answer: Mutex<Option<Answer>>,
+    answer: Mutex<Option<LookupResult>>,
     answered: Event,
 }
 
 /// An error is kept as what it says, since several may wait for it.
-type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
+type LookupResult = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
 
 impl Lookup {
     /// How many names are looked up at once; further ones wait.
@@ -165,7 +165,7 @@ impl Shared {
 }
 
 impl Query {
-    fn answer(&self, answer: Answer) {
+    fn answer(&self, answer: LookupResult) {
         *locked(&self.answer) = Some(answer);
         self.answered.notify(usize::MAX);
     }

@@ -21,7 +21,7 @@ pub use events::{Attempt, Input, Output, Reply, Sent};
 pub use options::Options;
 
 use crate::auth::Generation;
-use crate::channel::{Denied, EndpointId, Finished, Freshness, HealthSignal, Kind, Want};
+use crate::channel::{AttemptKind, Denied, EndpointId, Finished, Freshness, HealthSignal, Want};
 use crate::error::{Cause, Error, ErrorKind, Phase};
 use crate::header::ResponseHeader;
 use crate::method::Method;
@@ -225,7 +225,7 @@ impl Call {
         self.state = State::Acquiring;
         let Options { only, connection, require_leader, deadline, .. } = self.options;
         let want = Want {
-            kind: Kind::Call,
+            kind: AttemptKind::Call,
             avoid: self.last_endpoint,
             only,
             connection,

@@ -4,7 +4,7 @@
 //! [`Channel::release`], which every admission needs.
 
 use super::ends::Draining;
-use super::freshness::{Floor, Freshness};
+use super::freshness::{Freshness, RevisionFloor};
 use super::slot::Listed;
 use super::turn::Endpoints;
 use super::{Channel, Connection, ConnectionId, EndpointId, HealthSignal};
@@ -15,7 +15,7 @@ use crate::retry;
 
 /// What an attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum Kind {
+pub enum AttemptKind {
     /// A unary call, whose response is waited for. Some go to one endpoint in a row.
     #[default]
     Call,
@@ -27,7 +27,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Want {
     /// What it is.
-    pub kind: Kind,
+    pub kind: AttemptKind,
     /// The endpoint that failed last: another one is taken if there is one.
     pub avoid: Option<EndpointId>,
     /// The only endpoint that will do.
@@ -45,7 +45,7 @@ pub struct Want {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
     /// What was admitted.
-    pub kind: Kind,
+    pub kind: AttemptKind,
     /// The endpoint.
     pub endpoint: EndpointId,
     /// Its connection.
@@ -53,7 +53,7 @@ pub struct Admission {
     /// When it was admitted.
     pub since: Instant,
     /// How far the cluster had been seen; `None` for an endpoint that may be of another cluster.
-    pub floor: Option<Floor>,
+    pub floor: Option<RevisionFloor>,
     /// Whether a repetition could go to another endpoint.
     pub has_choice: bool,
 }
@@ -110,8 +110,8 @@ impl Channel {
         }
         let endpoints = Endpoints { slots: &self.slots, settings: &self.settings };
         let index = match want.kind {
-            Kind::Call => self.turn.pick_for_call(endpoints, now, want, has_permit),
-            Kind::Stream => self.turn.pick_for_stream(endpoints, now, want, has_permit),
+            AttemptKind::Call => self.turn.pick_for_call(endpoints, now, want, has_permit),
+            AttemptKind::Stream => self.turn.pick_for_stream(endpoints, now, want, has_permit),
         };
         let has_choice = want.is_open() && self.choices() > 1;
         let index = index.ok_or(Denied::NoConnection)?;
@@ -132,7 +132,7 @@ impl Channel {
         if want.is_retry {
             self.budget.spend();
         }
-        if want.kind == Kind::Call {
+        if want.kind == AttemptKind::Call {
             self.budget.earn();
         }
         Ok(Admission { kind: want.kind, endpoint, connection, since: now, floor, has_choice })
@@ -160,7 +160,7 @@ impl Channel {
     }
 
     fn on_finished(&mut self, now: Instant, admission: &Admission, signal: HealthSignal) {
-        if admission.kind == Kind::Call {
+        if admission.kind == AttemptKind::Call {
             self.turn.note_signal(signal);
         }
         let id = admission.connection;

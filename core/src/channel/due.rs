@@ -3,8 +3,8 @@
 use super::connection::Connection;
 use super::ends::Draining;
 use super::liveness::Due;
-use super::slot::{End, Listed, Replacement, Slot, State};
-use super::{Channel, ConnectionError, ConnectionId, Output, Scope};
+use super::slot::{DownReason, Listed, Replacement, Slot, State};
+use super::{Channel, ConnectionError, ConnectionId, Migration, Output};
 use crate::Instant;
 use crate::error::{Cause, ConnectFailure};
 
@@ -18,7 +18,7 @@ pub(super) enum Action {
     DialReplacement(usize),
     Suspect(usize),
     Probe(usize, ConnectionId),
-    Migrate(ConnectionId, Scope),
+    Migrate(ConnectionId, Migration),
     Ping(ConnectionId),
     /// Gives up a connection whose PING was to be answered by now.
     GiveUp(ConnectionId),
@@ -98,17 +98,17 @@ impl Channel {
     }
 
     fn give_up(&mut self, now: Instant, id: ConnectionId) -> Option<Output> {
-        let keepalive = self.ping_policy.keepalive;
+        let ping = self.ping_policy.ping;
         let liveness = &mut self.connection_mut(id)?.liveness;
-        let due = liveness.dead_at(keepalive)?;
+        let due = liveness.dead_at(ping)?;
         if liveness.extend(due, now) {
             return None;
         }
         let pinged = liveness.pending().unwrap_or(now);
-        let cause = format!("a PING was not answered within {:?}", keepalive.timeout);
+        let cause = format!("a PING was not answered within {:?}", ping.timeout);
         let cause = Some(Cause::new(cause));
         let error = ConnectionError { failure: ConnectFailure::Unresponsive, cause };
-        self.on_down(now, id, End::Broken(error.clone()));
+        self.on_down(now, id, DownReason::Broken(error.clone()));
         self.doubt_others(pinged);
         Some(Output::Kill(id, error))
     }

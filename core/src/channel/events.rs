@@ -38,7 +38,7 @@ pub enum Retirement {
 
 /// What is to leave a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
+pub enum Migration {
     /// The streams; calls end where they are.
     Streams,
     /// The streams, and the calls that may be repeated.
@@ -94,7 +94,7 @@ pub enum Output {
     /// End the connection: it is dead. The calls on it are lost for this reason.
     Kill(ConnectionId, ConnectionError),
     /// Let these go from this connection to another one, which is there.
-    Migrate(ConnectionId, Scope),
+    Migrate(ConnectionId, Migration),
     /// Let the attempts that wait for a connection look again.
     Changed,
 }

@@ -12,7 +12,7 @@ use crate::header::ResponseHeader;
 
 /// How far a cluster had been seen when an attempt was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Floor {
+pub struct RevisionFloor {
     /// The id of the cluster; 0 before the first answer.
     pub cluster_id: u64,
     /// The highest revision seen.
@@ -41,7 +41,7 @@ pub enum Freshness {
     },
 }
 
-impl Floor {
+impl RevisionFloor {
     /// Judges an answer and remembers it; `is_foreign` tells whether the others still belong to the
     /// cluster that is known.
     pub(crate) fn judge(
@@ -78,7 +78,7 @@ impl Channel {
         &mut self,
         connection: ConnectionId,
         header: &ResponseHeader,
-        sent_at: Option<Floor>,
+        sent_at: Option<RevisionFloor>,
     ) -> Freshness {
         let others = || {
             let listed = self.slots.iter().filter(|slot| slot.listed != Listed::No);
@@ -104,7 +104,7 @@ impl Channel {
 
     /// Returns the cluster as far as it has been seen.
     #[must_use]
-    pub const fn floor(&self) -> Floor {
+    pub const fn floor(&self) -> RevisionFloor {
         self.freshness
     }
 }

@@ -38,11 +38,11 @@ mod settings;
 mod slot;
 mod turn;
 
-pub use admit::{Admission, Denied, Finished, Kind, Want};
-pub use events::{ConnectionError, HealthSignal, Input, Output, Retirement, Scope};
-pub use freshness::{Floor, Freshness};
+pub use admit::{Admission, AttemptKind, Denied, Finished, Want};
+pub use events::{ConnectionError, HealthSignal, Input, Migration, Output, Retirement};
+pub use freshness::{Freshness, RevisionFloor};
 pub use health::{ConnectionState, EndpointView};
-pub use liveness::{Keepalive, MIN_INTERVAL};
+pub use liveness::{MIN_INTERVAL, PingSettings};
 pub use settings::Settings;
 pub use slot::Listed;
 
@@ -53,7 +53,7 @@ use budget::Budget;
 use connection::Connection;
 use ends::Draining;
 use liveness::PingPolicy;
-use slot::{End, Replacement, Slot, State};
+use slot::{DownReason, Replacement, Slot, State};
 use std::collections::VecDeque;
 use turn::Turn;
 
@@ -76,7 +76,7 @@ pub struct Channel {
     closing: VecDeque<ConnectionId>,
     rng: Rng,
     turn: Turn,
-    freshness: Floor,
+    freshness: RevisionFloor,
     budget: Budget,
     /// When a call wanted a connection first.
     wanted: Option<Instant>,
@@ -98,13 +98,13 @@ impl Channel {
         let turn = Turn::new(endpoints.len(), &mut rng);
         let mut channel = Self {
             settings,
-            ping_policy: PingPolicy::new(settings.keepalive, settings.stalled_after),
+            ping_policy: PingPolicy::new(settings.ping, settings.stalled_after),
             slots: Vec::new(),
             draining: Vec::new(),
             closing: VecDeque::new(),
             rng,
             turn,
-            freshness: Floor::default(),
+            freshness: RevisionFloor::default(),
             budget: Budget::full(),
             wanted: None,
             changed: false,
@@ -139,12 +139,12 @@ impl Machine for Channel {
             Input::Unpinned(endpoint) => self.on_unpinned(now, endpoint),
             Input::Connected(connection) => self.on_connected(now, connection),
             Input::Failed(connection, error) | Input::Ended(connection, error) => {
-                self.on_down(now, connection, End::Broken(error));
+                self.on_down(now, connection, DownReason::Broken(error));
             }
             Input::Retired(connection, how) => {
-                self.on_down(now, connection, End::Retired(how));
+                self.on_down(now, connection, DownReason::Retired(how));
             }
-            Input::TooManyPings => self.ping_policy.keepalive.slow_down(),
+            Input::TooManyPings => self.ping_policy.ping.slow_down(),
             Input::Heard(connection, at) => self.on_heard(now, connection, at),
             Input::Probed(connection, is_well) => self.on_probed(now, connection, is_well),
             Input::ForgetFloor => self.freshness.revision = 0,

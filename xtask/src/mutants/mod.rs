@@ -12,7 +12,7 @@ mod score;
 use crate::options::Options;
 use crate::tally::Tally;
 use crate::test::Passed;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use copy::Copy;
 use etcd3_lab::{Error, Result};
 use list::Mutant;
@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// The end of a mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
+enum MutantStatus {
     /// A test failed, as it has to.
     Killed,
     /// All tests passed.
@@ -38,7 +38,7 @@ enum Fate {
     Invalid(String),
 }
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let only = options.value("--only");
     match options.value("--generated") {
         Some(_) if only.is_some() => {
@@ -54,13 +54,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
 }
 
 /// Tries the mutants with these names.
-pub(crate) fn try_all(is_chosen: impl Fn(&str) -> bool) -> Outcome {
+pub(crate) fn try_all(is_chosen: impl Fn(&str) -> bool) -> ExitResult {
     let all = list::parse(&workspace::read(LIST)?)?;
     let chosen: Vec<&Mutant> = all.iter().filter(|mutant| is_chosen(&mutant.name)).collect();
     if chosen.is_empty() {
         return Err(Error::new(format!("There is no such mutant, of {} in {LIST}.", all.len())));
     }
-    let lab = Laboratory::open(|line| println!("{line}"))?;
+    let lab = MutatedCopy::open(|line| println!("{line}"))?;
     let commands: BTreeSet<&str> = chosen.iter().map(|mutant| mutant.test.as_str()).collect();
     for test in &commands {
         lab.demand_pass(test)?;
@@ -73,12 +73,12 @@ pub(crate) fn try_all(is_chosen: impl Fn(&str) -> bool) -> Outcome {
 
 /// Tries the mutants that stand for their areas. Their tests need few crates, so that the copy of
 /// the workspace is built quickly.
-pub(crate) fn check() -> Result<Passed> {
+pub(crate) fn try_areas() -> Result<Passed> {
     let all = list::parse(&workspace::read(LIST)?)?;
     let chosen: Vec<&Mutant> = all.iter().filter(|mutant| !mutant.area.is_empty()).collect();
     let said = RefCell::new(String::new());
     let tell = |line: &str| said.borrow_mut().extend([line, "\n"]);
-    let lab = Laboratory::open(tell)?;
+    let lab = MutatedCopy::open(tell)?;
     let begin = Instant::now();
     let targets: BTreeSet<Vec<&str>> = chosen.iter().map(|it| list::target(&it.test)).collect();
     for target in &targets {
@@ -95,13 +95,13 @@ pub(crate) fn check() -> Result<Passed> {
 }
 
 /// A copy of the workspace together with its build.
-struct Laboratory<T> {
+struct MutatedCopy<T> {
     copy: Copy,
     target: PathBuf,
     tell: T,
 }
 
-impl<T: Fn(&str)> Laboratory<T> {
+impl<T: Fn(&str)> MutatedCopy<T> {
     fn open(tell: T) -> Result<Self> {
         let place = workspace::target().join("mutants");
         let copy = Copy::of(&workspace::files()?, workspace::root(), &place.join("src"))?;
@@ -131,38 +131,41 @@ impl<T: Fn(&str)> Laboratory<T> {
             let fate = self.try_out(mutant)?;
             let seconds = shell::time(begin.elapsed().as_secs_f64());
             (self.tell)(&match &fate {
-                Fate::Killed => format!("    killed, {seconds}"),
-                Fate::Survived => format!("    SURVIVED {}, {seconds}", mutant.test),
-                Fate::Invalid(why) => format!("    INVALID, {seconds}: {why}"),
+                MutantStatus::Killed => format!("    killed, {seconds}"),
+                MutantStatus::Survived => format!("    SURVIVED {}, {seconds}", mutant.test),
+                MutantStatus::Invalid(why) => format!("    INVALID, {seconds}: {why}"),
             });
-            killed += usize::from(fate == Fate::Killed);
+            killed += usize::from(fate == MutantStatus::Killed);
         }
         Ok(killed)
     }
 
-    fn try_out(&self, mutant: &Mutant) -> Result<Fate> {
+    fn try_out(&self, mutant: &Mutant) -> Result<MutantStatus> {
         let broken = match self.copy.edit(&mutant.file, &mutant.search, &mutant.replace) {
             Ok(broken) => broken,
-            Err(why) => return Ok(Fate::Invalid(why.to_string())),
+            Err(why) => return Ok(MutantStatus::Invalid(why.to_string())),
         };
         let fate = self.fate_of(&mutant.test);
         broken.restore()?;
         fate
     }
 
-    fn fate_of(&self, test: &str) -> Result<Fate> {
+    fn fate_of(&self, test: &str) -> Result<MutantStatus> {
         let built = shell::capture(&self.cargo_test(test, true), LIMIT)?;
         if !built.ok() {
             let errors = built.output.lines().filter(|line| line.starts_with("error"));
             let errors: Vec<&str> = errors.take(3).collect();
-            return Ok(Fate::Invalid(format!("it does not compile: {}", errors.join("; "))));
+            return Ok(MutantStatus::Invalid(format!(
+                "it does not compile: {}",
+                errors.join("; ")
+            )));
         }
         // The build is done, so what does not end now is a test that hangs.
         let Ok(ended) = shell::capture(&self.cargo_test(test, false), LIMIT) else {
-            return Ok(Fate::Killed);
+            return Ok(MutantStatus::Killed);
         };
         // A test that is not there any more notices nothing, and says so by its success.
-        Ok(if ended.ok() { Fate::Survived } else { Fate::Killed })
+        Ok(if ended.ok() { MutantStatus::Survived } else { MutantStatus::Killed })
     }
 
     fn cargo_test(&self, test: &str, only_build: bool) -> Command {

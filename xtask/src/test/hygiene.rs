@@ -17,7 +17,7 @@ const NO_SENTENCE: &[&str] = &[
     "Is ", "Are ", "Who ", "Whoever ", "Whom ", "Goes ", "As much ", "As many ", "So much ",
     "So many ",
 ];
-pub(super) fn check() -> Result<Passed> {
+pub(super) fn check_files() -> Result<Passed> {
     let files = workspace::files()?;
     let mut problems = Vec::new();
     let mut read = 0;

@@ -7,7 +7,7 @@ use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::stream::RawStream;
-use crate::{Config, control, sync, version};
+use crate::{Config, control, sync};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
@@ -123,7 +123,7 @@ impl Client {
             changed.await;
         }
         if let Some(least) = shared.config.min_server_version {
-            version::require(&client, least).await?;
+            client.require_version(least).await?;
         }
         Ok(client)
     }

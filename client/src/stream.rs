@@ -7,7 +7,8 @@
 
 // I-C6
 
-use crate::call::attempt::{Carrier, Progress, Receiver, Told};
+use crate::call::attempt::{Carrier, Progress, Told};
+use crate::call::open_stream::Receiver;
 use crate::pool::{Permit, Pool};
 use crate::shared::Shared;
 use crate::transport::exchange::Sender;

@@ -12,6 +12,7 @@
 //! Every machine is driven the same way; [`Machine`] says how.
 #![forbid(unsafe_code)]
 
+mod attempt;
 pub mod auth;
 pub mod backoff;
 pub mod call;
@@ -35,6 +36,7 @@ pub mod retry;
 pub mod rng;
 pub mod rpc;
 pub mod server_error;
+mod signal;
 pub mod status;
 pub mod stream;
 mod time;

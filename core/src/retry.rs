@@ -19,10 +19,10 @@
 
 // R40–R44
 
-use crate::channel::{Freshness, HealthSignal};
 use crate::method::Effect;
 use crate::outcome::Outcome;
 use crate::server_error::ServerError;
+use crate::signal::{Freshness, HealthSignal};
 use crate::status::{Code, Status};
 
 /// How one attempt of a call failed.

@@ -1,6 +1,7 @@
 //! The network: names, listeners, connections, and what is wrong with them.
 
 use crate::executor::{Executor, Sleep};
+use crate::lock::locked;
 use crate::pipe::{Cut, Fate, Pipe, Travel};
 use etcd3::runtime::Io;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -99,10 +100,6 @@ impl fmt::Debug for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Net").finish_non_exhaustive()
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Net {

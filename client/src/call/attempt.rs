@@ -12,7 +12,7 @@
 
 use super::alarm::Alarm;
 use super::final_read::FinalRead;
-use super::open_stream::{Open, OpenStream};
+use super::open_stream::{Open, OpenStream, Receiver};
 use crate::pool::{NoPermit, Permit, Pool};
 use crate::transport::exchange::{Exchange, Sender};
 use etcd3_core::call::{self, Sent};
@@ -199,22 +199,6 @@ impl Carrier {
     fn stream(&self) -> &OpenStream {
         &self.alarm.stream
     }
-}
-
-/// A machine that reads a response.
-pub(crate) trait Receiver {
-    /// Returns whether it reads the response.
-    fn is_receiving(&self) -> bool;
-
-    /// Returns whether only the end of the response is waited for.
-    fn is_whole(&self) -> bool;
-
-    /// Returns whether it may go on elsewhere.
-    fn may_migrate(&self) -> bool;
-
-    fn receive(&mut self, now: Instant, event: Event);
-
-    fn migrate(&mut self, now: Instant);
 }
 
 /// Waits for a permit.

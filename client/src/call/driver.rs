@@ -2,7 +2,8 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{Carrier, Progress, Receiver, Told};
+use super::attempt::{Carrier, Progress, Told};
+use super::open_stream::Receiver;
 use crate::pool::{Permit, Pool};
 use bytes::Bytes;
 use etcd3_core::call::{self, Call, Input, Output, Reply};

@@ -4,7 +4,6 @@
 //! and with it a part of the window of its connection, so it shares the stream with the control
 //! task, which takes it away from a call that is overdue and not polled.
 
-use super::attempt::Receiver;
 use crate::pool::{Key, Permit, Sleeper};
 use crate::transport::exchange::{Exchange, Sender};
 use etcd3_core::Instant;
@@ -20,6 +19,22 @@ pub(crate) struct Open {
     /// The sending half, of a request whose messages follow.
     pub(crate) sender: Option<Box<Sender>>,
     pub(crate) permit: Permit,
+}
+
+/// A machine that reads a response.
+pub(crate) trait Receiver {
+    /// Returns whether it reads the response.
+    fn is_receiving(&self) -> bool;
+
+    /// Returns whether only the end of the response is waited for.
+    fn is_whole(&self) -> bool;
+
+    /// Returns whether it may go on elsewhere.
+    fn may_migrate(&self) -> bool;
+
+    fn receive(&mut self, now: Instant, event: Event);
+
+    fn migrate(&mut self, now: Instant);
 }
 
 /// What a call and the control task share.

@@ -4,7 +4,6 @@ use super::TlsConfig;
 use super::material::ALPN;
 use super::stream::Secure;
 use super::words;
-use crate::Config;
 use crate::runtime::Io;
 use etcd3_core::channel::ConnectionError;
 use etcd3_core::endpoint::Endpoint;
@@ -15,15 +14,15 @@ use tokio_rustls::TlsConnector;
 
 /// Makes a plain stream a secure one, to the server that the endpoint means.
 pub(crate) async fn handshake(
-    config: &Config,
+    tls: Option<&TlsConfig>,
     endpoint: &Endpoint,
     io: Box<dyn Io>,
 ) -> Result<Box<dyn Io>, ConnectionError> {
     let unusable = |cause| broken(ConnectFailure::TlsConfig, cause);
-    let tls = config.tls.as_ref().ok_or_else(|| unusable(Cause::new("TLS is not configured")))?;
-    let name = tls.name_of(endpoint).map_err(unusable)?;
-    let connector = TlsConnector::from(tls.load().map_err(unusable)?);
-    let stream = connector.connect(name, io).await.map_err(|error| in_handshake(config, error))?;
+    let configured = tls.ok_or_else(|| unusable(Cause::new("TLS is not configured")))?;
+    let name = configured.name_of(endpoint).map_err(unusable)?;
+    let connector = TlsConnector::from(configured.load().map_err(unusable)?);
+    let stream = connector.connect(name, io).await.map_err(|error| in_handshake(tls, error))?;
     match stream.get_ref().1.alpn_protocol() {
         Some(ALPN) => Ok(Box::new(Secure(stream))),
         _ => Err(not_http2(Cause::new("the server chose no protocol (ALPN)"))),
@@ -32,22 +31,22 @@ pub(crate) async fn handshake(
 
 /// Returns why a secure stream failed before the server had said anything over it. In TLS 1.3 a
 /// server looks at the certificate of its client only after the handshake.
-pub(crate) fn failed(config: &Config, error: io::Error) -> ConnectionError {
+pub(crate) fn failed(tls: Option<&TlsConfig>, error: io::Error) -> ConnectionError {
     let hung_up = "the server hung up after the handshake; does it want a client certificate?";
-    explain(config, error, hung_up)
+    explain(tls, error, hung_up)
 }
 
-fn in_handshake(config: &Config, error: io::Error) -> ConnectionError {
-    explain(config, error, "the server hung up in the handshake; does it speak TLS?")
+fn in_handshake(tls: Option<&TlsConfig>, error: io::Error) -> ConnectionError {
+    explain(tls, error, "the server hung up in the handshake; does it speak TLS?")
 }
 
 /// Says what an error of rustls means, if it is one, or else what the end of the stream may mean.
-fn explain(config: &Config, error: io::Error, hung_up: &str) -> ConnectionError {
+fn explain(tls: Option<&TlsConfig>, error: io::Error, hung_up: &str) -> ConnectionError {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error.downcast::<Error>() {
         Ok(error) if is_about_alpn(&error) => not_http2(Cause::new(error)),
         Ok(error) => {
-            let shows_certificate = config.tls.as_ref().is_some_and(TlsConfig::has_identity);
+            let shows_certificate = tls.is_some_and(TlsConfig::has_identity);
             broken(ConnectFailure::Tls, words::of_handshake(error, shows_certificate))
         }
         Err(error) => {

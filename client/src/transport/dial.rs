@@ -51,7 +51,7 @@ pub(crate) async fn dial(
     let io = happy_eyeballs::connect(rt, &targets, &mut end).await.map_err(all_failed)?;
     let handshake = pin!(async {
         let io = match endpoint.security() {
-            Security::Tls => tls::handshake(config, endpoint, io).await?,
+            Security::Tls => tls::handshake(config.tls.as_ref(), endpoint, io).await?,
             Security::Plaintext | Security::Unspecified => io,
         };
         exchange_prefaces(config, endpoint, io).await
@@ -132,7 +132,7 @@ async fn exchange_prefaces(
         let error = peer.take_error().unwrap_or(error);
         let is_secure = endpoint.security() == Security::Tls;
         if is_secure && peer.is_silent() {
-            return tls::failed(config, error);
+            return tls::failed(config.tls.as_ref(), error);
         }
         broken(peer.failure(), error)
     };

@@ -17,7 +17,8 @@ mod events;
 mod options;
 mod streaming;
 
-pub use events::{Attempt, Input, Output, Reply, Sent};
+pub use crate::attempt::{Attempt, Sent};
+pub use events::{Input, Output, Reply};
 pub use options::Options;
 
 use crate::auth::Generation;

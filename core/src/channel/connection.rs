@@ -1,9 +1,10 @@
 //! A connection that is made.
 
-use super::admit::{Admission, AttemptKind};
+use super::admission::{Admission, AttemptKind};
 use super::liveness::{Due, Liveness, PingPolicy};
-use super::{ConnectionId, HealthSignal, Migration};
+use super::{ConnectionId, Migration};
 use crate::Instant;
+use crate::signal::HealthSignal;
 use std::time::Duration;
 
 /// How long a connection that carried no answered call must hold to count as stable.

@@ -14,19 +14,6 @@ pub struct ConnectionError {
     pub cause: Option<Cause>,
 }
 
-/// What an attempt told of its endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HealthSignal {
-    /// Nothing: it was dropped, or its fate says nothing of the endpoint.
-    None,
-    /// It was answered, though not with what takes a cluster: the member may be alone.
-    Alive,
-    /// It was answered by a member of a working cluster.
-    Healthy,
-    /// It was left without an answer, or the answer was that the member cannot serve it.
-    Unhealthy,
-}
-
 /// How a server says that a connection takes no new calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Retirement {

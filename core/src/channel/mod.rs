@@ -23,6 +23,7 @@
 //! nothing has come since that PING may be dead, too: no call goes there until a byte comes, for
 //! which they are asked, and another connection is dialled beside each.
 
+mod admission;
 mod admit;
 mod budget;
 mod connection;
@@ -38,9 +39,10 @@ mod settings;
 mod slot;
 mod turn;
 
-pub use admit::{Admission, AttemptKind, Denied, Finished, Want};
-pub use events::{ConnectionError, HealthSignal, Input, Migration, Output, Retirement};
-pub use freshness::{Freshness, RevisionFloor};
+pub use crate::signal::{Freshness, HealthSignal};
+pub use admission::{Admission, AttemptKind, Denied, Finished, Want};
+pub use events::{ConnectionError, Input, Migration, Output, Retirement};
+pub use freshness::RevisionFloor;
 pub use health::{ConnectionState, EndpointView};
 pub use liveness::{MIN_INTERVAL, PingSettings};
 pub use settings::Settings;

@@ -1,11 +1,12 @@
 //! Whose turn it is: which endpoint an attempt goes to.
 
-use super::admit::Want;
+use super::ConnectionId;
+use super::admission::Want;
 use super::settings::Settings;
 use super::slot::{Listed, Slot};
-use super::{ConnectionId, HealthSignal};
 use crate::Instant;
 use crate::rng::Rng;
+use crate::signal::HealthSignal;
 use std::time::Duration;
 
 /// The turn of the endpoints, as numbers of slots.
@@ -98,7 +99,7 @@ impl Turn {
             }
         }
         let (penalty, index) = best?;
-        if penalty != Penalty::Avoided && want.is_open() {
+        if penalty != Penalty::Avoided && want.accepts_any() {
             self.burst = if index == before { self.burst.saturating_add(1) } else { 1 };
             self.cursor = (index + 1) % count;
         }
@@ -123,13 +124,6 @@ impl Turn {
             Some(((slot.penalty(now, want, settings), streams), index))
         });
         candidates.min_by_key(|(rank, _)| *rank).map(|(_, index)| index)
-    }
-}
-
-impl Want {
-    /// Returns whether any endpoint will do.
-    pub(super) const fn is_open(&self) -> bool {
-        self.only.is_none() && self.connection.is_none()
     }
 }
 

@@ -12,9 +12,9 @@
 //! What was sent is not repeated: [`Output::Opened`] says when to begin anew.
 
 use super::{End, Inbound, Received};
+use crate::attempt::{Attempt, Sent};
 use crate::auth::Generation;
 use crate::backoff::Backoff;
-use crate::call::{Attempt, Sent};
 use crate::channel::{AttemptKind, Denied, EndpointId, HealthSignal, Want};
 use crate::error::{Error, ErrorKind};
 use crate::method::Effect;

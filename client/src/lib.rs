@@ -39,6 +39,7 @@ mod control;
 #[cfg(test)]
 mod count;
 mod health;
+mod lookup;
 mod pages;
 mod pool;
 mod probe;

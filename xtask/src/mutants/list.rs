@@ -96,6 +96,14 @@ pub(super) fn target(test: &str) -> Vec<&str> {
     words
 }
 
+/// Returns the filters of a test's command line: the names of tests, or parts of them.
+#[cfg(test)]
+pub(super) fn filters(test: &str) -> impl Iterator<Item = &str> {
+    let (before, after) = split_command(test);
+    let own = before.into_iter().skip(target(test).len());
+    own.chain(after).filter(|word| !word.starts_with('-'))
+}
+
 impl Mutant {
     fn set(&mut self, line: &str) -> Option<()> {
         let (key, value) = line.split_once(':')?;
@@ -176,6 +184,9 @@ one
         assert_eq!(words("-p a --test b c::d"), "-p a --test b");
         assert_eq!(words("-p a --features f --lib"), "-p a --features f --lib");
         assert_eq!(words("-p a -- b"), "-p a");
+        let names = |test| filters(test).collect::<Vec<_>>().join(" ");
+        assert_eq!(names("-p a --lib b::c -- --exact d"), "b::c d");
+        assert_eq!(names("-p a --test b c"), "c");
     }
 
     #[test]

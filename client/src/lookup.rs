@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Resolves host names by a function that may block, on threads of its own: at most
 /// [`THREADS`](Self::THREADS) at once, which end when there is nothing to resolve.
 ///
-/// For the [`resolve`](crate::runtime::Runtime::resolve) of a [`Runtime`](crate::runtime::Runtime). An executor whose
-/// own threads do the work would have to wait for it when it is dropped, and one that has many
-/// threads would have many wait for a name server that is silent. A name that several ask for is
-/// looked up once; who stops waiting for it leaves the thread to its lookup, which no system can
-/// cancel.
+/// For the [`resolve`](crate::runtime::Runtime::resolve) of a
+/// [`Runtime`](crate::runtime::Runtime). An executor whose own threads do the work would have to
+/// wait for it when it is dropped, and one that has many threads would have many wait for a name
+/// server that is silent. A name that several ask for is looked up once; a caller that stops
+/// waiting leaves the thread to its lookup, which no system can cancel.
 #[derive(Clone)]
 pub struct Lookup(Arc<Shared>);
 

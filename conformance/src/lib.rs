@@ -59,9 +59,9 @@ pub use task::JoinHandle;
 
 /// Makes the `main` of a test target that runs the suite on one runtime.
 ///
-/// `name` names it in results, `runtime` makes the [`Runtime`](etcd3::runtime::Runtime) and is called
-/// within `block_on`, which runs one case to its end. With a `seed` instead of the two, cases run
-/// in simulations that begin with it, or with what the variable `ETCD3_SEED` says.
+/// `name` names it in results, `runtime` makes the [`Runtime`](etcd3::runtime::Runtime) and is
+/// called within `block_on`, which runs one case to its end. With a `seed` instead of the two,
+/// cases run in simulations that begin with it, or with what the variable `ETCD3_SEED` says.
 #[macro_export]
 macro_rules! suite {
     (name: $name:literal, runtime: $runtime:expr, block_on: $block_on:expr $(,)?) => {

@@ -175,7 +175,8 @@ impl KeyRange {
         self::all()
     }
 
-    /// A range as it stands in messages: key and range end, with the meaning that servers give them.
+    /// Returns a range as it stands in messages: key and range end, with the meaning that servers
+    /// give them.
     ///
     /// An empty end means the one key, a zero byte as end means no end: `from_wire("\0", "\0")` is
     /// [`all`]. Rust's ranges mean what they say instead: `"a".."\0"` holds nothing.

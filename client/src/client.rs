@@ -35,7 +35,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Client {
     handle: Arc<CloseOnDrop>,
     /// The only endpoint that its calls go to.
-    pin: Option<Arc<Named>>,
+    pin: Option<Arc<PinnedEndpoint>>,
 }
 
 /// Closes the client when its last clone is dropped.
@@ -48,12 +48,12 @@ impl Drop for CloseOnDrop {
 }
 
 /// Keeps an endpoint connected that calls name.
-struct Named {
+struct PinnedEndpoint {
     shared: Arc<Shared>,
     endpoint: EndpointId,
 }
 
-impl Drop for Named {
+impl Drop for PinnedEndpoint {
     fn drop(&mut self) {
         self.shared.pool.feed(channel::Input::Unpinned(self.endpoint));
     }
@@ -116,7 +116,9 @@ impl Client {
                 break;
             }
             let now = pool.rt.now();
-            let failed = |channel: &mut Channel| channel.broken().and_then(|_| channel.failed(now));
+            let failed = |channel: &mut Channel| {
+                channel.connection_error().and_then(|_| channel.failed(now))
+            };
             if let Some(error) = pool.channel(failed) {
                 return Err(error);
             }
@@ -223,8 +225,9 @@ impl Client {
         let shared = self.shared();
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
         let pins = parsed.into_iter().map(|endpoint| shared.pin(&endpoint));
-        let pin =
-            pins.map(|id| Arc::new(Named { shared: Arc::clone(shared), endpoint: id })).next();
+        let pin = pins
+            .map(|id| Arc::new(PinnedEndpoint { shared: Arc::clone(shared), endpoint: id }))
+            .next();
         Ok(Self { handle: Arc::clone(&self.handle), pin })
     }
 

@@ -217,7 +217,7 @@ impl Config {
         self
     }
 
-    /// Returns how often a call is tried at most, the first time included; 0 counts as 1. Unlike
+    /// Sets how often a call is tried at most, the first time included; 0 counts as 1. Unlike
     /// the timeout, which ends a call, this ends only the retries of one that keeps failing.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
@@ -275,7 +275,7 @@ impl Config {
         self
     }
 
-    /// Returns how many compares, or operations of a branch, a transaction may have: that of the
+    /// Sets how many compares, or operations of a branch, a transaction may have: that of the
     /// server's `--max-txn-ops`. Zero is refused.
     #[must_use]
     pub fn max_txn_ops(mut self, ops: usize) -> Self {
@@ -323,7 +323,7 @@ impl Config {
         self
     }
 
-    /// Returns how many calls a connection carries at once.
+    /// Sets how many calls a connection carries at once.
     pub(crate) fn calls_per_connection(&self) -> usize {
         let calls = self.connection_window / self.stream_window.max(1);
         usize::try_from(calls.max(1)).unwrap_or(usize::MAX)

@@ -2,7 +2,7 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{Carrier, Progress, Told};
+use super::attempt::{AttemptEvent, Carrier, Progress};
 use super::open_stream::Receiver;
 use crate::pool::{Permit, Pool};
 use bytes::Bytes;
@@ -63,7 +63,7 @@ impl Driver {
                     };
                     let input = match progress {
                         Progress::Admitted(permit, order) => self.send(now, permit, order, encode),
-                        Progress::Told(told) => told.into(),
+                        Progress::Event(event) => event.into(),
                     };
                     self.call.handle(now, input);
                 }
@@ -123,13 +123,13 @@ impl Receiver for Call {
     }
 }
 
-impl From<Told> for Input {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Sent(sent) => Self::Sent(sent),
-            Told::Denied(denied) => Self::Denied(denied),
-            Told::Stream(event) => Self::Stream(event),
-            Told::Closed(kind) => Self::Closed(kind),
+impl From<AttemptEvent> for Input {
+    fn from(event: AttemptEvent) -> Self {
+        match event {
+            AttemptEvent::Sent(sent) => Self::Sent(sent),
+            AttemptEvent::Denied(denied) => Self::Denied(denied),
+            AttemptEvent::Stream(event) => Self::Stream(event),
+            AttemptEvent::Closed(kind) => Self::Closed(kind),
         }
     }
 }

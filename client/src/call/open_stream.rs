@@ -4,7 +4,7 @@
 //! and with it a part of the window of its connection, so it shares the stream with the control
 //! task, which takes it away from a call that is overdue and not polled.
 
-use crate::pool::{Key, Permit, Sleeper};
+use crate::pool::{Permit, Sleeper, WakeupKey};
 use crate::transport::exchange::{Exchange, Sender};
 use etcd3_core::Instant;
 use etcd3_core::transport::Event;
@@ -46,7 +46,7 @@ struct State {
     /// `None` after it was woken, until it is polled.
     waker: Option<Waker>,
     /// The moment that the call waits for, as long as that has not come.
-    alarm: Option<Key>,
+    alarm: Option<WakeupKey>,
     open: Option<Open>,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Debug for OpenStream {
 
 impl OpenStream {
     /// Makes the call wait for the moment of a registration that is about to be made.
-    pub(crate) fn await_alarm(&self, key: Key, waker: &Waker) {
+    pub(crate) fn await_alarm(&self, key: WakeupKey, waker: &Waker) {
         let mut state = self.lock();
         state.alarm = Some(key);
         let old = state.set_waker(waker);
@@ -68,7 +68,7 @@ impl OpenStream {
     }
 
     /// Has this waker woken at the moment of a registration; returns false if that has come.
-    pub(crate) fn update_waker(&self, key: Key, waker: &Waker) -> bool {
+    pub(crate) fn update_waker(&self, key: WakeupKey, waker: &Waker) -> bool {
         let mut state = self.lock();
         if state.alarm != Some(key) {
             return false;
@@ -148,7 +148,7 @@ impl State {
 }
 
 impl Sleeper for OpenStream {
-    fn fire(&self, key: Key) -> bool {
+    fn fire(&self, key: WakeupKey) -> bool {
         let mut state = self.lock();
         if state.alarm == Some(key) {
             state.alarm = None;

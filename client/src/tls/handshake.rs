@@ -2,7 +2,7 @@
 
 use super::TlsConfig;
 use super::material::ALPN;
-use super::stream::Secure;
+use super::stream::TlsIo;
 use super::words;
 use crate::runtime::Io;
 use etcd3_core::channel::ConnectionError;
@@ -18,13 +18,13 @@ pub(crate) async fn handshake(
     endpoint: &Endpoint,
     io: Box<dyn Io>,
 ) -> Result<Box<dyn Io>, ConnectionError> {
-    let unusable = |cause| broken(ConnectFailure::TlsConfig, cause);
+    let unusable = |cause| connection_error(ConnectFailure::TlsConfig, cause);
     let configured = tls.ok_or_else(|| unusable(Cause::new("TLS is not configured")))?;
     let name = configured.name_of(endpoint).map_err(unusable)?;
     let connector = TlsConnector::from(configured.load().map_err(unusable)?);
     let stream = connector.connect(name, io).await.map_err(|error| in_handshake(tls, error))?;
     match stream.get_ref().1.alpn_protocol() {
-        Some(ALPN) => Ok(Box::new(Secure(stream))),
+        Some(ALPN) => Ok(Box::new(TlsIo(stream))),
         _ => Err(not_http2(Cause::new("the server chose no protocol (ALPN)"))),
     }
 }
@@ -47,7 +47,7 @@ fn explain(tls: Option<&TlsConfig>, error: io::Error, hung_up: &str) -> Connecti
         Ok(error) if is_about_alpn(&error) => not_http2(Cause::new(error)),
         Ok(error) => {
             let shows_certificate = tls.is_some_and(TlsConfig::has_identity);
-            broken(ConnectFailure::Tls, words::of_handshake(error, shows_certificate))
+            connection_error(ConnectFailure::Tls, words::of_handshake(error, shows_certificate))
         }
         Err(error) => {
             let ended = matches!(
@@ -60,7 +60,7 @@ fn explain(tls: Option<&TlsConfig>, error: io::Error, hung_up: &str) -> Connecti
                 Some(_) => Cause::new(io::Error::new(error.kind(), format!("{hung_up} ({error})"))),
                 None => Cause::new(io::Error::new(error.kind(), hung_up)),
             };
-            broken(ConnectFailure::Tls, cause)
+            connection_error(ConnectFailure::Tls, cause)
         }
     }
 }
@@ -74,9 +74,9 @@ fn is_about_alpn(error: &Error) -> bool {
 }
 
 fn not_http2(cause: Cause) -> ConnectionError {
-    broken(ConnectFailure::NotHttp2OverTls, cause)
+    connection_error(ConnectFailure::NotHttp2OverTls, cause)
 }
 
-fn broken(failure: ConnectFailure, cause: Cause) -> ConnectionError {
+fn connection_error(failure: ConnectFailure, cause: Cause) -> ConnectionError {
     ConnectionError { failure, cause: Some(cause) }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn dial(
     let deadline = rt.now() + timeout;
     let late = |what: &str| {
         let text = format!("{what} within {timeout:?}");
-        broken(ConnectFailure::NoAnswer, io::Error::other(text))
+        connection_error(ConnectFailure::NoAnswer, io::Error::other(text))
     };
     let mut end = rt.sleep_until(deadline);
     let resolving = before(&mut end, pin!(resolve(rt, endpoint))).await;
@@ -72,13 +72,13 @@ async fn before<T>(
     .await
 }
 
-fn broken(failure: ConnectFailure, error: io::Error) -> ConnectionError {
+fn connection_error(failure: ConnectFailure, error: io::Error) -> ConnectionError {
     ConnectionError { failure, cause: Some(Cause::new(error)) }
 }
 
 /// No address accepted a connection.
 fn all_failed(failed: AllFailed) -> ConnectionError {
-    broken(failed.failure(), failed.into())
+    connection_error(failed.failure(), failed.into())
 }
 
 /// Finds the addresses of an endpoint, each time anew: they may have changed.
@@ -92,16 +92,16 @@ async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, C
                 return Ok(vec![Target::Tcp((address, *port).into())]);
             }
             let resolved = rt.resolve(host, *port).await;
-            let addresses = resolved.map_err(|e| broken(ConnectFailure::Resolve, e))?;
+            let addresses = resolved.map_err(|e| connection_error(ConnectFailure::Resolve, e))?;
             if addresses.is_empty() {
                 let error = io::Error::other("the name has no address");
-                return Err(broken(ConnectFailure::Resolve, error));
+                return Err(connection_error(ConnectFailure::Resolve, error));
             }
             let addresses =
                 happy_eyeballs::interleave(happy_eyeballs::rotate(addresses, rt.seed()));
             Ok(addresses.into_iter().map(Target::Tcp).collect())
         }
-        _ => Err(broken(
+        _ => Err(connection_error(
             ConnectFailure::Unsupported,
             io::Error::new(io::ErrorKind::Unsupported, "an endpoint of an unknown kind"),
         )),
@@ -134,7 +134,7 @@ async fn exchange_prefaces(
         if is_secure && peer.is_silent() {
             return tls::failed(config.tls.as_ref(), error);
         }
-        broken(peer.failure(), error)
+        connection_error(peer.failure(), error)
     };
     let handshake = coalesce::handshake(&builder, stream).await;
     let (requests, mut connection) = handshake.map_err(|e| failed(io::Error::other(e)))?;

@@ -42,7 +42,8 @@ impl Want {
     }
 }
 
-/// A connection that an attempt was admitted to. To be given back by [`Channel::release`].
+/// A connection that an attempt was admitted to. To be given back by
+/// [`Channel::release`](super::Channel::release).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
     /// What was admitted.

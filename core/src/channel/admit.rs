@@ -6,8 +6,8 @@
 use super::admission::{Admission, AttemptKind, Denied, Finished, Want};
 use super::ends::Draining;
 use super::freshness::RevisionFloor;
+use super::round_robin::Endpoints;
 use super::slot::{Listed, Slot};
-use super::turn::Endpoints;
 use super::{Channel, Connection, ConnectionId};
 use crate::Instant;
 use crate::header::ResponseHeader;
@@ -36,8 +36,10 @@ impl Channel {
         }
         let endpoints = Endpoints { slots: &self.slots, settings: &self.settings };
         let index = match want.kind {
-            AttemptKind::Call => self.turn.pick_for_call(endpoints, now, want, has_permit),
-            AttemptKind::Stream => self.turn.pick_for_stream(endpoints, now, want, has_permit),
+            AttemptKind::Call => self.round_robin.pick_for_call(endpoints, now, want, has_permit),
+            AttemptKind::Stream => {
+                self.round_robin.pick_for_stream(endpoints, now, want, has_permit)
+            }
         };
         let has_choice = want.accepts_any() && self.choices() > 1;
         let index = index.ok_or(Denied::NoConnection)?;
@@ -87,7 +89,7 @@ impl Channel {
 
     fn on_finished(&mut self, now: Instant, admission: &Admission, signal: HealthSignal) {
         if admission.kind == AttemptKind::Call {
-            self.turn.note_signal(signal);
+            self.round_robin.note_signal(signal);
         }
         let id = admission.connection;
         if let Some(index) = self.draining.iter().position(|it| it.id() == id) {

@@ -128,7 +128,7 @@ impl Connection {
 
     /// Doubts that it is alive, since another connection was found dead by a PING of this moment,
     /// unless something has come since. Returns whether that is news.
-    pub(super) fn doubt(&mut self, pinged: Instant) -> bool {
+    pub(super) fn mark_unconfirmed(&mut self, pinged: Instant) -> bool {
         let is_new = self.unconfirmed.is_none() && self.liveness.heard() < pinged;
         if is_new {
             self.unconfirmed = Some(pinged);

@@ -47,7 +47,7 @@ impl Channel {
         if let Some(it) = self.draining.iter_mut().find(|it| it.id() == id && !it.is_gone) {
             // Told again that it takes no new calls, it goes on draining.
             match end {
-                DownReason::Broken(_) => it.is_gone = true,
+                DownReason::Failed(_) => it.is_gone = true,
                 DownReason::Retired(_) => self.ignored += 1,
             }
             return;
@@ -55,12 +55,12 @@ impl Channel {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.replacement_id() == Some(id)) {
             // The one in doubt will be confirmed soon, or given up.
             slot.replacement = Replacement::None;
-            if let DownReason::Broken(broken) = end {
+            if let DownReason::Failed(broken) = end {
                 slot.last = Some(broken);
             }
             return;
         }
-        let is_gone = matches!(end, DownReason::Broken(_));
+        let is_gone = matches!(end, DownReason::Failed(_));
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
             self.ignored += 1;
             return;

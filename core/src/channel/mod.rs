@@ -35,9 +35,9 @@ mod freshness;
 mod health;
 mod list;
 mod liveness;
+mod round_robin;
 mod settings;
 mod slot;
-mod turn;
 
 pub use crate::signal::{Freshness, HealthSignal};
 pub use admission::{Admission, AttemptKind, Denied, Finished, Want};
@@ -55,9 +55,9 @@ use budget::Budget;
 use connection::Connection;
 use ends::Draining;
 use liveness::PingPolicy;
+use round_robin::RoundRobin;
 use slot::{DownReason, Replacement, Slot, State};
 use std::collections::VecDeque;
-use turn::Turn;
 
 /// An endpoint of a channel; a number is never used for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,7 +77,7 @@ pub struct Channel {
     draining: Vec<Draining>,
     closing: VecDeque<ConnectionId>,
     rng: Rng,
-    turn: Turn,
+    round_robin: RoundRobin,
     freshness: RevisionFloor,
     budget: Budget,
     /// When a call wanted a connection first.
@@ -97,7 +97,7 @@ impl Channel {
     #[must_use]
     pub fn new(endpoints: Vec<Endpoint>, settings: Settings, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let turn = Turn::new(endpoints.len(), &mut rng);
+        let round_robin = RoundRobin::new(endpoints.len(), &mut rng);
         let mut channel = Self {
             settings,
             ping_policy: PingPolicy::new(settings.ping, settings.stalled_after),
@@ -105,7 +105,7 @@ impl Channel {
             draining: Vec::new(),
             closing: VecDeque::new(),
             rng,
-            turn,
+            round_robin,
             freshness: RevisionFloor::default(),
             budget: Budget::full(),
             wanted: None,
@@ -141,7 +141,7 @@ impl Machine for Channel {
             Input::Unpinned(endpoint) => self.on_unpinned(now, endpoint),
             Input::Connected(connection) => self.on_connected(now, connection),
             Input::Failed(connection, error) | Input::Ended(connection, error) => {
-                self.on_down(now, connection, DownReason::Broken(error));
+                self.on_down(now, connection, DownReason::Failed(error));
             }
             Input::Retired(connection, how) => {
                 self.on_down(now, connection, DownReason::Retired(how));
@@ -180,7 +180,7 @@ impl Channel {
     /// Returns why there is no connection, once every endpoint has been tried and failed; the
     /// failure of the last one in the list. `None` while one is connected or has yet to be tried.
     #[must_use]
-    pub fn broken(&self) -> Option<&ConnectionError> {
+    pub fn connection_error(&self) -> Option<&ConnectionError> {
         if self.slots.iter().all(Slot::is_down) { self.last_failure() } else { None }
     }
 

@@ -26,7 +26,7 @@ pub(super) enum DownReason {
     /// The server takes no new calls on it.
     Retired(Retirement),
     /// It is gone, or could not be made.
-    Broken(ConnectionError),
+    Failed(ConnectionError),
 }
 
 impl DownReason {
@@ -156,7 +156,7 @@ impl Slot {
         let is_stable = self.ready().is_some_and(|ready| ready.is_stable(now));
         self.failures = if is_stable { 0 } else { self.failures.saturating_add(1) };
         let waits = self.failures.saturating_sub(u32::from(end.is_orderly()));
-        if let DownReason::Broken(broken) = end {
+        if let DownReason::Failed(broken) = end {
             self.last = Some(broken);
         }
         self.lost = self.current();

@@ -196,7 +196,7 @@ fn an_attempt_is_admitted_if_there_is_a_connection() {
             let kind = if seed % 2 == 0 { AttemptKind::Call } else { AttemptKind::Stream };
             let admitted = rig.admit(Want { kind, ..Want::default() });
             assert!(admitted.is_err() || ready);
-            assert!(!ready || rig.channel.broken().is_none());
+            assert!(!ready || rig.channel.connection_error().is_none());
             rig.drain();
             match admitted {
                 Ok(admission) => drop(rig.release(&admission, HealthSignal::None)),
@@ -212,5 +212,5 @@ fn no_endpoints() {
     let mut rig = Rig::new(0, 1);
     rig.feed(Input::Wanted).until(60_000);
     assert_eq!(rig.route(Want::default()), None);
-    assert_eq!(rig.channel.broken(), None);
+    assert_eq!(rig.channel.connection_error(), None);
 }

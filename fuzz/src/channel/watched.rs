@@ -246,7 +246,7 @@ impl Watched {
     }
 
     /// A connection was found dead: others on which nothing has come since its PING may be, too.
-    fn doubt_others(&mut self, pinged: Instant) {
+    fn mark_others_unconfirmed(&mut self, pinged: Instant) {
         for it in self.connections.values_mut().filter(|it| it.is_made() && it.heard < pinged) {
             it.unconfirmed = it.unconfirmed.or(Some(pinged));
         }
@@ -351,7 +351,7 @@ impl Watched {
                 self.forget_gone(*id);
                 let timeout = self.settings.ping.timeout.max(Duration::from_secs(1));
                 assert_eq!(now, pinged + timeout);
-                self.doubt_others(pinged);
+                self.mark_others_unconfirmed(pinged);
             }
             Output::Migrate(id, scope) => {
                 assert!(self.has_usable(), "there is nowhere to go");

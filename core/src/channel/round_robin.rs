@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The turn of the endpoints, as numbers of slots.
 #[derive(Debug, Clone)]
-pub(super) struct Turn {
+pub(super) struct RoundRobin {
     /// The slot that calls go to next.
     cursor: usize,
     /// How many calls went in a row to the slot before that.
@@ -42,7 +42,7 @@ enum Penalty {
 /// The longest that calls may have waited where others follow them in a burst.
 const BURST_WAIT: Duration = Duration::from_millis(10);
 
-impl Turn {
+impl RoundRobin {
     /// Begins with any of so many slots.
     pub(super) fn new(count: usize, rng: &mut Rng) -> Self {
         let count = u64::try_from(count).unwrap_or_default();

@@ -194,9 +194,10 @@ impl Client {
         Ok(())
     }
 
-    /// A request that asks the cluster for its members, and takes over the endpoints of those that are started and
-    /// no learners. The endpoints that were given by hand are kept for when none of the members can
-    /// be reached. A client that was given nothing but encrypted endpoints takes no others.
+    /// A request that asks the cluster for its members, and takes over the endpoints of those that
+    /// are started and no learners. The endpoints that were given by hand are kept for when none of
+    /// the members can be reached. A client that was given nothing but encrypted endpoints takes no
+    /// others.
     ///
     /// # Errors
     ///

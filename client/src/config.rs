@@ -163,8 +163,8 @@ impl Config {
     /// Sets when a connection is probed by an HTTP/2 PING: after this long without a byte from the
     /// server while a call is open, or with the first call after that. PINGs are never closer than
     /// six seconds, since servers end connections that are pinged more often than every five, and a
-    /// connection without calls is never pinged. PINGs cannot be switched off: a long interval comes
-    /// near to that.
+    /// connection without calls is never pinged. PINGs cannot be switched off: a long interval
+    /// comes near to that.
     // I-C2
     #[must_use]
     pub fn ping_interval(mut self, interval: Duration) -> Self {
@@ -181,9 +181,9 @@ impl Config {
         self
     }
 
-    /// Sets how often the client asks the cluster for its members and takes over their endpoints, as
-    /// [`Client::sync_endpoints`](crate::Client::sync_endpoints) does; `None`, the default, and zero
-    /// mean never. Below one second it counts as that.
+    /// Sets how often the client asks the cluster for its members and takes over their endpoints,
+    /// as [`Client::sync_endpoints`](crate::Client::sync_endpoints) does; `None`, the default, and
+    /// zero mean never. Below one second it counts as that.
     #[must_use]
     pub fn auto_sync(mut self, interval: impl Into<Option<Duration>>) -> Self {
         let interval = interval.into().filter(|interval| !interval.is_zero());
@@ -191,8 +191,8 @@ impl Config {
         self
     }
 
-    /// Makes [`Client::connect_on`](crate::Client::connect_on) fail when a member that can be reached is
-    /// of an older version than this, such as `(3, 5)`. A lazy client does not look.
+    /// Makes [`Client::connect_on`](crate::Client::connect_on) fail when a member that can be
+    /// reached is of an older version than this, such as `(3, 5)`. A lazy client does not look.
     // B25
     #[must_use]
     pub fn min_server_version(mut self, major: u16, minor: u16) -> Self {
@@ -225,9 +225,9 @@ impl Config {
         self
     }
 
-    /// Sets the shortest wait between attempts of a call, which is doubled from one to the next, each
-    /// within 20 % at random. The first retry goes to another endpoint without a wait. Below one
-    /// millisecond it counts as that.
+    /// Sets the shortest wait between attempts of a call, which is doubled from one to the next,
+    /// each within 20 % at random. The first retry goes to another endpoint without a wait. Below
+    /// one millisecond it counts as that.
     #[must_use]
     pub fn retry_backoff_min(mut self, wait: Duration) -> Self {
         self.retry_backoff.first = wait.max(MIN_RETRY.first);
@@ -242,8 +242,8 @@ impl Config {
     }
 
     /// Sets the shortest wait between attempts to connect to an endpoint, which is doubled from one
-    /// to the next, each within 20 % at random. A connection that held for five seconds starts anew.
-    /// Below five milliseconds it counts as that.
+    /// to the next, each within 20 % at random. A connection that held for five seconds starts
+    /// anew. Below five milliseconds it counts as that.
     #[must_use]
     pub fn reconnect_backoff_min(mut self, wait: Duration) -> Self {
         self.reconnect_backoff.first = wait.max(MIN_RECONNECT.first);

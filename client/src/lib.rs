@@ -53,6 +53,7 @@ mod sync;
 mod tasks;
 #[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
+pub mod trace;
 mod transport;
 mod version;
 

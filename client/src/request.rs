@@ -51,8 +51,8 @@ impl<T> Request<T> {
         self
     }
 
-    /// Sets whether a member that knows no leader is to refuse the request, instead of waiting; such
-    /// a refusal is tried again elsewhere. In place of `Config::require_leader`.
+    /// Sets whether a member that knows no leader is to refuse the request, instead of waiting;
+    /// such a refusal is tried again elsewhere. In place of `Config::require_leader`.
     // W18
     pub fn require_leader(mut self, is_required: bool) -> Self {
         self.options.require_leader = Some(is_required);

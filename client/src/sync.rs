@@ -5,6 +5,7 @@
 use crate::Config;
 use crate::call::{CallOptions, OperationCall};
 use crate::shared::Shared;
+use crate::trace;
 use etcd3_core::Outcome;
 use etcd3_core::endpoint::{Endpoint, Security};
 use etcd3_core::error::{Cause, Error, ErrorKind};
@@ -77,7 +78,7 @@ pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
         loop {
             shared.pool.rt.sleep_until(shared.now() + interval).await;
             if let Err(error) = once(&shared, CallOptions::default()).await {
-                tracing::debug!(error = %error.report(), "the members are not known");
+                trace::no_members(&error);
             }
         }
     };

@@ -202,5 +202,5 @@ impl fmt::Debug for TlsConfig {
     }
 }
 
-#[cfg(all(test, feature = "tls-ring"))]
+#[cfg(test)]
 mod tests;

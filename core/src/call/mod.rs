@@ -60,6 +60,8 @@ pub struct Call {
     outcome: Outcome,
     last_endpoint: Option<EndpointId>,
     last_error: Option<Error>,
+    /// How many attempts failed and are made again.
+    retries: u32,
     /// What the last attempt told of its endpoint.
     signal: HealthSignal,
     /// The token that was refused last.
@@ -87,6 +89,7 @@ impl Call {
             outcome: Outcome::NotSent,
             last_endpoint: None,
             last_error: None,
+            retries: 0,
             signal: HealthSignal::None,
             stale_token: None,
             is_retry: false,
@@ -197,6 +200,18 @@ impl Call {
             State::Acquiring | State::Releasing { .. } => deadline,
             State::Done(None) => None,
         }
+    }
+
+    /// Returns how many attempts failed and are made again.
+    #[must_use]
+    pub const fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// Returns the failure of the last of these, as long as the call goes on.
+    #[must_use]
+    pub const fn last_error(&self) -> Option<&Error> {
+        self.last_error.as_ref()
     }
 
     /// Returns the endpoint of the last attempt that was sent.
@@ -451,6 +466,7 @@ impl Call {
         };
         let wait = self.options.backoff.after(waits, &mut self.rng);
         self.last_error = Some(error);
+        self.retries = self.retries.saturating_add(1);
         self.state = State::Waiting(Some(now + wait));
     }
 

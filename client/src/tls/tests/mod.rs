@@ -1,3 +1,5 @@
+#![cfg(feature = "tls-ring")]
+
 mod secure;
 
 use super::*;

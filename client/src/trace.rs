@@ -13,8 +13,10 @@
 //! | `etcd3::sync` | DEBUG | `the members are not known` | `error` |
 //!
 //! A: `method`, `endpoint`, `attempt`, `error`, `outcome`, `again_in`. C: `endpoint`, `failure`,
-//! `cause`. A response is refused when it is older than what was seen before, or of another cluster.
-//! An endpoint is a suspect when it left calls unanswered or cannot serve them. What fails again in
+//! `cause`.
+//!
+//! A response is refused when it is older than what was seen before, or of another cluster. An
+//! endpoint is a suspect when it left calls unanswered or cannot serve them. What fails again in
 //! the same way is told at DEBUG.
 //!
 //! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before

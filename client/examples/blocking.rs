@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use etcd3_core::call::{Call, Input, Options, Output};
-use etcd3_core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
+use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
 use etcd3_core::metadata::{Metadata, request_head};
 use etcd3_core::request::{Limits, Operation, put};
 use etcd3_core::transport::Event;
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 answer = Some(response);
                 // The only connection that there is; it admits whatever there is to send.
                 let admission = Admission {
-                    kind: Kind::Call,
+                    kind: AttemptKind::Call,
                     endpoint: EndpointId(0),
                     connection: ConnectionId(0),
                     since: now(),

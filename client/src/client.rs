@@ -1,13 +1,13 @@
 //! The client, and how it makes a call.
 
-use crate::call::{CallOptions, Run};
+use crate::call::{CallOptions, OperationCall};
 use crate::health::{Health, HealthChanges};
 use crate::pages::Pages;
 use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::stream::RawStream;
-use crate::{Config, control, sync, version};
+use crate::{Config, control, sync};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
@@ -35,7 +35,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Client {
     handle: Arc<CloseOnDrop>,
     /// The only endpoint that its calls go to.
-    pin: Option<Arc<Named>>,
+    pin: Option<Arc<PinnedEndpoint>>,
 }
 
 /// Closes the client when its last clone is dropped.
@@ -48,12 +48,12 @@ impl Drop for CloseOnDrop {
 }
 
 /// Keeps an endpoint connected that calls name.
-struct Named {
+struct PinnedEndpoint {
     shared: Arc<Shared>,
     endpoint: EndpointId,
 }
 
-impl Drop for Named {
+impl Drop for PinnedEndpoint {
     fn drop(&mut self) {
         self.shared.pool.feed(channel::Input::Unpinned(self.endpoint));
     }
@@ -74,7 +74,7 @@ impl Client {
     /// that cannot be read, or a setting that cannot mean anything.
     pub fn connect_lazy_on(rt: Arc<dyn Runtime>, config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
-        config.check()?;
+        config.validate()?;
         let endpoints = config.parse_endpoints(&config.endpoints)?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
         shared.tasks.spawn(control::run(Arc::clone(&shared)));
@@ -116,14 +116,16 @@ impl Client {
                 break;
             }
             let now = pool.rt.now();
-            let failed = |channel: &mut Channel| channel.broken().and_then(|_| channel.failed(now));
+            let failed = |channel: &mut Channel| {
+                channel.connection_error().and_then(|_| channel.failed(now))
+            };
             if let Some(error) = pool.channel(failed) {
                 return Err(error);
             }
             changed.await;
         }
         if let Some(least) = shared.config.min_server_version {
-            version::check(&client, least).await?;
+            client.require_version(least).await?;
         }
         Ok(client)
     }
@@ -192,9 +194,10 @@ impl Client {
         Ok(())
     }
 
-    /// A request that asks the cluster for its members, and takes over the endpoints of those that are started and
-    /// no learners. The endpoints that were given by hand are kept for when none of the members can
-    /// be reached. A client that was given nothing but encrypted endpoints takes no others.
+    /// A request that asks the cluster for its members, and takes over the endpoints of those that
+    /// are started and no learners. The endpoints that were given by hand are kept for when none of
+    /// the members can be reached. A client that was given nothing but encrypted endpoints takes no
+    /// others.
     ///
     /// # Errors
     ///
@@ -223,8 +226,9 @@ impl Client {
         let shared = self.shared();
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
         let pins = parsed.into_iter().map(|endpoint| shared.pin(&endpoint));
-        let pin =
-            pins.map(|id| Arc::new(Named { shared: Arc::clone(shared), endpoint: id })).next();
+        let pin = pins
+            .map(|id| Arc::new(PinnedEndpoint { shared: Arc::clone(shared), endpoint: id }))
+            .next();
         Ok(Self { handle: Arc::clone(&self.handle), pin })
     }
 
@@ -323,7 +327,7 @@ impl Client {
     /// Runs one operation, and keeps the client open meanwhile.
     pub(crate) fn run<T: Operation>(self, operation: T, options: CallOptions) -> RequestFuture<T> {
         let options = CallOptions { only: self.pin.as_ref().map(|pin| pin.endpoint), ..options };
-        let run = Run::new(Arc::clone(self.shared()), operation, options);
+        let run = OperationCall::new(Arc::clone(self.shared()), operation, options);
         RequestFuture::new(self, run)
     }
 }

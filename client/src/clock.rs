@@ -9,8 +9,9 @@ use std::time;
 /// The monotonic clock of the machine, counted from an origin.
 ///
 /// Each [`Runtime`](crate::runtime::Runtime) on real time needs one, for
-/// [`now`](crate::runtime::Runtime::now) and [`seed`](crate::runtime::Runtime::seed). It has a resolution of
-/// nanoseconds and never goes back; on Linux it stands still while the machine is suspended.
+/// [`now`](crate::runtime::Runtime::now) and [`seed`](crate::runtime::Runtime::seed). It has a
+/// resolution of nanoseconds and never goes back; on Linux it stands still while the machine is
+/// suspended.
 ///
 /// ```
 /// use etcd3::runtime::Clock;

@@ -3,8 +3,8 @@
 use crate::tls::{self, TlsConfig};
 use crate::{Error, ErrorKind};
 use etcd3_core::backoff::Backoff;
-use etcd3_core::channel::{Keepalive, Settings};
-use etcd3_core::endpoint::{Endpoint, Place, Security};
+use etcd3_core::channel::{PingSettings, Settings};
+use etcd3_core::endpoint::{Destination, Endpoint, Security};
 use etcd3_core::error::Cause;
 use etcd3_core::request::Limits;
 use std::str::FromStr;
@@ -46,7 +46,7 @@ pub struct Config {
     pub(crate) max_attempts: u32,
     pub(crate) retry_backoff: Backoff,
     pub(crate) reconnect_backoff: Backoff,
-    pub(crate) keepalive: Keepalive,
+    pub(crate) keepalive: PingSettings,
     pub(crate) auto_sync: Option<Duration>,
     pub(crate) min_server_version: Option<(u16, u16)>,
     pub(crate) plaintext_passwords: bool,
@@ -108,7 +108,7 @@ impl Config {
                 first: Duration::from_millis(100),
                 cap: Duration::from_secs(5),
             },
-            keepalive: Keepalive::default(),
+            keepalive: PingSettings::default(),
             auto_sync: None,
             min_server_version: None,
             plaintext_passwords: false,
@@ -163,8 +163,8 @@ impl Config {
     /// Sets when a connection is probed by an HTTP/2 PING: after this long without a byte from the
     /// server while a call is open, or with the first call after that. PINGs are never closer than
     /// six seconds, since servers end connections that are pinged more often than every five, and a
-    /// connection without calls is never pinged. PINGs cannot be switched off: a long interval comes
-    /// near to that.
+    /// connection without calls is never pinged. PINGs cannot be switched off: a long interval
+    /// comes near to that.
     // I-C2
     #[must_use]
     pub fn ping_interval(mut self, interval: Duration) -> Self {
@@ -181,9 +181,9 @@ impl Config {
         self
     }
 
-    /// Sets how often the client asks the cluster for its members and takes over their endpoints, as
-    /// [`Client::sync_endpoints`](crate::Client::sync_endpoints) does; `None`, the default, and zero
-    /// mean never. Below one second it counts as that.
+    /// Sets how often the client asks the cluster for its members and takes over their endpoints,
+    /// as [`Client::sync_endpoints`](crate::Client::sync_endpoints) does; `None`, the default, and
+    /// zero mean never. Below one second it counts as that.
     #[must_use]
     pub fn auto_sync(mut self, interval: impl Into<Option<Duration>>) -> Self {
         let interval = interval.into().filter(|interval| !interval.is_zero());
@@ -191,8 +191,8 @@ impl Config {
         self
     }
 
-    /// Makes [`Client::connect_on`](crate::Client::connect_on) fail when a member that can be reached is
-    /// of an older version than this, such as `(3, 5)`. A lazy client does not look.
+    /// Makes [`Client::connect_on`](crate::Client::connect_on) fail when a member that can be
+    /// reached is of an older version than this, such as `(3, 5)`. A lazy client does not look.
     // B25
     #[must_use]
     pub fn min_server_version(mut self, major: u16, minor: u16) -> Self {
@@ -217,7 +217,7 @@ impl Config {
         self
     }
 
-    /// Returns how often a call is tried at most, the first time included; 0 counts as 1. Unlike
+    /// Sets how often a call is tried at most, the first time included; 0 counts as 1. Unlike
     /// the timeout, which ends a call, this ends only the retries of one that keeps failing.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
@@ -225,9 +225,9 @@ impl Config {
         self
     }
 
-    /// Sets the shortest wait between attempts of a call, which is doubled from one to the next, each
-    /// within 20 % at random. The first retry goes to another endpoint without a wait. Below one
-    /// millisecond it counts as that.
+    /// Sets the shortest wait between attempts of a call, which is doubled from one to the next,
+    /// each within 20 % at random. The first retry goes to another endpoint without a wait. Below
+    /// one millisecond it counts as that.
     #[must_use]
     pub fn retry_backoff_min(mut self, wait: Duration) -> Self {
         self.retry_backoff.first = wait.max(MIN_RETRY.first);
@@ -242,8 +242,8 @@ impl Config {
     }
 
     /// Sets the shortest wait between attempts to connect to an endpoint, which is doubled from one
-    /// to the next, each within 20 % at random. A connection that held for five seconds starts anew.
-    /// Below five milliseconds it counts as that.
+    /// to the next, each within 20 % at random. A connection that held for five seconds starts
+    /// anew. Below five milliseconds it counts as that.
     #[must_use]
     pub fn reconnect_backoff_min(mut self, wait: Duration) -> Self {
         self.reconnect_backoff.first = wait.max(MIN_RECONNECT.first);
@@ -275,7 +275,7 @@ impl Config {
         self
     }
 
-    /// Returns how many compares, or operations of a branch, a transaction may have: that of the
+    /// Sets how many compares, or operations of a branch, a transaction may have: that of the
     /// server's `--max-txn-ops`. Zero is refused.
     #[must_use]
     pub fn max_txn_ops(mut self, ops: usize) -> Self {
@@ -324,7 +324,7 @@ impl Config {
         self
     }
 
-    /// Returns how many calls a connection carries at once.
+    /// Sets how many calls a connection carries at once.
     pub(crate) fn calls_per_connection(&self) -> usize {
         let calls = self.connection_window / self.stream_window.max(1);
         usize::try_from(calls.max(1)).unwrap_or(usize::MAX)
@@ -333,7 +333,7 @@ impl Config {
     pub(crate) fn channel_settings(&self) -> Settings {
         Settings {
             backoff: self.reconnect_backoff,
-            keepalive: self.keepalive,
+            ping: self.keepalive,
             stalled_after: self.attempt_timeout,
             ..Settings::default()
         }
@@ -345,7 +345,7 @@ impl Config {
     }
 
     /// Refuses settings with which no call could be made.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
         let Self { request_timeout, attempt_timeout, connect_timeout, limits, .. } = self;
         let durations = [
             ("request_timeout", *request_timeout, MIN_REQUEST),
@@ -375,19 +375,19 @@ impl Config {
     // B5
     pub(crate) fn parse_endpoints(&self, texts: &[String]) -> Result<Vec<Endpoint>, Error> {
         if let Some(tls) = &self.tls {
-            tls.check().map_err(invalid)?;
+            tls.validate().map_err(invalid)?;
         }
         let mut parsed: Vec<Endpoint> = Vec::new();
         for text in texts {
             let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
             let endpoint = endpoint.secured_by_default(self.tls.is_some());
-            let is_abstract = matches!(endpoint.place(), Place::UnixAbstract(_));
+            let is_abstract = matches!(endpoint.destination(), Destination::UnixAbstract(_));
             if is_abstract && !cfg!(any(target_os = "linux", target_os = "android")) {
                 let text = format!("endpoint {endpoint}: abstract sockets exist on Linux alone");
                 return Err(invalid(Cause::new(text)));
             }
             if endpoint.security() == Security::Tls {
-                tls::check(self.tls.as_ref(), &endpoint).map_err(invalid)?;
+                tls::check_endpoint(self.tls.as_ref(), &endpoint).map_err(invalid)?;
             }
             if !parsed.iter().any(|other| other.is_same(&endpoint)) {
                 parsed.push(endpoint);

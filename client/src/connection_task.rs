@@ -2,6 +2,7 @@
 
 use crate::pool::{ConnectionHandle, Pool};
 use crate::shared::Shared;
+use crate::trace;
 use crate::transport::dial::{self, Dialled, Http2};
 use crate::transport::exchange;
 use etcd3_core::channel::{ConnectionError, ConnectionId, EndpointId, Input};
@@ -72,16 +73,29 @@ impl ConnectionTask<'_> {
         match dialled.await {
             None => {}
             Some(Ok(dialled)) => {
-                tracing::info!(%endpoint, "connected");
-                let Some(error) = self.serve(dialled).await else { return };
-                tracing::info!(%endpoint, cause = ?error.cause, "disconnected");
+                trace::connected(endpoint);
+                let Some(error) = self.serve(dialled).await else {
+                    if let Some(error) = handle.reason() {
+                        trace::disconnected(endpoint, error);
+                    }
+                    return;
+                };
+                trace::disconnected(endpoint, &error);
                 pool.feed(Input::Ended(*id, error));
             }
             Some(Err(error)) => {
-                tracing::info!(%endpoint, failure = %error.failure, "cannot connect");
+                trace::cannot_connect(endpoint, &error, self.failed_so_before(&error));
                 pool.feed(Input::Failed(*id, error));
             }
         }
+    }
+
+    /// Returns whether the endpoint failed in the same way the last time.
+    fn failed_so_before(&self, error: &ConnectionError) -> bool {
+        let health = self.shared.pool.channel(|channel| channel.health());
+        let known = health.iter().find(|it| it.endpoint.is_same(self.endpoint));
+        let last = known.and_then(|it| it.last.as_ref());
+        last.is_some_and(|last| last.failure == error.failure)
     }
 
     /// Drives a connection until it ends, and says why it did; `None` if this side wanted it so.

@@ -4,7 +4,8 @@ use crate::connection_task;
 use crate::pool::Pool;
 use crate::probe;
 use crate::shared::Shared;
-use etcd3_core::channel::{Output, Scope};
+use crate::trace::Suspects;
+use etcd3_core::channel::{Migration, Output};
 use etcd3_core::{ErrorKind, Next};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use std::task::Poll;
 pub(crate) async fn run(shared: Arc<Shared>) {
     let pool = &*shared.pool;
     let _end = Ending(pool);
-    let mut sleep = None;
+    let (mut sleep, mut suspects) = (None, Suspects::default());
     while !pool.is_closed() {
         pool.wakeups.disarm();
         let now = pool.rt.now();
         let until = loop {
             match pool.poll_channel(now) {
-                Next::Do(output) => carry_out(&shared, output),
+                Next::Do(output) => carry_out(&shared, output, &mut suspects),
                 Next::Wait(until) => break until,
             }
         };
@@ -51,10 +52,13 @@ impl Drop for Ending<'_> {
     }
 }
 
-fn carry_out(shared: &Arc<Shared>, output: Output) {
+fn carry_out(shared: &Arc<Shared>, output: Output, suspects: &mut Suspects) {
     let pool = &shared.pool;
     match output {
-        Output::Changed => pool.notify_changed(),
+        Output::Changed => {
+            suspects.update(pool);
+            pool.notify_changed();
+        }
         Output::Dial(endpoint, connection) => {
             let handle = pool.add_connection(connection);
             let task = connection_task::run(Arc::clone(shared), endpoint, connection, handle);
@@ -71,7 +75,7 @@ fn carry_out(shared: &Arc<Shared>, output: Output) {
         Output::Migrate(connection, scope) => {
             if let Some(handle) = pool.connection(connection) {
                 handle.migrate(scope);
-                if scope == Scope::All {
+                if scope == Migration::All {
                     pool.wakeups.wake_all();
                 }
             }
@@ -82,7 +86,6 @@ fn carry_out(shared: &Arc<Shared>, output: Output) {
             }
         }
         Output::Kill(connection, error) => {
-            tracing::info!(failure = %error.failure, cause = ?error.cause, "given up");
             if let Some(handle) = pool.connection(connection) {
                 handle.end(Some(error));
             }

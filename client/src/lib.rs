@@ -40,6 +40,7 @@ mod control;
 #[cfg(test)]
 mod count;
 mod health;
+mod lookup;
 mod pages;
 mod pool;
 mod probe;
@@ -53,6 +54,7 @@ mod sync;
 mod tasks;
 #[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
+pub mod trace;
 mod transport;
 mod version;
 

@@ -3,7 +3,7 @@
 
 // B27
 
-use crate::call::{CallOptions, Run};
+use crate::call::{CallOptions, OperationCall};
 use crate::shared::Shared;
 use etcd3_core::channel::{ConnectionId, EndpointId, HealthSignal, Input};
 use etcd3_core::get;
@@ -22,6 +22,6 @@ pub(crate) async fn run(shared: Arc<Shared>, endpoint: EndpointId, connection: C
         ..CallOptions::default()
     };
     let read = get([0_u8]).count_only();
-    let (_, signal) = Run::new(Arc::clone(&shared), read, options).await;
+    let (_, signal) = OperationCall::new(Arc::clone(&shared), read, options).await;
     shared.pool.feed(Input::Probed(connection, signal == HealthSignal::Healthy));
 }

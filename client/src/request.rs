@@ -1,6 +1,6 @@
 //! A request that is sent by awaiting it, and what it can be made of.
 
-use crate::call::{CallOptions, Run};
+use crate::call::{CallOptions, OperationCall};
 use crate::runtime::BoxFuture;
 use crate::{Client, Error, sync};
 pub use etcd3_core::method::{Effect, Method, Shape};
@@ -51,8 +51,8 @@ impl<T> Request<T> {
         self
     }
 
-    /// Sets whether a member that knows no leader is to refuse the request, instead of waiting; such
-    /// a refusal is tried again elsewhere. In place of `Config::require_leader`.
+    /// Sets whether a member that knows no leader is to refuse the request, instead of waiting;
+    /// such a refusal is tried again elsewhere. In place of `Config::require_leader`.
     // W18
     pub fn require_leader(mut self, is_required: bool) -> Self {
         self.options.require_leader = Some(is_required);
@@ -133,13 +133,13 @@ impl Execute for SyncEndpoints {
 /// and until it is over.
 #[must_use = "a future does nothing until it is polled"]
 pub struct RequestFuture<T> {
-    run: Run<T>,
+    run: OperationCall<T>,
     /// Declared last so that it is dropped last.
     client: Client,
 }
 
 impl<T> RequestFuture<T> {
-    pub(crate) const fn new(client: Client, run: Run<T>) -> Self {
+    pub(crate) const fn new(client: Client, run: OperationCall<T>) -> Self {
         Self { run, client }
     }
 }

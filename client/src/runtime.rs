@@ -2,7 +2,7 @@
 
 pub use crate::clock::Clock;
 pub use crate::compat::Compat;
-pub use crate::transport::lookup::Lookup;
+pub use crate::lookup::Lookup;
 pub use etcd3_core::Instant;
 use std::future::Future;
 use std::io;

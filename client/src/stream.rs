@@ -7,7 +7,8 @@
 
 // I-C6
 
-use crate::call::attempt::{Carrier, Progress, Receiver, Told};
+use crate::call::attempt::{AttemptEvent, Carrier, Progress};
+use crate::call::open_stream::Receiver;
 use crate::pool::{Permit, Pool};
 use crate::shared::Shared;
 use crate::transport::exchange::Sender;
@@ -200,7 +201,7 @@ impl StreamTask {
                             Progress::Admitted(permit, order) => {
                                 self.open(permit, order.metadata(now))
                             }
-                            Progress::Told(told) => told.into(),
+                            Progress::Event(event) => event.into(),
                         };
                         self.machine.handle(now, input);
                     } else if !self.poll_migration(cx) {
@@ -324,13 +325,13 @@ impl Receiver for raw::RawStream {
     }
 }
 
-impl From<Told> for Input {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Sent(sent) => Self::Sent(sent),
-            Told::Denied(denied) => Self::Denied(denied),
-            Told::Stream(event) => Self::Stream(event),
-            Told::Closed(kind) => Self::Closed(kind),
+impl From<AttemptEvent> for Input {
+    fn from(event: AttemptEvent) -> Self {
+        match event {
+            AttemptEvent::Sent(sent) => Self::Sent(sent),
+            AttemptEvent::Denied(denied) => Self::Denied(denied),
+            AttemptEvent::Stream(event) => Self::Stream(event),
+            AttemptEvent::Closed(kind) => Self::Closed(kind),
         }
     }
 }

@@ -3,8 +3,9 @@
 // B20–B22
 
 use crate::Config;
-use crate::call::{CallOptions, Run};
+use crate::call::{CallOptions, OperationCall};
 use crate::shared::Shared;
+use crate::trace;
 use etcd3_core::Outcome;
 use etcd3_core::endpoint::{Endpoint, Security};
 use etcd3_core::error::{Cause, Error, ErrorKind};
@@ -25,7 +26,7 @@ const MAX_MEMBERS: usize = 100;
 pub(crate) async fn once(shared: &Arc<Shared>, options: CallOptions) -> Result<(), Error> {
     let given = shared.pool.given();
     let request = Raw(MemberListRequest { linearizable: true });
-    let (answer, _) = Run::new(Arc::clone(shared), request, options).await;
+    let (answer, _) = OperationCall::new(Arc::clone(shared), request, options).await;
     // Members that are not started have no name; learners refuse most calls.
     let members = answer?.members.into_iter().filter(|it| !it.name.is_empty() && !it.is_learner);
     let urls: Vec<String> = members.flat_map(|member: Member| member.client_urls).collect();
@@ -77,7 +78,7 @@ pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
         loop {
             shared.pool.rt.sleep_until(shared.now() + interval).await;
             if let Err(error) = once(&shared, CallOptions::default()).await {
-                tracing::debug!(error = %error.report(), "the members are not known");
+                trace::no_members(&error);
             }
         }
     };

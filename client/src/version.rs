@@ -7,35 +7,37 @@ use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::{self, Effect};
 use etcd3_core::proto::etcdserverpb::StatusRequest;
 
-/// Asks every member that can be reached for its version.
-///
-/// Unlike in Go's client, a member that is down is no reason to fail, unless no member answers.
-pub(crate) async fn check(client: &Client, least: (u16, u16)) -> Result<(), Error> {
-    let timeout = client.connect_timeout();
-    let (mut is_known, mut failure) = (false, None);
-    for endpoint in client.endpoints() {
-        let member = client.pinned_to(endpoint.as_str())?;
-        match member.rpc(StatusRequest {}).timeout(timeout).await {
-            Err(error) => failure = Some(error),
-            Ok(status) => {
-                let found = parse(&status.version).ok_or_else(|| {
-                    Error::protocol(format!("{:?} is no version", status.version))
-                        .with_method(method::STATUS.path)
-                        .with_effect(Effect::Read)
-                        .with_endpoint(Some(endpoint.as_str().into()))
-                })?;
-                if found < least {
-                    let (major, minor) = found;
-                    let error = Error::new(ErrorKind::OldServer { major, minor });
-                    return Err(error.with_endpoint(Some(endpoint.into())));
+impl Client {
+    /// Asks every member that can be reached for its version.
+    ///
+    /// Unlike in Go's client, a member that is down is no reason to fail, unless no member answers.
+    pub(crate) async fn require_version(&self, least: (u16, u16)) -> Result<(), Error> {
+        let timeout = self.connect_timeout();
+        let (mut is_known, mut failure) = (false, None);
+        for endpoint in self.endpoints() {
+            let member = self.pinned_to(endpoint.as_str())?;
+            match member.rpc(StatusRequest {}).timeout(timeout).await {
+                Err(error) => failure = Some(error),
+                Ok(status) => {
+                    let found = parse(&status.version).ok_or_else(|| {
+                        Error::protocol(format!("{:?} is no version", status.version))
+                            .with_method(method::STATUS.path)
+                            .with_effect(Effect::Read)
+                            .with_endpoint(Some(endpoint.as_str().into()))
+                    })?;
+                    if found < least {
+                        let (major, minor) = found;
+                        let error = Error::new(ErrorKind::OldServer { major, minor });
+                        return Err(error.with_endpoint(Some(endpoint.into())));
+                    }
+                    is_known = true;
                 }
-                is_known = true;
             }
         }
-    }
-    match failure {
-        Some(error) if !is_known => Err(error),
-        _ => Ok(()),
+        match failure {
+            Some(error) if !is_known => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

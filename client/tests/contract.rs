@@ -58,7 +58,7 @@ mod root {
         Limits, Op, OpResponse, Operation, Outcome, Pages, Phase, Put, PutLease, PutResponse,
         PutValue, Raw, Report, Request, RequestFuture, ResponseHeader, ServerError, SortOrder,
         SortTarget, Status, Txn, TxnResponse, UnaryRequest, all, compact, delete, from_key, get,
-        key, ops, prefix, proto, put, request, runtime, txn,
+        key, ops, prefix, proto, put, request, runtime, trace, txn,
     };
 
     #[cfg(feature = "tls")]

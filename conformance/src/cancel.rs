@@ -3,7 +3,8 @@
 //! They come in batches, all of a batch dropped at one stage. The peer keeps to the windows that
 //! the client gives it: bytes that were never given back would end the run.
 
-use crate::peer::{Heard, Kind, Peer, Request, Wire};
+use crate::BoxError;
+use crate::peer::{FrameType, Heard, Peer, Request, Wire};
 use etcd3::runtime::Runtime;
 use etcd3::{Client, Config, Outcome};
 use etcd3_lab::load::Limit;
@@ -110,10 +111,7 @@ struct Seen {
 /// # Errors
 ///
 /// When the connection does not work any more, during the run or after it.
-pub async fn run(
-    rt: Arc<dyn Runtime>,
-    calls: u64,
-) -> Result<Figures, Box<dyn std::error::Error + Send + Sync>> {
+pub async fn run(rt: Arc<dyn Runtime>, calls: u64) -> Result<Figures, BoxError> {
     let seen = Arc::<Seen>::default();
     let teller = Arc::clone(&seen);
     let peer = Peer::start(move |_, mut wire| play(&mut wire, &teller))?;
@@ -245,7 +243,7 @@ fn content(wire: &mut Wire, seen: &Seen, stream: u32, bytes: &[u8]) -> io::Resul
             seen.window.store(wire.window(), SeqCst);
             wire.hear()?;
         }
-        wire.frame(Kind::Data, 0, stream, chunk)?;
+        wire.frame(FrameType::Data, 0, stream, chunk)?;
     }
     Ok(())
 }
@@ -258,9 +256,7 @@ fn content(wire: &mut Wire, seen: &Seen, stream: u32, bytes: &[u8]) -> io::Resul
 /// # Errors
 ///
 /// When the call succeeds.
-pub async fn endless(
-    rt: Arc<dyn Runtime>,
-) -> Result<(u64, Option<i64>), Box<dyn std::error::Error + Send + Sync>> {
+pub async fn endless(rt: Arc<dyn Runtime>) -> Result<(u64, Option<i64>), BoxError> {
     const MUCH: u64 = 256 << 20;
     const FRAME: usize = 16_384;
     let poured = Arc::new((AtomicU64::new(0), AtomicBool::new(false)));
@@ -271,7 +267,7 @@ pub async fn endless(
         wire.respond(stream)?;
         let all = (0..MUCH / FRAME as u64).try_for_each(|_| {
             teller.0.fetch_add(FRAME as u64, SeqCst);
-            wire.frame(Kind::Data, 0, stream, &[0; FRAME])
+            wire.frame(FrameType::Data, 0, stream, &[0; FRAME])
         });
         teller.1.store(true, SeqCst);
         all

@@ -1,12 +1,13 @@
 //! What a case works with: servers, clients, time.
 
+use crate::BoxError;
 use crate::case_result::CaseResult;
-use crate::servers::{Cluster, Etcd, Member, Server};
-use crate::task::Task;
+use crate::servers::{Cluster, EtcdSource, Member, Server};
+use crate::task::JoinHandle;
 use etcd3::runtime::Runtime;
 use etcd3::{Client, Config, EndpointHealth, EndpointState, Error, TlsConfig};
 use etcd3_lab::load::{self, Limit};
-use etcd3_lab::{Authority, Builder, ClusterBuilder, ServerBuilder, Status, Tls, notes};
+use etcd3_lab::{Authority, Builder, ClusterBuilder, MemberStatus, ServerBuilder, Tls, notes};
 use futures_lite::FutureExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub struct Ctx {
     /// The runtime under test.
     pub rt: Arc<dyn Runtime>,
     /// The etcd to start.
-    pub etcd: Etcd,
+    pub etcd: EtcdSource,
     /// The name of the runtime.
     pub runtime: &'static str,
     /// The name of the case that runs.
@@ -30,7 +31,7 @@ pub struct Ctx {
 
 impl Ctx {
     /// Makes the world of one case in plaintext.
-    pub(crate) fn new(rt: Arc<dyn Runtime>, etcd: Etcd, runtime: &'static str) -> Self {
+    pub(crate) fn new(rt: Arc<dyn Runtime>, etcd: EtcdSource, runtime: &'static str) -> Self {
         Self { rt, etcd, runtime, case: "", authority: None }
     }
 
@@ -158,9 +159,7 @@ impl Ctx {
     /// # Errors
     ///
     /// When either fails.
-    pub async fn server_and_client(
-        &self,
-    ) -> Result<(Server, Client), Box<dyn std::error::Error + Send + Sync>> {
+    pub async fn server_and_client(&self) -> Result<(Server, Client), BoxError> {
         let server = self.server().await?;
         let client = self.connect([server.client_url()]).await?;
         Ok((server, client))
@@ -170,8 +169,8 @@ impl Ctx {
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
-    ) -> Task<T> {
-        let (task, slot) = Task::new();
+    ) -> JoinHandle<T> {
+        let (task, slot) = JoinHandle::new();
         self.rt.spawn(Box::pin(async move { slot.fill(future.await) }));
         task
     }
@@ -181,8 +180,8 @@ impl Ctx {
     pub fn blocking<T: Send + 'static>(
         &self,
         function: impl FnOnce() -> T + Send + 'static,
-    ) -> Task<T> {
-        let (task, slot) = Task::new();
+    ) -> JoinHandle<T> {
+        let (task, slot) = JoinHandle::new();
         if self.etcd.is_model() {
             slot.fill(function());
         } else {
@@ -282,7 +281,7 @@ impl Ctx {
         member: &Arc<Member>,
         what: &str,
         limit: Duration,
-        holds: impl Fn(&Status) -> bool,
+        holds: impl Fn(&MemberStatus) -> bool,
     ) -> CaseResult {
         self.until(what, limit, || async {
             let member = Arc::clone(member);

@@ -5,6 +5,7 @@
 //! server is left out: the ids of cluster and member, the raft term, the order of leases and their
 //! keys, and up to a second of what remains of a lease.
 
+use crate::BoxError;
 use etcd3::proto::etcdserverpb::ResponseHeader;
 use etcd3::runtime::Instant;
 use etcd3::{Client, Code, Config, Status};
@@ -14,7 +15,9 @@ use etcd3_lab::command::tail;
 use etcd3_lab::etcd::{Binary, Version};
 use etcd3_sim::Personality;
 use etcd3_sim::generate::{Counts, Generator, Position};
-use etcd3_sim::model::{Call, Cluster, ClusterConfig, Delays, Output, Request, Response};
+use etcd3_sim::model::{
+    Call, Cluster, ClusterConfig, Delays, Output, Request, Response, RpcResult,
+};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,9 +39,7 @@ const CONFIRMATIONS: u32 = 3;
 const MAX_TRIES: u32 = 400;
 
 /// Why a comparison ended early.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
-/// What a server or the model answered.
-pub type Answer = Result<Response, Status>;
+pub type Error = BoxError;
 
 /// An operation and what the model makes of it.
 #[derive(Debug, Clone)]
@@ -48,7 +49,7 @@ pub struct Step {
     /// Where the store was before it.
     pub at: Position,
     /// The model's answer.
-    pub answer: Answer,
+    pub answer: RpcResult,
 }
 
 /// An operation to which the model and a server gave different answers.
@@ -61,16 +62,16 @@ pub struct Difference {
     /// The list up to and with this operation.
     pub list: Vec<Request>,
     /// The model's answer.
-    pub model: Answer,
+    pub model: RpcResult,
     /// The server's answer.
-    pub server: Answer,
+    pub server: RpcResult,
     /// The end of the server's log, if its process ended.
     pub log: Option<String>,
 }
 
 /// How a comparison ended.
 #[derive(Debug, Clone, Default)]
-pub struct Outcome {
+pub struct DifferentialReport {
     /// What ran, and agreed but for the differences.
     pub counts: Counts,
     /// What differed each time that it ran; the search ends at the first.
@@ -84,9 +85,9 @@ pub struct Outcome {
 /// # Errors
 ///
 /// When a server does not start.
-pub fn compare(etcd: &Binary, seeds: Range<u64>) -> Result<Outcome, Error> {
+pub fn compare(etcd: &Binary, seeds: Range<u64>) -> Result<DifferentialReport, Error> {
     let (next, is_over) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
-    let outcome = Mutex::new(Outcome::default());
+    let report = Mutex::new(DifferentialReport::default());
     let work = || -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         while !is_over.load(Ordering::Relaxed) {
@@ -98,7 +99,7 @@ pub fn compare(etcd: &Binary, seeds: Range<u64>) -> Result<Outcome, Error> {
                 is_over.store(true, Ordering::Relaxed);
             })?;
             is_over.fetch_or(one.difference.is_some(), Ordering::Relaxed);
-            let mut all = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut all = report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             all.counts.merge(&one.counts);
             all.unsteady.extend(one.unsteady);
             all.difference = all.difference.take().or(one.difference);
@@ -109,7 +110,7 @@ pub fn compare(etcd: &Binary, seeds: Range<u64>) -> Result<Outcome, Error> {
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a worker panicked")?)
     })?;
-    Ok(outcome.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
 /// Drops operations of a list for as long as it still differs.
@@ -169,26 +170,26 @@ fn steps(version: Version, requests: impl IntoIterator<Item = Request>) -> Vec<S
     requests.into_iter().filter_map(|request| model.step(request)).collect()
 }
 
-async fn one_list(etcd: &Binary, seed: u64) -> Result<Outcome, Error> {
+async fn one_list(etcd: &Binary, seed: u64) -> Result<DifferentialReport, Error> {
     let steps = list(etcd.version, seed);
-    let mut outcome = Outcome::default();
+    let mut report = DifferentialReport::default();
     for step in &steps {
-        outcome.counts.add(&step.request, step.at);
+        report.counts.add(&step.request, step.at);
         if let Err(status) = &step.answer {
-            outcome.counts.add_error(&status.message);
+            report.counts.add_error(&status.message);
         }
     }
     if first_difference(etcd, seed, &steps).await?.is_none() {
-        return Ok(outcome);
+        return Ok(report);
     }
     for _ in 0..CONFIRMATIONS {
-        outcome.difference = first_difference(etcd, seed, &steps).await?;
-        if outcome.difference.is_some() {
-            return Ok(outcome);
+        report.difference = first_difference(etcd, seed, &steps).await?;
+        if report.difference.is_some() {
+            return Ok(report);
         }
     }
-    outcome.unsteady.push(seed);
-    Ok(outcome)
+    report.unsteady.push(seed);
+    Ok(report)
 }
 
 /// Runs a list on a fresh server up to the first answer that is not the model's.
@@ -264,7 +265,7 @@ impl Model {
 }
 
 /// Sends any of the operations that a generator makes.
-async fn ask(client: &Client, request: Request) -> Answer {
+async fn ask(client: &Client, request: Request) -> RpcResult {
     macro_rules! ask_as {
         ($($kind:ident)*) => {
             match request {
@@ -294,7 +295,7 @@ where
 }
 
 /// Drops what is different on every server.
-fn normalise(answer: &mut Answer) {
+fn normalise(answer: &mut RpcResult) {
     let Ok(response) = answer else { return };
     let header = match response {
         Response::Range(message) => &mut message.header,
@@ -320,7 +321,7 @@ fn normalise(answer: &mut Answer) {
 }
 
 /// Takes what remains of a lease for equal when the time that passed explains the difference.
-fn allow_for_time(expected: &Answer, answer: &mut Answer, elapsed: Duration) {
+fn allow_for_time(expected: &RpcResult, answer: &mut RpcResult, elapsed: Duration) {
     let (Ok(Response::LeaseTimeToLive(model)), Ok(Response::LeaseTimeToLive(server))) =
         (expected, answer)
     else {

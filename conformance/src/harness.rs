@@ -1,7 +1,7 @@
 //! Runs the suite on one runtime, against every etcd there is.
 
 use crate::results::{self, Subject};
-use crate::trial::{Transport, caught, name_of, trial};
+use crate::trial::{Encryption, caught, name_of, trial};
 use crate::turns::Turn;
 use crate::{Case, CaseFuture, CaseResult, Ctx, cases, simulated};
 use etcd3::runtime::Runtime;
@@ -15,7 +15,7 @@ const THREADS: usize = 4;
 
 /// A runtime that the suite can run on.
 #[derive(Debug, Clone, Copy)]
-pub struct Suite {
+pub struct SuiteRuntime {
     /// The name of the runtime, in results.
     pub name: &'static str,
     /// Where cases run.
@@ -40,7 +40,7 @@ pub enum Environment {
 }
 
 /// Runs the suite, as the `main` of a test binary.
-pub fn main(suite: Suite) -> ExitCode {
+pub fn main(suite: SuiteRuntime) -> ExitCode {
     let mut arguments = Arguments::from_args();
     let (trials, all) = match suite.environment {
         Environment::Simulation { seed } => {
@@ -58,10 +58,10 @@ pub fn main(suite: Suite) -> ExitCode {
                 eprintln!("there is no etcd to test against");
                 return ExitCode::FAILURE;
             }
-            let run = move |case: Case, etcd: Binary, transport| {
+            let run = move |case: Case, etcd: Binary, encryption| {
                 block_on(Box::pin(async move {
                     let ctx = Ctx::new(runtime(), etcd.into(), suite.name);
-                    let ctx = if transport == Transport::Tls { ctx.over_tls()? } else { ctx };
+                    let ctx = if encryption == Encryption::Tls { ctx.over_tls()? } else { ctx };
                     case.run_in(ctx).await
                 }))
             };
@@ -81,18 +81,18 @@ fn due(trials: &[Trial]) -> impl Iterator<Item = &str> {
 
 /// All cases, against real servers.
 fn machine(
-    suite: Suite,
+    suite: SuiteRuntime,
     binaries: &[Binary],
-    run: impl Fn(Case, Binary, Transport) -> CaseResult + Copy + Send + 'static,
+    run: impl Fn(Case, Binary, Encryption) -> CaseResult + Copy + Send + 'static,
 ) -> Vec<Trial> {
     let turn = Turn::from_environment();
     let of_case = |case: &'static Case| {
         turn.servers(case, binaries, suite.name).iter().flat_map(move |etcd| {
-            transports(case).map(move |transport| {
-                let (name, etcd) = (name_of(case, transport), etcd.clone());
+            encryptions(case).map(move |encryption| {
+                let (name, etcd) = (name_of(case, encryption), etcd.clone());
                 let subject =
                     Subject { runtime: suite.name, case: *case, name, version: etcd.version };
-                trial(subject, move || caught(|| run(*case, etcd, transport)))
+                trial(subject, move || caught(|| run(*case, etcd, encryption)))
             })
         })
     };
@@ -101,12 +101,12 @@ fn machine(
 
 /// Counts the trials of all turns on one runtime.
 fn all_trials(binaries: &[Binary]) -> usize {
-    let of_case = |case| Turn::All.servers(case, binaries, "").len() * transports(case).count();
+    let of_case = |case| Turn::All.servers(case, binaries, "").len() * encryptions(case).count();
     cases::all().map(of_case).sum()
 }
 
-/// Returns the transports that a case runs over.
-fn transports(case: &Case) -> impl Iterator<Item = Transport> + use<> {
-    let tls = case.needs.and_tls.then_some(Transport::Tls);
-    [Transport::Plain].into_iter().chain(tls)
+/// Returns in which ways, in plain text and over TLS, a case runs.
+fn encryptions(case: &Case) -> impl Iterator<Item = Encryption> + use<> {
+    let tls = case.needs.and_tls.then_some(Encryption::Tls);
+    [Encryption::Plain].into_iter().chain(tls)
 }

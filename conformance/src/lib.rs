@@ -50,23 +50,23 @@ mod turns;
 pub mod upgrade;
 
 pub use case::{Case, Needs};
-pub use case_result::{CaseFuture, CaseResult};
+pub use case_result::{BoxError, CaseFuture, CaseResult};
 pub use ctx::Ctx;
 pub use etcd3_lab::{ClusterBuilder, ServerBuilder};
-pub use harness::{Environment, Suite, main};
-pub use servers::{Cluster, Etcd, Member, Server};
-pub use task::Task;
+pub use harness::{Environment, SuiteRuntime, main};
+pub use servers::{Cluster, EtcdSource, Member, Server};
+pub use task::JoinHandle;
 
 /// Makes the `main` of a test target that runs the suite on one runtime.
 ///
-/// `name` names it in results, `runtime` makes the [`Runtime`](etcd3::runtime::Runtime) and is called
-/// within `block_on`, which runs one case to its end. With a `seed` instead of the two, cases run
-/// in simulations that begin with it, or with what the variable `ETCD3_SEED` says.
+/// `name` names it in results, `runtime` makes the [`Runtime`](etcd3::runtime::Runtime) and is
+/// called within `block_on`, which runs one case to its end. With a `seed` instead of the two,
+/// cases run in simulations that begin with it, or with what the variable `ETCD3_SEED` says.
 #[macro_export]
 macro_rules! suite {
     (name: $name:literal, runtime: $runtime:expr, block_on: $block_on:expr $(,)?) => {
         fn main() -> std::process::ExitCode {
-            $crate::main($crate::Suite {
+            $crate::main($crate::SuiteRuntime {
                 name: $name,
                 environment: $crate::Environment::Machine {
                     runtime: || std::sync::Arc::new(($runtime)()),
@@ -77,7 +77,7 @@ macro_rules! suite {
     };
     (name: $name:literal, seed: $seed:expr $(,)?) => {
         fn main() -> std::process::ExitCode {
-            $crate::main($crate::Suite {
+            $crate::main($crate::SuiteRuntime {
                 name: $name,
                 environment: $crate::Environment::Simulation { seed: $seed },
             })

@@ -3,7 +3,7 @@
 //! A server counts what is left of a range for every page, so that the time of many small pages
 //! grows with the square of the number of keys. Only ratios are judged.
 
-use crate::load::{Error, Host, Table};
+use crate::load::{BlockingRuntime, Error, Table};
 use etcd3::{Client, Config, Pages, prefix};
 use etcd3_lab::Server;
 use etcd3_lab::etcd::Binary;
@@ -55,22 +55,22 @@ struct Reading {
 /// # Errors
 ///
 /// When the server fails, or a reading does not bring every key once.
-pub fn run(host: &Host, etcd: &Binary, fixed: bool) -> Result<bool, Error> {
-    println!("pages on {} against etcd {}, values of {VALUE} bytes", host.name, etcd.version);
+pub fn run(runtime: &BlockingRuntime, etcd: &Binary, fixed: bool) -> Result<bool, Error> {
+    println!("pages on {} against etcd {}, values of {VALUE} bytes", runtime.name, etcd.version);
     let most = BATCH.to_string();
     let server = Server::builder().version(etcd).flag("--max-txn-ops", &most).start()?;
     let config = Config::new([server.client_url()]);
     let config = config.request_timeout(LIMIT).max_txn_ops(BATCH as usize);
-    let client = host.connect_with(config.clone())?;
-    let whole = host.connect_with(config.max_response_bytes(MAX_RESPONSE))?;
+    let client = runtime.connect_with(config.clone())?;
+    let whole = runtime.connect_with(config.max_response_bytes(MAX_RESPONSE))?;
     let mut table =
         Table::new(["keys", "pages", "in", "largest page", "pages of 1,000", "one get"]);
     let (mut written, mut seen) = (0, Vec::new());
     for count in COUNTS {
-        fill(host, &client, written..count)?;
+        fill(runtime, &client, written..count)?;
         written = count;
-        let [adaptive, at_once] = quickest(host, &client, &whole, count)?;
-        let thousands = fixed.then(|| read(host, &client, Way::Fixed, count)).transpose()?;
+        let [adaptive, at_once] = quickest(runtime, &client, &whole, count)?;
+        let thousands = fixed.then(|| read(runtime, &client, Way::Fixed, count)).transpose()?;
         table.row([
             count.to_string(),
             adaptive.pages.to_string(),
@@ -101,9 +101,13 @@ fn holds(seen: &[(u32, Reading, Reading)]) -> bool {
 }
 
 /// Writes the keys with these numbers.
-fn fill(host: &Host, client: &Client, numbers: std::ops::Range<u32>) -> Result<(), Error> {
+fn fill(
+    runtime: &BlockingRuntime,
+    client: &Client,
+    numbers: std::ops::Range<u32>,
+) -> Result<(), Error> {
     let client = client.clone();
-    host.run(async move {
+    runtime.run(async move {
         let value = [b'v'; VALUE];
         for begin in numbers.clone().step_by(BATCH as usize) {
             let batch = begin..(begin + BATCH).min(numbers.end);
@@ -117,14 +121,14 @@ fn fill(host: &Host, client: &Client, numbers: std::ops::Range<u32>) -> Result<(
 /// Reads in both ways by turns, so that what else the machine does meets both, and returns the
 /// quickest reading of each: page by page, and at once.
 fn quickest(
-    host: &Host,
+    runtime: &BlockingRuntime,
     client: &Client,
     whole: &Client,
     count: u32,
 ) -> Result<[Reading; 2], Error> {
     let turn = || -> Result<[Reading; 2], Error> {
-        let adaptive = read(host, client, Way::Adaptive, count)?;
-        Ok([adaptive, read(host, whole, Way::AtOnce, count)?])
+        let adaptive = read(runtime, client, Way::Adaptive, count)?;
+        Ok([adaptive, read(runtime, whole, Way::AtOnce, count)?])
     };
     let mut best = turn()?;
     for _ in 1..ROUNDS {
@@ -136,10 +140,15 @@ fn quickest(
 }
 
 /// Reads everything, and checks that all of it came.
-fn read(host: &Host, client: &Client, way: Way, count: u32) -> Result<Reading, Error> {
+fn read(
+    runtime: &BlockingRuntime,
+    client: &Client,
+    way: Way,
+    count: u32,
+) -> Result<Reading, Error> {
     let client = client.clone();
     let begin = Instant::now();
-    let mut reading = host.run(async move {
+    let mut reading = runtime.run(async move {
         let pages = client.pages(prefix("page/"));
         match way {
             Way::Adaptive => all_pages(pages).await,

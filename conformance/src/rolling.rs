@@ -3,7 +3,9 @@
 //! No read may fail, and no write with another outcome than *unknown*, which only those may have
 //! that were in flight while a member ended.
 
-use crate::load::{self, Call, Error, Host, Load, Plan, Stored, Table, count_failed, millis};
+use crate::load::{
+    self, BlockingRuntime, CallRecord, Error, Load, Plan, Stored, Table, count_failed, millis,
+};
 use etcd3::Outcome;
 use etcd3_lab::Cluster;
 use etcd3_lab::etcd::{Binary, Version};
@@ -45,11 +47,11 @@ pub(crate) struct Restart {
 /// # Errors
 ///
 /// When the servers fail, so that nothing can be said about the client.
-pub fn run(host: &Host, etcd: &Binary) -> Result<bool, Error> {
-    println!("rolling restart on {} against etcd {}", host.name, etcd.version);
+pub fn run(runtime: &BlockingRuntime, etcd: &Binary) -> Result<bool, Error> {
+    println!("rolling restart on {} against etcd {}", runtime.name, etcd.version);
     let cluster = load::three_members(etcd)?;
-    let client = host.connect(cluster.client_urls())?;
-    let load = Load::start(host, &client, PLAN);
+    let client = runtime.connect(cluster.client_urls())?;
+    let load = Load::start(runtime, &client, PLAN);
     let begin = Instant::now();
     load.wait_calm(begin, CALM_LIMIT)?;
     let mut restarts = Vec::new();
@@ -63,8 +65,8 @@ pub fn run(host: &Host, etcd: &Binary) -> Result<bool, Error> {
         }
     }
     let calls = load.finish();
-    let fresh = host.connect(cluster.client_urls())?;
-    let stored = load::read_all(host, &fresh)?;
+    let fresh = runtime.connect(cluster.client_urls())?;
+    let stored = load::read_all(runtime, &fresh)?;
     Ok(Run { begin, restarts, calls, broken }.tell(&stored))
 }
 
@@ -72,7 +74,7 @@ pub fn run(host: &Host, etcd: &Binary) -> Result<bool, Error> {
 pub(crate) struct Run {
     pub(crate) begin: Instant,
     pub(crate) restarts: Vec<Restart>,
-    pub(crate) calls: Vec<Call>,
+    pub(crate) calls: Vec<CallRecord>,
     /// The limits that did not hold so far, in words.
     pub(crate) broken: Vec<String>,
 }
@@ -90,7 +92,7 @@ impl Run {
         if slow > SLOWEST {
             broken.push(format!("99 % within {}, {} allowed", millis(slow), millis(SLOWEST)));
         }
-        let checked = load::check(&calls, stored);
+        let checked = load::check_calls(&calls, stored);
         let unknown = checked.applied + checked.lost;
         println!(
             "{} calls in {seconds:.1} s; half within {}, 99 % within {}, all within {}; {} writes \
@@ -129,12 +131,12 @@ pub(crate) fn restart(cluster: &Cluster, member: usize, etcd: &Binary) -> Result
 
 impl Restart {
     /// Tells whether a call was in flight while the member ended.
-    fn met(&self, call: &Call) -> bool {
+    fn met(&self, call: &CallRecord) -> bool {
         call.begun <= self.gone && call.ended >= self.asked
     }
 }
 
-fn table(restarts: &[Restart], calls: &[Call]) -> Table {
+fn table(restarts: &[Restart], calls: &[CallRecord]) -> Table {
     let mut table = Table::new([
         "restart",
         "used",
@@ -150,7 +152,7 @@ fn table(restarts: &[Restart], calls: &[Call]) -> Table {
     ]);
     for (index, restart) in restarts.iter().enumerate() {
         let next = restarts.get(index + 1).map(|next| next.asked);
-        let within: Vec<Call> = calls
+        let within: Vec<CallRecord> = calls
             .iter()
             .filter(|call| call.ended >= restart.asked)
             .filter(|call| next.is_none_or(|next| call.ended < next))
@@ -177,7 +179,7 @@ fn table(restarts: &[Restart], calls: &[Call]) -> Table {
 }
 
 /// Returns the failures that no caller may see, in words.
-fn failures(restarts: &[Restart], calls: &[Call]) -> Vec<String> {
+fn failures(restarts: &[Restart], calls: &[CallRecord]) -> Vec<String> {
     let mut told = Vec::new();
     let mut more = 0;
     for call in calls {

@@ -1,8 +1,8 @@
 //! The suite in virtual time, on the simulated network, against the model.
 
 use crate::results::Subject;
-use crate::trial::{self, Transport};
-use crate::{Case, CaseResult, Ctx, Etcd, cases};
+use crate::trial::{self, Encryption};
+use crate::{Case, CaseResult, Ctx, EtcdSource, cases};
 use etcd3_lab::etcd::Version;
 use libtest_mimic::{Failed, Trial};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) fn trials(runtime: &'static str, seed: u64) -> Vec<Trial> {
         }
         let versions = VERSIONS.into_iter().filter(|version| is_for(case, *version));
         trials.extend(versions.map(|version| {
-            let name = trial::name_of(case, Transport::Plain);
+            let name = trial::name_of(case, Encryption::Plain);
             let subject = Subject { runtime, case: *case, name, version };
             trial::trial(subject, move || run(runtime, *case, version, seed))
         }));
@@ -56,7 +56,7 @@ fn run(runtime: &'static str, case: Case, version: Version, seed: u64) -> CaseRe
     let outcome = trial::caught(|| {
         let ended = etcd3_sim::run(seed, |world| async move {
             let rt = Arc::new(world.host().runtime());
-            let etcd = Etcd::model(world, version);
+            let etcd = EtcdSource::model(world, version);
             case.run_in(Ctx::new(rt, etcd, runtime)).await
         });
         ended.map_or_else(|failure| Err(failure.into()), |(result, _)| result)

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 /// The result of work that goes on elsewhere; await it to get it.
 #[derive(Debug)]
-pub struct Task<T> {
+pub struct JoinHandle<T> {
     slot: Arc<Slot<T>>,
     listener: Option<Pin<Box<event_listener::EventListener>>>,
 }
@@ -29,7 +29,7 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> Task<T> {
+impl<T> JoinHandle<T> {
     pub(crate) fn new() -> (Self, Arc<Slot<T>>) {
         let slot = Arc::new(Slot { result: Mutex::new(None), done: Event::new() });
         (Self { slot: Arc::clone(&slot), listener: None }, slot)
@@ -41,7 +41,7 @@ impl<T> Task<T> {
     }
 }
 
-impl<T> Future for Task<T> {
+impl<T> Future for JoinHandle<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {

@@ -5,16 +5,16 @@ use crate::{Case, CaseResult};
 use libtest_mimic::{Failed, Trial};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How the clients and servers of a trial speak with each other.
+/// How the clients and servers of a trial speak with each other: in plain text or over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub(crate) enum Encryption {
     Plain,
     Tls,
 }
 
-/// Returns the name of a case as trials and results have it, in one transport or the other.
-pub(crate) fn name_of(case: &Case, transport: Transport) -> String {
-    let suffix = if transport == Transport::Tls { "/tls" } else { "" };
+/// Returns the name of a case as trials and results have it, in plain text or over TLS.
+pub(crate) fn name_of(case: &Case, encryption: Encryption) -> String {
+    let suffix = if encryption == Encryption::Tls { "/tls" } else { "" };
     format!("{}{suffix}", case.short_name())
 }
 

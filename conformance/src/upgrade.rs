@@ -4,7 +4,7 @@
 //! As in [`rolling`], no read may fail, and no write with another outcome than *unknown*, which
 //! only those may have that were in flight while a member ended.
 
-use crate::load::{self, Error, Host, Load};
+use crate::load::{self, BlockingRuntime, Error, Load};
 use crate::rolling::{self, CALM_LIMIT, PLAN, Run};
 use etcd3_lab::etcd::{Binary, Version};
 use etcd3_lab::{Cluster, Member, until};
@@ -69,12 +69,12 @@ fn minor(binary: &Binary) -> Version {
 /// # Errors
 ///
 /// When the servers fail, so that nothing can be said about the client.
-pub fn run(host: &Host, start: &Binary, journey: &[Binary]) -> Result<bool, Error> {
+pub fn run(runtime: &BlockingRuntime, start: &Binary, journey: &[Binary]) -> Result<bool, Error> {
     let names: Vec<_> = journey.iter().map(|it| it.version.to_string()).collect();
-    println!("upgrade on {} from etcd {} to {}", host.name, start.version, names.join(", "));
+    println!("upgrade on {} from etcd {} to {}", runtime.name, start.version, names.join(", "));
     let cluster = load::three_members_with(start, &[("--snapshot-count", SNAPSHOT_COUNT)])?;
-    let client = host.connect(cluster.client_urls())?;
-    let load = Load::start(host, &client, PLAN);
+    let client = runtime.connect(cluster.client_urls())?;
+    let load = Load::start(runtime, &client, PLAN);
     let begin = Instant::now();
     load.wait_calm(begin, CALM_LIMIT)?;
     let (mut restarts, mut broken) = (Vec::new(), Vec::new());
@@ -99,8 +99,8 @@ pub fn run(host: &Host, start: &Binary, journey: &[Binary]) -> Result<bool, Erro
         last = next;
     }
     let calls = load.finish();
-    let fresh = host.connect(cluster.client_urls())?;
-    let stored = load::read_all(host, &fresh)?;
+    let fresh = runtime.connect(cluster.client_urls())?;
+    let stored = load::read_all(runtime, &fresh)?;
     Ok(Run { begin, restarts, calls, broken }.tell(&stored))
 }
 

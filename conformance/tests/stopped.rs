@@ -1,7 +1,7 @@
 //! A process that is stopped beyond the deadline of its call, while the response arrives.
 #![forbid(unsafe_code)]
 
-use etcd3_lab::{Bridge, Direction, Fault, Links, Server};
+use etcd3_lab::{Bridge, Direction, Fault, Relays, Server};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn stopped_write(runtime: &str) -> String {
     let mut say = || lines.next().expect("a line").expect("text");
     assert_eq!(say(), "ready");
     // What was said before is under way without it.
-    bridge.set_fault(Links::All, [Direction::Down], Fault::new().delay(LATENCY, Duration::ZERO));
+    bridge.set_fault(Relays::All, [Direction::Down], Fault::new().delay(LATENCY, Duration::ZERO));
     // These are what the test is about: how long the process stands still.
     std::thread::sleep(STOP_AFTER);
     signal(&process, "-STOP");

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 /// Bytes that a key or a value is made of.
 ///
-/// Implemented for the usual owners of bytes and text, and for references to them. Borrowed ones are
-/// copied; [`Bytes`], `Vec` and `String` are taken over as they are.
+/// Implemented for the usual owners of bytes and text, and for references to them. Borrowed ones
+/// are copied; [`Bytes`], `Vec` and `String` are taken over as they are.
 pub trait IntoBytes {
     /// Turns into [`Bytes`].
     fn into_bytes(self) -> Bytes;
@@ -97,10 +97,10 @@ const LOWEST: Bytes = Bytes::from_static(&[0]);
 /// # The zero byte
 ///
 /// On the wire a range end of one zero byte means that there is no end, and an empty one that the
-/// range is a single key. Here these meanings have names, [`from_key`] and [`key`], and Rust's ranges
-/// mean what they say: `vec![0]..vec![0]`, or `"a".."\0"`, holds no key, where other clients send all
-/// keys to be read, or deleted. What has the meaning of the wire already is taken as it is by
-/// [`from_wire`](Self::from_wire).
+/// range is a single key. Here these meanings have names, [`from_key`] and [`key`], and Rust's
+/// ranges mean what they say: `vec![0]..vec![0]`, or `"a".."\0"`, holds no key, where other clients
+/// send all keys to be read, or deleted. What has the meaning of the wire already is taken as it is
+/// by [`from_wire`](Self::from_wire).
 // K1
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyRange {
@@ -175,7 +175,8 @@ impl KeyRange {
         self::all()
     }
 
-    /// A range as it stands in messages: key and range end, with the meaning that servers give them.
+    /// Returns a range as it stands in messages: key and range end, with the meaning that servers
+    /// give them.
     ///
     /// An empty end means the one key, a zero byte as end means no end: `from_wire("\0", "\0")` is
     /// [`all`]. Rust's ranges mean what they say instead: `"a".."\0"` holds nothing.

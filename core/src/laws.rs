@@ -41,7 +41,7 @@ pub fn script<I>(
 /// # Panics
 ///
 /// When the machine breaks a law.
-pub fn check<M>(machine: &M, script: &Script<M::Input>) -> Vec<(Instant, M::Output)>
+pub fn check_machine<M>(machine: &M, script: &Script<M::Input>) -> Vec<(Instant, M::Output)>
 where
     M: Machine + Clone,
     M::Input: Clone,
@@ -163,7 +163,7 @@ mod tests {
     fn outcome(law: u8) -> Result<usize, String> {
         let script = script(1, 20, Duration::from_millis(30), |_| ());
         let machine = Rogue { law, polls: 0, due: None };
-        std::panic::catch_unwind(|| check(&machine, &script).len()).map_err(|e| {
+        std::panic::catch_unwind(|| check_machine(&machine, &script).len()).map_err(|e| {
             e.downcast_ref::<String>().cloned().unwrap_or_else(|| {
                 e.downcast_ref::<&str>().map(ToString::to_string).unwrap_or_default()
             })

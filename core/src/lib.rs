@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attempt;
 pub mod auth;
 pub mod backoff;
 pub mod call;
@@ -37,6 +38,7 @@ pub mod retry;
 pub mod rng;
 pub mod rpc;
 pub mod server_error;
+mod signal;
 pub mod status;
 pub mod stream;
 mod time;

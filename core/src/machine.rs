@@ -23,7 +23,7 @@ pub enum Next<T> {
 /// *is* the timeout. A machine never fails: failures are outputs. An input that does not fit the
 /// state is ignored.
 ///
-/// `laws::check` (feature `laws`) checks what this contract promises with random scripts.
+/// `laws::check_machine` (feature `laws`) checks what this contract promises with random scripts.
 pub trait Machine {
     /// What happened, as told by the driver.
     type Input;

@@ -19,10 +19,10 @@
 
 // R40–R44
 
-use crate::channel::{Freshness, HealthSignal};
 use crate::method::Effect;
 use crate::outcome::Outcome;
 use crate::server_error::ServerError;
+use crate::signal::{Freshness, HealthSignal};
 use crate::status::{Code, Status};
 
 /// How one attempt of a call failed.
@@ -227,8 +227,8 @@ mod tests {
 
     fn judge(effect: Effect, status: &Status, require_leader: bool) -> (Outcome, RetryAction) {
         let failure = Failure::Status { status, require_leader, request_len: None };
-        let verdict = decide(effect, failure);
-        (verdict.outcome, verdict.action)
+        let decision = decide(effect, failure);
+        (decision.outcome, decision.action)
     }
 
     /// (outcome, action for reads and idempotent writes, action for writes)
@@ -271,8 +271,8 @@ mod tests {
         ];
         for (failure, outcome, read, write) in table {
             let judge = |effect| {
-                let verdict = decide(effect, failure);
-                (verdict.outcome, verdict.action)
+                let decision = decide(effect, failure);
+                (decision.outcome, decision.action)
             };
             assert_eq!(judge(Effect::Read), (outcome, read));
             assert_eq!(judge(Effect::IdempotentWrite), (outcome, read));
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    // E4, E5: a wrong code on the wire does not change the verdict on a refusal.
+    // E4, E5: a wrong code on the wire does not change the decision on a refusal.
     #[test]
     fn the_text_outweighs_the_code() {
         for error in [E::TooManyRequests, E::MemberNotEnoughStarted, E::PermissionDenied] {
@@ -362,8 +362,8 @@ mod tests {
             let judge = |effect, request_len| {
                 let failure =
                     Failure::Status { status: &status, require_leader: false, request_len };
-                let verdict = decide(effect, failure);
-                (verdict.outcome, verdict.action)
+                let decision = decide(effect, failure);
+                (decision.outcome, decision.action)
             };
             for effect in
                 [Effect::Read, Effect::IdempotentWrite, Effect::Write, Effect::PinnedWrite]

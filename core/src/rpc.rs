@@ -52,7 +52,7 @@ pub trait UnaryRequest: prost::Message + Clone {
     /// # Errors
     ///
     /// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest), outcome not sent.
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl UnaryRequest for pb::RangeRequest {
         Rpc { is_linearizable: !self.serializable, ..Rpc::new(Self::METHOD) }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         check_range(self)
     }
 
@@ -154,7 +154,7 @@ impl UnaryRequest for pb::TxnRequest {
         Rpc { method: Self::METHOD, effect, is_linearizable }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         // A list of what is yet to be checked instead of recursion: depth is the caller's.
         let mut pending = vec![self];
         while let Some(txn) = pending.pop() {
@@ -357,9 +357,9 @@ mod tests {
             };
             let put = || Request::RequestPut(pb::PutRequest::default());
             let both = pb::TxnRequest { failure: ops([put(), read()]), ..Default::default() };
-            assert_eq!((both.rpc().effect, both.check().is_ok()), (effect, true), "{revision}");
+            assert_eq!((both.rpc().effect, both.validate().is_ok()), (effect, true), "{revision}");
             let reads = pb::TxnRequest { success: ops([read()]), ..Default::default() };
-            assert_eq!((reads.rpc().effect, reads.check().is_ok()), (Effect::Read, true));
+            assert_eq!((reads.rpc().effect, reads.validate().is_ok()), (Effect::Read, true));
             let unlike = pb::TxnRequest { failure: ops([put()]), ..reads };
             assert_eq!(unlike.rpc().effect, Effect::Write);
         }
@@ -377,7 +377,7 @@ mod tests {
         let bad = [(5, 0), (100, 1), (-1, 0), (0, 3), (0, 200), (0, -1)];
         for (sort_target, sort_order) in bad {
             let range = pb::RangeRequest { sort_target, sort_order, ..Default::default() };
-            assert_eq!(range.check().unwrap_err().kind(), ErrorKind::InvalidRequest);
+            assert_eq!(range.validate().unwrap_err().kind(), ErrorKind::InvalidRequest);
             let op = pb::request_op::Request::RequestRange(range);
             let inner = pb::TxnRequest {
                 failure: vec![pb::RequestOp { request: Some(op) }],
@@ -388,7 +388,7 @@ mod tests {
                 success: vec![pb::RequestOp { request: Some(op) }],
                 ..Default::default()
             };
-            assert_eq!(outer.check().unwrap_err().kind(), ErrorKind::InvalidRequest);
+            assert_eq!(outer.validate().unwrap_err().kind(), ErrorKind::InvalidRequest);
         }
         for target in 0..5 {
             for order in 0..3 {
@@ -397,7 +397,7 @@ mod tests {
                     sort_order: order,
                     ..Default::default()
                 };
-                assert!(range.check().is_ok());
+                assert!(range.validate().is_ok());
             }
         }
     }

@@ -155,7 +155,7 @@ mod raw {
     use super::{end, framed, head, lost};
     use etcd3_core::backoff::Backoff;
     use etcd3_core::call::Sent;
-    use etcd3_core::channel::{Admission, ConnectionId, Denied, EndpointId, Kind};
+    use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, Denied, EndpointId};
     use etcd3_core::rng::Rng;
     use etcd3_core::stream::raw::{Input, Options, Output, RawStream};
     use etcd3_core::transport::Event;
@@ -169,7 +169,7 @@ mod raw {
 
     fn sent(endpoint: u32) -> Input {
         let admission = Admission {
-            kind: Kind::Stream,
+            kind: AttemptKind::Stream,
             endpoint: EndpointId(endpoint),
             connection: ConnectionId(1),
             since: Instant::ORIGIN,
@@ -208,7 +208,7 @@ mod raw {
         for seed in 0..3_000 {
             let spread = Duration::from_millis(1 << (seed % 12));
             let script = laws::script(seed, 60, spread, random_input);
-            laws::check(&RawStream::new(options(seed)), &script);
+            laws::check_machine(&RawStream::new(options(seed)), &script);
         }
     }
 
@@ -265,7 +265,7 @@ mod raw {
         let attempts = drain(&mut stream, Instant::ORIGIN);
         let [Output::Attempt(attempt)] = &attempts[..] else { panic!("{attempts:?}") };
         assert_eq!((attempt.want.only, attempt.require_leader), (only, true));
-        assert_eq!((attempt.want.kind, attempt.deadline), (Kind::Stream, None));
+        assert_eq!((attempt.want.kind, attempt.deadline), (AttemptKind::Stream, None));
     }
 
     // It goes elsewhere without a wait, and what came before is not lost.
@@ -280,6 +280,6 @@ mod raw {
         let next = drain(&mut stream, now);
         let [Output::Attempt(attempt)] = &next[..] else { panic!("{next:?}") };
         assert_eq!((attempt.number, attempt.want.avoid), (2, None));
-        assert_eq!(attempt.want.kind, Kind::Stream);
+        assert_eq!(attempt.want.kind, AttemptKind::Stream);
     }
 }

@@ -3,7 +3,7 @@
 use arbitrary::Arbitrary;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::call::{Call, Input, Options, Output, Reply};
-use etcd3_core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
+use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
 use etcd3_core::method::{self, Effect};
 use etcd3_core::retry::{self, Failure, RetryAction};
 use etcd3_core::transport::{Event, Lost};
@@ -78,7 +78,7 @@ pub fn call(data: &[u8]) {
         watched.advance(deadline.max(now));
         assert!(watched.is_done, "I-R4: goes on after its deadline");
     }
-    let outputs = laws::check(&call, &script);
+    let outputs = laws::check_machine(&call, &script);
     let attempts = usize::try_from(options.max_attempts.max(1)).unwrap_or(0);
     assert!(outputs.len() <= 1 + 2 * attempts);
 }
@@ -134,7 +134,7 @@ fn input(step: &Step) -> Option<Input> {
 /// Admitted to this endpoint, one of several.
 fn admitted(endpoint: u32) -> Admission {
     Admission {
-        kind: Kind::Call,
+        kind: AttemptKind::Call,
         endpoint: EndpointId(endpoint),
         connection: ConnectionId(endpoint.into()),
         since: Instant::ORIGIN,

@@ -57,11 +57,11 @@ pub fn key_range(data: &[u8]) {
     let probes = probes(&input);
     let mut range = input.made.range();
     let mut behind: Option<&[u8]> = None;
-    check(&range, &probes, |probe| input.made.holds(probe));
+    check_probes(&range, &probes, |probe| input.made.holds(probe));
     for last in &input.after {
         range = range.after(last);
         behind = behind.max(Some(last));
-        check(&range, &probes, |probe| input.made.holds(probe) && Some(probe) > behind);
+        check_probes(&range, &probes, |probe| input.made.holds(probe) && Some(probe) > behind);
     }
     check_wire(&input.made);
     page_through(&input.made, &probes);
@@ -87,7 +87,7 @@ fn probes(input: &Input) -> BTreeSet<Vec<u8>> {
     probes
 }
 
-fn check(range: &KeyRange, probes: &BTreeSet<Vec<u8>>, holds: impl Fn(&[u8]) -> bool) {
+fn check_probes(range: &KeyRange, probes: &BTreeSet<Vec<u8>>, holds: impl Fn(&[u8]) -> bool) {
     for probe in probes {
         assert_eq!(range.contains(probe), holds(probe), "{range:?} {probe:?}");
         assert_eq!(server_finds(range, probe), holds(probe), "{range:?} {probe:?}");

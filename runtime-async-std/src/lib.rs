@@ -50,9 +50,9 @@ impl AsyncStd {
 ///
 /// # Errors
 ///
-/// Those of [`Client::connect_on`]: kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings and
-/// endpoints that cannot be used, [`Connect`](ErrorKind::Connect) once every endpoint has failed,
-/// and [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
+/// Those of [`Client::connect_on`]: kind [`InvalidConfig`](ErrorKind::InvalidConfig) for settings
+/// and endpoints that cannot be used, [`Connect`](ErrorKind::Connect) once every endpoint has
+/// failed, and [`OldServer`](ErrorKind::OldServer) if the configuration asks for a version.
 ///
 /// # Cancel safety
 ///

@@ -16,7 +16,7 @@ use std::fmt;
 
 /// What an operation was to do. The values of all writes of a history differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum Invocation {
     /// Writes a key.
     Put {
         /// The key.
@@ -61,7 +61,7 @@ pub enum Action {
 
 /// How an operation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Completion {
     /// A write was acknowledged at this revision.
     Written(i64),
     /// A comparison did not hold, as of this revision.
@@ -83,9 +83,9 @@ pub struct Entry {
     /// When it began.
     pub invoked: Instant,
     /// When it ended, and how; `None` while it is under way.
-    pub returned: Option<(Instant, Verdict)>,
+    pub returned: Option<(Instant, Completion)>,
     /// What it was to do.
-    pub action: Action,
+    pub invocation: Invocation,
 }
 
 /// One change of the store.
@@ -116,7 +116,7 @@ impl std::error::Error for Violation {}
 /// # Errors
 ///
 /// The first violation that is found.
-pub fn check(history: &[Entry], changes: &[Change]) -> Result<(), Violation> {
+pub fn check_order(history: &[Entry], changes: &[Change]) -> Result<(), Violation> {
     check_ownership(history, changes)?;
     check_real_time(history)?;
     let states = States::new(changes);
@@ -127,13 +127,13 @@ fn violation<T>(entry: &Entry, what: impl fmt::Display) -> Result<T, Violation> 
     Err(Violation(format!("{what}: {entry:?}")))
 }
 
-fn writes(action: &Action) -> Vec<(&str, &str)> {
-    match action {
-        Action::Put { key, value }
-        | Action::CompareAndPut { key, value, .. }
-        | Action::PutBesideRead { key, value, .. } => vec![(key, value)],
-        Action::PutBoth { keys: [a, b], value } => vec![(a, value), (b, value)],
-        Action::Get { .. } => vec![],
+fn writes(invocation: &Invocation) -> Vec<(&str, &str)> {
+    match invocation {
+        Invocation::Put { key, value }
+        | Invocation::CompareAndPut { key, value, .. }
+        | Invocation::PutBesideRead { key, value, .. } => vec![(key, value)],
+        Invocation::PutBoth { keys: [a, b], value } => vec![(a, value), (b, value)],
+        Invocation::Get { .. } => vec![],
     }
 }
 
@@ -144,12 +144,12 @@ fn check_ownership(history: &[Entry], changes: &[Change]) -> Result<(), Violatio
         places.entry((&change.key, value)).or_default().push(change.revision);
     }
     for entry in history {
-        for write in writes(&entry.action) {
+        for write in writes(&entry.invocation) {
             let found = places.remove(&write).unwrap_or_default();
             let fits = match (&entry.returned, &found[..]) {
-                (Some((_, Verdict::Written(revision))), [one]) => one == revision,
-                (Some((_, Verdict::Failed(Outcome::Unknown))) | None, [_])
-                | (Some((_, Verdict::Failed(_) | Verdict::NotHeld(_))) | None, []) => true,
+                (Some((_, Completion::Written(revision))), [one]) => one == revision,
+                (Some((_, Completion::Failed(Outcome::Unknown))) | None, [_])
+                | (Some((_, Completion::Failed(_) | Completion::NotHeld(_))) | None, []) => true,
                 _ => false,
             };
             if !fits {
@@ -165,13 +165,13 @@ fn check_ownership(history: &[Entry], changes: &[Change]) -> Result<(), Violatio
 
 /// Returns the revision that an answer proves, and whether something must lie strictly before it.
 fn proven(entry: &Entry) -> Option<(Instant, i64, bool)> {
-    let (at, verdict) = entry.returned.as_ref()?;
-    match verdict {
-        Verdict::Written(revision) => Some((*at, *revision, true)),
-        Verdict::NotHeld(revision) | Verdict::Read { revision, .. } => {
+    let (at, completion) = entry.returned.as_ref()?;
+    match completion {
+        Completion::Written(revision) => Some((*at, *revision, true)),
+        Completion::NotHeld(revision) | Completion::Read { revision, .. } => {
             Some((*at, *revision, false))
         }
-        Verdict::Failed(_) => None,
+        Completion::Failed(_) => None,
     }
 }
 
@@ -187,7 +187,7 @@ fn check_real_time(history: &[Entry]) -> Result<(), Violation> {
         while let Some((_, revision)) = returns.next_if(|(at, _)| *at < entry.invoked) {
             floor = floor.max(revision);
         }
-        let stale_allowed = matches!(entry.action, Action::Get { serializable: true, .. });
+        let stale_allowed = matches!(entry.invocation, Invocation::Get { serializable: true, .. });
         let Some((_, revision, strictly)) = proven(entry).filter(|_| !stale_allowed) else {
             continue;
         };
@@ -219,28 +219,28 @@ impl<'a> States<'a> {
 }
 
 fn check_content(entry: &Entry, states: &States<'_>) -> Result<(), Violation> {
-    let Some((_, verdict)) = &entry.returned else { return Ok(()) };
-    match (&entry.action, verdict) {
-        (Action::Get { key, .. }, Verdict::Read { revision, found }) => {
+    let Some((_, completion)) = &entry.returned else { return Ok(()) };
+    match (&entry.invocation, completion) {
+        (Invocation::Get { key, .. }, Completion::Read { revision, found }) => {
             let state = states.at(key, *revision).map(|(value, at)| (value.to_owned(), at));
             if state != *found {
                 return violation(entry, format!("the store held {state:?}"));
             }
         }
-        (Action::CompareAndPut { key, expected, .. }, Verdict::Written(revision)) => {
+        (Invocation::CompareAndPut { key, expected, .. }, Completion::Written(revision)) => {
             let before = states.at(key, revision - 1).map_or(0, |(_, at)| at);
             if before != *expected {
                 return violation(entry, format!("the key was changed at {before} before"));
             }
         }
-        (Action::CompareAndPut { key, expected, .. }, Verdict::NotHeld(revision)) => {
+        (Invocation::CompareAndPut { key, expected, .. }, Completion::NotHeld(revision)) => {
             let then = states.at(key, *revision).map_or(0, |(_, at)| at);
             if then == *expected {
                 return violation(entry, "the comparison held");
             }
         }
-        (Action::PutBesideRead { .. }, verdict)
-            if *verdict != Verdict::Failed(Outcome::NotSent) =>
+        (Invocation::PutBesideRead { .. }, completion)
+            if *completion != Completion::Failed(Outcome::NotSent) =>
         {
             return violation(entry, "it was sent");
         }
@@ -258,16 +258,16 @@ mod tests {
         Instant::ORIGIN + Duration::from_millis(ms)
     }
 
-    fn put(from: u64, to: u64, value: &str, verdict: Verdict) -> Entry {
-        let action = Action::Put { key: "k".to_owned(), value: value.to_owned() };
-        Entry { invoked: at(from), returned: Some((at(to), verdict)), action }
+    fn put(from: u64, to: u64, value: &str, completion: Completion) -> Entry {
+        let invocation = Invocation::Put { key: "k".to_owned(), value: value.to_owned() };
+        Entry { invoked: at(from), returned: Some((at(to), completion)), invocation }
     }
 
     fn get(from: u64, to: u64, revision: i64, found: Option<(&str, i64)>) -> Entry {
         let found = found.map(|(value, at)| (value.to_owned(), at));
-        let action = Action::Get { key: "k".to_owned(), serializable: false };
-        let verdict = Verdict::Read { revision, found };
-        Entry { invoked: at(from), returned: Some((at(to), verdict)), action }
+        let invocation = Invocation::Get { key: "k".to_owned(), serializable: false };
+        let completion = Completion::Read { revision, found };
+        Entry { invoked: at(from), returned: Some((at(to), completion)), invocation }
     }
 
     fn change(revision: i64, value: &str) -> Change {
@@ -277,31 +277,31 @@ mod tests {
     #[test]
     fn a_good_history_passes() {
         let history = [
-            put(0, 5, "a", Verdict::Written(2)),
-            put(1, 9, "b", Verdict::Failed(Outcome::Unknown)),
-            put(1, 2, "c", Verdict::Failed(Outcome::NotSent)),
+            put(0, 5, "a", Completion::Written(2)),
+            put(1, 9, "b", Completion::Failed(Outcome::Unknown)),
+            put(1, 2, "c", Completion::Failed(Outcome::NotSent)),
             get(6, 7, 2, Some(("a", 2))),
             get(8, 9, 3, Some(("b", 3))),
         ];
-        check(&history, &[change(2, "a"), change(3, "b")]).unwrap();
+        check_order(&history, &[change(2, "a"), change(3, "b")]).unwrap();
     }
 
     // I-R1, R-01: every way to lie about a write.
     #[test]
     fn wrong_outcomes_are_found() {
         let twice = [change(2, "a"), change(3, "a")];
-        for (verdict, changes, why) in [
-            (Verdict::Written(2), &twice[..], "applied at [2, 3]"),
-            (Verdict::Failed(Outcome::Unknown), &twice, "applied at [2, 3]"),
-            (Verdict::Written(2), &[], "applied at []"),
-            (Verdict::Written(3), &twice[..1], "applied at [2]"),
-            (Verdict::Failed(Outcome::NotSent), &twice[..1], "applied at [2]"),
-            (Verdict::Failed(Outcome::Rejected), &twice[..1], "applied at [2]"),
+        for (completion, changes, why) in [
+            (Completion::Written(2), &twice[..], "applied at [2, 3]"),
+            (Completion::Failed(Outcome::Unknown), &twice, "applied at [2, 3]"),
+            (Completion::Written(2), &[], "applied at []"),
+            (Completion::Written(3), &twice[..1], "applied at [2]"),
+            (Completion::Failed(Outcome::NotSent), &twice[..1], "applied at [2]"),
+            (Completion::Failed(Outcome::Rejected), &twice[..1], "applied at [2]"),
         ] {
-            let error = check(&[put(0, 1, "a", verdict)], changes).unwrap_err();
+            let error = check_order(&[put(0, 1, "a", completion)], changes).unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
         }
-        let orphan = check(&[], &[change(2, "x")]).unwrap_err();
+        let orphan = check_order(&[], &[change(2, "x")]).unwrap_err();
         assert!(orphan.to_string().contains("nobody wrote"));
     }
 
@@ -309,53 +309,61 @@ mod tests {
     #[test]
     fn answers_from_the_past_are_found() {
         let changes = [change(2, "a"), change(3, "b")];
-        let writes = [put(0, 1, "a", Verdict::Written(2)), put(2, 3, "b", Verdict::Written(3))];
+        let writes =
+            [put(0, 1, "a", Completion::Written(2)), put(2, 3, "b", Completion::Written(3))];
         let stale = get(4, 5, 2, Some(("a", 2)));
         let history = [&writes[..], std::slice::from_ref(&stale)].concat();
-        assert!(check(&history, &changes).unwrap_err().to_string().contains("was seen before"));
+        assert!(
+            check_order(&history, &changes).unwrap_err().to_string().contains("was seen before")
+        );
         let overlapping = [&writes[..], &[Entry { invoked: at(3), ..stale }]].concat();
-        check(&overlapping, &changes).unwrap();
-        let swapped = [put(2, 3, "a", Verdict::Written(2)), put(0, 1, "b", Verdict::Written(3))];
-        assert!(check(&swapped, &changes).is_err());
+        check_order(&overlapping, &changes).unwrap();
+        let swapped =
+            [put(2, 3, "a", Completion::Written(2)), put(0, 1, "b", Completion::Written(3))];
+        assert!(check_order(&swapped, &changes).is_err());
     }
 
     // etcd#18667
     #[test]
     fn a_write_that_may_divide_the_cluster_must_not_be_sent() {
         let (key, value) = ("k".to_owned(), "a".to_owned());
-        let action = Action::PutBesideRead { key, value, revision: 1 };
-        let entry = |verdict| Entry {
+        let invocation = Invocation::PutBesideRead { key, value, revision: 1 };
+        let entry = |completion| Entry {
             invoked: at(0),
-            returned: Some((at(0), verdict)),
-            action: action.clone(),
+            returned: Some((at(0), completion)),
+            invocation: invocation.clone(),
         };
-        check(&[entry(Verdict::Failed(Outcome::NotSent))], &[]).unwrap();
-        for (verdict, changes) in [
-            (Verdict::Failed(Outcome::NotSent), &[change(2, "a")][..]),
-            (Verdict::Failed(Outcome::Rejected), &[]),
-            (Verdict::Failed(Outcome::Unknown), &[]),
-            (Verdict::Written(2), &[change(2, "a")]),
+        check_order(&[entry(Completion::Failed(Outcome::NotSent))], &[]).unwrap();
+        for (completion, changes) in [
+            (Completion::Failed(Outcome::NotSent), &[change(2, "a")][..]),
+            (Completion::Failed(Outcome::Rejected), &[]),
+            (Completion::Failed(Outcome::Unknown), &[]),
+            (Completion::Written(2), &[change(2, "a")]),
         ] {
-            assert!(check(&[entry(verdict.clone())], changes).is_err(), "{verdict:?}");
+            assert!(check_order(&[entry(completion.clone())], changes).is_err(), "{completion:?}");
         }
     }
 
     #[test]
     fn wrong_content_is_found() {
-        let write = put(0, 1, "a", Verdict::Written(2));
+        let write = put(0, 1, "a", Completion::Written(2));
         for found in [None, Some(("b", 2)), Some(("a", 1))] {
             let history = [write.clone(), get(2, 3, 2, found)];
-            assert!(check(&history, &[change(2, "a")]).is_err(), "{found:?}");
+            assert!(check_order(&history, &[change(2, "a")]).is_err(), "{found:?}");
         }
-        let cas = |expected, verdict| Entry {
+        let cas = |expected, completion| Entry {
             invoked: at(2),
-            returned: Some((at(3), verdict)),
-            action: Action::CompareAndPut { key: "k".to_owned(), expected, value: "c".to_owned() },
+            returned: Some((at(3), completion)),
+            invocation: Invocation::CompareAndPut {
+                key: "k".to_owned(),
+                expected,
+                value: "c".to_owned(),
+            },
         };
         let changes = [change(2, "a"), change(3, "c")];
-        check(&[write.clone(), cas(2, Verdict::Written(3))], &changes).unwrap();
-        assert!(check(&[write.clone(), cas(1, Verdict::Written(3))], &changes).is_err());
-        check(&[write.clone(), cas(1, Verdict::NotHeld(2))], &changes[..1]).unwrap();
-        assert!(check(&[write, cas(2, Verdict::NotHeld(2))], &changes[..1]).is_err());
+        check_order(&[write.clone(), cas(2, Completion::Written(3))], &changes).unwrap();
+        assert!(check_order(&[write.clone(), cas(1, Completion::Written(3))], &changes).is_err());
+        check_order(&[write.clone(), cas(1, Completion::NotHeld(2))], &changes[..1]).unwrap();
+        assert!(check_order(&[write, cas(2, Completion::NotHeld(2))], &changes[..1]).is_err());
     }
 }

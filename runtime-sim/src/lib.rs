@@ -22,22 +22,28 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod etcd;
 mod executor;
 mod explore;
 pub mod faults;
 pub mod generate;
 pub mod history;
+mod host;
+mod lock;
 pub mod model;
 mod net;
 mod pipe;
 mod runtime;
 mod server;
+mod suffer;
 mod world;
 
+pub use etcd::Etcd;
 pub use etcd3;
 pub use explore::{Found, attempt, explore};
+pub use host::Host;
 pub use model::{ClusterConfig, Personality};
 pub use net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability};
 pub use pipe::{Cut, Travel};
 pub use runtime::SimRuntime;
-pub use world::{Etcd, Failure, Host, Stats, World, run};
+pub use world::{RunError, Stats, World, run};

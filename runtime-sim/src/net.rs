@@ -1,6 +1,7 @@
 //! The network: names, listeners, connections, and what is wrong with them.
 
 use crate::executor::{Executor, Sleep};
+use crate::lock::locked;
 use crate::pipe::{Cut, Fate, Pipe, Travel};
 use etcd3::runtime::Io;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -83,7 +84,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Listening {
-    backlog: VecDeque<Stream>,
+    backlog: VecDeque<Socket>,
     waker: Option<Waker>,
 }
 
@@ -99,10 +100,6 @@ impl fmt::Debug for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Net").finish_non_exhaustive()
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Net {
@@ -204,7 +201,7 @@ impl Net {
     }
 
     /// Opens a connection; takes a round trip, or for ever.
-    pub(crate) async fn connect(&self, from: HostId, to: SocketAddr) -> io::Result<Stream> {
+    pub(crate) async fn connect(&self, from: HostId, to: SocketAddr) -> io::Result<Socket> {
         locked(&self.inner).attempts += 1;
         let link = self.link(from, to);
         let jitter = u64::try_from(link.travel.jitter.as_nanos()).unwrap_or(u64::MAX);
@@ -225,8 +222,8 @@ impl Net {
         let down = Arc::new(Mutex::new(Pipe::new(link.travel)));
         let connection = Connection { from, to, up: Arc::clone(&up), down: Arc::clone(&down) };
         inner.connections.insert(id, connection);
-        let near = Stream::new(self.executor.clone(), Arc::clone(&down), Arc::clone(&up));
-        let far = Stream::new(self.executor.clone(), up, down);
+        let near = Socket::new(self.executor.clone(), Arc::clone(&down), Arc::clone(&up));
+        let far = Socket::new(self.executor.clone(), up, down);
         if let Some(listening) = inner.listeners.get_mut(&to) {
             listening.backlog.push_back(far);
             listening.waker.take().into_iter().for_each(Waker::wake);
@@ -274,7 +271,7 @@ impl Listener {
         self.next().await.boxed()
     }
 
-    pub(crate) async fn next(&self) -> Stream {
+    pub(crate) async fn next(&self) -> Socket {
         poll_fn(|cx| {
             let mut inner = locked(&self.net.inner);
             let Some(listening) = inner.listeners.get_mut(&self.at) else { return Poll::Pending };
@@ -297,14 +294,14 @@ impl Drop for Listener {
 }
 
 /// One end of a connection.
-pub(crate) struct Stream {
+pub(crate) struct Socket {
     executor: Executor,
     rx: Arc<Mutex<Pipe>>,
     tx: Arc<Mutex<Pipe>>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stream {
+impl Socket {
     fn new(executor: Executor, rx: Arc<Mutex<Pipe>>, tx: Arc<Mutex<Pipe>>) -> Self {
         Self { executor, rx, tx, sleep: None }
     }
@@ -314,14 +311,14 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for Socket {
     fn drop(&mut self) {
         locked(&self.tx).cut(Cut::Fin);
         locked(&self.rx).abandon();
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -348,7 +345,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for Socket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,9 +1,9 @@
 //! The model etcd behind real gRPC over the real h2: one listener for each member.
 
 use crate::executor::Executor;
-use crate::model::{Call, Cluster, Output, Response, StreamId, StreamOptions, Ticket, rpc};
+use crate::lock::locked;
+use crate::model::{Call, Cluster, Output, RpcResult, StreamId, StreamOptions, Ticket, rpc};
 use crate::net::{HostId, Net};
-use crate::world::Etcd;
 use bytes::Bytes;
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::runtime::{BoxFuture, Instant, Io};
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -37,9 +37,9 @@ pub(crate) struct Service {
 
 struct Inner {
     cluster: Mutex<Cluster>,
-    answers: Mutex<BTreeMap<Ticket, Slot<Result<Response, Status>>>>,
+    answers: Mutex<BTreeMap<Ticket, Slot<RpcResult>>>,
     watches: Mutex<BTreeMap<StreamId, Slot<Result<pb::WatchResponse, Status>>>>,
-    kick: Event,
+    changed: Event,
     /// Notified when a member is to end its connections in an orderly way.
     going_away: Mutex<BTreeMap<u64, Arc<Event>>>,
 }
@@ -63,10 +63,6 @@ impl<T> Slot<T> {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Waits for the next thing in a slot.
 async fn next<K: Ord, T>(slots: &Mutex<BTreeMap<K, Slot<T>>>, key: &K) -> T {
     poll_fn(|cx| {
@@ -87,7 +83,7 @@ impl Service {
             cluster: Mutex::new(cluster),
             answers: Mutex::default(),
             watches: Mutex::default(),
-            kick: Event::new(),
+            changed: Event::new(),
             going_away: Mutex::default(),
         };
         Self { executor, net, inner: Arc::new(inner) }
@@ -96,14 +92,14 @@ impl Service {
     /// Does something to the cluster, now.
     pub(crate) fn cluster<T>(&self, act: impl FnOnce(&mut Cluster, Instant) -> T) -> T {
         let result = act(&mut locked(&self.inner.cluster), self.executor.now());
-        self.inner.kick.notify(1);
+        self.inner.changed.notify(1);
         result
     }
 
     /// Lets the cluster live: hands out what comes out of it, and wakes it when something is due.
     pub(crate) async fn pump(self) {
         loop {
-            let kicked = self.inner.kick.listen();
+            let changed = self.inner.changed.listen();
             let (outputs, deadline) = {
                 let mut cluster = locked(&self.inner.cluster);
                 (cluster.poll(self.executor.now()), cluster.next_deadline())
@@ -112,8 +108,8 @@ impl Service {
                 self.hand_out(output);
             }
             match deadline {
-                None => kicked.await,
-                Some(at) => either(kicked, self.executor.sleep_until(at)).await,
+                None => changed.await,
+                Some(at) => either(changed, self.executor.sleep_until(at)).await,
             }
         }
     }
@@ -220,7 +216,7 @@ impl Service {
         about: &About,
         path: &str,
         body: RecvStream,
-    ) -> Result<Result<Response, Status>, h2::Error> {
+    ) -> Result<RpcResult, h2::Error> {
         let limit = self.cluster(|cluster, _| cluster.config().max_request_bytes);
         let mut messages = Messages::new(body);
         let Some(message) = messages.next().await? else {
@@ -240,7 +236,7 @@ impl Service {
         Ok(either(answer, late).await)
     }
 
-    async fn ask(&self, about: &About, request: rpc::Request) -> Result<Response, Status> {
+    async fn ask(&self, about: &About, request: rpc::Request) -> RpcResult {
         let call = Call {
             member: about.member,
             request,
@@ -316,13 +312,6 @@ impl Service {
                 Err(status) => return send.send_trailers(trailers(&status)),
             }
         }
-    }
-}
-
-impl Etcd {
-    /// Ends the connections that a member has by GOAWAY with `NO_ERROR`; it takes new ones.
-    pub fn go_away(&self, member: usize) {
-        self.service.go_away(self.member_id(member));
     }
 }
 

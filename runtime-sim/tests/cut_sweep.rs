@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use etcd3::{Client, Config, Error, Outcome, key, put};
-use etcd3_sim::history::{Action, Entry, Verdict, check};
+use etcd3_sim::history::{Completion, Entry, Invocation, check_order};
 use etcd3_sim::{ClusterConfig, Cut, CutLater, Direction, Personality, World, run};
 use std::time::Duration;
 
@@ -14,48 +14,52 @@ const BYTES: u64 = 1200;
 /// Without optimisation only some of the cuts are made.
 const STEP: usize = if cfg!(debug_assertions) { 13 } else { 1 };
 
-fn actions() -> Vec<Action> {
+fn invocations() -> Vec<Invocation> {
     let (a, b) = ("a".to_owned(), "b".to_owned());
-    let get = |key: &String| Action::Get { key: key.clone(), serializable: false };
+    let get = |key: &String| Invocation::Get { key: key.clone(), serializable: false };
     vec![
-        Action::Put { key: a.clone(), value: "1".to_owned() },
+        Invocation::Put { key: a.clone(), value: "1".to_owned() },
         get(&a),
-        Action::CompareAndPut { key: a.clone(), expected: 2, value: "2".to_owned() },
-        Action::PutBoth { keys: [a.clone(), b.clone()], value: "3".to_owned() },
+        Invocation::CompareAndPut { key: a.clone(), expected: 2, value: "2".to_owned() },
+        Invocation::PutBoth { keys: [a.clone(), b.clone()], value: "3".to_owned() },
         get(&b),
         get(&a),
     ]
 }
 
-async fn act(client: &Client, action: &Action) -> Result<Verdict, Error> {
-    match action {
-        Action::Put { key, value } => {
-            Ok(Verdict::Written(client.put(key, value).await?.header.revision))
+async fn act(client: &Client, invocation: &Invocation) -> Result<Completion, Error> {
+    match invocation {
+        Invocation::Put { key, value } => {
+            Ok(Completion::Written(client.put(key, value).await?.header.revision))
         }
-        Action::CompareAndPut { key: name, expected, value } => {
+        Invocation::CompareAndPut { key: name, expected, value } => {
             let held = key(name).mod_revision().eq(*expected);
             let done = client.txn().when([held]).then([put(name, value)]).await?;
             let revision = done.header.revision;
-            Ok(if done.succeeded { Verdict::Written(revision) } else { Verdict::NotHeld(revision) })
+            Ok(if done.succeeded {
+                Completion::Written(revision)
+            } else {
+                Completion::NotHeld(revision)
+            })
         }
-        Action::PutBoth { keys: [a, b], value } => {
+        Invocation::PutBoth { keys: [a, b], value } => {
             let done = client.txn().then([put(a, value), put(b, value)]).await?;
-            Ok(Verdict::Written(done.header.revision))
+            Ok(Completion::Written(done.header.revision))
         }
-        Action::PutBesideRead { .. } => Err(Error::invalid_request("it is never sent")),
-        Action::Get { key, .. } => {
+        Invocation::PutBesideRead { .. } => Err(Error::invalid_request("it is never sent")),
+        Invocation::Get { key, .. } => {
             let answer = client.get(key).await?;
             let found = answer
                 .kvs
                 .first()
                 .map(|kv| (String::from_utf8_lossy(&kv.value).into_owned(), kv.mod_revision));
-            Ok(Verdict::Read { revision: answer.header.revision, found })
+            Ok(Completion::Read { revision: answer.header.revision, found })
         }
     }
 }
 
 fn failed(entry: &Entry, outcome: Outcome) -> bool {
-    matches!(entry.returned, Some((_, Verdict::Failed(failed))) if failed == outcome)
+    matches!(entry.returned, Some((_, Completion::Failed(failed))) if failed == outcome)
 }
 
 /// Holds the conversation; returns how many of its writes ended in an unknown outcome.
@@ -69,19 +73,20 @@ async fn converse(world: World, cut: Option<CutLater>) -> usize {
         assert_eq!(world.net().cut_later(host.id(), etcd.address(0), cut), 1);
     }
     let mut history = Vec::new();
-    for action in actions() {
+    for invocation in invocations() {
         let invoked = world.now();
-        let verdict = act(&client, &action).await;
-        if verdict.is_err() {
+        let completion = act(&client, &invocation).await;
+        if completion.is_err() {
             world.net().forget_cuts(host.id(), etcd.address(0));
         }
-        let verdict = verdict.unwrap_or_else(|error| Verdict::Failed(error.outcome()));
-        history.push(Entry { invoked, returned: Some((world.now(), verdict)), action });
+        let completion = completion.unwrap_or_else(|error| Completion::Failed(error.outcome()));
+        history.push(Entry { invoked, returned: Some((world.now(), completion)), invocation });
     }
     client.close().await;
     world.sleep(Duration::from_secs(1)).await;
     assert_eq!((host.tasks(), host.connections()), (0, 0));
-    check(&history, &etcd.changes()).unwrap_or_else(|violation| panic!("{cut:?}: {violation}"));
+    check_order(&history, &etcd.changes())
+        .unwrap_or_else(|violation| panic!("{cut:?}: {violation}"));
     let is_rejected = history.iter().any(|entry| failed(entry, Outcome::Rejected));
     assert!(!is_rejected, "{cut:?}: nothing is wrong with any of it");
     history.iter().filter(|entry| failed(entry, Outcome::Unknown)).count()

@@ -24,8 +24,8 @@ fn no_operation_is_one_that_ends_a_server() {
     for seed in 0..200 {
         for request in requests(seed) {
             match request {
-                Request::Range(range) => range.check().unwrap(),
-                Request::Txn(txn) => txn.check().unwrap(),
+                Request::Range(range) => range.validate().unwrap(),
+                Request::Txn(txn) => txn.validate().unwrap(),
                 _ => {}
             }
         }

@@ -357,7 +357,8 @@ facts! {
         let messages = etcd.watch(stream, [], Duration::ZERO);
         let event = &messages[0].events[0];
         assert_eq!(event.r#type(), EventType::Delete);
-        let kv = etcd3::proto::mvccpb::KeyValue { key: bytes("a"), mod_revision: 3, ..Default::default() };
+        let key = bytes("a");
+        let kv = etcd3::proto::mvccpb::KeyValue { key, mod_revision: 3, ..Default::default() };
         assert_eq!((event.kv.clone(), event.prev_kv.clone()), (Some(kv), None));
     }
     // Fact 51, W10

@@ -6,7 +6,7 @@ mod model_support;
 
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::proto::mvccpb::event::EventType;
-use etcd3_sim::model::{ClusterConfig, Delays, Progress};
+use etcd3_sim::model::{ClusterConfig, Delays, ProgressPolicy};
 use model_support::*;
 use pb::request_op::Request::{RequestDeleteRange, RequestPut};
 use pb::watch_create_request::FilterType;
@@ -336,7 +336,7 @@ fn w24_progress_overtakes_events_on_old_servers() {
         etcd.put("a", "1");
         let stream = etcd.open();
         let messages = etcd.watch(stream, [order(from(2)), progress()], SOON);
-        if personality(version).progress == Progress::Always {
+        if personality(version).progress == ProgressPolicy::Always {
             assert_eq!((messages[1].watch_id, header_revision(&messages[1])), (-1, 2));
             assert_eq!(revisions(&messages[2..]), [2], "after it was said to be known");
         } else {

@@ -179,7 +179,7 @@ async fn live(world: &World, etcd: &Etcd, client: &Client) -> Result<(), Error> 
     Ok(())
 }
 
-fn check(setting: &Setting, sizes: [Size; 2]) {
+fn check_setting(setting: &Setting, sizes: [Size; 2]) {
     let what = format!("{} {sizes:?}", setting.field);
     let ended = run(7, |world| async move {
         let (etcd, host) = (cluster(&world), world.host());
@@ -216,7 +216,7 @@ fn a_client_works_with_any_setting_or_refuses_it_by_its_name() {
         for first in SIZES {
             let seconds = if setting.is_pair { SIZES.to_vec() } else { vec![first] };
             for second in seconds {
-                check(&setting, [first, second]);
+                check_setting(&setting, [first, second]);
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::options::Options;
 use crate::passed::Passed;
 use crate::shell::{self, STEP_LIMIT};
-use crate::{Outcome, workspace};
+use crate::{ExitResult, workspace};
 use etcd3_lab::{Error, Result};
 use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
@@ -21,12 +21,12 @@ const HEADER: (&str, &str) = ("# Made with ", " by `cargo xtask api --save`.");
 const VERSION_LIMIT: Duration = Duration::from_secs(60);
 
 /// Compares the lists with what the crates have, or writes them anew.
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     if options.has("--save") {
         save()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let passed = check()?;
+    let passed = check_lists()?;
     println!("{}", passed.alarm.unwrap_or(passed.says));
     Ok(ExitCode::SUCCESS)
 }
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
 /// Demands that the lists say what the crates have, and that the test imports the whole root.
 /// Another compiler than that of the lists could write the same API differently, so that nothing is
 /// compared with it.
-pub(crate) fn check() -> Result<Passed> {
+pub(crate) fn check_lists() -> Result<Passed> {
     let compiler = compiler()?;
     let mut problems = Vec::new();
     let mut skipped = None;

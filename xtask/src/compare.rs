@@ -5,7 +5,7 @@
 //! same faults in the same run, and take turns in going first.
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::etcd::{self, Binary};
 use etcd3_lab::{Cluster, Error, Result, protoc, until};
 use std::io::{BufRead, BufReader, Write};
@@ -35,7 +35,7 @@ struct Tally {
     first_error: Option<String>,
 }
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let binary = wanted(options.value("--version"))?;
     build()?;
     shell::heading(&format!("a member dies, {GETS} gets, with etcd {}", binary.version));
@@ -94,7 +94,7 @@ fn one(binary: &Binary, program: &str, leader: bool) -> Result<Tally> {
     }
     let leads = cluster.wait_leader()?;
     let victim = if leader { leads } else { (leads + 1) % cluster.len() };
-    let mut peer = Peer::start(program, &cluster.client_urls())?;
+    let mut peer = ClientProcess::start(program, &cluster.client_urls())?;
     cluster.member(victim).kill()?;
     peer.go()
 }
@@ -133,12 +133,12 @@ fn line(name: &str, tally: &Tally) -> String {
 }
 
 /// A client in a process of its own, which ends with this value.
-struct Peer {
+struct ClientProcess {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
-impl Peer {
+impl ClientProcess {
     /// Starts it and waits until it has a client.
     fn start(program: &str, urls: &[String]) -> Result<Self> {
         let failed = |error: std::io::Error| Error::new(format!("{program}: {error}"));
@@ -177,7 +177,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for ClientProcess {
     fn drop(&mut self) {
         // It fails when the process has ended, which is just as well.
         let _ = self.child.kill();

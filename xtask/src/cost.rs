@@ -10,7 +10,7 @@ use crate::bench::programs::{
 };
 use crate::bench::rows::{ALLOCATIONS, SYSTEM_CALLS, plain, short};
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::{Error, Result};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -48,13 +48,13 @@ pub(crate) struct Figure {
     most: Option<f64>,
 }
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let figures = measure()?;
     if options.has("--save") {
         save(&figures)?;
         println!("wrote {FILE}");
     }
-    println!("{}", check(&figures)?);
+    println!("{}", check_figures(&figures)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
 /// # Errors
 ///
 /// Fails when one is above its limit, or grew, and says which.
-pub(crate) fn check(figures: &[Figure]) -> Result<String> {
+pub(crate) fn check_figures(figures: &[Figure]) -> Result<String> {
     let problems = judge(figures, &rustc(), &workspace::read(FILE)?);
     let table = table(figures);
     if problems.is_empty() {

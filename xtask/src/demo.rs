@@ -1,11 +1,11 @@
 //! `cargo xtask demo`: the examples of the README against a real etcd.
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::{Error, Result, Server, etcd};
 use std::process::ExitCode;
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let runtime = options.value("--runtime").unwrap_or("tokio");
     if !workspace::RUNTIMES.contains(&runtime) {
         let known = workspace::RUNTIMES.join(", ");

@@ -2,13 +2,13 @@
 
 use crate::options::Options;
 use crate::passed::Passed;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::etcd::{self, Binary, Fetched, Program, WITHOUT_VARIABLE};
 use etcd3_lab::{Error, Result};
 use std::process::ExitCode;
 use std::time::Instant;
 
-pub(crate) fn run(_options: &Options) -> Outcome {
+pub(crate) fn run(_options: &Options) -> ExitResult {
     shell::heading("fetching etcd");
     let begin = Instant::now();
     let fetched = etcd::fetch();
@@ -50,7 +50,7 @@ fn show(program: Program, binary: &Binary) {
 }
 
 /// Demands every version that this machine's packages should have.
-pub(crate) fn check() -> Result<Passed> {
+pub(crate) fn demand_versions() -> Result<Passed> {
     verdict(&etcd::fetch()).map(Passed::saying)
 }
 

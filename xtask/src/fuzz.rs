@@ -3,7 +3,7 @@
 //! New inputs go below the target directory; the committed corpus is read and not changed.
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::{Error, Result};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The limit of a target beyond its own time: the first build takes a minute or two.
 const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let seconds: u64 = match options.value("--seconds").unwrap_or("20").parse() {
         Ok(seconds) if seconds > 0 => seconds,
         _ => return Err(Error::new("--seconds takes a whole number above zero.")),

@@ -7,7 +7,7 @@
 use crate::bench::judge::Judge;
 use crate::bench::programs::{self, Figures, Job};
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::{Error, Nginx, Result, Server, etcd, tools};
 use std::process::{Command, ExitCode};
 
@@ -41,7 +41,7 @@ const SETTINGS: [Setting; 2] = [
     Setting { name: "nginx, GOAWAY after 100", requests: Some("100"), most: 2.0 },
 ];
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let seconds = match options.value("--seconds") {
         None => SECONDS,
         Some(text) => {

@@ -7,7 +7,7 @@
 
 use crate::crates::Crates;
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::{Error, Result, Server, protoc};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -44,9 +44,9 @@ struct Build {
     bytes: u64,
 }
 
-pub(crate) fn run(_options: &Options) -> Outcome {
+pub(crate) fn run(_options: &Options) -> ExitResult {
     let crates = [crates_of_ours()?, crates_of(THEIRS)?];
-    check(&crates[0])?;
+    check_crates(&crates[0])?;
     let server = Server::start()?;
     let costs = build_both(&crates, &server)?;
     shell::heading("a program that puts one key, tokio, no TLS, release profile, default features");
@@ -72,7 +72,7 @@ pub(crate) fn crates_of_ours() -> Result<Crates> {
 /// # Errors
 ///
 /// Fails when there are too many, or one of ours has a build script.
-pub(crate) fn check(crates: &Crates) -> Result<usize> {
+pub(crate) fn check_crates(crates: &Crates) -> Result<usize> {
     let scripts = crates.own_build_scripts()?;
     if !scripts.is_empty() {
         return Err(Error::new(format!("build scripts of ours: {}", scripts.join(", "))));
@@ -247,7 +247,7 @@ mod tests {
             let crates: Vec<String> = (1..count).map(|i| format!("c{i} v1.0.0")).collect();
             Crates::read(OURS, &format!("{OURS} v0.1.0\n{}", crates.join("\n"))).unwrap()
         };
-        assert_eq!(check(&tree(MAX_CRATES)), Ok(MAX_CRATES));
-        assert!(check(&tree(MAX_CRATES + 1)).is_err());
+        assert_eq!(check_crates(&tree(MAX_CRATES)), Ok(MAX_CRATES));
+        assert!(check_crates(&tree(MAX_CRATES + 1)).is_err());
     }
 }

@@ -105,143 +105,155 @@ cargo xtask <command>
 ";
 
 /// The end of a command.
-type Outcome = Result<ExitCode, etcd3_lab::Error>;
+type ExitResult = Result<ExitCode, etcd3_lab::Error>;
 
 /// A command with the options it takes: those with a value, those without, and what may
 /// follow.
-struct Command {
+struct Subcommand {
     name: &'static str,
     valued: &'static [&'static str],
     plain: &'static [&'static str],
     words: Words,
-    run: fn(&Options) -> Outcome,
+    run: fn(&Options) -> ExitResult,
 }
 
-const COMMANDS: &[Command] = &[
-    Command {
+const COMMANDS: &[Subcommand] = &[
+    Subcommand {
         name: "demo",
         valued: &["--runtime", "--endpoints"],
         plain: &[],
         words: Words::Nothing,
         run: demo::run,
     },
-    Command {
+    Subcommand {
         name: "test",
         valued: &["--only"],
         plain: &["--list"],
         words: Words::Nothing,
         run: test::run,
     },
-    Command {
+    Subcommand {
         name: "coverage",
         valued: &["--show"],
         plain: &["--list", "--no-run"],
         words: Words::Nothing,
         run: coverage::run,
     },
-    Command {
+    Subcommand {
         name: "sim",
         valued: &["--seeds", "--from", "--seed"],
         plain: &["--mutants"],
         words: Words::Nothing,
         run: sim::run,
     },
-    Command { name: "fuzz", valued: &["--seconds"], plain: &[], words: Words::One, run: fuzz::run },
-    Command {
+    Subcommand {
+        name: "fuzz",
+        valued: &["--seconds"],
+        plain: &[],
+        words: Words::One,
+        run: fuzz::run,
+    },
+    Subcommand {
         name: "model",
         valued: &["--ops", "--seed", "--version"],
         plain: &[],
         words: Words::Nothing,
         run: model::run,
     },
-    Command {
+    Subcommand {
         name: "failover",
         valued: &["--runtime", "--version"],
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::failover,
     },
-    Command {
+    Subcommand {
         name: "rolling",
         valued: &["--runtime", "--version"],
         plain: &[],
         words: Words::Nothing,
         run: runs::rolling,
     },
-    Command {
+    Subcommand {
         name: "upgrade",
         valued: &["--runtime"],
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::upgrade,
     },
-    Command {
+    Subcommand {
         name: "pages",
         valued: &["--runtime", "--version"],
         plain: &["--fixed"],
         words: Words::Nothing,
         run: runs::pages,
     },
-    Command {
+    Subcommand {
         name: "soak",
         valued: &["--runtime", "--version", "--minutes"],
         plain: &["--tls"],
         words: Words::Nothing,
         run: runs::soak,
     },
-    Command {
+    Subcommand {
         name: "cancel",
         valued: &["--calls", "--runtime"],
         plain: &[],
         words: Words::Nothing,
         run: runs::cancel,
     },
-    Command {
+    Subcommand {
         name: "bench",
         valued: &[],
         plain: &["--quick", "--save"],
         words: Words::Nothing,
         run: bench::run,
     },
-    Command {
+    Subcommand {
         name: "cost",
         valued: &[],
         plain: &["--save"],
         words: Words::Nothing,
         run: cost::run,
     },
-    Command {
+    Subcommand {
         name: "compare",
         valued: &["--version"],
         plain: &[],
         words: Words::Nothing,
         run: compare::run,
     },
-    Command {
+    Subcommand {
         name: "goaway",
         valued: &["--seconds"],
         plain: &[],
         words: Words::Nothing,
         run: goaway::run,
     },
-    Command { name: "hello", valued: &[], plain: &[], words: Words::Nothing, run: hello::run },
-    Command {
+    Subcommand { name: "hello", valued: &[], plain: &[], words: Words::Nothing, run: hello::run },
+    Subcommand {
         name: "mutants",
         valued: &["--only", "--generated", "--part"],
         plain: &[],
         words: Words::Many,
         run: mutants::run,
     },
-    Command {
+    Subcommand {
         name: "strain",
         valued: &["--time-wait", "--busy"],
         plain: &[],
         words: Words::Command,
         run: strain::run,
     },
-    Command { name: "api", valued: &[], plain: &["--save"], words: Words::Nothing, run: api::run },
-    Command { name: "etcd", valued: &[], plain: &[], words: Words::Nothing, run: etcd::run },
-    Command {
+    Subcommand {
+        name: "api",
+        valued: &[],
+        plain: &["--save"],
+        words: Words::Nothing,
+        run: api::run,
+    },
+    Subcommand { name: "etcd", valued: &[], plain: &[], words: Words::Nothing, run: etcd::run },
+    Subcommand {
         name: "proto",
         valued: &[],
         plain: &["--check"],

@@ -1,13 +1,13 @@
 //! `cargo xtask model`: the model etcd of the simulator against real ones.
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use std::process::Command;
 
 /// What `cargo xtask test` compares for each version: enough to notice a change of the model.
 const SHORT: &str = "8000";
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let mut cargo = comparison();
     for name in ["--ops", "--seed", "--version"] {
         if let Some(value) = options.value(name) {

@@ -4,30 +4,30 @@
 //! not hold. All their options are handed through.
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use std::process::Command;
 
-pub(crate) fn failover(options: &Options) -> Outcome {
+pub(crate) fn failover(options: &Options) -> ExitResult {
     shell::show(run("failover", options, &["--runtime", "--version"], &["--short"]))
 }
 
-pub(crate) fn soak(options: &Options) -> Outcome {
+pub(crate) fn soak(options: &Options) -> ExitResult {
     shell::show(run("soak", options, &["--runtime", "--version", "--minutes"], &["--tls"]))
 }
 
-pub(crate) fn rolling(options: &Options) -> Outcome {
+pub(crate) fn rolling(options: &Options) -> ExitResult {
     shell::show(run("rolling", options, &["--runtime", "--version"], &[]))
 }
 
-pub(crate) fn upgrade(options: &Options) -> Outcome {
+pub(crate) fn upgrade(options: &Options) -> ExitResult {
     shell::show(run("upgrade", options, &["--runtime"], &["--short"]))
 }
 
-pub(crate) fn pages(options: &Options) -> Outcome {
+pub(crate) fn pages(options: &Options) -> ExitResult {
     shell::show(run("pages", options, &["--runtime", "--version"], &["--fixed"]))
 }
 
-pub(crate) fn cancel(options: &Options) -> Outcome {
+pub(crate) fn cancel(options: &Options) -> ExitResult {
     shell::show(run("cancel", options, &["--calls", "--runtime"], &[]))
 }
 

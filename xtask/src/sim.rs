@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: many simulated worlds, or one of them again.
 
 use crate::options::Options;
-use crate::{Outcome, mutants, shell, workspace};
+use crate::{ExitResult, mutants, shell, workspace};
 use etcd3_lab::Error;
 use std::process::Command;
 
@@ -11,7 +11,7 @@ pub(crate) const SEEDS: &str = "1000";
 /// The beginning of the names of mutants that worlds have to find.
 const MUTANTS: &str = "sim-";
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     if options.has("--mutants") {
         return mutants::try_all(|name| name.starts_with(MUTANTS));
     }

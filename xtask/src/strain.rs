@@ -8,7 +8,7 @@
 //! ```
 
 use crate::options::Options;
-use crate::{Outcome, shell};
+use crate::{ExitResult, shell};
 use etcd3_lab::strain::{Busy, time_wait};
 use etcd3_lab::{Error, Result};
 use std::process::Command;
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Half of the time for which the kernel keeps a socket in `TIME_WAIT`.
 const RENEWAL: Duration = Duration::from_secs(30);
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let [program, arguments @ ..] = options.command() else {
         return Err(Error::new("Say what to run, after two dashes: -- COMMAND"));
     };

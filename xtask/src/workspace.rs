@@ -54,7 +54,7 @@ pub(crate) fn files() -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]);
     let listed = command::run(git.current_dir(root()), Duration::from_secs(30))
-        .and_then(command::Finished::success)
+        .and_then(command::ProgramOutput::success)
         .map_err(|error| Error::new(format!("git ls-files: {error}")))?;
     let names = listed.stdout.split('\0').filter(|name| root().join(name).is_file());
     let mut files: Vec<String> = names.map(str::to_owned).collect();

@@ -79,7 +79,7 @@ impl Floor {
         let mut body = head(response).await?;
         let message = whole(&mut body).await?;
         let trailers = body.trailers().await?.ok_or("no trailers")?;
-        check(trailers.get(GRPC_STATUS))?;
+        check_status(trailers.get(GRPC_STATUS))?;
         Ok(A::decode(message)?)
     }
 
@@ -158,7 +158,7 @@ pub(crate) fn framed(message: &impl Message) -> Bytes {
     bytes.freeze()
 }
 
-fn check(status: Option<&HeaderValue>) -> Result<()> {
+fn check_status(status: Option<&HeaderValue>) -> Result<()> {
     match status.map(HeaderValue::as_bytes) {
         Some(b"0") => Ok(()),
         other => Err(Error::from(format!("grpc-status {other:?}"))),

@@ -60,7 +60,7 @@ impl Client for Floor {
     async fn put(&mut self, key: Bytes, value: Bytes) -> Result<()> {
         let request = PutRequest { key, value, ..Default::default() };
         let path = self.methods.put.clone();
-        let answer: PutResponse = self.rpc(path, &request).await?;
+        let answer: PutResponse = self.unary(path, &request).await?;
         answer.header.map(|_| ()).ok_or_else(|| "no header".into())
     }
 
@@ -101,6 +101,6 @@ impl Client for Floor {
 impl Floor {
     async fn range(&mut self, request: RangeRequest) -> Result<RangeResponse> {
         let path = self.methods.range.clone();
-        self.rpc(path, &request).await
+        self.unary(path, &request).await
     }
 }

@@ -86,7 +86,7 @@ pub(crate) async fn keep_alives(
     let mut ttls = HashMap::new();
     for id in 1..=i64::try_from(leases)? {
         let path = floor.methods.grant.clone();
-        let granted = floor.rpc(path, &LeaseGrantRequest { ttl: 60, id }).await;
+        let granted = floor.unary(path, &LeaseGrantRequest { ttl: 60, id }).await;
         let granted: LeaseGrantResponse = granted?;
         ttls.insert(granted.id, granted.ttl);
     }

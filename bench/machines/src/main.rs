@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use etcd3_core::call::{Call, Input, Options, Output};
 use etcd3_core::channel::{
-    Admission, Channel, ConnectionId, EndpointId, Finished, Freshness, HealthSignal, Input as News,
-    Kind, Settings, Want,
+    Admission, AttemptKind, Channel, ConnectionId, EndpointId, Finished, Freshness, HealthSignal,
+    Input as News, Settings, Want,
 };
 use etcd3_core::frame::{self, Decoder};
 use etcd3_core::metadata::{Heads, Metadata};
@@ -65,7 +65,7 @@ fn call(op: u64, answer: &Bytes) -> Result<()> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let admission = Admission {
-        kind: Kind::Call,
+        kind: AttemptKind::Call,
         endpoint: EndpointId(0),
         connection: ConnectionId(1),
         since: now,

@@ -30,7 +30,7 @@ impl Exchange {
             "/etcdserverpb.Lease/LeaseKeepAlive" => {
                 streams::keep_alive(&mut self.requests, self.respond).await
             }
-            _ => self.rpc(responses).await,
+            _ => self.unary(responses).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The moment that a call waits for.
 
 use super::open_stream::OpenStream;
-use crate::pool::{Key, Pool, Sleeper};
+use crate::pool::{Pool, Sleeper, WakeupKey};
 use crate::runtime::BoxFuture;
 use etcd3_core::Instant;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::task::Context;
 pub(crate) struct Alarm {
     pub(crate) pool: Arc<Pool>,
     pub(crate) stream: Arc<OpenStream>,
-    set: Option<Key>,
+    set: Option<WakeupKey>,
     /// A timer of its own, for a call that cannot rely on the control task.
     own: Option<(Instant, BoxFuture<'static, ()>)>,
 }

@@ -12,7 +12,7 @@
 
 use super::alarm::Alarm;
 use super::final_read::FinalRead;
-use super::open_stream::{Open, OpenStream};
+use super::open_stream::{Open, OpenStream, Receiver};
 use crate::pool::{NoPermit, Permit, Pool};
 use crate::transport::exchange::{Exchange, Sender};
 use etcd3_core::call::{self, Sent};
@@ -26,6 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+/// The permit, the stream and the alarm of one attempt after another; see the [module](self).
 pub(crate) struct Carrier {
     state: State,
     final_read: FinalRead,
@@ -50,11 +51,11 @@ pub(crate) enum Progress {
     /// There is a permit for it: it is to be opened.
     Admitted(Permit, call::Attempt),
     /// The machine is to be told this.
-    Told(Told),
+    Event(AttemptEvent),
 }
 
 /// What the machine is to be told of its attempt.
-pub(crate) enum Told {
+pub(crate) enum AttemptEvent {
     Sent(Sent),
     Denied(Denied),
     Stream(Event),
@@ -98,14 +99,13 @@ impl Carrier {
                 let admitted = ready!(poll_permit(pool, now, order.want, listener, cx));
                 Poll::Ready(match admitted {
                     Ok(permit) => Progress::Admitted(permit, *order),
-                    Err(NoPermit::Closed(kind)) => Progress::Told(Told::Closed(kind)),
-                    Err(NoPermit::Denied(denied)) => Progress::Told(Told::Denied(denied)),
+                    Err(NoPermit::Closed(kind)) => Progress::Event(AttemptEvent::Closed(kind)),
+                    Err(NoPermit::Denied(denied)) => Progress::Event(AttemptEvent::Denied(denied)),
                 })
             }
             State::Streaming | State::Finished(_) => Poll::Pending,
-            State::Idle(listener) => {
-                poll_closed(pool, listener, cx).map(|kind| Progress::Told(Told::Closed(kind)))
-            }
+            State::Idle(listener) => poll_closed(pool, listener, cx)
+                .map(|kind| Progress::Event(AttemptEvent::Closed(kind))),
         }
     }
 
@@ -115,16 +115,21 @@ impl Carrier {
         permit: Permit,
         exchange: Exchange,
         sender: Option<Box<Sender>>,
-    ) -> Told {
+    ) -> AttemptEvent {
         let sent = Sent::from(&permit.admission);
         self.last = Some(permit.endpoint.clone());
         self.state = State::Streaming;
         self.stream().open(Open { exchange, sender, permit });
-        Told::Sent(sent)
+        AttemptEvent::Sent(sent)
     }
 
     /// Notes that the connection of the permit takes no more requests.
-    pub(crate) fn not_opened(&mut self, permit: &Permit, lost: Lost, how: Retirement) -> Told {
+    pub(crate) fn not_opened(
+        &mut self,
+        permit: &Permit,
+        lost: Lost,
+        how: Retirement,
+    ) -> AttemptEvent {
         self.pool().feed(channel::Input::Retired(permit.id(), how));
         self.state = State::Idle(None);
         self.explain(permit, Event::Lost(lost))
@@ -137,7 +142,7 @@ impl Carrier {
         now: Instant,
         machine: &mut M,
         cx: &mut Context<'_>,
-    ) -> Option<Told> {
+    ) -> Option<AttemptEvent> {
         if !matches!(self.state, State::Streaming) {
             return None;
         }
@@ -148,7 +153,7 @@ impl Carrier {
             self.state = State::Finished(permit);
             return Some(input);
         }
-        self.pool().quick_closed_kind().map(Told::Closed)
+        self.pool().quick_closed_kind().map(AttemptEvent::Closed)
     }
 
     /// Looks once more at what has arrived, if the open stream is to be given up since `due`.
@@ -187,34 +192,18 @@ impl Carrier {
     }
 
     /// Returns why a stream was lost, if it was this side that ended its connection.
-    fn explain(&self, permit: &Permit, event: Event) -> Told {
-        let Event::Lost(mut lost) = event else { return Told::Stream(event) };
+    fn explain(&self, permit: &Permit, event: Event) -> AttemptEvent {
+        let Event::Lost(mut lost) = event else { return AttemptEvent::Stream(event) };
         if let Some(kind) = self.pool().closed_kind() {
-            return Told::Closed(kind);
+            return AttemptEvent::Closed(kind);
         }
         lost.cause = permit.reason().or(lost.cause);
-        Told::Stream(Event::Lost(lost))
+        AttemptEvent::Stream(Event::Lost(lost))
     }
 
     fn stream(&self) -> &OpenStream {
         &self.alarm.stream
     }
-}
-
-/// A machine that reads a response.
-pub(crate) trait Receiver {
-    /// Returns whether it reads the response.
-    fn is_receiving(&self) -> bool;
-
-    /// Returns whether only the end of the response is waited for.
-    fn is_whole(&self) -> bool;
-
-    /// Returns whether it may go on elsewhere.
-    fn may_migrate(&self) -> bool;
-
-    fn receive(&mut self, now: Instant, event: Event);
-
-    fn migrate(&mut self, now: Instant);
 }
 
 /// Waits for a permit.

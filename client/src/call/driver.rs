@@ -2,8 +2,10 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{Carrier, Progress, Receiver, Told};
+use super::attempt::{AttemptEvent, Carrier, Progress};
+use super::open_stream::Receiver;
 use crate::pool::{Permit, Pool};
+use crate::trace;
 use bytes::Bytes;
 use etcd3_core::call::{self, Call, Input, Output, Reply};
 use etcd3_core::endpoint::Endpoint;
@@ -11,6 +13,7 @@ use etcd3_core::transport::Event;
 use etcd3_core::{Error, Instant, Machine, Next};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 /// Drives one call to its end.
 pub(crate) struct Driver {
@@ -18,11 +21,13 @@ pub(crate) struct Driver {
     /// The message of the first attempt, until that is made.
     body: Option<Bytes>,
     attempt: Carrier,
+    /// How many failed attempts have been told of.
+    traced: u32,
 }
 
 impl Driver {
     pub(crate) fn new(pool: Arc<Pool>, call: Call, body: Bytes) -> Self {
-        Self { call, body: Some(body), attempt: Carrier::new(pool) }
+        Self { call, body: Some(body), attempt: Carrier::new(pool), traced: 0 }
     }
 
     /// Polls the call at this moment. The message is encoded anew for each attempt but the first:
@@ -40,7 +45,11 @@ impl Driver {
             if ready!(self.attempt.poll_final_read(now, due, cx)) {
                 self.take_in(now, cx);
             }
-            match self.call.poll(now) {
+            let next = self.call.poll(now);
+            if self.call.retries() != self.traced {
+                self.trace(now, &next);
+            }
+            match next {
                 Next::Do(Output::Attempt(order)) => {
                     self.attempt.release(now, self.call.signal());
                     self.attempt.begin(order);
@@ -51,6 +60,9 @@ impl Driver {
                 }
                 Next::Do(Output::Done(result)) => {
                     self.attempt.release(now, self.call.signal());
+                    if let Err(error) = &result {
+                        trace::call_failed(self.call.method().path, self.last(), error);
+                    }
                     return Poll::Ready(result);
                 }
                 Next::Wait(deadline) => {
@@ -62,7 +74,7 @@ impl Driver {
                     };
                     let input = match progress {
                         Progress::Admitted(permit, order) => self.send(now, permit, order, encode),
-                        Progress::Told(told) => told.into(),
+                        Progress::Event(event) => event.into(),
                     };
                     self.call.handle(now, input);
                 }
@@ -73,6 +85,20 @@ impl Driver {
     /// Where the last attempt was sent.
     pub(crate) const fn last(&self) -> Option<&Endpoint> {
         self.attempt.last.as_ref()
+    }
+
+    /// Tells of the attempt that failed last, and when the next one is made.
+    #[cold]
+    fn trace(&mut self, now: Instant, next: &Next<Output>) {
+        self.traced = self.call.retries();
+        let again_in = match next {
+            Next::Wait(Some(at)) => at.saturating_since(now),
+            Next::Do(_) | Next::Wait(None) => Duration::ZERO,
+        };
+        if let Some(error) = self.call.last_error() {
+            let (method, attempt) = (self.call.method().path, self.traced);
+            trace::attempt_failed(method, self.last(), attempt, error, again_in);
+        }
     }
 
     fn take_in(&mut self, now: Instant, cx: &mut Context<'_>) {
@@ -122,13 +148,13 @@ impl Receiver for Call {
     }
 }
 
-impl From<Told> for Input {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Sent(sent) => Self::Sent(sent),
-            Told::Denied(denied) => Self::Denied(denied),
-            Told::Stream(event) => Self::Stream(event),
-            Told::Closed(kind) => Self::Closed(kind),
+impl From<AttemptEvent> for Input {
+    fn from(event: AttemptEvent) -> Self {
+        match event {
+            AttemptEvent::Sent(sent) => Self::Sent(sent),
+            AttemptEvent::Denied(denied) => Self::Denied(denied),
+            AttemptEvent::Stream(event) => Self::Stream(event),
+            AttemptEvent::Closed(kind) => Self::Closed(kind),
         }
     }
 }

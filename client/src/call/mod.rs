@@ -37,7 +37,7 @@ pub struct CallOptions {
 
 /// Runs one operation from its encoding to its typed answer; says also what the last attempt told
 /// of its endpoint. Begins when it is polled first.
-pub(crate) struct Run<T> {
+pub(crate) struct OperationCall<T> {
     shared: Arc<Shared>,
     /// `None` when it is over.
     operation: Option<T>,
@@ -47,15 +47,15 @@ pub(crate) struct Run<T> {
 }
 
 // Nothing in it is ever pinned.
-impl<T> Unpin for Run<T> {}
+impl<T> Unpin for OperationCall<T> {}
 
-impl<T: Operation> Run<T> {
+impl<T: Operation> OperationCall<T> {
     pub(crate) const fn new(shared: Arc<Shared>, operation: T, options: CallOptions) -> Self {
         Self { shared, operation: Some(operation), options, driver: None }
     }
 }
 
-impl<T: Operation> Future for Run<T> {
+impl<T: Operation> Future for OperationCall<T> {
     type Output = (Result<T::Response, Error>, HealthSignal);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

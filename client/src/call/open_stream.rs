@@ -4,8 +4,7 @@
 //! and with it a part of the window of its connection, so it shares the stream with the control
 //! task, which takes it away from a call that is overdue and not polled.
 
-use super::attempt::Receiver;
-use crate::pool::{Key, Permit, Sleeper};
+use crate::pool::{Permit, Sleeper, WakeupKey};
 use crate::transport::exchange::{Exchange, Sender};
 use etcd3_core::Instant;
 use etcd3_core::transport::Event;
@@ -22,6 +21,22 @@ pub(crate) struct Open {
     pub(crate) permit: Permit,
 }
 
+/// A machine that reads a response.
+pub(crate) trait Receiver {
+    /// Returns whether it reads the response.
+    fn is_receiving(&self) -> bool;
+
+    /// Returns whether only the end of the response is waited for.
+    fn is_whole(&self) -> bool;
+
+    /// Returns whether it may go on elsewhere.
+    fn may_migrate(&self) -> bool;
+
+    fn receive(&mut self, now: Instant, event: Event);
+
+    fn migrate(&mut self, now: Instant);
+}
+
 /// What a call and the control task share.
 #[derive(Default)]
 pub(crate) struct OpenStream(Mutex<State>);
@@ -31,7 +46,7 @@ struct State {
     /// `None` after it was woken, until it is polled.
     waker: Option<Waker>,
     /// The moment that the call waits for, as long as that has not come.
-    alarm: Option<Key>,
+    alarm: Option<WakeupKey>,
     open: Option<Open>,
 }
 
@@ -43,7 +58,7 @@ impl fmt::Debug for OpenStream {
 
 impl OpenStream {
     /// Makes the call wait for the moment of a registration that is about to be made.
-    pub(crate) fn await_alarm(&self, key: Key, waker: &Waker) {
+    pub(crate) fn await_alarm(&self, key: WakeupKey, waker: &Waker) {
         let mut state = self.lock();
         state.alarm = Some(key);
         let old = state.set_waker(waker);
@@ -53,7 +68,7 @@ impl OpenStream {
     }
 
     /// Has this waker woken at the moment of a registration; returns false if that has come.
-    pub(crate) fn update_waker(&self, key: Key, waker: &Waker) -> bool {
+    pub(crate) fn update_waker(&self, key: WakeupKey, waker: &Waker) -> bool {
         let mut state = self.lock();
         if state.alarm != Some(key) {
             return false;
@@ -133,7 +148,7 @@ impl State {
 }
 
 impl Sleeper for OpenStream {
-    fn fire(&self, key: Key) -> bool {
+    fn fire(&self, key: WakeupKey) -> bool {
         let mut state = self.lock();
         if state.alarm == Some(key) {
             state.alarm = None;

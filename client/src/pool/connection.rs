@@ -5,7 +5,7 @@ use crate::transport::exchange::{self, Exchange, Sender};
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use etcd3_core::Instant;
-use etcd3_core::channel::{ConnectionError, Kind, Retirement, Scope};
+use etcd3_core::channel::{AttemptKind, ConnectionError, Migration, Retirement};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::metadata::{Heads, Metadata};
 use etcd3_core::method::Method;
@@ -121,20 +121,20 @@ impl ConnectionHandle {
         self.calls.load(Ordering::SeqCst)
     }
 
-    pub(super) fn begin(&self, kind: Kind) {
+    pub(super) fn begin(&self, kind: AttemptKind) {
         self.count(kind).fetch_add(1, Ordering::SeqCst);
     }
 
     /// Returns whether an attempt may wait for the permit.
-    pub(super) fn finish(&self, kind: Kind) -> bool {
+    pub(super) fn finish(&self, kind: AttemptKind) -> bool {
         self.count(kind).fetch_sub(1, Ordering::SeqCst);
         self.awaited_from.load(Ordering::SeqCst) != NOT_AWAITED
     }
 
-    const fn count(&self, kind: Kind) -> &AtomicUsize {
+    const fn count(&self, kind: AttemptKind) -> &AtomicUsize {
         match kind {
-            Kind::Call => &self.calls,
-            Kind::Stream => &self.streams,
+            AttemptKind::Call => &self.calls,
+            AttemptKind::Stream => &self.streams,
         }
     }
 
@@ -223,8 +223,8 @@ impl ConnectionHandle {
     }
 
     /// Tells what is on it to go elsewhere if it may. Streams are woken by this; calls are to be.
-    pub(crate) fn migrate(&self, scope: Scope) {
-        if scope == Scope::All {
+    pub(crate) fn migrate(&self, scope: Migration) {
+        if scope == Migration::All {
             self.call_migrations.fetch_add(1, Ordering::Relaxed);
         }
         self.stream_migrations.fetch_add(1, Ordering::Relaxed);
@@ -232,10 +232,10 @@ impl ConnectionHandle {
     }
 
     /// Returns how often attempts of this kind were told to go elsewhere.
-    pub(super) fn migrations(&self, kind: Kind) -> u64 {
+    pub(super) fn migrations(&self, kind: AttemptKind) -> u64 {
         let count = match kind {
-            Kind::Call => &self.call_migrations,
-            Kind::Stream => &self.stream_migrations,
+            AttemptKind::Call => &self.call_migrations,
+            AttemptKind::Stream => &self.stream_migrations,
         };
         count.load(Ordering::Relaxed)
     }
@@ -280,9 +280,9 @@ mod tests {
     fn attempts_that_found_no_permit_are_told_once_that_there_is_one() {
         let handle = ConnectionHandle::default();
         assert!(!handle.set_permits(1) && handle.has_permit());
-        handle.begin(Kind::Call);
-        assert!(!handle.finish(Kind::Call), "nobody waits");
-        for kind in [Kind::Call, Kind::Stream] {
+        handle.begin(AttemptKind::Call);
+        assert!(!handle.finish(AttemptKind::Call), "nobody waits");
+        for kind in [AttemptKind::Call, AttemptKind::Stream] {
             handle.begin(kind);
             assert!(!handle.has_permit());
             assert!(handle.finish(kind), "somebody may wait for that permit");

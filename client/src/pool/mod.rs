@@ -10,7 +10,7 @@ mod wakeups;
 
 pub(crate) use connection::ConnectionHandle;
 pub(crate) use permit::Permit;
-pub(crate) use wakeups::{Key, Sleeper, Wakeups};
+pub(crate) use wakeups::{Sleeper, WakeupKey, Wakeups};
 
 use crate::runtime::Runtime;
 use etcd3_core::channel::{

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Names one registration.
-pub(crate) type Key = (Instant, u64);
+pub(crate) type WakeupKey = (Instant, u64);
 
 /// A call that was woken and is not polled for this long loses its stream.
 const UNPOLLED: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const OVERDUE: Duration = Duration::from_secs(1);
 /// A call that waits for a moment.
 pub(crate) trait Sleeper: fmt::Debug + Send + Sync {
     /// Wakes it, since the moment of this registration has come; returns whether it holds a stream.
-    fn fire(&self, key: Key) -> bool;
+    fn fire(&self, key: WakeupKey) -> bool;
 
     /// Wakes it before its moment has come.
     fn wake(&self);
@@ -53,20 +53,20 @@ struct Inner {
     /// How many in the queue are gone.
     gone: usize,
     /// Those that come earlier than one before them.
-    others: BTreeMap<Key, Arc<dyn Sleeper>>,
+    others: BTreeMap<WakeupKey, Arc<dyn Sleeper>>,
     /// Calls that were woken while their stream was open, and when they lose it.
     woken: VecDeque<(Instant, Arc<dyn Sleeper>)>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    key: Key,
+    key: WakeupKey,
     /// `None` when it is gone; the first has one.
     call: Option<Arc<dyn Sleeper>>,
 }
 
 impl Inner {
-    fn insert(&mut self, key: Key, call: Arc<dyn Sleeper>) {
+    fn insert(&mut self, key: WakeupKey, call: Arc<dyn Sleeper>) {
         if self.queue.back().is_none_or(|last| last.key < key) {
             self.queue.push_back(Entry { key, call: Some(call) });
         } else {
@@ -74,7 +74,7 @@ impl Inner {
         }
     }
 
-    fn remove(&mut self, key: Key) -> Option<Arc<dyn Sleeper>> {
+    fn remove(&mut self, key: WakeupKey) -> Option<Arc<dyn Sleeper>> {
         let Ok(index) = self.queue.binary_search_by_key(&key, |entry| entry.key) else {
             return self.others.remove(&key);
         };
@@ -97,7 +97,7 @@ impl Inner {
     }
 
     /// Takes all whose moment has come.
-    fn take_due(&mut self, now: Instant) -> Vec<(Key, Arc<dyn Sleeper>)> {
+    fn take_due(&mut self, now: Instant) -> Vec<(WakeupKey, Arc<dyn Sleeper>)> {
         let mut due = Vec::new();
         while self.queue.front().is_some_and(|first| first.key.0 <= now) {
             if let Some(Entry { key, call }) = self.queue.pop_front() {
@@ -179,18 +179,18 @@ impl Wakeups {
     }
 
     /// Names a registration for this moment.
-    pub(crate) fn key(&self, at: Instant) -> Key {
+    pub(crate) fn key(&self, at: Instant) -> WakeupKey {
         (at, self.registered.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Registers a call that waits for the moment of this key.
-    pub(crate) fn register(&self, now: Instant, key: Key, call: Arc<dyn Sleeper>) {
+    pub(crate) fn register(&self, now: Instant, key: WakeupKey, call: Arc<dyn Sleeper>) {
         self.lock().insert(key, call);
         self.arm_earlier(now, key.0);
     }
 
     /// Forgets a registration.
-    pub(crate) fn remove(&self, key: Key) {
+    pub(crate) fn remove(&self, key: WakeupKey) {
         let _gone = self.lock().remove(key);
     }
 
@@ -248,7 +248,7 @@ mod tests {
         wakeups: &Wakeups,
         moment: Instant,
         waker: impl Into<Waker>,
-    ) -> (Key, Arc<OpenStream>) {
+    ) -> (WakeupKey, Arc<OpenStream>) {
         let call = Arc::<OpenStream>::default();
         let key = wakeups.key(moment);
         call.await_alarm(key, &waker.into());

@@ -8,7 +8,7 @@ mod words;
 
 pub(crate) use handshake::{failed, handshake};
 
-use etcd3_core::endpoint::{Endpoint, Place};
+use etcd3_core::endpoint::{Destination, Endpoint};
 use etcd3_core::error::Cause;
 use material::{Identity, Roots, Source};
 use rustls::pki_types::ServerName;
@@ -135,7 +135,7 @@ impl TlsConfig {
     }
 
     /// Finds what can be found without the network and without reading a file.
-    pub(crate) fn check(&self) -> Result<(), Cause> {
+    pub(crate) fn validate(&self) -> Result<(), Cause> {
         if let Some(name) = &self.server_name {
             parse_name(name)?;
         }
@@ -165,15 +165,15 @@ impl TlsConfig {
     /// The name that the certificate of this endpoint must be for.
     // C37, I-C8
     pub(crate) fn name_of(&self, endpoint: &Endpoint) -> Result<ServerName<'static>, Cause> {
-        let is_it = |text: &str| place(text).as_ref() == Some(endpoint.place());
+        let is_it = |text: &str| destination(text).as_ref() == Some(endpoint.destination());
         let own = self.server_names.iter().rev().find(|(text, _)| is_it(text));
         let given = own.map(|(_, name)| name).or(self.server_name.as_ref());
         parse_name(given.map_or(endpoint.server_name(), String::as_str))
     }
 }
 
-fn place(endpoint: &str) -> Option<Place> {
-    endpoint.parse::<Endpoint>().ok().map(|endpoint| endpoint.place().clone())
+fn destination(endpoint: &str) -> Option<Destination> {
+    endpoint.parse::<Endpoint>().ok().map(|endpoint| endpoint.destination().clone())
 }
 
 fn parse_name(name: &str) -> Result<ServerName<'static>, Cause> {
@@ -183,7 +183,7 @@ fn parse_name(name: &str) -> Result<ServerName<'static>, Cause> {
 }
 
 /// Refuses what cannot work: an endpoint that speaks TLS when nothing says whom to trust.
-pub(crate) fn check(tls: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {
+pub(crate) fn check_endpoint(tls: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {
     match tls {
         Some(tls) => tls.name_of(endpoint).map(drop),
         None => Err(Cause::new(format!(
@@ -205,5 +205,5 @@ impl fmt::Debug for TlsConfig {
     }
 }
 
-#[cfg(all(test, feature = "tls-ring"))]
+#[cfg(test)]
 mod tests;

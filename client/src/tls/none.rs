@@ -1,6 +1,5 @@
 //! Stands in for TLS in a build without it: endpoints that speak it are refused.
 
-use crate::Config;
 use crate::runtime::Io;
 use etcd3_core::channel::ConnectionError;
 use etcd3_core::endpoint::Endpoint;
@@ -13,25 +12,25 @@ use std::io;
 pub(crate) enum TlsConfig {}
 
 impl TlsConfig {
-    pub(crate) fn check(&self) -> Result<(), Cause> {
+    pub(crate) fn validate(&self) -> Result<(), Cause> {
         match *self {}
     }
 }
 
-pub(crate) fn check(_: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {
+pub(crate) fn check_endpoint(_: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {
     let why = "speaks TLS, which this build has not: enable the feature `tls`";
     Err(Cause::new(format!("endpoint {endpoint} {why}")))
 }
 
 pub(crate) fn handshake(
-    config: &Config,
+    tls: Option<&TlsConfig>,
     endpoint: &Endpoint,
     _: Box<dyn Io>,
 ) -> Ready<Result<Box<dyn Io>, ConnectionError>> {
-    let cause = check(config.tls.as_ref(), endpoint).err();
+    let cause = check_endpoint(tls, endpoint).err();
     ready(Err(ConnectionError { failure: ConnectFailure::TlsConfig, cause }))
 }
 
-pub(crate) fn failed(_: &Config, error: io::Error) -> ConnectionError {
+pub(crate) fn failed(_: Option<&TlsConfig>, error: io::Error) -> ConnectionError {
     ConnectionError { failure: ConnectFailure::Tls, cause: Some(Cause::new(error)) }
 }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
 /// A stream over TLS.
-pub(super) struct Secure(pub(super) TlsStream<Box<dyn Io>>);
+pub(super) struct TlsIo(pub(super) TlsStream<Box<dyn Io>>);
 
-impl AsyncRead for Secure {
+impl AsyncRead for TlsIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -21,7 +21,7 @@ impl AsyncRead for Secure {
     }
 }
 
-impl AsyncWrite for Secure {
+impl AsyncWrite for TlsIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

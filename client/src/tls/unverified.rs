@@ -69,7 +69,8 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-#[cfg(all(test, feature = "tls-ring"))]
+#[cfg(test)]
+#[cfg(feature = "tls-ring")]
 mod tests {
     use super::*;
 

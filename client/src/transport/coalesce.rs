@@ -29,10 +29,10 @@ pub(crate) struct Coalesced<T: AsyncRead + AsyncWrite + Unpin> {
 
 /// One of two owners of the stream: h2 and the one that ends its polls.
 #[derive(Debug)]
-pub(crate) struct SharedIo<T>(Arc<Mutex<Stream<T>>>);
+pub(crate) struct SharedIo<T>(Arc<Mutex<BufferedIo<T>>>);
 
 #[derive(Debug)]
-struct Stream<T> {
+struct BufferedIo<T> {
     io: T,
     output: Vec<u8>,
     /// How much of the output is written.
@@ -52,7 +52,7 @@ pub(crate) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
     builder: &Builder,
     io: T,
 ) -> Result<(SendRequest<Bytes>, Coalesced<T>), h2::Error> {
-    let stream = Arc::new(Mutex::new(Stream::new(io)));
+    let stream = Arc::new(Mutex::new(BufferedIo::new(io)));
     let (requests, http2) = builder.handshake(SharedIo(Arc::clone(&stream))).await?;
     Ok((requests, Coalesced { http2, stream: SharedIo(stream) }))
 }
@@ -81,12 +81,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Coalesced<T> {
 }
 
 impl<T> SharedIo<T> {
-    fn lock(&self) -> MutexGuard<'_, Stream<T>> {
+    fn lock(&self) -> MutexGuard<'_, BufferedIo<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Stream<T> {
+impl<T> BufferedIo<T> {
     fn new(io: T) -> Self {
         let input = vec![0; SMALL].into_boxed_slice();
         let output = Vec::with_capacity(SHORT);
@@ -94,7 +94,7 @@ impl<T> Stream<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> Stream<T> {
+impl<T: AsyncWrite + Unpin> BufferedIo<T> {
     /// Writes all that was queued.
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.output.len() {
@@ -242,7 +242,7 @@ mod tests {
     fn narrow(seed: u64, fails_at: usize) -> SharedIo<Narrow> {
         let (rng, taken) = (Rng::new(seed), Vec::new());
         let io = Narrow { rng, taken, fails_at, flushes: 0, is_shut: false };
-        SharedIo(Arc::new(Mutex::new(Stream::new(io))))
+        SharedIo(Arc::new(Mutex::new(BufferedIo::new(io))))
     }
 
     fn no_waker() -> Context<'static> {

@@ -7,7 +7,7 @@ use crate::runtime::{BoxFuture, Io, Runtime, Target};
 use crate::{Config, tls};
 use bytes::Bytes;
 use etcd3_core::channel::ConnectionError;
-use etcd3_core::endpoint::{Endpoint, Place, Security};
+use etcd3_core::endpoint::{Destination, Endpoint, Security};
 use etcd3_core::error::{Cause, ConnectFailure};
 use h2::client::SendRequest;
 use std::future::{Future, poll_fn};
@@ -21,14 +21,14 @@ const MAX_HEADER_LIST: u32 = 16 << 10;
 /// Until the server has told how many streams it takes.
 const STREAMS_BEFORE_SETTINGS: usize = 100;
 
-type Stream = PrefaceReader<Box<dyn Io>>;
+type PrefacedIo = PrefaceReader<Box<dyn Io>>;
 /// The HTTP/2 side of a connection.
-pub(crate) type Http2 = h2::client::Connection<SharedIo<Stream>, Bytes>;
+pub(crate) type Http2 = h2::client::Connection<SharedIo<PrefacedIo>, Bytes>;
 
 /// A connection whose server has sent its preface.
 pub(crate) struct Dialled {
     pub(crate) requests: SendRequest<Bytes>,
-    pub(crate) connection: Coalesced<Stream>,
+    pub(crate) connection: Coalesced<PrefacedIo>,
     /// Counts what comes from the server.
     pub(crate) peer: PeerKind,
 }
@@ -43,7 +43,7 @@ pub(crate) async fn dial(
     let deadline = rt.now() + timeout;
     let late = |what: &str| {
         let text = format!("{what} within {timeout:?}");
-        broken(ConnectFailure::NoAnswer, io::Error::other(text))
+        connection_error(ConnectFailure::NoAnswer, io::Error::other(text))
     };
     let mut end = rt.sleep_until(deadline);
     let resolving = before(&mut end, pin!(resolve(rt, endpoint))).await;
@@ -51,7 +51,7 @@ pub(crate) async fn dial(
     let io = happy_eyeballs::connect(rt, &targets, &mut end).await.map_err(all_failed)?;
     let handshake = pin!(async {
         let io = match endpoint.security() {
-            Security::Tls => tls::handshake(config, endpoint, io).await?,
+            Security::Tls => tls::handshake(config.tls.as_ref(), endpoint, io).await?,
             Security::Plaintext | Security::Unspecified => io,
         };
         exchange_prefaces(config, endpoint, io).await
@@ -72,36 +72,36 @@ async fn before<T>(
     .await
 }
 
-fn broken(failure: ConnectFailure, error: io::Error) -> ConnectionError {
+fn connection_error(failure: ConnectFailure, error: io::Error) -> ConnectionError {
     ConnectionError { failure, cause: Some(Cause::new(error)) }
 }
 
 /// No address accepted a connection.
 fn all_failed(failed: AllFailed) -> ConnectionError {
-    broken(failed.failure(), failed.into())
+    connection_error(failed.failure(), failed.into())
 }
 
 /// Finds the addresses of an endpoint, each time anew: they may have changed.
 // I-C9
 async fn resolve(rt: &dyn Runtime, endpoint: &Endpoint) -> Result<Vec<Target>, ConnectionError> {
-    match endpoint.place() {
-        Place::Unix(path) => Ok(vec![Target::Unix(path.clone())]),
-        Place::UnixAbstract(name) => Ok(vec![Target::UnixAbstract(name.clone())]),
-        Place::Host { host, port } => {
+    match endpoint.destination() {
+        Destination::Unix(path) => Ok(vec![Target::Unix(path.clone())]),
+        Destination::UnixAbstract(name) => Ok(vec![Target::UnixAbstract(name.clone())]),
+        Destination::Host { host, port } => {
             if let Ok(address) = host.parse::<IpAddr>() {
                 return Ok(vec![Target::Tcp((address, *port).into())]);
             }
             let resolved = rt.resolve(host, *port).await;
-            let addresses = resolved.map_err(|e| broken(ConnectFailure::Resolve, e))?;
+            let addresses = resolved.map_err(|e| connection_error(ConnectFailure::Resolve, e))?;
             if addresses.is_empty() {
                 let error = io::Error::other("the name has no address");
-                return Err(broken(ConnectFailure::Resolve, error));
+                return Err(connection_error(ConnectFailure::Resolve, error));
             }
             let addresses =
                 happy_eyeballs::interleave(happy_eyeballs::rotate(addresses, rt.seed()));
             Ok(addresses.into_iter().map(Target::Tcp).collect())
         }
-        _ => Err(broken(
+        _ => Err(connection_error(
             ConnectFailure::Unsupported,
             io::Error::new(io::ErrorKind::Unsupported, "an endpoint of an unknown kind"),
         )),
@@ -132,9 +132,9 @@ async fn exchange_prefaces(
         let error = peer.take_error().unwrap_or(error);
         let is_secure = endpoint.security() == Security::Tls;
         if is_secure && peer.is_silent() {
-            return tls::failed(config, error);
+            return tls::failed(config.tls.as_ref(), error);
         }
-        broken(peer.failure(), error)
+        connection_error(peer.failure(), error)
     };
     let handshake = coalesce::handshake(&builder, stream).await;
     let (requests, mut connection) = handshake.map_err(|e| failed(io::Error::other(e)))?;

@@ -4,5 +4,4 @@ mod coalesce;
 pub(crate) mod dial;
 pub(crate) mod exchange;
 mod happy_eyeballs;
-pub(crate) mod lookup;
 mod preface;

@@ -3,7 +3,7 @@
 //! A pinned package is fetched by its hash, without any index; else the suite's index is fetched
 //! into folders of our own. Both ask the mirror that the machine's configuration names.
 
-use crate::command::{self, Finished};
+use crate::command::{self, ProgramOutput};
 use crate::distribution::{self, Pin, Suite};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -190,9 +190,9 @@ fn apt_get() -> Command {
     apt
 }
 
-fn run(command: &mut Command) -> Result<Finished> {
+fn run(command: &mut Command) -> Result<ProgramOutput> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command::run(command, LIMIT).and_then(Finished::success).map_err(Error::doing(name))
+    command::run(command, LIMIT).and_then(ProgramOutput::success).map_err(Error::doing(name))
 }
 
 fn folders(paths: &[&Path]) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The output and the status of a program that has ended.
 #[derive(Debug)]
-pub struct Finished {
+pub struct ProgramOutput {
     /// The exit status of the program.
     pub status: ExitStatus,
     /// The text on its standard output.
@@ -17,7 +17,7 @@ pub struct Finished {
     pub stderr: String,
 }
 
-impl Finished {
+impl ProgramOutput {
     /// Turns an end without success into an error that quotes the end of what was written.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Finished {
 /// # Errors
 ///
 /// Fails when the program cannot be started, or has not ended after `limit`; it is killed then.
-pub fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
+pub fn run(command: &mut Command, limit: Duration) -> Result<ProgramOutput> {
     watch(command, limit, |_| {})
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn watch(
     command: &mut Command,
     limit: Duration,
     mut look: impl FnMut(&File),
-) -> Result<Finished> {
+) -> Result<ProgramOutput> {
     let name = command.get_program().to_string_lossy().into_owned();
     let scratch = || tempfile::tempfile().map_err(Error::doing("no scratch file"));
     let (mut stdout, mut stderr) = (scratch()?, scratch()?);
@@ -65,7 +65,11 @@ pub(crate) fn watch(
         let _ = child.kill();
         let _ = child.wait();
     }
-    Ok(Finished { status: ended?, stdout: contents(&mut stdout)?, stderr: contents(&mut stderr)? })
+    Ok(ProgramOutput {
+        status: ended?,
+        stdout: contents(&mut stdout)?,
+        stderr: contents(&mut stderr)?,
+    })
 }
 
 fn contents(file: &mut File) -> Result<String> {

@@ -42,7 +42,7 @@ impl Direction {
 
 /// The way in which a connection, or one direction of it, is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum End {
+pub enum Cut {
     /// Both sides read the end of the stream.
     Close,
     /// Only this direction ends: its reader reads the end of the stream, and what is sent later
@@ -56,12 +56,12 @@ pub enum End {
 
 /// The connections of a bridge that a fault is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Links {
+pub enum Relays {
     /// All that there are, and all to come.
     All,
     /// All to come.
     Next,
-    /// One of [`Bridge::links`](crate::Bridge::links).
+    /// One of [`Bridge::relays`](crate::Bridge::relays).
     One(u64),
 }
 
@@ -78,7 +78,7 @@ pub struct Fault {
     pub(crate) seed: u64,
     pub(crate) rate: Option<u64>,
     pub(crate) piece: Option<usize>,
-    pub(crate) cut: Option<(u64, End)>,
+    pub(crate) cut: Option<(u64, Cut)>,
     pub(crate) flip: Option<(u64, u8)>,
     pub(crate) forget_after: Option<Duration>,
 }
@@ -134,7 +134,7 @@ impl Fault {
 
     /// Ends the connection as soon as so many bytes have passed; at once if that is 0.
     #[must_use]
-    pub fn cut(mut self, after: u64, end: End) -> Self {
+    pub fn cut(mut self, after: u64, end: Cut) -> Self {
         self.cut = Some((after, end));
         self
     }

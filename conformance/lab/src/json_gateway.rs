@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The state of a member and of its cluster, as the member sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Status {
+pub struct MemberStatus {
     /// The member's own id.
     pub member_id: u64,
     /// The id of the leader, or 0 when the member knows none.
@@ -18,7 +18,7 @@ pub struct Status {
     pub revision: i64,
 }
 
-impl Status {
+impl MemberStatus {
     /// Tells whether the member takes itself for the leader.
     pub fn is_leader(&self) -> bool {
         self.leader != 0 && self.leader == self.member_id
@@ -33,10 +33,10 @@ pub(crate) struct JsonGateway {
 }
 
 impl JsonGateway {
-    pub(crate) fn status(self) -> Result<Status> {
+    pub(crate) fn status(self) -> Result<MemberStatus> {
         let body = self.post("/v3/maintenance/status", "{}")?;
         let number = |name| field(&body, name).and_then(|number| number.parse::<u64>().ok());
-        Ok(Status {
+        Ok(MemberStatus {
             member_id: number("member_id")
                 .ok_or_else(|| Error::new(format!("no member id in {body}")))?,
             // What is zero is left out of etcd's JSON.

@@ -3,7 +3,7 @@
 use crate::certs::{CERTIFICATE, Identity, KEY, Replace, Tls};
 use crate::child::{Child, Signal};
 use crate::etcd::Binary;
-use crate::json_gateway::{JsonGateway, Status};
+use crate::json_gateway::{JsonGateway, MemberStatus};
 use crate::peers::Peers;
 use crate::{Error, Result, command, http, ports, until};
 use std::net::SocketAddr;
@@ -292,7 +292,7 @@ impl Member {
     /// # Errors
     ///
     /// Fails when the member does not answer within 5 seconds.
-    pub fn status(&self) -> Result<Status> {
+    pub fn status(&self) -> Result<MemberStatus> {
         self.gateway(HTTP_LIMIT).status()
     }
 

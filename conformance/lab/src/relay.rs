@@ -1,9 +1,9 @@
 //! One relayed connection: two sockets, and a thread for each direction.
 //!
 //! All that a direction's bytes can suffer is decided in [`Flow::step`], piece by piece, and done
-//! in [`Link::pass`].
+//! in [`Relay::pass`].
 
-use crate::fault::{Direction, End, Fault};
+use crate::fault::{Cut, Direction, Fault};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -21,7 +21,7 @@ const TURNS: u64 = 20;
 
 /// A relayed connection.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Relay {
     near: TcpStream,
     far: TcpStream,
     ended: AtomicBool,
@@ -57,7 +57,7 @@ struct Flow {
 enum Step {
     Swallow,
     Wait,
-    Cut(End),
+    Cut(Cut),
     Write(Piece),
 }
 
@@ -107,7 +107,7 @@ impl Flow {
     }
 
     /// Tells how the connection is to end now, if it is.
-    fn due_cut(&self) -> Option<End> {
+    fn due_cut(&self) -> Option<Cut> {
         self.fault.cut.filter(|(after, _)| *after <= self.passed).map(|(_, end)| end)
     }
 
@@ -124,7 +124,7 @@ impl Flow {
     }
 }
 
-impl Link {
+impl Relay {
     pub(crate) fn new(near: TcpStream, far: TcpStream) -> Self {
         for stream in [&near, &far] {
             // Neither can fail on a socket that exists; a failure would only make it slower.
@@ -162,13 +162,13 @@ impl Link {
     }
 
     /// Ends the connection on both sides; its threads follow within [`WRITE_TURN`].
-    pub(crate) fn end(&self, end: End) {
+    pub(crate) fn end(&self, end: Cut) {
         self.ended.store(true, Ordering::SeqCst);
         for stream in [&self.near, &self.far] {
             // A side that is gone already needs no end.
             let _ = match end {
-                End::Close | End::Fin | End::Silence => stream.shutdown(Shutdown::Both),
-                End::Reset => SockRef::from(stream)
+                Cut::Close | Cut::Fin | Cut::Silence => stream.shutdown(Shutdown::Both),
+                Cut::Reset => SockRef::from(stream)
                     .set_linger(Some(Duration::ZERO))
                     // Wakes the reader without telling the other side; the reset is sent when
                     // the last user of the socket lets it go.
@@ -195,7 +195,7 @@ impl Link {
                     return self.finish(direction, to);
                 }
                 if self.pass(direction, &bytes, to).is_err() {
-                    return self.end(End::Reset);
+                    return self.end(Cut::Reset);
                 }
                 continue;
             }
@@ -215,7 +215,7 @@ impl Link {
                 }
                 Err(error) if is_passing(&error) => {}
                 Err(_) if self.flows().each[direction.index()].is_silent() => return,
-                Err(_) => return self.end(End::Reset),
+                Err(_) => return self.end(Cut::Reset),
             }
         }
     }
@@ -262,14 +262,14 @@ impl Link {
         }
     }
 
-    fn cut(&self, direction: Direction, end: End) {
+    fn cut(&self, direction: Direction, end: Cut) {
         match end {
-            End::Close | End::Reset => self.end(end),
-            End::Fin => {
+            Cut::Close | Cut::Reset => self.end(end),
+            Cut::Fin => {
                 self.flows().each[direction.index()].is_dead = true;
                 let _ = self.ends(direction).1.shutdown(Shutdown::Write);
             }
-            End::Silence => self.flows().each.iter_mut().for_each(|flow| flow.is_dead = true),
+            Cut::Silence => self.flows().each.iter_mut().for_each(|flow| flow.is_dead = true),
         }
     }
 

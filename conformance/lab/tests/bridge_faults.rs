@@ -1,7 +1,7 @@
 //! What a bridge does to bytes, seen by one who talks to an echo behind it (N1 to N14).
 
 use etcd3_lab::Direction::{Down, Up};
-use etcd3_lab::{BlackHole, Bridge, Direction, End, Fault, Links, until};
+use etcd3_lab::{BlackHole, Bridge, Cut, Direction, Fault, Relays, until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ fn rest(client: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
 fn silence_in_both_directions_is_a_black_hole() {
     let bridge = bridge();
     let mut client = used(&bridge);
-    bridge.set_fault(Links::All, Direction::BOTH, Fault::new().silence());
+    bridge.set_fault(Relays::All, Direction::BOTH, Fault::new().silence());
     client.write_all(b"word").expect("written");
     is_silent(&mut client);
     bridge.heal();
@@ -84,7 +84,7 @@ fn silence_in_one_direction_leaves_the_other() {
     for (direction, reaches_the_server) in [(Up, false), (Down, true)] {
         let bridge = bridge();
         let mut client = used(&bridge);
-        bridge.set_fault(Links::All, [direction], Fault::new().silence());
+        bridge.set_fault(Relays::All, [direction], Fault::new().silence());
         client.write_all(b"word").expect("written");
         is_silent(&mut client);
         assert_eq!(bridge.passed(Up), if reaches_the_server { 8 } else { 4 });
@@ -102,8 +102,8 @@ fn silence_in_one_direction_leaves_the_other() {
 fn one_connection_is_reset_and_the_other_is_not() {
     let bridge = bridge();
     let (mut first, mut second) = (used(&bridge), used(&bridge));
-    assert_eq!(bridge.links(), [0, 1]);
-    bridge.set_fault(Links::One(0), [Up], Fault::new().cut(0, End::Reset));
+    assert_eq!(bridge.relays(), [0, 1]);
+    bridge.set_fault(Relays::One(0), [Up], Fault::new().cut(0, Cut::Reset));
     assert_eq!(rest(&mut first), (vec![], Some(ErrorKind::ConnectionReset)));
     answers(&mut second);
     used(&bridge);
@@ -114,7 +114,7 @@ fn one_connection_is_reset_and_the_other_is_not() {
 fn one_direction_ends_and_the_other_goes_on() {
     let bridge = bridge();
     let mut client = used(&bridge);
-    bridge.set_fault(Links::All, [Down], Fault::new().cut(0, End::Fin));
+    bridge.set_fault(Relays::All, [Down], Fault::new().cut(0, Cut::Fin));
     assert_eq!(client.read(&mut [0]).expect("an end"), 0);
     client.write_all(b"word").expect("the other direction is open");
     until(LIMIT, "the bytes to arrive", || Ok((bridge.passed(Up) == 8).then_some(())))
@@ -122,7 +122,7 @@ fn one_direction_ends_and_the_other_goes_on() {
 
     let bridge = Bridge::new(echo()).expect("a bridge");
     let mut client = used(&bridge);
-    bridge.set_fault(Links::All, [Up], Fault::new().cut(2, End::Fin));
+    bridge.set_fault(Relays::All, [Up], Fault::new().cut(2, Cut::Fin));
     client.write_all(b"word").expect("written");
     assert_eq!(rest(&mut client), (b"wo".to_vec(), None), "the echo ends, too");
 }
@@ -133,7 +133,7 @@ fn delayed_bytes_come_later_and_in_order() {
     let (latency, jitter) = (Duration::from_millis(60), Duration::from_millis(120));
     let bridge = bridge();
     let mut client = used(&bridge);
-    bridge.set_fault(Links::All, [Up], Fault::new().delay(latency, jitter).seed(7));
+    bridge.set_fault(Relays::All, [Up], Fault::new().delay(latency, jitter).seed(7));
     let begin = Instant::now();
     for number in 0..40 {
         client.write_all(&[number]).expect("written");
@@ -153,7 +153,7 @@ fn a_throttle_lets_so_many_bytes_pass_in_a_second() {
     let time = |rate| {
         let bridge = bridge();
         let mut client = used(&bridge);
-        bridge.set_fault(Links::All, [Up], Fault::new().throttle(rate));
+        bridge.set_fault(Relays::All, [Up], Fault::new().throttle(rate));
         let begin = Instant::now();
         client.write_all(&[7; 2000]).expect("written");
         client.read_exact(&mut [0; 2000]).expect("answers");
@@ -171,7 +171,7 @@ fn bytes_drip_one_by_one_and_are_all_there() {
     let mut client = connect(&bridge);
     let (mut server, _) = target.accept().expect("a connection");
     // Slow enough for each byte to be read before the next one comes.
-    bridge.set_fault(Links::All, [Up], Fault::new().pieces(1).throttle(200));
+    bridge.set_fault(Relays::All, [Up], Fault::new().pieces(1).throttle(200));
     client.write_all(b"0123456789").expect("written");
     let mut reads = Vec::new();
     let mut bytes = Vec::<u8>::new();
@@ -190,11 +190,11 @@ fn bytes_drip_one_by_one_and_are_all_there() {
 fn a_connection_is_cut_after_so_many_bytes() {
     for after in [1, 3, 4, 7, 100] {
         for (end, expected) in
-            [(End::Close, None), (End::Fin, None), (End::Reset, Some(ErrorKind::ConnectionReset))]
+            [(Cut::Close, None), (Cut::Fin, None), (Cut::Reset, Some(ErrorKind::ConnectionReset))]
         {
             let bridge = bridge();
             let mut client = used(&bridge);
-            bridge.set_fault(Links::All, [Down], Fault::new().cut(after, end));
+            bridge.set_fault(Relays::All, [Down], Fault::new().cut(after, end));
             client.write_all(&[b'x'; 200]).expect("written");
             let (bytes, how) = rest(&mut client);
             assert_eq!((bytes.len() as u64, how), (after, expected), "{end:?}");
@@ -213,7 +213,7 @@ fn a_connection_is_cut_after_so_many_bytes() {
 fn a_connection_falls_silent_after_so_many_bytes() {
     let bridge = bridge();
     let mut client = used(&bridge);
-    bridge.set_fault(Links::One(0), [Down], Fault::new().cut(2, End::Silence));
+    bridge.set_fault(Relays::One(0), [Down], Fault::new().cut(2, Cut::Silence));
     client.write_all(b"word").expect("written");
     client.read_exact(&mut [0; 2]).expect("two bytes");
     is_silent(&mut client);
@@ -226,7 +226,7 @@ fn a_connection_falls_silent_after_so_many_bytes() {
 fn one_bit_is_flipped() {
     let bridge = bridge();
     let mut client = used(&bridge);
-    bridge.set_fault(Links::All, [Up], Fault::new().flip(5, 1).pieces(3));
+    bridge.set_fault(Relays::All, [Up], Fault::new().flip(5, 1).pieces(3));
     client.write_all(&[0; 8]).expect("written");
     let mut got = [9; 8];
     client.read_exact(&mut got).expect("answers");
@@ -238,7 +238,7 @@ fn one_bit_is_flipped() {
 fn a_new_connection_is_accepted_and_hears_nothing() {
     let bridge = bridge();
     let mut before = used(&bridge);
-    bridge.set_fault(Links::Next, Direction::BOTH, Fault::new().silence());
+    bridge.set_fault(Relays::Next, Direction::BOTH, Fault::new().silence());
     let mut client = connect(&bridge);
     client.write_all(b"word").expect("written");
     is_silent(&mut client);
@@ -270,7 +270,7 @@ fn nobody_answers_until_the_bridge_listens_again() {
 fn an_idle_connection_is_forgotten() {
     let idle = Duration::from_millis(300);
     let bridge = bridge();
-    bridge.set_fault(Links::All, [Up], Fault::new().forget_after(idle));
+    bridge.set_fault(Relays::All, [Up], Fault::new().forget_after(idle));
     let mut client = used(&bridge);
     std::thread::sleep(idle);
     client.write_all(b"word").expect("written");
@@ -285,7 +285,7 @@ fn an_idle_connection_is_forgotten() {
 #[test]
 fn every_connection_ends_after_so_many_bytes() {
     let bridge = bridge();
-    bridge.set_fault(Links::Next, [Down], Fault::new().cut(8, End::Close));
+    bridge.set_fault(Relays::Next, [Down], Fault::new().cut(8, Cut::Close));
     for _ in 0..3 {
         let mut client = used(&bridge);
         answers(&mut client);
@@ -309,7 +309,7 @@ fn refused_for_a_while_and_then_as_before() {
 fn held_bytes_are_not_lost() {
     let bridge = bridge();
     let mut client = used(&bridge);
-    bridge.set_fault(Links::All, Direction::BOTH, Fault::new().hold());
+    bridge.set_fault(Relays::All, Direction::BOTH, Fault::new().hold());
     client.write_all(b"word").expect("written");
     is_silent(&mut client);
     bridge.heal();
@@ -324,12 +324,12 @@ fn drop_ends_connections_under_any_fault() {
         Fault::new().hold(),
         Fault::new().delay(LIMIT, Duration::ZERO),
         Fault::new().throttle(1),
-        Fault::new().cut(0, End::Silence),
+        Fault::new().cut(0, Cut::Silence),
     ];
     for fault in faults {
         let bridge = bridge();
         let mut client = used(&bridge);
-        bridge.set_fault(Links::All, Direction::BOTH, fault);
+        bridge.set_fault(Relays::All, Direction::BOTH, fault);
         client.write_all(&[0; 100]).expect("written");
         let begin = Instant::now();
         drop(bridge);

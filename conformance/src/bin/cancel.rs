@@ -16,7 +16,7 @@ const GROWTH: i64 = 12 << 20;
 
 fn main() -> ExitCode {
     let asked = parse(std::env::args().skip(1));
-    load::verdict(asked.and_then(|(calls, runtime)| show(calls, &runtime)))
+    load::exit_code(asked.and_then(|(calls, runtime)| show(calls, &runtime)))
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<(u64, String), Error> {

@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 use etcd3_conformance::failover;
-use etcd3_conformance::load::{self, Args, Error, Host, versions};
+use etcd3_conformance::load::{self, Args, BlockingRuntime, Error, versions};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    load::verdict(run())
+    load::exit_code(run())
 }
 
 /// Runs everything that was asked for; tells whether all limits held.
@@ -21,9 +21,9 @@ fn run() -> Result<bool, Error> {
     }
     let mut is_good = true;
     for name in runtimes {
-        let host = Host::named(name)?;
+        let runtime = BlockingRuntime::named(name)?;
         for etcd in &binaries {
-            is_good &= failover::run(&host, etcd, short)?;
+            is_good &= failover::run(&runtime, etcd, short)?;
         }
     }
     Ok(is_good)

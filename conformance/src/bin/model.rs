@@ -1,7 +1,9 @@
 //! Compares the model etcd with real ones: `cargo xtask model`.
 #![forbid(unsafe_code)]
 
-use etcd3_conformance::differential::{Difference, Error, LIST_LEN, Outcome, compare, shrink};
+use etcd3_conformance::differential::{
+    Difference, DifferentialReport, Error, LIST_LEN, compare, shrink,
+};
 use etcd3_lab::etcd::{self, Binary};
 use std::process::ExitCode;
 
@@ -16,7 +18,7 @@ const COLUMNS: usize = 2;
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
-struct Wanted {
+struct Arguments {
     operations: Option<u64>,
     seed: Option<u64>,
     version: Option<String>,
@@ -33,8 +35,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<Wanted, Error> {
-    let mut wanted = Wanted::default();
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Error> {
+    let mut wanted = Arguments::default();
     while let Some(name) = words.next() {
         let value = words.next().ok_or_else(|| format!("{name} needs a value."))?;
         let number = || value.parse().map_err(|_| format!("{name} takes a whole number."));
@@ -49,7 +51,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Wanted, Error> {
 }
 
 /// Compares all versions; tells whether all is well.
-fn run(wanted: &Wanted) -> Result<bool, Error> {
+fn run(wanted: &Arguments) -> Result<bool, Error> {
     let fetched = etcd::fetch();
     for missing in &fetched.missing {
         println!("{missing}");
@@ -69,7 +71,7 @@ fn run(wanted: &Wanted) -> Result<bool, Error> {
 }
 
 /// Compares one version.
-fn version(wanted: &Wanted, etcd: &Binary) -> Result<bool, Error> {
+fn version(wanted: &Arguments, etcd: &Binary) -> Result<bool, Error> {
     let operations = wanted.operations.unwrap_or(OPERATIONS);
     let list_len = u64::try_from(LIST_LEN)?;
     let seeds = match wanted.seed {
@@ -77,43 +79,43 @@ fn version(wanted: &Wanted, etcd: &Binary) -> Result<bool, Error> {
         None => 0..operations.div_ceil(list_len),
     };
     let started = std::time::Instant::now();
-    let outcome = compare(etcd, seeds)?;
-    for seed in &outcome.unsteady {
+    let report = compare(etcd, seeds)?;
+    for seed in &report.unsteady {
         println!("seed {seed} differed once, and not when it ran again");
     }
-    if let Some(found) = outcome.difference {
+    if let Some(found) = report.difference {
         tell_difference(etcd, found)?;
         return Ok(false);
     }
     let seconds = started.elapsed().as_secs_f64();
-    let problems = if wanted.seed.is_none() { problems(&outcome) } else { Vec::new() };
-    tell(etcd, &outcome, seconds);
+    let problems = if wanted.seed.is_none() { problems(&report) } else { Vec::new() };
+    tell(etcd, &report, seconds);
     for problem in &problems {
         println!("    {problem}");
     }
-    Ok(problems.is_empty() && outcome.unsteady.is_empty())
+    Ok(problems.is_empty() && report.unsteady.is_empty())
 }
 
-fn error_share(outcome: &Outcome) -> f64 {
+fn error_share(report: &DifferentialReport) -> f64 {
     let as_float = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    100.0 * as_float(outcome.counts.errors()) / as_float(outcome.counts.operations().max(1))
+    100.0 * as_float(report.counts.errors()) / as_float(report.counts.operations().max(1))
 }
 
-fn problems(outcome: &Outcome) -> Vec<String> {
+fn problems(report: &DifferentialReport) -> Vec<String> {
     let mut problems = Vec::new();
-    let share = error_share(outcome);
+    let share = error_share(report);
     if !ERROR_SHARE.contains(&share) {
         problems.push(format!("{share:.1} % of the operations ended in an error."));
     }
-    if outcome.counts.operations() >= OPERATIONS {
-        let rare = outcome.counts.iter().filter(|(_, count)| *count < MIN_COUNT);
+    if report.counts.operations() >= OPERATIONS {
+        let rare = report.counts.iter().filter(|(_, count)| *count < MIN_COUNT);
         problems.extend(rare.map(|(name, count)| format!("{name}: only {count}.")));
     }
     problems
 }
 
-fn tell(etcd: &Binary, outcome: &Outcome, seconds: f64) {
-    let counts: Vec<_> = outcome.counts.iter().collect();
+fn tell(etcd: &Binary, report: &DifferentialReport, seconds: f64) {
+    let counts: Vec<_> = report.counts.iter().collect();
     let rows = counts.len().div_ceil(COLUMNS);
     for row in 0..rows {
         for (name, count) in counts.iter().skip(row).step_by(rows) {
@@ -124,8 +126,8 @@ fn tell(etcd: &Binary, outcome: &Outcome, seconds: f64) {
     println!(
         "etcd {}: the model agrees on {} operations, {:.1} % of them errors, in {seconds:.1} s",
         etcd.version,
-        outcome.counts.operations(),
-        error_share(outcome),
+        report.counts.operations(),
+        error_share(report),
     );
 }
 

@@ -1,12 +1,12 @@
 //! A rolling restart of a real cluster under load: `cargo xtask rolling`.
 #![forbid(unsafe_code)]
 
-use etcd3_conformance::load::{self, Args, Error, Host, versions};
+use etcd3_conformance::load::{self, Args, BlockingRuntime, Error, versions};
 use etcd3_conformance::rolling;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    load::verdict(run())
+    load::exit_code(run())
 }
 
 /// Runs everything that was asked for; tells whether all limits held.
@@ -15,9 +15,9 @@ fn run() -> Result<bool, Error> {
     let binaries = versions(args.value("--version"))?;
     let mut is_good = true;
     for name in args.runtimes()? {
-        let host = Host::named(name)?;
+        let runtime = BlockingRuntime::named(name)?;
         for etcd in &binaries {
-            is_good &= rolling::run(&host, etcd)?;
+            is_good &= rolling::run(&runtime, etcd)?;
         }
     }
     Ok(is_good)

@@ -1,7 +1,7 @@
 //! Idle and busy clients for minutes, and a server that always fails: `cargo xtask soak`.
 #![forbid(unsafe_code)]
 
-use etcd3_conformance::load::{self, Args, Error, Host, versions};
+use etcd3_conformance::load::{self, Args, BlockingRuntime, Error, versions};
 use etcd3_conformance::soak::{self, Soak};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 const MINUTES: f64 = 10.0;
 
 fn main() -> ExitCode {
-    load::verdict(run())
+    load::exit_code(run())
 }
 
 /// Runs everything that was asked for; tells whether all limits held.
@@ -25,7 +25,7 @@ fn run() -> Result<bool, Error> {
     let soak = Soak { time, tls: args.has("--tls") };
     let mut is_good = true;
     for name in args.runtimes()? {
-        is_good &= soak::run(&Host::named(name)?, &binaries, soak)?;
+        is_good &= soak::run(&BlockingRuntime::named(name)?, &binaries, soak)?;
     }
     Ok(is_good)
 }

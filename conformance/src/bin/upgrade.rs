@@ -1,12 +1,12 @@
 //! An upgrade of a real cluster under load, member by member: `cargo xtask upgrade`.
 #![forbid(unsafe_code)]
 
-use etcd3_conformance::load::{self, Args, Error, Host};
+use etcd3_conformance::load::{self, Args, BlockingRuntime, Error};
 use etcd3_conformance::upgrade;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    load::verdict(run())
+    load::exit_code(run())
 }
 
 /// Runs everything that was asked for; tells whether all limits held.
@@ -20,7 +20,7 @@ fn run() -> Result<bool, Error> {
     };
     let mut is_good = true;
     for name in args.runtimes()? {
-        is_good &= upgrade::run(&Host::named(name)?, start, &journey)?;
+        is_good &= upgrade::run(&BlockingRuntime::named(name)?, start, &journey)?;
     }
     Ok(is_good)
 }

@@ -1,6 +1,7 @@
 //! Callers that keep account of what they wrote while something happens to their server.
 
-use crate::task::Task;
+use crate::BoxError;
+use crate::task::JoinHandle;
 use crate::{CaseResult, Ctx};
 use etcd3::{Client, Error, Outcome};
 use std::sync::Arc;
@@ -10,11 +11,9 @@ use std::time::Duration;
 /// The pause between two rounds of a caller, so that a load of seconds is thousands of calls.
 const PAUSE: Duration = Duration::from_millis(2);
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
 /// Callers that write and read back, each its own key, until they are stopped.
 pub(super) struct Callers {
-    tasks: Vec<Task<Account>>,
+    tasks: Vec<JoinHandle<Account>>,
     stopped: Arc<AtomicBool>,
     calls: Arc<AtomicU64>,
 }
@@ -100,7 +99,7 @@ impl Account {
 
 /// Asserts that nothing was lost or applied twice, by a client that goes another way, and that no
 /// read failed.
-pub(super) async fn balance(accounts: &[Account], direct: &Client) -> Result<(), Failed> {
+pub(super) async fn balance(accounts: &[Account], direct: &Client) -> Result<(), BoxError> {
     for account in accounts {
         let read = direct.get(account.key.as_str()).await?;
         let version = read.kvs.first().map_or(0, |kv| kv.version);

@@ -1,6 +1,6 @@
 //! Whatever goes wrong ends in an error of its own kind, with the right outcome, in time.
 
-use crate::peer::{Kind, Peer, Wire};
+use crate::peer::{FrameType, Peer, Wire};
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::{
     Client, Code, Config, ConnectFailure, Error, ErrorKind, Outcome, Phase, ServerError, from_key,
@@ -269,7 +269,7 @@ async fn a_deadline_without_an_answer(ctx: Ctx) -> CaseResult {
     let head_only = after_request(Wire::respond)?;
     let half = after_request(|wire, stream| {
         wire.respond(stream)?;
-        wire.frame(Kind::Data, 0, stream, &[0, 0, 0, 0, 9, 1, 2])
+        wire.frame(FrameType::Data, 0, stream, &[0, 0, 0, 0, 9, 1, 2])
     })?;
     for peer in [mute, head_only, half] {
         let client = ctx.connect_with(config(peer.url())).await?;

@@ -24,27 +24,27 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const TRIES: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Op {
+enum OpKind {
     Put,
     Delete,
     Txn,
     Get,
 }
 
-async fn make(client: &Client, op: Op) -> Result<(), etcd3::Error> {
+async fn make(client: &Client, op: OpKind) -> Result<(), etcd3::Error> {
     match op {
-        Op::Put => client.put("foo", "bar").timeout(TIMEOUT).await.map(drop),
-        Op::Delete => client.delete("foo").timeout(TIMEOUT).await.map(drop),
-        Op::Txn => {
+        OpKind::Put => client.put("foo", "bar").timeout(TIMEOUT).await.map(drop),
+        OpKind::Delete => client.delete("foo").timeout(TIMEOUT).await.map(drop),
+        OpKind::Txn => {
             let put = etcd3::put("foo", "bar");
             client.txn().then([put]).timeout(TIMEOUT).await.map(drop)
         }
-        Op::Get => client.get("foo").timeout(TIMEOUT).await.map(drop),
+        OpKind::Get => client.get("foo").timeout(TIMEOUT).await.map(drop),
     }
 }
 
 /// Makes calls through a member that swallows everything, and one that does not.
-async fn pass(ctx: &Ctx, op: Op) -> CaseResult {
+async fn pass(ctx: &Ctx, op: OpKind) -> CaseResult {
     let cluster = ctx.cluster_with(|cluster| cluster.members(2)).await?;
     let [first, second] = [0, 1].map(|member| cluster.member(member));
     let bridge = Bridge::new(first.addr())?;
@@ -65,29 +65,29 @@ async fn pass(ctx: &Ctx, op: Op) -> CaseResult {
             }
         }
     }
-    assert_eq!(lost, u32::from(op != Op::Get), "of {TRIES}");
+    assert_eq!(lost, u32::from(op != OpKind::Get), "of {TRIES}");
     assert!(bridge.swallowed(Direction::Up) > 0, "no call went into the hole");
     Ok(())
 }
 
 /// CONN-002
 async fn a_put_gets_past_a_black_hole(ctx: Ctx) -> CaseResult {
-    pass(&ctx, Op::Put).await
+    pass(&ctx, OpKind::Put).await
 }
 
 /// CONN-003
 async fn a_delete_gets_past_a_black_hole(ctx: Ctx) -> CaseResult {
-    pass(&ctx, Op::Delete).await
+    pass(&ctx, OpKind::Delete).await
 }
 
 /// CONN-004
 async fn a_txn_gets_past_a_black_hole(ctx: Ctx) -> CaseResult {
-    pass(&ctx, Op::Txn).await
+    pass(&ctx, OpKind::Txn).await
 }
 
 /// CONN-005
 async fn a_get_gets_past_a_black_hole(ctx: Ctx) -> CaseResult {
-    pass(&ctx, Op::Get).await
+    pass(&ctx, OpKind::Get).await
 }
 
 /// I-C1, I-C2, N12: the first call on a connection that was silent for ten seconds brings a PING.

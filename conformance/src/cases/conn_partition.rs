@@ -1,5 +1,6 @@
 //! Members that are cut off from the others, or have no leader, and still answer.
 
+use crate::BoxError;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, Member, case};
 use etcd3::{Client, Code, EndpointState, Error, ErrorKind, Outcome, ServerError};
 use std::time::Duration;
@@ -20,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const TRIES: usize = 5;
 
 /// A client of all members, of which the first is cut off, and connected to it.
-async fn cut_off(ctx: &Ctx) -> Result<(Cluster, Client), Box<dyn std::error::Error + Send + Sync>> {
+async fn cut_off(ctx: &Ctx) -> Result<(Cluster, Client), BoxError> {
     let cluster = ctx.cluster_with(ClusterBuilder::behind_peer_proxy).await?;
     let client = ctx.connect([cluster.member(0).client_url()]).await?;
     client.put("foo", "bar").await?;

@@ -1,8 +1,9 @@
 //! Members that are shut down under a client of the whole cluster.
 
+use crate::BoxError;
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
 use etcd3::{Client, Error};
-use etcd3_lab::Status;
+use etcd3_lab::MemberStatus;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -19,10 +20,8 @@ pub(super) const CASES: &[Case] = &[
 const SECOND: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(20);
 
-type Made<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
 /// A client that was connected to one member, and then to all.
-async fn pinned(ctx: &Ctx, cluster: &Cluster, member: usize) -> Made<Client> {
+async fn pinned(ctx: &Ctx, cluster: &Cluster, member: usize) -> Result<Client, BoxError> {
     let client = ctx.connect([cluster.member(member).client_url()]).await?;
     client.put("foo", "bar").await?;
     client.set_endpoints(cluster.client_urls())?;
@@ -30,7 +29,7 @@ async fn pinned(ctx: &Ctx, cluster: &Cluster, member: usize) -> Made<Client> {
 }
 
 /// The first member is shut down, and the others know what to do without it.
-async fn shut_down(ctx: &Ctx) -> Made<(Cluster, Client)> {
+async fn shut_down(ctx: &Ctx) -> Result<(Cluster, Client), BoxError> {
     let cluster = ctx.cluster().await?;
     let client = pinned(ctx, &cluster, 0).await?;
     let first = cluster.member(0);
@@ -39,7 +38,7 @@ async fn shut_down(ctx: &Ctx) -> Made<(Cluster, Client)> {
     for other in [1, 2] {
         let member = cluster.member(other);
         // A follower names a leader that is gone for as long as it has not missed it.
-        let lives = |it: &Status| ![0, gone].contains(&it.leader);
+        let lives = |it: &MemberStatus| ![0, gone].contains(&it.leader);
         ctx.until_member(&member, "a leader that lives", LIMIT, lives).await?;
     }
     ctx.pause(SECOND).await;

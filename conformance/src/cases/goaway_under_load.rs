@@ -1,6 +1,6 @@
 //! A server that ends its connections by GOAWAY again and again while writes are under way.
 
-use crate::peer::{Heard, Kind, Peer, Request, Wire};
+use crate::peer::{FrameType, Heard, Peer, Request, Wire};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::{Client, Error};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ fn at_once(wire: &mut Wire, _: &Applied, last: u32) -> io::Result<()> {
 /// with the last stream.
 fn in_two_steps(wire: &mut Wire, applied: &Applied, mut last: u32) -> io::Result<()> {
     wire.go_away(MAX, 0, "graceful_stop")?;
-    wire.frame(Kind::Ping, 0, 0, b"goodbye!")?;
+    wire.frame(FrameType::Ping, 0, 0, b"goodbye!")?;
     loop {
         match wire.hear()? {
             Heard::Pong => break,

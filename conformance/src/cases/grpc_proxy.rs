@@ -3,6 +3,7 @@
 use super::accounts::{Callers, balance, balance_without_failures};
 use super::kv_metrics::calls;
 use super::proxied;
+use crate::BoxError;
 use crate::{Case, CaseResult, Cluster, Ctx, Member, case};
 use etcd3::{Client, ErrorKind, Outcome, Phase, ServerError};
 use etcd3_lab::GrpcProxy;
@@ -22,8 +23,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(30);
 const CALLERS: usize = 4;
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
 /// Three members, a client that reaches them through the proxy, and one that does not.
 struct Rig {
     cluster: Cluster,
@@ -33,7 +32,7 @@ struct Rig {
 }
 
 impl Rig {
-    async fn new(ctx: &Ctx) -> Result<Self, Failed> {
+    async fn new(ctx: &Ctx) -> Result<Self, BoxError> {
         let cluster = ctx.cluster().await?;
         let proxy = ctx.grpc_proxy(cluster.client_urls()).await?;
         let client = ctx.connect([proxy.url()]).await?;

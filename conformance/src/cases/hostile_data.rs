@@ -3,7 +3,7 @@
 
 use super::hostile::Expect::{Answered, Broken, Failed};
 use super::hostile::{Expect, Script, on_request, run, stay_mute};
-use crate::peer::{ACK, END_STREAM, Kind, PADDED, Request, Wire};
+use crate::peer::{ACK, END_STREAM, FrameType, PADDED, Request, Wire};
 use crate::{Case, CaseResult, Ctx, case};
 use std::io;
 
@@ -24,7 +24,7 @@ fn body(
 ) -> Script {
     on_request(name, expect, move |wire, request| {
         wire.respond(request.stream)?;
-        wire.frame(Kind::Data, 0, request.stream, &make(request))?;
+        wire.frame(FrameType::Data, 0, request.stream, &make(request))?;
         wire.trailers(request.stream)
     })
 }
@@ -44,16 +44,18 @@ async fn messages_that_are_too_many_or_none(ctx: Ctx) -> CaseResult {
             body("two", Broken, |request| request.answer().repeat(2)),
             on_request("two, each in a frame of its own", Broken, |wire, request| {
                 wire.respond(request.stream)?;
-                wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
-                wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+                wire.frame(FrameType::Data, 0, request.stream, &request.answer())?;
+                wire.frame(FrameType::Data, 0, request.stream, &request.answer())?;
                 wire.trailers(request.stream)
             }),
             body("a hundred", Broken, |request| request.answer().repeat(100)),
             body("one and a half", Broken, |request| [request.answer(), vec![0, 0]].concat()),
-            after("data after trailers", |wire, stream| wire.frame(Kind::Data, 0, stream, b"more")),
+            after("data after trailers", |wire, stream| {
+                wire.frame(FrameType::Data, 0, stream, b"more")
+            }),
             after("trailers after trailers", Wire::trailers),
             after("a window after trailers", |wire, stream| {
-                wire.frame(Kind::WindowUpdate, 0, stream, &1u32.to_be_bytes())
+                wire.frame(FrameType::WindowUpdate, 0, stream, &1u32.to_be_bytes())
             }),
         ],
     )
@@ -85,19 +87,19 @@ async fn data_in_small_pieces(ctx: Ctx) -> CaseResult {
     let dripped = on_request("byte by byte", Answered, |wire, request| {
         wire.respond(request.stream)?;
         for byte in request.answer() {
-            wire.frame(Kind::Data, 0, request.stream, &[byte])?;
+            wire.frame(FrameType::Data, 0, request.stream, &[byte])?;
         }
         wire.trailers(request.stream)
     });
     let some_empty = on_request("some empty frames", Answered, |wire, request| {
         wire.respond(request.stream)?;
-        wire.flood(50, Kind::Data, request.stream, &[])?;
-        wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+        wire.flood(50, FrameType::Data, request.stream, &[])?;
+        wire.frame(FrameType::Data, 0, request.stream, &request.answer())?;
         wire.trailers(request.stream)
     });
     let empty = on_request("nothing but empty frames", Broken, |wire, request| {
         wire.respond(request.stream)?;
-        wire.flood(20_000, Kind::Data, request.stream, &[])?;
+        wire.flood(20_000, FrameType::Data, request.stream, &[])?;
         stay_mute(wire)
     });
     run(&ctx, [dripped, some_empty, empty]).await
@@ -115,15 +117,15 @@ async fn frames_that_break_the_rules(ctx: Ctx) -> CaseResult {
     run(
         &ctx,
         [
-            odd("larger than allowed", |w, id| w.frame(Kind::Data, 0, id, &vec![0; 16_385])),
-            odd("more padding than frame", |w, id| w.frame(Kind::Data, PADDED, id, &[9, 1])),
-            odd("data without a head", |w, _| w.frame(Kind::Data, 0, 0, b"x")),
-            odd("data on an idle stream", |w, _| w.frame(Kind::Data, 0, 99, b"x")),
-            odd("half a ping", |w, _| w.frame(Kind::Ping, 0, 0, &[0; 4])),
-            odd("a ping of a stream", |w, id| w.frame(Kind::Ping, 0, id, &[0; 8])),
-            odd("half a reset", |w, id| w.frame(Kind::Reset, 0, id, &[0; 2])),
-            odd("half a goaway", |w, _| w.frame(Kind::GoAway, 0, 0, &[0; 4])),
-            odd("a stray continuation", |w, id| w.frame(Kind::Continuation, 4, id, &[])),
+            odd("larger than allowed", |w, id| w.frame(FrameType::Data, 0, id, &vec![0; 16_385])),
+            odd("more padding than frame", |w, id| w.frame(FrameType::Data, PADDED, id, &[9, 1])),
+            odd("data without a head", |w, _| w.frame(FrameType::Data, 0, 0, b"x")),
+            odd("data on an idle stream", |w, _| w.frame(FrameType::Data, 0, 99, b"x")),
+            odd("half a ping", |w, _| w.frame(FrameType::Ping, 0, 0, &[0; 4])),
+            odd("a ping of a stream", |w, id| w.frame(FrameType::Ping, 0, id, &[0; 8])),
+            odd("half a reset", |w, id| w.frame(FrameType::Reset, 0, id, &[0; 2])),
+            odd("half a goaway", |w, _| w.frame(FrameType::GoAway, 0, 0, &[0; 4])),
+            odd("a stray continuation", |w, id| w.frame(FrameType::Continuation, 4, id, &[])),
         ],
     )
     .await
@@ -131,24 +133,24 @@ async fn frames_that_break_the_rules(ctx: Ctx) -> CaseResult {
 
 /// H14, I-X3: all of it is answered or ignored, and the call goes on.
 async fn floods_of_small_frames(ctx: Ctx) -> CaseResult {
-    type Flood = (&'static str, usize, Kind, &'static [u8]);
+    type Flood = (&'static str, usize, FrameType, &'static [u8]);
     let flood = |(name, count, kind, payload): Flood| {
         on_request(name, Answered, move |wire, request| {
-            let of_stream = matches!(kind, Kind::Priority);
+            let of_stream = matches!(kind, FrameType::Priority);
             let stream = if of_stream { request.stream } else { 0 };
             wire.flood(count, kind, stream, payload)?;
             wire.answer(request)
         })
     };
     let table: [Flood; 5] = [
-        ("pings", 5000, Kind::Ping, b"pingpong"),
-        ("settings", 5000, Kind::Settings, &[0, 4, 0, 1, 0, 0]),
-        ("empty settings", 5000, Kind::Settings, &[]),
-        ("windows", 5000, Kind::WindowUpdate, &[0, 0, 0, 1]),
-        ("priorities", 5000, Kind::Priority, &[0, 0, 0, 0, 9]),
+        ("pings", 5000, FrameType::Ping, b"pingpong"),
+        ("settings", 5000, FrameType::Settings, &[0, 4, 0, 1, 0, 0]),
+        ("empty settings", 5000, FrameType::Settings, &[]),
+        ("windows", 5000, FrameType::WindowUpdate, &[0, 0, 0, 1]),
+        ("priorities", 5000, FrameType::Priority, &[0, 0, 0, 0, 9]),
     ];
     run(&ctx, table.map(flood)).await?;
-    let answers = |name: &str, expect: Expect, kind: Kind, payload: &'static [u8]| {
+    let answers = |name: &str, expect: Expect, kind: FrameType, payload: &'static [u8]| {
         on_request(name, expect, move |wire, request| {
             for _ in 0..1000 {
                 wire.frame(kind, ACK, 0, payload)?;
@@ -159,8 +161,8 @@ async fn floods_of_small_frames(ctx: Ctx) -> CaseResult {
     run(
         &ctx,
         [
-            answers("answers to no ping", Answered, Kind::Ping, b"pingpong"),
-            answers("answers to no settings", Broken, Kind::Settings, &[]),
+            answers("answers to no ping", Answered, FrameType::Ping, b"pingpong"),
+            answers("answers to no settings", Broken, FrameType::Settings, &[]),
         ],
     )
     .await
@@ -173,8 +175,8 @@ async fn an_answer_without_end(ctx: Ctx) -> CaseResult {
     const FRAME: usize = 16_384;
     let pour = on_request("empty messages", Broken, |wire, request| {
         wire.respond(request.stream)?;
-        wire.flood((64 << 20) / FRAME, Kind::Data, request.stream, &[0; FRAME])?;
-        wire.frame(Kind::Data, END_STREAM, request.stream, &[])
+        wire.flood((64 << 20) / FRAME, FrameType::Data, request.stream, &[0; FRAME])?;
+        wire.frame(FrameType::Data, END_STREAM, request.stream, &[])
     });
     run(&ctx, [pour]).await
 }

@@ -2,7 +2,7 @@
 
 use super::hostile::Expect::{Answered, Broken, Repeated};
 use super::hostile::{Script, hang_up, on_request, run, script};
-use crate::peer::{Kind, Request, Wire};
+use crate::peer::{FrameType, Request, Wire};
 use crate::{Case, CaseResult, Ctx, case};
 use std::io;
 
@@ -47,10 +47,10 @@ type Step = fn(&mut Wire, &Request) -> io::Result<()>;
 const STEPS: [(&str, Step); 4] = [
     ("headers", |wire, request| wire.respond(request.stream)),
     ("half of the message", |wire, request| {
-        wire.frame(Kind::Data, 0, request.stream, &request.answer()[..7])
+        wire.frame(FrameType::Data, 0, request.stream, &request.answer()[..7])
     }),
     ("the rest of it", |wire, request| {
-        wire.frame(Kind::Data, 0, request.stream, &request.answer()[7..])
+        wire.frame(FrameType::Data, 0, request.stream, &request.answer()[7..])
     }),
     ("trailers", |wire, request| wire.trailers(request.stream)),
 ];

@@ -3,7 +3,7 @@
 use super::hostile::Expect::{Answered, Broken, Failed, Refused};
 use super::hostile::{Expect, Script, on_request, run, stay_mute};
 use crate::peer::hpack::{GRPC, OK, block, field, indexed, table_size};
-use crate::peer::{END_HEADERS, END_STREAM, Kind};
+use crate::peer::{END_HEADERS, END_STREAM, FrameType};
 use crate::{Case, CaseResult, Ctx, case};
 
 pub(super) const CASES: &[Case] = &[
@@ -20,18 +20,18 @@ pub(super) const CASES: &[Case] = &[
 async fn header_blocks_without_end(ctx: Ctx) -> CaseResult {
     let flood = |(name, piece): (&str, usize)| {
         on_request(name, Broken, move |wire, request| {
-            wire.frame(Kind::Headers, 0, request.stream, &block(&[OK, GRPC]))?;
+            wire.frame(FrameType::Headers, 0, request.stream, &block(&[OK, GRPC]))?;
             let header = field("x", &"y".repeat(100));
             let piece = header.repeat(100)[..piece].to_vec();
-            wire.flood(10_000, Kind::Continuation, request.stream, &piece)?;
+            wire.flood(10_000, FrameType::Continuation, request.stream, &piece)?;
             stay_mute(wire)
         })
     };
     run(&ctx, [("empty frames", 0), ("small frames", 104), ("large frames", 10_400)].map(flood))
         .await?;
     let broken_off = on_request("another frame in between", Broken, |wire, request| {
-        wire.frame(Kind::Headers, 0, request.stream, &block(&[OK, GRPC]))?;
-        wire.frame(Kind::Ping, 0, 0, &[0; 8])?;
+        wire.frame(FrameType::Headers, 0, request.stream, &block(&[OK, GRPC]))?;
+        wire.frame(FrameType::Ping, 0, 0, &[0; 8])?;
         stay_mute(wire)
     });
     run(&ctx, [broken_off]).await
@@ -44,17 +44,17 @@ async fn headers_that_are_too_large(ctx: Ctx) -> CaseResult {
             let stream = request.stream;
             if is_trailer {
                 wire.respond(stream)?;
-                wire.frame(Kind::Data, 0, stream, &request.answer())?;
+                wire.frame(FrameType::Data, 0, stream, &request.answer())?;
             }
             let head = if is_trailer { block(&[("grpc-status", "0")]) } else { block(&[OK, GRPC]) };
             let all = [head, extra.clone()].concat();
             let (first, rest) = all.split_at(all.len().min(16_000));
             let flags = if is_trailer { END_STREAM } else { 0 };
-            wire.frame(Kind::Headers, flags, stream, first)?;
+            wire.frame(FrameType::Headers, flags, stream, first)?;
             for chunk in rest.chunks(16_000) {
-                wire.frame(Kind::Continuation, 0, stream, chunk)?;
+                wire.frame(FrameType::Continuation, 0, stream, chunk)?;
             }
-            wire.frame(Kind::Continuation, END_HEADERS, stream, &[])?;
+            wire.frame(FrameType::Continuation, END_HEADERS, stream, &[])?;
             if expect == Broken { stay_mute(wire) } else { Ok(()) }
         })
     };
@@ -81,8 +81,8 @@ async fn tables_that_are_abused(ctx: Ctx) -> CaseResult {
     let head = |name: &str, expect: Expect, before: Vec<u8>| {
         on_request(name, expect, move |wire, request| {
             let head = [before.clone(), block(&[OK, GRPC])].concat();
-            wire.frame(Kind::Headers, END_HEADERS, request.stream, &head)?;
-            wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+            wire.frame(FrameType::Headers, END_HEADERS, request.stream, &head)?;
+            wire.frame(FrameType::Data, 0, request.stream, &request.answer())?;
             wire.trailers(request.stream)?;
             if expect == Broken { stay_mute(wire) } else { Ok(()) }
         })
@@ -104,7 +104,7 @@ async fn tables_that_are_abused(ctx: Ctx) -> CaseResult {
 async fn responses_that_nobody_asked_for(ctx: Ctx) -> CaseResult {
     let push = on_request("a promise", Broken, |wire, request| {
         let promised = [&2u32.to_be_bytes(), &*block(&[(":method", "GET")])].concat();
-        wire.frame(Kind::PushPromise, END_HEADERS, request.stream, &promised)?;
+        wire.frame(FrameType::PushPromise, END_HEADERS, request.stream, &promised)?;
         stay_mute(wire)
     });
     let other = |stream: u32| {
@@ -114,7 +114,7 @@ async fn responses_that_nobody_asked_for(ctx: Ctx) -> CaseResult {
         })
     };
     let unknown = on_request("frames of an unknown type", Answered, |wire, request| {
-        wire.flood(1000, Kind::Unknown, request.stream, b"who am I")?;
+        wire.flood(1000, FrameType::Unknown, request.stream, b"who am I")?;
         wire.answer(request)
     });
     run(&ctx, [push, other(0), other(2), other(99), unknown]).await
@@ -126,7 +126,7 @@ async fn heads_that_are_no_answer(ctx: Ctx) -> CaseResult {
         on_request(format!("HTTP {status}"), expect, move |wire, request| {
             let html = [(":status", status), ("content-type", "text/html")];
             wire.headers(request.stream, END_HEADERS, &html)?;
-            wire.frame(Kind::Data, END_STREAM, request.stream, b"<html>no</html>")
+            wire.frame(FrameType::Data, END_STREAM, request.stream, b"<html>no</html>")
         })
     };
     let table = [
@@ -153,7 +153,7 @@ async fn heads_that_are_no_answer(ctx: Ctx) -> CaseResult {
     let head = |(name, headers): (&str, &'static [(&str, &str)])| {
         on_request(name, Broken, move |wire, request| {
             wire.headers(request.stream, END_HEADERS, headers)?;
-            wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+            wire.frame(FrameType::Data, 0, request.stream, &request.answer())?;
             wire.trailers(request.stream)
         })
     };
@@ -166,7 +166,7 @@ async fn statuses_in_all_places(ctx: Ctx) -> CaseResult {
     let trailers = |(name, expect, trailers): (&str, Expect, Headers)| {
         on_request(name, expect, move |wire, request| {
             wire.respond(request.stream)?;
-            wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+            wire.frame(FrameType::Data, 0, request.stream, &request.answer())?;
             wire.headers(request.stream, END_HEADERS | END_STREAM, trailers)
         })
     };
@@ -184,7 +184,7 @@ async fn statuses_in_all_places(ctx: Ctx) -> CaseResult {
     run(&ctx, table.map(trailers)).await?;
     let ended = on_request("no trailers", Broken, |wire, request| {
         wire.respond(request.stream)?;
-        wire.frame(Kind::Data, END_STREAM, request.stream, &request.answer())
+        wire.frame(FrameType::Data, END_STREAM, request.stream, &request.answer())
     });
     let head_only = |(name, expect, status): (&str, Expect, &'static str)| {
         on_request(name, expect, move |wire, request| {
@@ -193,7 +193,7 @@ async fn statuses_in_all_places(ctx: Ctx) -> CaseResult {
     };
     let both = on_request("in head and trailers", Broken, |wire, request| {
         wire.headers(request.stream, END_HEADERS, &[OK, GRPC, ("grpc-status", "0")])?;
-        wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+        wire.frame(FrameType::Data, 0, request.stream, &request.answer())?;
         wire.trailers(request.stream)
     });
     run(&ctx, [ended, both]).await?;

@@ -2,7 +2,7 @@
 
 use super::hostile::Expect::{Answered, Broken, Repeated};
 use super::hostile::{Script, on_request, run};
-use crate::peer::{Kind, Peer};
+use crate::peer::{FrameType, Peer};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::{Outcome, Status};
 use std::time::Duration;
@@ -30,8 +30,8 @@ fn reset(position: usize, code: u32) -> Script {
             wire.respond(stream)?;
         }
         match position {
-            2 => wire.frame(Kind::Data, 0, stream, &answer[..7])?,
-            3.. => wire.frame(Kind::Data, 0, stream, &answer)?,
+            2 => wire.frame(FrameType::Data, 0, stream, &answer[..7])?,
+            3.. => wire.frame(FrameType::Data, 0, stream, &answer)?,
             _ => {}
         }
         if position == 4 {

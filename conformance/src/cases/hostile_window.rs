@@ -2,7 +2,7 @@
 
 use super::hostile::Expect::{Answered, Broken, Mute, Repeated};
 use super::hostile::{Script, on_request, run, script, stay_mute};
-use crate::peer::{ACK, END_HEADERS, Kind};
+use crate::peer::{ACK, END_HEADERS, FrameType};
 use crate::{Case, CaseResult, Ctx, case};
 
 pub(super) const CASES: &[Case] = &[
@@ -79,7 +79,7 @@ async fn windows_that_overflow(ctx: Ctx) -> CaseResult {
     const MAX: u32 = (1 << 31) - 1;
     let window = |(name, stream, increment): (&str, u32, u32)| -> Script {
         on_request(name, Broken, move |wire, _| {
-            wire.frame(Kind::WindowUpdate, 0, stream, &increment.to_be_bytes())?;
+            wire.frame(FrameType::WindowUpdate, 0, stream, &increment.to_be_bytes())?;
             stay_mute(wire)
         })
     };
@@ -94,14 +94,14 @@ async fn windows_that_overflow(ctx: Ctx) -> CaseResult {
         stay_mute(wire)
     });
     let unused = on_request("of a stream that needs none", Answered, |wire, request| {
-        wire.frame(Kind::WindowUpdate, 0, request.stream, &MAX.to_be_bytes())?;
+        wire.frame(FrameType::WindowUpdate, 0, request.stream, &MAX.to_be_bytes())?;
         wire.answer(request)
     });
     let needed = script("of a stream that waits for it", Broken, |wire| {
         wire.greet(&[(INITIAL_WINDOW_SIZE, 1)])?;
         wire.begun_request()?;
         // At once, so that the window is not used in between.
-        wire.flood(3, Kind::WindowUpdate, 1, &MAX.to_be_bytes())?;
+        wire.flood(3, FrameType::WindowUpdate, 1, &MAX.to_be_bytes())?;
         wire.settings(&[(INITIAL_WINDOW_SIZE, 65_535)])
     });
     run(&ctx, [by_settings, unused, needed]).await
@@ -113,7 +113,7 @@ async fn settings_in_mid_flight(ctx: Ctx) -> CaseResult {
         on_request(format!("{id} is {value}"), expect, move |wire, request| {
             wire.respond(request.stream)?;
             wire.settings(&[(id, value)])?;
-            wire.frame(Kind::Data, 0, request.stream, &request.answer())?;
+            wire.frame(FrameType::Data, 0, request.stream, &request.answer())?;
             wire.trailers(request.stream)
         })
     };
@@ -133,7 +133,7 @@ async fn settings_in_mid_flight(ctx: Ctx) -> CaseResult {
     run(&ctx, table.map(change)).await?;
     let malformed = |(name, flags, stream, payload): (&str, u8, u32, &'static [u8])| {
         on_request(name, Broken, move |wire, _| {
-            wire.frame(Kind::Settings, flags, stream, payload)?;
+            wire.frame(FrameType::Settings, flags, stream, payload)?;
             stay_mute(wire)
         })
     };

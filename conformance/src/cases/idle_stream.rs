@@ -1,5 +1,6 @@
 //! A stream that stays open beside calls.
 
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Member, case};
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::proto::etcdserverpb::watch_request::RequestUnion;
@@ -13,9 +14,6 @@ pub(super) const CASES: &[Case] =
 
 /// Several times what a call may wait before its endpoint is a suspect.
 const IDLE: Duration = Duration::from_secs(15);
-/// What a case fails with.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 const CALLS_PER_SECOND: u32 = 100;
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -27,12 +25,12 @@ fn watch(key: &'static str) -> Result<Bytes, frame::FrameError> {
 }
 
 /// The next event, within a limit.
-async fn next(ctx: &Ctx, stream: &mut RawStream) -> Result<StreamEvent, Failure> {
+async fn next(ctx: &Ctx, stream: &mut RawStream) -> Result<StreamEvent, BoxError> {
     let next = ctx.within(ctx.stretched(LIMIT), stream.next()).await;
     Ok(next.ok_or("nothing comes")?.ok_or("the stream has ended")??)
 }
 
-async fn received(ctx: &Ctx, stream: &mut RawStream) -> Result<pb::WatchResponse, Failure> {
+async fn received(ctx: &Ctx, stream: &mut RawStream) -> Result<pb::WatchResponse, BoxError> {
     match next(ctx, stream).await? {
         StreamEvent::Message(message) => Ok(pb::WatchResponse::decode(message)?),
         StreamEvent::Opened => Err("it was opened again".into()),

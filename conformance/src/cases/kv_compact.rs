@@ -2,6 +2,7 @@
 
 use super::kv_expect::{COMPACTED, FUTURE_REV, only};
 use super::kv_metrics::sum;
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::{Client, Error, key};
 use etcd3_lab::etcd::Version;
@@ -62,9 +63,7 @@ async fn a_compacted_revision_cannot_be_read(ctx: Ctx) -> CaseResult {
 }
 
 /// Starts a server that compacts one revision at a time, with a pause after each.
-async fn slowly_compacting(
-    ctx: &Ctx,
-) -> Result<(Server, Client), Box<dyn std::error::Error + Send + Sync>> {
+async fn slowly_compacting(ctx: &Ctx) -> Result<(Server, Client), BoxError> {
     // The first name went with 3.7, and the second one came with 3.6.
     let flag = if ctx.etcd.version < Version::minor(3, 6) {
         "--experimental-compaction-batch-limit"

@@ -62,7 +62,7 @@ impl Data {
     }
 
     /// Asserts that these reads answer as they should, in all that an answer holds.
-    pub(super) async fn check(&self, client: &Client, reads: Vec<Read>) -> Result<(), Error> {
+    pub(super) async fn check_reads(&self, client: &Client, reads: Vec<Read>) -> Result<(), Error> {
         for Read { row, get, finds, count, more, keys_only } in reads {
             let answer = client.execute(get).await?;
             let mut kvs: Vec<_> = finds.iter().map(|nth| self.kv(*nth)).collect();

@@ -1,6 +1,6 @@
 //! Reads under way while the server stops, or works on its database.
 
-use crate::task::Task;
+use crate::task::JoinHandle;
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::{Client, Code, Error, ErrorKind, GetResponse, Phase, all};
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
 
 const SECOND: Duration = Duration::from_secs(1);
 
-type Read = Task<Result<GetResponse, Error>>;
+type Read = JoinHandle<Result<GetResponse, Error>>;
 
 fn ten_reads(ctx: &Ctx, client: &Client) -> Vec<Read> {
     (0..10).map(|_| ctx.spawn(client.get("foo").serializable().into_future())).collect()

@@ -2,6 +2,7 @@
 
 use super::kv_expect::{TOO_LARGE, only};
 use super::kv_metrics::calls;
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::proto::etcdserverpb::StatusRequest;
 use etcd3::{Client, Code, Config, ErrorKind, Outcome, ServerError, all};
@@ -20,11 +21,7 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 /// Starts a server with this limit, and a client that sends up to `max_send`.
-async fn limited(
-    ctx: &Ctx,
-    limit: usize,
-    max_send: usize,
-) -> Result<(Server, Client), Box<dyn std::error::Error + Send + Sync>> {
+async fn limited(ctx: &Ctx, limit: usize, max_send: usize) -> Result<(Server, Client), BoxError> {
     let limit = limit.to_string();
     let server = ctx.server_with(|server| server.flag("--max-request-bytes", &limit)).await?;
     let config = Config::new([server.client_url()]).max_request_bytes(max_send);

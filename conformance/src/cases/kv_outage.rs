@@ -2,6 +2,7 @@
 
 use super::kv_expect::only;
 use super::kv_metrics::calls;
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::{Client, Code, Config, Error, ErrorKind, Get, Outcome, Phase, Request};
 use etcd3_lab::Bridge;
@@ -91,9 +92,7 @@ async fn a_dropped_call_leaves_the_connection_alone(ctx: Ctx) -> CaseResult {
 }
 
 /// Starts a server, connects a client to it, and stops the server.
-async fn stopped_server(
-    ctx: &Ctx,
-) -> Result<(Server, Client), Box<dyn std::error::Error + Send + Sync>> {
+async fn stopped_server(ctx: &Ctx) -> Result<(Server, Client), BoxError> {
     let (server, client) = ctx.server_and_client().await?;
     client.put("foo", "bar").await?;
     let server = ctx.blocking(move || server.terminate().map(|()| server)).await?;

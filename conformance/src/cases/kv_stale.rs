@@ -1,6 +1,6 @@
 //! Linearizable reads never go back in time, whatever happens to members and their network.
 
-use crate::task::Task;
+use crate::task::JoinHandle;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
 use etcd3::{Client, Code, Error, ErrorKind, Outcome, ServerError};
 use etcd3_lab::Result as LabResult;
@@ -106,10 +106,10 @@ async fn revisions_grow(ctx: Ctx, fault: Fault) -> CaseResult {
         clients.push(ctx.connect([url]).await?);
     }
     let workers = Workers(Arc::default());
-    let writers: Vec<Task<Result<Puts, String>>> = (0..WORKERS)
+    let writers: Vec<JoinHandle<Result<Puts, String>>> = (0..WORKERS)
         .map(|n| ctx.spawn(write(clients.clone(), n, Arc::clone(&workers.0))))
         .collect();
-    let readers: Vec<Task<Result<(), String>>> =
+    let readers: Vec<JoinHandle<Result<(), String>>> =
         (0..WORKERS).map(|n| ctx.spawn(read(clients.clone(), n, Arc::clone(&workers.0)))).collect();
 
     for round in 0..ROUNDS {

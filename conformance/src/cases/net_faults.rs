@@ -3,10 +3,11 @@
 //! Whatever happens, a call ends in time and says of a write no more than is known; what it says is
 //! compared with what a client on a good network reads. After the network has healed all works.
 
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::{Client, Config, Error, ErrorKind, Outcome, Phase};
 use etcd3_lab::Direction::{Down, Up};
-use etcd3_lab::{Bridge, Direction, End, Fault, Links};
+use etcd3_lab::{Bridge, Cut, Direction, Fault, Relays};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) async fn new(ctx: &Ctx) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) async fn new(ctx: &Ctx) -> Result<Self, BoxError> {
         let server = ctx.server().await?;
         let bridge = Bridge::new(server.addr())?;
         let client = connect(ctx, &bridge).await?;
@@ -53,7 +54,7 @@ impl Rig {
     }
 
     /// Writes a key that is not there, and compares what the client says with what has happened.
-    pub(super) async fn put(&self, key: &str, timeout: Duration) -> Result<Put, String> {
+    pub(super) async fn put(&self, key: &str, timeout: Duration) -> Result<WriteResult, String> {
         let (client, name) = (self.client.clone(), key.to_owned());
         let put = self.ctx.spawn(async move { client.put(name, "v").timeout(timeout).await });
         let result = self.ctx.within(timeout + SOON, put).await.ok_or("the write hangs")?;
@@ -64,7 +65,7 @@ impl Rig {
             Err(Outcome::NotSent | Outcome::Rejected) => 0..=0,
         };
         if possible.contains(&version) {
-            return Ok(Put { error: result.err(), version });
+            return Ok(WriteResult { error: result.err(), version });
         }
         Err(format!("{key} has version {version} after {result:?}"))
     }
@@ -103,7 +104,7 @@ async fn connect(ctx: &Ctx, bridge: &Bridge) -> Result<Client, Error> {
 }
 
 /// What came of a write.
-pub(super) struct Put {
+pub(super) struct WriteResult {
     pub(super) error: Option<Error>,
     pub(super) version: i64,
 }
@@ -124,7 +125,7 @@ async fn bytes_that_disappear(ctx: Ctx) -> CaseResult {
     let silence = Fault::new().silence();
     for (name, ways) in [("both", &Direction::BOTH[..]), ("up", &[Up]), ("down", &[Down])] {
         rig.heal().await?;
-        rig.bridge.set_fault(Links::All, ways.iter().copied(), silence);
+        rig.bridge.set_fault(Relays::All, ways.iter().copied(), silence);
         let put = rig.put(name, SHORT).await?;
         let answer = ErrorKind::TimedOut(Phase::Answer);
         expect(name, put.error.as_ref(), answer, Outcome::Unknown)?;
@@ -138,19 +139,19 @@ async fn bytes_that_disappear(ctx: Ctx) -> CaseResult {
 /// N3, N4, B12: the connection ends before the call, or in its middle. A read never fails for it.
 async fn connections_that_end(ctx: Ctx) -> CaseResult {
     let rig = Rig::new(&ctx).await?;
-    for end in [End::Reset, End::Close, End::Fin] {
+    for end in [Cut::Reset, Cut::Close, Cut::Fin] {
         for way in Direction::BOTH {
             for after in [0, 5, 30] {
                 let name = format!("{end:?} {way:?} {after}");
                 let cut = Fault::new().cut(after, end);
                 rig.heal().await?;
                 let before = rig.bridge.connections().accepted;
-                rig.bridge.set_fault(Links::One(last(&rig.bridge)?), [way], cut);
+                rig.bridge.set_fault(Relays::One(last(&rig.bridge)?), [way], cut);
                 if let Some(error) = rig.get(SOON).await? {
                     return Err(format!("{name}: {error}").into());
                 }
                 rig.heal().await?;
-                rig.bridge.set_fault(Links::One(last(&rig.bridge)?), [way], cut);
+                rig.bridge.set_fault(Relays::One(last(&rig.bridge)?), [way], cut);
                 rig.put(&name, SOON).await?;
                 rig.heal().await?;
                 let ended = rig.bridge.connections().accepted - before;
@@ -162,7 +163,7 @@ async fn connections_that_end(ctx: Ctx) -> CaseResult {
 }
 
 pub(super) fn last(bridge: &Bridge) -> Result<u64, &'static str> {
-    bridge.links().last().copied().ok_or("there is no connection")
+    bridge.relays().last().copied().ok_or("there is no connection")
 }
 
 /// N5, N6, N7: slow is not broken.
@@ -176,7 +177,7 @@ async fn bytes_that_come_late_or_in_pieces(ctx: Ctx) -> CaseResult {
         ("all of it", Fault::new().delay(ms(5), ms(10)).throttle(3000).pieces(1)),
     ] {
         rig.heal().await?;
-        rig.bridge.set_fault(Links::All, Direction::BOTH, fault);
+        rig.bridge.set_fault(Relays::All, Direction::BOTH, fault);
         for number in 0..3 {
             let put = rig.put(&format!("{name} {number}"), SOON).await?;
             assert_eq!(put.error, None, "{name}");
@@ -195,7 +196,7 @@ async fn no_new_connections(ctx: Ctx) -> CaseResult {
     let rig = Rig::new(&ctx).await?;
     let ways: [(&str, Close); 4] = [
         ("accepted, then silence", |bridge| {
-            bridge.set_fault(Links::Next, Direction::BOTH, Fault::new().silence());
+            bridge.set_fault(Relays::Next, Direction::BOTH, Fault::new().silence());
             Ok(())
         }),
         ("not even accepted", |bridge| {
@@ -231,8 +232,8 @@ async fn connections_that_are_forgotten(ctx: Ctx) -> CaseResult {
     let idle = Duration::from_millis(300);
     let rig = Rig::new(&ctx).await?;
     rig.heal().await?;
-    let link = last(&rig.bridge)?;
-    rig.bridge.set_fault(Links::One(link), [Up], Fault::new().forget_after(idle));
+    let relay = last(&rig.bridge)?;
+    rig.bridge.set_fault(Relays::One(relay), [Up], Fault::new().forget_after(idle));
     // Longer than that: the client may have had something to say to the answer before.
     ctx.pause(idle * 3).await;
     let put = rig.put("idle", SHORT).await?;
@@ -245,8 +246,8 @@ async fn connections_that_are_forgotten(ctx: Ctx) -> CaseResult {
 /// truth.
 async fn connections_that_end_again_and_again(ctx: Ctx) -> CaseResult {
     let rig = Rig::new(&ctx).await?;
-    for end in [End::Close, End::Reset] {
-        rig.bridge.set_fault(Links::All, [Down], Fault::new().cut(700, end));
+    for end in [Cut::Close, Cut::Reset] {
+        rig.bridge.set_fault(Relays::All, [Down], Fault::new().cut(700, end));
         let before = rig.bridge.connections().accepted;
         for number in 0..40 {
             assert_eq!(rig.get(SOON).await?, None);

@@ -1,9 +1,10 @@
 //! One write, cut or corrupted at each of its bytes (N8, N9, I-R1, I-R2).
 
 use super::net_faults::{Rig, last};
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::{ErrorKind, Outcome};
-use etcd3_lab::{Direction, End, Fault, Links};
+use etcd3_lab::{Cut, Direction, Fault, Relays};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_millis(400);
 const PARTS: u64 = 24;
 
 /// Returns how many bytes one write takes in each direction, on a connection that has been used.
-async fn cost(rig: &Rig) -> Result<[u64; 2], Box<dyn std::error::Error + Send + Sync>> {
+async fn cost(rig: &Rig) -> Result<[u64; 2], BoxError> {
     let passed = || Direction::BOTH.map(|way| rig.bridge.passed(way));
     rig.heal().await?;
     let before = passed();
@@ -37,11 +38,11 @@ async fn cut_at_each_byte_of_a_write(ctx: Ctx) -> CaseResult {
     for (way, bytes) in Direction::BOTH.into_iter().zip(cost) {
         for part in 0..=PARTS {
             let after = part * bytes / PARTS;
-            for end in [End::Reset, End::Close, End::Fin] {
+            for end in [Cut::Reset, Cut::Close, Cut::Fin] {
                 let key = format!("{way:?} {after} {end:?}");
                 rig.heal().await?;
-                let link = last(&rig.bridge)?;
-                rig.bridge.set_fault(Links::One(link), [way], Fault::new().cut(after, end));
+                let relay = last(&rig.bridge)?;
+                rig.bridge.set_fault(Relays::One(relay), [way], Fault::new().cut(after, end));
                 let put = rig.put(&key, SOON).await.map_err(|e| format!("{key}: {e}"))?;
                 said.insert(key, (put.version, put.error.map(|error| error.outcome())));
             }
@@ -70,8 +71,8 @@ async fn a_bit_flipped_at_each_byte_of_an_answer(ctx: Ctx) -> CaseResult {
         let bit = u8::try_from(at % 8)?;
         let key = format!("flip {at}");
         rig.heal().await?;
-        let link = last(&rig.bridge)?;
-        rig.bridge.set_fault(Links::One(link), [Direction::Down], Fault::new().flip(at, bit));
+        let relay = last(&rig.bridge)?;
+        rig.bridge.set_fault(Relays::One(relay), [Direction::Down], Fault::new().flip(at, bit));
         let put = rig.client.put(&key, "v").timeout(TIMEOUT);
         let put = ctx.within(SOON, async { put.await }).await.ok_or("the write hangs")?;
         rig.bridge.drop_all();
@@ -88,7 +89,7 @@ async fn a_bit_flipped_at_each_byte_of_an_answer(ctx: Ctx) -> CaseResult {
 
 /// Tells whether the flipped bit made a revision larger, so that the client rightly takes every
 /// true answer for an old one.
-async fn has_seen_the_future(rig: &Rig) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+async fn has_seen_the_future(rig: &Rig) -> Result<bool, BoxError> {
     let is_stale = AtomicBool::new(false);
     let answered = || async {
         match rig.client.get("k").timeout(TIMEOUT).await {

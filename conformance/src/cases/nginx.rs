@@ -3,6 +3,7 @@
 
 use super::accounts::{Callers, balance, balance_without_failures};
 use super::proxied;
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Member, Server, case};
 use etcd3::{Client, Code, Error, Outcome, TlsConfig};
 use etcd3_lab::{Authority, Leaf, Nginx};
@@ -30,8 +31,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(30);
 const CALLERS: usize = 4;
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
 /// An etcd, a client that reaches it through nginx, and one that does not.
 struct Rig {
     server: Arc<Server>,
@@ -42,7 +41,7 @@ struct Rig {
 
 impl Rig {
     /// Starts all of it; the directive is one of nginx, as `"keepalive_requests 10"`.
-    async fn new(ctx: &Ctx, directive: Option<(&str, &str)>) -> Result<Self, Failed> {
+    async fn new(ctx: &Ctx, directive: Option<(&str, &str)>) -> Result<Self, BoxError> {
         let server = Arc::new(ctx.server().await?);
         let set = |nginx: etcd3_lab::NginxBuilder| match directive {
             Some((name, value)) => nginx.set(name, value),

@@ -1,13 +1,12 @@
 //! The calls that have to come through every proxy as they come without one.
 
+use crate::BoxError;
 use etcd3::{Client, Error, ErrorKind, Outcome, ServerError};
 use futures_lite::StreamExt;
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
 /// Makes calls of all kinds, those that etcd refuses among them, with an etcd that is new; returns
 /// how many requests they were.
-pub(super) async fn calls(client: &Client) -> Result<usize, Failed> {
+pub(super) async fn calls(client: &Client) -> Result<usize, BoxError> {
     let mut calls = 0;
     for number in 0..25 {
         client.put(format!("page/{number:02}"), number.to_string()).await?;
@@ -46,7 +45,7 @@ pub(super) async fn calls(client: &Client) -> Result<usize, Failed> {
 }
 
 /// What etcd refuses is refused in the same words, and with the same outcome.
-async fn refusals(client: &Client, compacted: i64) -> Result<usize, Failed> {
+async fn refusals(client: &Client, compacted: i64) -> Result<usize, BoxError> {
     let refused: [(Error, ServerError); 5] = [
         (client.put("", "v").await.unwrap_err(), ServerError::EmptyKey),
         (client.put("k", "v").lease(4711).await.unwrap_err(), ServerError::LeaseNotFound),

@@ -1,5 +1,6 @@
 //! What a proxy says of messages that are too large for it, and what that means for a write.
 
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::{Client, Code, Config, Error, ErrorKind, Outcome, ServerError, put};
 use etcd3_lab::{Child, Ports, command, until};
@@ -61,9 +62,7 @@ impl Proxy {
 }
 
 /// Starts a server and a proxy before it, with a client for each.
-async fn scene(
-    ctx: &Ctx,
-) -> Result<(Server, Proxy, [Client; 2]), Box<dyn std::error::Error + Send + Sync>> {
+async fn scene(ctx: &Ctx) -> Result<(Server, Proxy, [Client; 2]), BoxError> {
     let (server, direct) = ctx.server_and_client().await?;
     let on = ctx.clone();
     let (server, proxy) =

@@ -1,7 +1,7 @@
 //! How a broken stream or connection is judged: what was certainly not processed is repeated, also
 //! a write; what may have been is not.
 
-use crate::peer::{Kind, Peer, Wire};
+use crate::peer::{FrameType, Peer, Wire};
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::{ErrorKind, Outcome, Status};
 use std::io;
@@ -46,7 +46,7 @@ fn goaway(last: u32) -> Vec<u8> {
 async fn a_refused_stream_is_repeated(ctx: Ctx) -> CaseResult {
     let server = ctx.server().await?;
     let peer = flaky(&server, |wire, stream| {
-        wire.frame(Kind::Reset, 0, stream, &REFUSED_STREAM.to_be_bytes())?;
+        wire.frame(FrameType::Reset, 0, stream, &REFUSED_STREAM.to_be_bytes())?;
         let again = wire.request()?;
         wire.refuse(again, "3", "etcdserver: key is not provided")
     })?;
@@ -59,7 +59,7 @@ async fn a_refused_stream_is_repeated(ctx: Ctx) -> CaseResult {
 /// R40, H1, I-C3: the streams above the last one named were not processed.
 async fn a_goaway_below_the_stream_is_repeated(ctx: Ctx) -> CaseResult {
     let server = ctx.server().await?;
-    let peer = flaky(&server, |wire, _| wire.frame(Kind::GoAway, 0, 0, &goaway(0)))?;
+    let peer = flaky(&server, |wire, _| wire.frame(FrameType::GoAway, 0, 0, &goaway(0)))?;
     let client = ctx.connect([peer.url()]).await?;
     client.put("k", "v").await?;
     assert_eq!(client.get("k").await?.kvs[0].version, 1);
@@ -72,7 +72,7 @@ async fn a_goaway_below_the_stream_is_repeated(ctx: Ctx) -> CaseResult {
 async fn a_goaway_of_our_own_is_unknown(ctx: Ctx) -> CaseResult {
     let server = ctx.server().await?;
     // DATA belongs to a stream; on stream 0 it breaks the protocol.
-    let peer = flaky(&server, |wire, _| wire.frame(Kind::Data, 0, 0, b"x"))?;
+    let peer = flaky(&server, |wire, _| wire.frame(FrameType::Data, 0, 0, b"x"))?;
     let client = ctx.connect([peer.url()]).await?;
     let error = client.put("k", "v").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionLost);
@@ -85,8 +85,9 @@ async fn a_goaway_of_our_own_is_unknown(ctx: Ctx) -> CaseResult {
 async fn other_resets_are_unknown(ctx: Ctx) -> CaseResult {
     let server = ctx.server().await?;
     for code in (0..=13u32).filter(|code| *code != REFUSED_STREAM) {
-        let reset =
-            move |wire: &mut Wire, stream| wire.frame(Kind::Reset, 0, stream, &code.to_be_bytes());
+        let reset = move |wire: &mut Wire, stream| {
+            wire.frame(FrameType::Reset, 0, stream, &code.to_be_bytes())
+        };
         let peer = flaky(&server, reset)?;
         let client = ctx.connect([peer.url()]).await?;
         let error = client.put("k", "v").await.unwrap_err();
@@ -130,7 +131,7 @@ async fn calls_over_the_limit_of_streams_wait_their_turn(ctx: Ctx) -> CaseResult
         }
         let raised =
             [MAX_CONCURRENT_STREAMS.to_be_bytes().as_slice(), &4u32.to_be_bytes()].concat();
-        wire.frame(Kind::Settings, 0, 0, &raised)?;
+        wire.frame(FrameType::Settings, 0, 0, &raised)?;
         let streams = [wire.request()?, wire.request()?, wire.request()?, wire.request()?];
         for stream in streams {
             wire.refuse(stream, "3", "etcdserver: key is not provided")?;

@@ -57,7 +57,7 @@ fn relative(path: &Path) -> PathBuf {
 }
 
 /// Puts through each form of endpoint, and compares what the members decoded.
-async fn check(
+async fn check_forms(
     ctx: &Ctx,
     build: impl Fn(ClusterBuilder) -> ClusterBuilder,
     tls: Option<TlsConfig>,
@@ -125,7 +125,7 @@ fn authorities(log: &str) -> impl Iterator<Item = String> {
 /// CONN-055, CONN-056, CONN-059, CONN-060
 async fn of_plain_sockets_and_hosts(ctx: Ctx) -> CaseResult {
     let forms = [Form::Relative("unix"), Form::Absolute("unix"), Form::Name, Form::Address];
-    check(&ctx, ClusterBuilder::unix_socket, None, &forms).await
+    check_forms(&ctx, ClusterBuilder::unix_socket, None, &forms).await
 }
 
 /// CONN-057, CONN-058, CONN-063, CONN-064
@@ -133,12 +133,12 @@ async fn of_tls_sockets_and_hosts(ctx: Ctx) -> CaseResult {
     let forms = [Form::Relative("unixs"), Form::Absolute("unixs"), Form::Name, Form::Address];
     let authority = Authority::new()?;
     let build = |cluster: ClusterBuilder| cluster.tls(Tls::new(&authority)).unix_socket();
-    check(&ctx, build, Some(trusting(&authority)), &forms).await
+    check_forms(&ctx, build, Some(trusting(&authority)), &forms).await
 }
 
 /// CONN-061, CONN-062: nobody can verify the certificates that such servers make for themselves.
 async fn of_hosts_with_auto_tls(ctx: Ctx) -> CaseResult {
     let build = |cluster: ClusterBuilder| cluster.https().flag("--auto-tls", "true");
     let blind = TlsConfig::new().dangerously_skip_server_verification();
-    check(&ctx, build, Some(blind), &[Form::Name, Form::Address]).await
+    check_forms(&ctx, build, Some(blind), &[Form::Name, Form::Address]).await
 }

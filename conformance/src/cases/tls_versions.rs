@@ -1,6 +1,7 @@
 //! Versions, cipher suites and protocols that both sides must agree on.
 
 use super::tls_certificates::{connect_error, lazy, refused, times_out, trusting};
+use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::{Config, ConnectFailure, ErrorKind, TlsConfig};
 use etcd3_lab::etcd::Version;
@@ -28,14 +29,12 @@ pub(super) const CASES: &[Case] = &[
     case!(a_handshake_has_the_deadline_of_the_dial, []).real(TLS).any_version(),
 ];
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
-
 /// A client that speaks these versions, of the older one with these suites alone.
 fn client(
     authority: &Authority,
     versions: &[&'static SupportedProtocolVersion],
     suites: impl Fn(CipherSuite) -> bool,
-) -> Result<TlsConfig, Error> {
+) -> Result<TlsConfig, BoxError> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites.retain(|suite| suite.tls13().is_some() || suites(suite.suite()));
     let mut roots = RootCertStore::empty();
@@ -112,7 +111,7 @@ fn shake_hands(
     ctx: &Ctx,
     authority: &Authority,
     protocols: &[&str],
-) -> Result<(SocketAddr, crate::Task<()>), Error> {
+) -> Result<(SocketAddr, crate::JoinHandle<()>), BoxError> {
     let identity = authority.issue(Leaf::server(["127.0.0.1"]))?;
     let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes())?];
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;

@@ -5,6 +5,7 @@
 
 use super::kv_expect::{COMPACTED, FUTURE_REV, Refusal, only, pairs};
 use super::txn_wire::{Branches, Step, nested};
+use crate::BoxError;
 use crate::{Case, CaseResult, Cluster, Ctx, case};
 use etcd3::proto::etcdserverpb::HashKvRequest;
 use etcd3::{Client, Error, ErrorKind, Get, Op, Outcome, all, get, key, put};
@@ -55,10 +56,8 @@ async fn a_read_that_fails_fails_the_whole_transaction(ctx: Ctx) -> CaseResult {
 /// member that was asked does, and the others execute what it refused (etcd issue 18667).
 const CHECKED_BY_ALL: Version = Version::minor(3, 7);
 
-type Made<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
 /// Starts a cluster, with a client for each member.
-async fn members(ctx: &Ctx) -> Made<(Cluster, Vec<Client>)> {
+async fn members(ctx: &Ctx) -> Result<(Cluster, Vec<Client>), BoxError> {
     let cluster = ctx.cluster().await?;
     let mut clients = Vec::new();
     for url in cluster.client_urls() {

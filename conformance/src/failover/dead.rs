@@ -1,6 +1,6 @@
 //! One living endpoint of three: the others are ports where nobody listens.
 
-use crate::load::{Error, Host, spawn};
+use crate::load::{BlockingRuntime, Error, spawn};
 use etcd3::Client;
 use etcd3_lab::{Cluster, Ports};
 use std::time::Instant;
@@ -18,7 +18,7 @@ const PLACES: usize = 3;
 /// # Errors
 ///
 /// When no port is free.
-pub(super) fn run(host: &Host, cluster: &Cluster) -> Result<bool, Error> {
+pub(super) fn run(runtime: &BlockingRuntime, cluster: &Cluster) -> Result<bool, Error> {
     let mut failures = Vec::new();
     let begin = Instant::now();
     for place in 0..PLACES {
@@ -26,7 +26,7 @@ pub(super) fn run(host: &Host, cluster: &Cluster) -> Result<bool, Error> {
         let mut urls =
             vec![format!("http://{}", ports.take()?), format!("http://{}", ports.take()?)];
         urls.insert(place, cluster.member(place).client_url());
-        let client = match host.connect(urls) {
+        let client = match runtime.connect(urls) {
             Ok(client) => client,
             Err(error) => {
                 failures.push(format!("connect: {error}"));
@@ -34,7 +34,9 @@ pub(super) fn run(host: &Host, cluster: &Cluster) -> Result<bool, Error> {
             }
         };
         let tasks: Vec<_> = (0..WORKERS)
-            .map(|worker| spawn(&host.rt, calls(client.clone(), format!("dead/{place}/{worker}"))))
+            .map(|worker| {
+                spawn(&runtime.rt, calls(client.clone(), format!("dead/{place}/{worker}")))
+            })
             .collect();
         for task in tasks {
             failures.extend(futures_lite::future::block_on(task));

@@ -9,7 +9,7 @@ pub(super) const MOMENT: Duration = Duration::from_millis(100);
 /// The limits for one fault. In all of them no read fails, and a write fails only with the outcome
 /// *unknown*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct FaultLimits {
     /// The longest time between two answers that one reader may see.
     pub gap: Duration,
     /// Until when after the fault a write may be sent that fails, where that is later than the
@@ -17,7 +17,7 @@ pub struct Limits {
     pub unnoticed: Duration,
 }
 
-impl Limits {
+impl FaultLimits {
     /// Returns the limits for a fault that hits a member with that role.
     pub fn of(fault: MemberFault, role: Role) -> Self {
         let seconds = Duration::from_secs;

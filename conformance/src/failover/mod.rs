@@ -16,9 +16,9 @@ mod scene;
 mod silent;
 
 pub use fault::{MemberFault, Role};
-pub use limits::Limits;
+pub use limits::FaultLimits;
 
-use crate::load::{self, Error, Host, Load, Plan};
+use crate::load::{self, BlockingRuntime, Error, Load, Plan};
 use etcd3_lab::Cluster;
 use etcd3_lab::etcd::Binary;
 use report::Row;
@@ -41,13 +41,13 @@ const SHORT: [(MemberFault, Role); 3] = [
 /// # Errors
 ///
 /// When the servers fail, so that nothing can be said about the client.
-pub fn run(host: &Host, etcd: &Binary, short: bool) -> Result<bool, Error> {
-    println!("failover on {} against etcd {}", host.name, etcd.version);
+pub fn run(runtime: &BlockingRuntime, etcd: &Binary, short: bool) -> Result<bool, Error> {
+    println!("failover on {} against etcd {}", runtime.name, etcd.version);
     let started = Instant::now();
     let cluster = load::three_members(etcd)?;
-    let client = host.connect(cluster.client_urls())?;
-    let load = Load::start(host, &client, PLAN);
-    let scene = Scene::new(host, &cluster, &load);
+    let client = runtime.connect(cluster.client_urls())?;
+    let load = Load::start(runtime, &client, PLAN);
+    let scene = Scene::new(runtime, &cluster, &load);
     let mut rows = Vec::new();
     if short {
         for (fault, role) in SHORT {
@@ -62,9 +62,9 @@ pub fn run(host: &Host, etcd: &Binary, short: bool) -> Result<bool, Error> {
     }
     let held = told(&rows);
     let calls = load.finish();
-    let verified = verified(host, &cluster, &calls)?;
+    let verified = verified(runtime, &cluster, &calls)?;
     drop(client);
-    let survived = dead::run(host, &cluster)? & silent::run(host, &cluster)?;
+    let survived = dead::run(runtime, &cluster)? & silent::run(runtime, &cluster)?;
     println!("{:.0} s\n", started.elapsed().as_secs_f64());
     Ok(held && verified && survived)
 }
@@ -81,11 +81,15 @@ fn told(rows: &[Row]) -> bool {
 }
 
 /// Looks every write up.
-fn verified(host: &Host, cluster: &Cluster, calls: &[load::Call]) -> Result<bool, Error> {
+fn verified(
+    runtime: &BlockingRuntime,
+    cluster: &Cluster,
+    calls: &[load::CallRecord],
+) -> Result<bool, Error> {
     load::wait_healthy(cluster)?;
     // Another client than the one under test.
-    let client = host.connect(cluster.client_urls())?;
-    let checked = load::check(calls, &load::read_all(host, &client)?);
+    let client = runtime.connect(cluster.client_urls())?;
+    let checked = load::check_calls(calls, &load::read_all(runtime, &client)?);
     let writes = calls.iter().filter(|call| call.is_write()).count();
     println!(
         "{} reads, {} of them stale; {writes} writes: {} acknowledged and there, {} of unknown \

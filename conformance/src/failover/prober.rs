@@ -1,7 +1,7 @@
 //! When the surviving members answer again, seen by clients of their own.
 
-use crate::Task;
-use crate::load::{Error, Host, pause, spawn};
+use crate::JoinHandle;
+use crate::load::{BlockingRuntime, Error, pause, spawn};
 use etcd3::Client;
 use etcd3::runtime::Runtime;
 use futures_lite::future::block_on;
@@ -23,20 +23,20 @@ pub(super) struct Prober(Vec<Client>);
 /// Probes of the survivors of one fault.
 #[derive(Debug)]
 pub(super) struct Probes {
-    tasks: Vec<Task<Option<Instant>>>,
+    tasks: Vec<JoinHandle<Option<Instant>>>,
 }
 
 impl Prober {
-    pub(super) fn new(host: &Host, urls: Vec<String>) -> Result<Self, Error> {
-        urls.into_iter().map(|url| host.connect([url])).collect::<Result<_, _>>().map(Self)
+    pub(super) fn new(runtime: &BlockingRuntime, urls: Vec<String>) -> Result<Self, Error> {
+        urls.into_iter().map(|url| runtime.connect([url])).collect::<Result<_, _>>().map(Self)
     }
 
     /// Begins to write through every member but one.
-    pub(super) fn start(&self, host: &Host, but: usize) -> Probes {
+    pub(super) fn start(&self, runtime: &BlockingRuntime, but: usize) -> Probes {
         let survivors = self.0.iter().enumerate().filter(|(member, _)| *member != but);
         let tasks = survivors.map(|(member, client)| {
-            let (rt, client) = (Arc::clone(&host.rt), client.clone());
-            host.spawn(first_answer(rt, client, format!("probe/{member}")))
+            let (rt, client) = (Arc::clone(&runtime.rt), client.clone());
+            runtime.spawn(first_answer(rt, client, format!("probe/{member}")))
         });
         Probes { tasks: tasks.collect() }
     }

@@ -1,8 +1,8 @@
 //! What one fault did to the calls, and which limits it broke.
 
 use super::fault::Hit;
-use super::limits::{Limits, MOMENT};
-use crate::load::{Call, Table, count_failed, longest_gap, millis, offset};
+use super::limits::{FaultLimits, MOMENT};
+use crate::load::{CallRecord, Table, count_failed, longest_gap, millis, offset};
 use etcd3::Outcome;
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,11 @@ const MAX_TOLD: usize = 3;
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) hit: Hit,
-    pub(super) limits: Limits,
+    pub(super) limits: FaultLimits,
     pub(super) begin: Instant,
     pub(super) majority: Option<Instant>,
     pub(super) trouble: Vec<String>,
-    pub(super) calls: Vec<Call>,
+    pub(super) calls: Vec<CallRecord>,
 }
 
 impl Row {
@@ -37,24 +37,24 @@ impl Row {
         self
     }
 
-    fn calls(&self, writes: bool) -> impl Iterator<Item = &Call> {
+    fn calls(&self, writes: bool) -> impl Iterator<Item = &CallRecord> {
         let ended = self.calls.iter().filter(|call| call.ended >= self.begin);
         ended.filter(move |call| call.is_write() == writes)
     }
 
-    fn failed_writes(&self) -> impl Iterator<Item = &Call> {
+    fn failed_writes(&self) -> impl Iterator<Item = &CallRecord> {
         self.calls(true).filter(|call| call.failed())
     }
 
     /// Failed writes that were made after the surviving majority had answered.
-    fn late(&self) -> Vec<&Call> {
+    fn late(&self) -> Vec<&CallRecord> {
         let answered = self.majority;
         self.failed_writes().filter(|call| answered.is_some_and(|at| call.begun > at)).collect()
     }
 
     /// Tells whether a late write went to the member that was hit, before that could be noticed:
     /// soon after the fault, or when the others had only just begun to answer.
-    fn is_excused(&self, call: &Call) -> bool {
+    fn is_excused(&self, call: &CallRecord) -> bool {
         let went = call.result.as_ref().err().and_then(|failure| failure.endpoint.as_deref());
         let others_answer = self.majority.map(|at| at + MOMENT);
         let known = others_answer.into_iter().chain([self.begin + self.limits.unnoticed]).max();
@@ -106,7 +106,7 @@ impl Row {
     /// Returns the limits that did not hold, in words.
     pub(super) fn broken(&self) -> Vec<String> {
         let mut broken = self.trouble.clone();
-        let mut tell = |what: &str, calls: Vec<&Call>| {
+        let mut tell = |what: &str, calls: Vec<&CallRecord>| {
             for call in calls.iter().take(MAX_TOLD) {
                 let text = call.result.as_ref().err().map_or("", |failure| &failure.text);
                 let made = offset(Some(call.begun), self.begin);
@@ -118,7 +118,7 @@ impl Row {
             }
         };
         tell("a read failed", self.calls(false).filter(|call| call.failed()).collect());
-        let known = |call: &&Call| !call.failed_as(Outcome::Unknown);
+        let known = |call: &&CallRecord| !call.failed_as(Outcome::Unknown);
         tell("a write failed, and not as unknown", self.failed_writes().filter(known).collect());
         let late = self.late().into_iter().filter(|call| !self.is_excused(call)).collect();
         tell("a write failed that was made after the majority had answered", late);
@@ -163,32 +163,38 @@ pub(super) fn table(rows: &[Row]) -> Table {
 mod tests {
     use super::*;
     use crate::failover::{MemberFault, Role};
-    use crate::load::{Failure, Kind};
+    use crate::load::{CallFailure, CallKind};
 
     const HIT: &str = "http://hit";
 
-    fn failed_write(begun: Instant, outcome: Outcome, endpoint: &str) -> Call {
+    fn failed_write(begun: Instant, outcome: Outcome, endpoint: &str) -> CallRecord {
         let (key, value, text) = (String::new(), String::new(), "no".to_owned());
         let endpoint = Some(endpoint.to_owned());
-        Call {
+        CallRecord {
             worker: 1,
-            kind: Kind::Write { key, value },
+            kind: CallKind::Write { key, value },
             begun,
             ended: begun + Duration::from_millis(1),
-            result: Err(Failure { outcome, attempts: 1, endpoint, text }),
+            result: Err(CallFailure { outcome, attempts: 1, endpoint, text }),
         }
     }
 
-    fn read(ended: Instant) -> Call {
-        Call { worker: 0, kind: Kind::Read { stale: None }, begun: ended, ended, result: Ok(1) }
+    fn read(ended: Instant) -> CallRecord {
+        CallRecord {
+            worker: 0,
+            kind: CallKind::Read { stale: None },
+            begun: ended,
+            ended,
+            result: Ok(1),
+        }
     }
 
     /// A fault whose surviving majority answers after a second.
-    fn row(fault: MemberFault, calls: impl FnOnce(Instant) -> Vec<Call>) -> Row {
+    fn row(fault: MemberFault, calls: impl FnOnce(Instant) -> Vec<CallRecord>) -> Row {
         let (role, begin) = (Role::Follower, Instant::now());
         Row {
             hit: Hit { fault, member: 0, role, used: true, url: HIT.to_owned() },
-            limits: Limits::of(fault, role),
+            limits: FaultLimits::of(fault, role),
             begin,
             majority: Some(begin + Duration::from_secs(1)),
             trouble: Vec::new(),

@@ -1,10 +1,10 @@
 //! One fault on one member, from a healthy cluster to a healthy cluster.
 
 use super::fault::{Hit, MemberFault, Role};
-use super::limits::Limits;
+use super::limits::FaultLimits;
 use super::prober::Prober;
 use super::report::Row;
-use crate::load::{Error, Host, Load, is_used, wait_healthy};
+use crate::load::{BlockingRuntime, Error, Load, is_used, wait_healthy};
 use etcd3_lab::Cluster;
 use std::time::{Duration, Instant};
 
@@ -20,14 +20,14 @@ const CALM_LIMIT: Duration = Duration::from_secs(30);
 
 /// A cluster under load.
 pub(super) struct Scene<'a> {
-    host: &'a Host,
+    runtime: &'a BlockingRuntime,
     cluster: &'a Cluster,
     load: &'a Load,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(host: &'a Host, cluster: &'a Cluster, load: &'a Load) -> Self {
-        Self { host, cluster, load }
+    pub(super) fn new(runtime: &'a BlockingRuntime, cluster: &'a Cluster, load: &'a Load) -> Self {
+        Self { runtime, cluster, load }
     }
 
     /// A member that has that role now.
@@ -45,11 +45,11 @@ impl<'a> Scene<'a> {
         let mut trouble = self.calm(Instant::now(), "before the fault");
         let used = is_used(&self.cluster.member(member));
         // New ones: those of the last fault may be waiting to connect again.
-        let writers = Prober::new(self.host, self.cluster.client_urls())?;
+        let writers = Prober::new(self.runtime, self.cluster.client_urls())?;
         let role = if leader == member { Role::Leader } else { Role::Follower };
         let begin = Instant::now();
         self.begin(fault, member)?;
-        let probes = writers.start(self.host, member);
+        let probes = writers.start(self.runtime, member);
         match fault {
             MemberFault::Kill => {
                 trouble.extend(self.calm(begin, "while the member was dead"));
@@ -67,7 +67,7 @@ impl<'a> Scene<'a> {
         trouble.extend(self.calm(healed, "after the fault"));
         let calls = self.load.calls();
         let hit = Hit { fault, member, role, used, url: self.cluster.member(member).client_url() };
-        let limits = Limits::of(fault, role);
+        let limits = FaultLimits::of(fault, role);
         Ok(Row { hit, limits, begin, majority, trouble, calls }.sifted())
     }
 

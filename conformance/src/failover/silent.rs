@@ -1,9 +1,9 @@
 //! All connections fall silent at once, and the members are well: what a NAT or a firewall does
 //! that forgets its connections. New ones work.
 
-use crate::load::{Error, Host, spawn};
+use crate::load::{BlockingRuntime, Error, spawn};
 use etcd3::{Client, Outcome};
-use etcd3_lab::{Bridge, Cluster, Direction, Fault, Links, load};
+use etcd3_lab::{Bridge, Cluster, Direction, Fault, Relays, load};
 use std::time::{Duration, Instant};
 
 const CALLERS: usize = 8;
@@ -29,31 +29,31 @@ struct Seen {
 /// # Errors
 ///
 /// When there is no port for a proxy, or the client cannot connect.
-pub(super) fn run(host: &Host, cluster: &Cluster) -> Result<bool, Error> {
+pub(super) fn run(runtime: &BlockingRuntime, cluster: &Cluster) -> Result<bool, Error> {
     let mut held = true;
     for idle in [Duration::ZERO, IDLE] {
-        held &= silence(host, cluster, idle)?;
+        held &= silence(runtime, cluster, idle)?;
     }
     Ok(held)
 }
 
-fn silence(host: &Host, cluster: &Cluster, idle: Duration) -> Result<bool, Error> {
+fn silence(runtime: &BlockingRuntime, cluster: &Cluster, idle: Duration) -> Result<bool, Error> {
     let members = cluster.members();
     let bridges: Vec<Bridge> =
         members.iter().map(|member| Bridge::new(member.addr())).collect::<Result<_, _>>()?;
-    let client = host.connect(bridges.iter().map(Bridge::url))?;
+    let client = runtime.connect(bridges.iter().map(Bridge::url))?;
     let connected = || bridges.iter().all(|bridge| bridge.connections().live == 1);
     etcd3_lab::until(READ, "a connection to each member", || Ok(connected().then_some(())))?;
     for bridge in &bridges {
-        for link in bridge.links() {
-            bridge.set_fault(Links::One(link), Direction::BOTH, Fault::new().silence());
+        for relay in bridge.relays() {
+            bridge.set_fault(Relays::One(relay), Direction::BOTH, Fault::new().silence());
         }
     }
     // The time is what this is about.
     std::thread::sleep(idle);
     let end = Instant::now() + DURATION;
     let callers: Vec<_> =
-        (0..CALLERS).map(|caller| spawn(&host.rt, calls(client.clone(), caller, end))).collect();
+        (0..CALLERS).map(|caller| spawn(&runtime.rt, calls(client.clone(), caller, end))).collect();
     let seen: Vec<Seen> = callers.into_iter().map(futures_lite::future::block_on).collect();
     Ok(told(&seen, idle, load::stretched(READ)))
 }

@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 /// One call of a worker.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct CallRecord {
     /// Which worker made it; readers come first.
     pub worker: usize,
     /// What it asked for.
-    pub kind: Kind,
+    pub kind: CallKind,
     /// When it was made; it was sent at this moment or later.
     pub begun: Instant,
     /// When its result was there.
     pub ended: Instant,
     /// The revision of the answer, or why there was none.
-    pub result: Result<i64, Failure>,
+    pub result: Result<i64, CallFailure>,
 }
 
 /// What a call asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum CallKind {
     /// A linearizable read of a key that had been written before it began.
     Read {
         /// The key, if the response did not have it.
@@ -38,7 +38,7 @@ pub enum Kind {
 
 /// Why there was no answer.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct CallFailure {
     /// What may have become of it.
     pub outcome: Outcome,
     /// How often the client tried.
@@ -49,10 +49,10 @@ pub struct Failure {
     pub text: String,
 }
 
-impl Call {
+impl CallRecord {
     /// Tells whether it is a write.
     pub fn is_write(&self) -> bool {
-        matches!(self.kind, Kind::Write { .. })
+        matches!(self.kind, CallKind::Write { .. })
     }
 
     /// Tells whether it failed.
@@ -73,7 +73,7 @@ impl Call {
 
 /// Counts the reads, or the writes, that failed with that outcome.
 pub fn count_failed<'a>(
-    calls: impl IntoIterator<Item = &'a Call>,
+    calls: impl IntoIterator<Item = &'a CallRecord>,
     writes: bool,
     outcome: Outcome,
 ) -> usize {
@@ -83,7 +83,7 @@ pub fn count_failed<'a>(
 
 /// Returns the longest time between two consecutive successes of one reader that ended after
 /// `from`; the first of the two may be earlier.
-pub fn longest_gap(calls: &[Call], from: Instant) -> Duration {
+pub fn longest_gap(calls: &[CallRecord], from: Instant) -> Duration {
     let mut last: BTreeMap<usize, Instant> = BTreeMap::new();
     let mut longest = Duration::ZERO;
     for call in calls.iter().filter(|call| !call.is_write() && !call.failed()) {
@@ -96,9 +96,9 @@ pub fn longest_gap(calls: &[Call], from: Instant) -> Duration {
 }
 
 /// Returns the time within which so many percent of the successful calls were answered.
-pub fn percentile(calls: &[Call], percent: usize) -> Duration {
+pub fn percentile(calls: &[CallRecord], percent: usize) -> Duration {
     let mut times: Vec<Duration> =
-        calls.iter().filter(|call| !call.failed()).map(Call::took).collect();
+        calls.iter().filter(|call| !call.failed()).map(CallRecord::took).collect();
     times.sort_unstable();
     let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
     times.get(index).copied().unwrap_or_default()
@@ -108,16 +108,16 @@ pub fn percentile(calls: &[Call], percent: usize) -> Duration {
 mod tests {
     use super::*;
 
-    fn read(worker: usize, begun: Instant, took: u64, good: bool) -> Call {
-        let failure = || Failure {
+    fn read(worker: usize, begun: Instant, took: u64, good: bool) -> CallRecord {
+        let failure = || CallFailure {
             outcome: Outcome::Unknown,
             attempts: 1,
             endpoint: None,
             text: String::new(),
         };
-        Call {
+        CallRecord {
             worker,
-            kind: Kind::Read { stale: None },
+            kind: CallKind::Read { stale: None },
             begun,
             ended: begun + Duration::from_millis(took),
             result: if good { Ok(1) } else { Err(failure()) },

@@ -5,26 +5,27 @@
 
 mod args;
 mod calls;
-mod host;
+mod runtime;
 mod table;
 mod verify;
 mod workers;
 
 pub use args::Args;
-pub use calls::{Call, Failure, Kind, count_failed, longest_gap, percentile};
-pub use host::{Host, RUNTIMES};
-pub(crate) use host::{pause, spawn};
+pub use calls::{CallFailure, CallKind, CallRecord, count_failed, longest_gap, percentile};
+pub use runtime::{BlockingRuntime, RUNTIMES};
+pub(crate) use runtime::{pause, spawn};
 pub use table::{Table, millis, offset};
-pub use verify::{Checked, Stored, check, read_all};
+pub use verify::{Stored, Verification, check_calls, read_all};
 pub use workers::{Load, PREFIX, Plan};
 
+use crate::BoxError;
 use etcd3_lab::etcd::{self, Binary};
 use etcd3_lab::{Cluster, Member, until};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// What ends a long run early: a sentence.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub type Error = BoxError;
 
 /// How long a cluster may take to be healthy again after a fault has ended.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
@@ -54,7 +55,7 @@ pub fn versions(wanted: Option<&str>) -> Result<Vec<Binary>, Error> {
 }
 
 /// Prints whether all limits held, or why that is not known, and makes it the exit code.
-pub fn verdict(result: Result<bool, Error>) -> ExitCode {
+pub fn exit_code(result: Result<bool, Error>) -> ExitCode {
     let is_good = match result {
         Ok(is_good) => {
             println!(

@@ -1,7 +1,7 @@
 //! Every write against what the cluster has in the end.
 
 use super::workers::PREFIX;
-use super::{Call, Error, Host, Kind};
+use super::{BlockingRuntime, CallKind, CallRecord, Error};
 use etcd3::{Client, Outcome, prefix};
 use futures_lite::StreamExt;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub struct Stored {
 
 /// What a check has found.
 #[derive(Debug, Clone, Default)]
-pub struct Checked {
+pub struct Verification {
     /// Acknowledged writes.
     pub acknowledged: usize,
     /// Writes of unknown outcome that are there.
@@ -41,9 +41,12 @@ pub struct Checked {
 /// # Errors
 ///
 /// When the cluster does not answer.
-pub fn read_all(host: &Host, client: &Client) -> Result<BTreeMap<String, Stored>, Error> {
+pub fn read_all(
+    runtime: &BlockingRuntime,
+    client: &Client,
+) -> Result<BTreeMap<String, Stored>, Error> {
     let client = client.clone();
-    host.run(async move {
+    runtime.run(async move {
         let mut stored = BTreeMap::new();
         let mut pages = client.pages(prefix(PREFIX));
         while let Some(page) = pages.next().await {
@@ -61,17 +64,17 @@ pub fn read_all(host: &Host, client: &Client) -> Result<BTreeMap<String, Stored>
 /// Compares what the callers were told with what is there (I-R1): an acknowledged write is there,
 /// at the revision of its answer; a write that was not sent, or rejected, is not; one of unknown
 /// outcome is there once or not at all. Acknowledged writes have revisions in the order of time.
-pub fn check(calls: &[Call], stored: &BTreeMap<String, Stored>) -> Checked {
-    let mut checked = Checked::default();
+pub fn check_calls(calls: &[CallRecord], stored: &BTreeMap<String, Stored>) -> Verification {
+    let mut checked = Verification::default();
     let mut known = 0;
     for call in calls {
         match &call.kind {
-            Kind::Read { stale: None } => {}
-            Kind::Read { stale: Some(key) } => {
+            CallKind::Read { stale: None } => {}
+            CallKind::Read { stale: Some(key) } => {
                 checked.stale += 1;
                 checked.problems.push(format!("a read did not see {key}"));
             }
-            Kind::Write { key, value } => {
+            CallKind::Write { key, value } => {
                 let found = stored.get(key);
                 known += usize::from(found.is_some());
                 let problem = checked.problem(call, value, found);
@@ -92,9 +95,14 @@ pub fn check(calls: &[Call], stored: &BTreeMap<String, Stored>) -> Checked {
     checked
 }
 
-impl Checked {
+impl Verification {
     /// Says what is wrong with one write, and counts it.
-    fn problem(&mut self, call: &Call, value: &str, found: Option<&Stored>) -> Option<String> {
+    fn problem(
+        &mut self,
+        call: &CallRecord,
+        value: &str,
+        found: Option<&Stored>,
+    ) -> Option<String> {
         if let Some(it) = found.filter(|it| it.value != value.as_bytes() || it.version != 1) {
             return Some(format!("is there as {it:?}"));
         }
@@ -116,7 +124,7 @@ impl Checked {
     }
 
     /// Checks that a write that began after the end of another one has a later revision.
-    fn order(&mut self, calls: &[Call]) {
+    fn order(&mut self, calls: &[CallRecord]) {
         let writes = calls.iter().filter(|call| call.is_write());
         let mut known: Vec<(Instant, Instant, i64)> = writes
             .filter_map(|call| Some((call.begun, call.ended, *call.result.as_ref().ok()?)))
@@ -140,17 +148,18 @@ impl Checked {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Failure;
+    use super::super::CallFailure;
     use super::*;
     use std::time::Duration;
 
-    fn write(number: u64, result: Result<i64, Outcome>) -> Call {
+    fn write(number: u64, result: Result<i64, Outcome>) -> CallRecord {
         let begun = Instant::now() + Duration::from_secs(number);
         let (key, value) = (format!("k{number}"), format!("v{number}"));
-        let failure = |outcome| Failure { outcome, attempts: 1, endpoint: None, text: "no".into() };
-        Call {
+        let failure =
+            |outcome| CallFailure { outcome, attempts: 1, endpoint: None, text: "no".into() };
+        CallRecord {
             worker: 0,
-            kind: Kind::Write { key, value },
+            kind: CallKind::Write { key, value },
             begun,
             ended: begun + Duration::from_millis(1),
             result: result.map_err(failure),
@@ -172,7 +181,7 @@ mod tests {
             write(5, Ok(4)),
         ];
         let good = BTreeMap::from([stored(1, 1, 2), stored(2, 1, 3), stored(5, 1, 4)]);
-        let checked = check(&calls, &good);
+        let checked = check_calls(&calls, &good);
         assert_eq!(checked.problems, Vec::<String>::new());
         assert_eq!((checked.acknowledged, checked.applied, checked.lost), (2, 1, 1));
     }
@@ -189,11 +198,11 @@ mod tests {
             (write(1, Ok(2)), vec![stored(1, 1, 2), stored(2, 1, 3)]),
         ];
         for (call, there) in lies {
-            let checked = check(&[call], &there.into_iter().collect());
+            let checked = check_calls(&[call], &there.into_iter().collect());
             assert_eq!(checked.problems.len(), 1, "{checked:?}");
         }
         let calls = [write(1, Ok(3)), write(2, Ok(2))];
         let there = BTreeMap::from([stored(1, 1, 3), stored(2, 1, 2)]);
-        assert_eq!(check(&calls, &there).problems.len(), 1, "out of order");
+        assert_eq!(check_calls(&calls, &there).problems.len(), 1, "out of order");
     }
 }

@@ -1,9 +1,9 @@
 //! Workers that call at a steady rate, one call in flight each.
 
-use super::calls::{Call, Failure, Kind};
-use super::host::spawn;
-use super::{Error, Host};
-use crate::Task;
+use super::calls::{CallFailure, CallKind, CallRecord};
+use super::runtime::spawn;
+use super::{BlockingRuntime, Error};
+use crate::JoinHandle;
 use etcd3::runtime::Runtime;
 use etcd3::{Client, GetResponse};
 use etcd3_lab::until;
@@ -34,20 +34,20 @@ pub struct Plan {
 pub struct Load {
     plan: Plan,
     shared: Arc<Shared>,
-    tasks: Vec<Task<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     ended: AtomicBool,
-    calls: Mutex<Vec<Call>>,
+    calls: Mutex<Vec<CallRecord>>,
     /// The last acknowledged key and value of each writer.
     latest: Mutex<Vec<Option<(String, String)>>>,
 }
 
 impl Load {
     /// Starts the workers.
-    pub fn start(host: &Host, client: &Client, plan: Plan) -> Self {
+    pub fn start(runtime: &BlockingRuntime, client: &Client, plan: Plan) -> Self {
         let shared = Arc::new(Shared {
             ended: AtomicBool::new(false),
             calls: Mutex::default(),
@@ -58,17 +58,17 @@ impl Load {
             let worker = Worker {
                 number,
                 plan,
-                rt: Arc::clone(&host.rt),
+                rt: Arc::clone(&runtime.rt),
                 client: client.clone(),
                 shared: Arc::clone(&shared),
             };
-            spawn(&host.rt, worker.work())
+            spawn(&runtime.rt, worker.work())
         });
         Self { plan, tasks: tasks.collect(), shared }
     }
 
     /// Returns the calls that have ended, in that order.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<CallRecord> {
         self.shared.lock().clone()
     }
 
@@ -101,7 +101,7 @@ impl Load {
     }
 
     /// Ends the workers, each after its call, and returns all calls.
-    pub fn finish(mut self) -> Vec<Call> {
+    pub fn finish(mut self) -> Vec<CallRecord> {
         self.shared.ended.store(true, Ordering::SeqCst);
         for task in self.tasks.drain(..) {
             block_on(task);
@@ -117,7 +117,7 @@ impl Drop for Load {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Call>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<CallRecord>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -154,7 +154,7 @@ impl Worker {
     }
 
     /// Reads a key that is known to be there; a key that is not, before the first is.
-    async fn read(&self, turn: usize) -> Call {
+    async fn read(&self, turn: usize) -> CallRecord {
         let known = self.shared.latest()[turn % self.plan.writers].clone();
         let (key, value) =
             known.clone().unwrap_or_else(|| (format!("{PREFIX}none"), String::new()));
@@ -166,10 +166,10 @@ impl Worker {
         };
         let stale = result.as_ref().is_ok_and(is_stale).then_some(key);
         let result = result.map(|answer| answer.header.revision).map_err(|error| failure(&error));
-        Call { worker: self.number, kind: Kind::Read { stale }, begun, ended, result }
+        CallRecord { worker: self.number, kind: CallKind::Read { stale }, begun, ended, result }
     }
 
-    async fn write(&self, writer: usize, turn: usize) -> Call {
+    async fn write(&self, writer: usize, turn: usize) -> CallRecord {
         let (key, value) = (format!("{PREFIX}{writer}/{turn:07}"), format!("{writer}-{turn}"));
         let begun = Instant::now();
         let result = self.client.put(key.clone(), value.clone()).await;
@@ -178,12 +178,18 @@ impl Worker {
             self.shared.latest()[writer] = Some((key.clone(), value.clone()));
         }
         let result = result.map(|answer| answer.header.revision).map_err(|error| failure(&error));
-        Call { worker: self.number, kind: Kind::Write { key, value }, begun, ended, result }
+        CallRecord {
+            worker: self.number,
+            kind: CallKind::Write { key, value },
+            begun,
+            ended,
+            result,
+        }
     }
 }
 
-fn failure(error: &etcd3::Error) -> Failure {
-    Failure {
+fn failure(error: &etcd3::Error) -> CallFailure {
+    CallFailure {
         outcome: error.outcome(),
         attempts: error.attempts(),
         endpoint: error.endpoint().map(str::to_owned),

@@ -7,7 +7,7 @@ pub mod hpack;
 mod wire;
 
 pub(crate) use wire::Heard;
-pub use wire::{Kind, Request, Wire};
+pub use wire::{FrameType, Request, Wire};
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};

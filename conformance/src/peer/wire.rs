@@ -33,7 +33,7 @@ pub struct Wire {
 /// The type of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum FrameType {
     /// Content of a message.
     Data = 0,
     /// Begins a response, or ends it.
@@ -155,12 +155,18 @@ impl Wire {
     /// # Errors
     ///
     /// When the client is gone.
-    pub fn frame(&mut self, kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
-        if kind == Kind::Data {
+    pub fn frame(
+        &mut self,
+        kind: FrameType,
+        flags: u8,
+        stream: u32,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        if kind == FrameType::Data {
             self.window -= i64::try_from(payload.len()).unwrap_or(i64::MAX);
         }
-        let may_end = matches!(kind, Kind::Data | Kind::Headers);
-        if kind == Kind::Reset || may_end && flags & END_STREAM != 0 {
+        let may_end = matches!(kind, FrameType::Data | FrameType::Headers);
+        if kind == FrameType::Reset || may_end && flags & END_STREAM != 0 {
             self.live.remove(&stream);
         }
         self.send(&frame(kind, flags, stream, payload))
@@ -187,7 +193,7 @@ impl Wire {
     pub fn flood(
         &mut self,
         count: usize,
-        kind: Kind,
+        kind: FrameType,
         stream: u32,
         payload: &[u8],
     ) -> io::Result<()> {
@@ -235,7 +241,7 @@ impl Wire {
         });
         let payload: Vec<u8> = pairs.collect();
         self.unagreed += 1;
-        self.frame(Kind::Settings, 0, 0, &payload)
+        self.frame(FrameType::Settings, 0, 0, &payload)
     }
 
     /// Sends settings and waits until the client has taken them over; no request may be under way.
@@ -260,42 +266,44 @@ impl Wire {
         self.stream.read_exact(&mut payload)?;
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         let (kind, flags) = (head[3], head[4]);
-        if kind == Kind::Reset as u8 {
+        if kind == FrameType::Reset as u8 {
             self.tally.note_reset();
             self.open.remove(&stream);
             self.live.remove(&stream);
             return Ok(Heard::Reset);
         }
-        if kind == Kind::Settings as u8 && flags & ACK != 0 {
+        if kind == FrameType::Settings as u8 && flags & ACK != 0 {
             self.unagreed = self.unagreed.saturating_sub(1);
         }
-        if kind == Kind::Settings as u8 && flags & ACK == 0 {
-            self.frame(Kind::Settings, ACK, 0, &[])?;
+        if kind == FrameType::Settings as u8 && flags & ACK == 0 {
+            self.frame(FrameType::Settings, ACK, 0, &[])?;
         }
-        if kind == Kind::Ping as u8 && flags & ACK == 0 {
-            self.frame(Kind::Ping, ACK, 0, &payload)?;
+        if kind == FrameType::Ping as u8 && flags & ACK == 0 {
+            self.frame(FrameType::Ping, ACK, 0, &payload)?;
         }
-        if kind == Kind::Ping as u8 && flags & ACK != 0 {
+        if kind == FrameType::Ping as u8 && flags & ACK != 0 {
             return Ok(Heard::Pong);
         }
-        if let (true, 0, [a, b, c, d]) = (kind == Kind::WindowUpdate as u8, stream, &payload[..]) {
+        if let (true, 0, [a, b, c, d]) =
+            (kind == FrameType::WindowUpdate as u8, stream, &payload[..])
+        {
             self.window += i64::from(u32::from_be_bytes([*a, *b, *c, *d]));
         }
-        if kind != Kind::Data as u8 && kind != Kind::Headers as u8 {
+        if kind != FrameType::Data as u8 && kind != FrameType::Headers as u8 {
             return Ok(Heard::Other);
         }
-        if kind == Kind::Headers as u8 {
+        if kind == FrameType::Headers as u8 {
             self.live.insert(stream);
         }
         let body = self.open.entry(stream).or_default();
-        if kind == Kind::Data as u8 {
+        if kind == FrameType::Data as u8 {
             body.extend(&payload);
             if length > 0 {
-                self.frame(Kind::WindowUpdate, 0, 0, &length.to_be_bytes())?;
+                self.frame(FrameType::WindowUpdate, 0, 0, &length.to_be_bytes())?;
             }
         }
         if flags & END_STREAM == 0 {
-            return Ok(Heard::Data(if kind == Kind::Data as u8 { length } else { 0 }));
+            return Ok(Heard::Data(if kind == FrameType::Data as u8 { length } else { 0 }));
         }
         let request = Request { stream, body: self.open.remove(&stream).unwrap_or_default() };
         self.tally.note(&request);
@@ -344,7 +352,7 @@ impl Wire {
             match self.hear()? {
                 Heard::Request(request) => return Ok(request),
                 Heard::Data(used) if used > 0 => {
-                    self.frame(Kind::WindowUpdate, 0, stream, &used.to_be_bytes())?;
+                    self.frame(FrameType::WindowUpdate, 0, stream, &used.to_be_bytes())?;
                 }
                 Heard::Data(_) | Heard::Reset | Heard::Pong | Heard::Other => {}
             }
@@ -376,7 +384,7 @@ impl Wire {
     ///
     /// When the client is gone.
     pub fn headers(&mut self, stream: u32, flags: u8, headers: &[(&str, &str)]) -> io::Result<()> {
-        self.frame(Kind::Headers, flags, stream, &block(headers))
+        self.frame(FrameType::Headers, flags, stream, &block(headers))
     }
 
     /// Ends a gRPC response with status OK.
@@ -395,7 +403,7 @@ impl Wire {
     /// When the client is gone.
     pub fn answer(&mut self, request: &Request) -> io::Result<()> {
         self.respond(request.stream)?;
-        self.frame(Kind::Data, 0, request.stream, &request.answer())?;
+        self.frame(FrameType::Data, 0, request.stream, &request.answer())?;
         self.trailers(request.stream)
     }
 
@@ -427,7 +435,7 @@ impl Wire {
     ///
     /// When the client is gone.
     pub fn reset(&mut self, stream: u32, code: u32) -> io::Result<()> {
-        self.frame(Kind::Reset, 0, stream, &code.to_be_bytes())
+        self.frame(FrameType::Reset, 0, stream, &code.to_be_bytes())
     }
 
     /// Announces the end of the connection: the last stream that was looked at, an error code and
@@ -438,7 +446,7 @@ impl Wire {
     /// When the client is gone.
     pub fn go_away(&mut self, last: u32, code: u32, word: &str) -> io::Result<()> {
         let payload = [&last.to_be_bytes(), &code.to_be_bytes()[..], word.as_bytes()].concat();
-        self.frame(Kind::GoAway, 0, 0, &payload)
+        self.frame(FrameType::GoAway, 0, 0, &payload)
     }
 
     /// Reads until the client closes the connection.
@@ -474,7 +482,7 @@ impl Wire {
 }
 
 /// Returns the bytes of one frame.
-fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+fn frame(kind: FrameType, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let mut frame = length.to_be_bytes()[1..].to_vec();
     frame.extend([kind as u8, flags]);

@@ -7,7 +7,7 @@ use etcd3_sim::{Personality, World};
 
 /// The etcd that a case runs against: a binary, or the model.
 #[derive(Debug, Clone)]
-pub struct Etcd {
+pub struct EtcdSource {
     /// Its version; a model behaves like that one.
     pub version: Version,
     source: Source,
@@ -19,13 +19,13 @@ enum Source {
     Model(World),
 }
 
-impl From<Binary> for Etcd {
+impl From<Binary> for EtcdSource {
     fn from(binary: Binary) -> Self {
         Self { version: binary.version, source: Source::Binary(binary) }
     }
 }
 
-impl Etcd {
+impl EtcdSource {
     /// Makes models of this version in a world.
     pub(crate) fn model(world: World, version: Version) -> Self {
         Self { version, source: Source::Model(world) }

@@ -6,9 +6,9 @@
 mod etcd;
 mod model;
 
-pub use etcd::Etcd;
+pub use etcd::EtcdSource;
 
-use etcd3_lab::{Error, Identity, Replace, Result, Status};
+use etcd3_lab::{Error, Identity, MemberStatus, Replace, Result};
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -225,14 +225,14 @@ impl Member {
     /// # Errors
     ///
     /// Fails when the member does not answer.
-    pub fn status(&self) -> Result<Status> {
+    pub fn status(&self) -> Result<MemberStatus> {
         match &self.0 {
             OneMember::Real(member) => member.status(),
             OneMember::Model(etcd, index) => {
                 let id = etcd.member_id(*index);
                 let status = etcd.model(|cluster, now| {
                     let replica = cluster.replica(id).filter(|_| cluster.is_up(id))?;
-                    Some(Status {
+                    Some(MemberStatus {
                         member_id: id,
                         leader: cluster.leader_seen_by(now, id).unwrap_or_default(),
                         raft_term: cluster.term(),

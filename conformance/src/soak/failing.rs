@@ -1,6 +1,6 @@
 //! A server that accepts and closes at once, and callers that wait for it.
 
-use crate::load::{Error, Host, Table, spawn};
+use crate::load::{BlockingRuntime, Error, Table, spawn};
 use etcd3::{Client, Config};
 use futures_lite::future::block_on;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -25,16 +25,16 @@ const WINDOW: Duration = Duration::from_secs(10);
 const MAX_CPU: f64 = 5.0;
 
 /// Lets callers wait for a server that always fails; tells whether all limits held.
-pub(super) fn run(host: &Host, time: Duration) -> Result<bool, Error> {
+pub(super) fn run(runtime: &BlockingRuntime, time: Duration) -> Result<bool, Error> {
     let time = time.clamp(SHORTEST, LONGEST);
     let server = Slammer::start()?;
     let config = Config::new([format!("http://{}", server.addr)]);
-    let client = Client::connect_lazy_on(Arc::clone(&host.rt), config)?;
+    let client = Client::connect_lazy_on(Arc::clone(&runtime.rt), config)?;
     let (begin, before) = (Instant::now(), cpu_time()?);
     let tasks: Vec<_> = (0..CALLERS)
         .map(|_| {
             let client = client.clone();
-            spawn(&host.rt, async move {
+            spawn(&runtime.rt, async move {
                 let mut answered = 0;
                 while begin.elapsed() < time {
                     // The last call ends by its own timeout or by that of the run.

@@ -12,7 +12,7 @@ mod failing;
 mod silence;
 mod steady;
 
-use crate::load::{Error, Host};
+use crate::load::{BlockingRuntime, Error};
 use etcd3_lab::etcd::Binary;
 use std::time::Duration;
 
@@ -30,10 +30,10 @@ pub struct Soak {
 /// # Errors
 ///
 /// When a server fails, so that nothing can be said about the client.
-pub fn run(host: &Host, binaries: &[Binary], soak: Soak) -> Result<bool, Error> {
-    println!("soak on {} for {:.1} min", host.name, soak.time.as_secs_f64() / 60.0);
-    let mut held = steady::run(host, binaries, soak.time, soak.tls)?;
-    held &= failing::run(host, soak.time)?;
+pub fn run(runtime: &BlockingRuntime, binaries: &[Binary], soak: Soak) -> Result<bool, Error> {
+    println!("soak on {} for {:.1} min", runtime.name, soak.time.as_secs_f64() / 60.0);
+    let mut held = steady::run(runtime, binaries, soak.time, soak.tls)?;
+    held &= failing::run(runtime, soak.time)?;
     println!();
     Ok(held)
 }

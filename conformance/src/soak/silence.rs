@@ -1,10 +1,10 @@
 //! A server that is silent for a while, so that the client asks whether it is still there (PING).
 
-use super::calls::Calls;
+use super::calls::CallCounts;
 use crate::load::{pause, spawn};
 use etcd3::Client;
 use etcd3::runtime::Runtime;
-use etcd3_lab::{Bridge, Direction, Fault, Links};
+use etcd3_lab::{Bridge, Direction, Fault, Relays};
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,8 +36,8 @@ pub(super) async fn calls(
     bridge: Arc<Bridge>,
     is_tls: bool,
     end: Instant,
-) -> Calls {
-    let mut calls = Calls::default();
+) -> CallCounts {
+    let mut calls = CallCounts::default();
     loop {
         let (sent, error) = silence(&rt, &client, &bridge).await;
         let ping = FRAME + if is_tls { RECORD } else { 0 };
@@ -65,13 +65,13 @@ async fn silence(
     client: &Client,
     bridge: &Bridge,
 ) -> (u64, Option<etcd3::Error>) {
-    bridge.set_fault(Links::All, [Direction::Down], Fault::new().hold());
+    bridge.set_fault(Relays::All, [Direction::Down], Fault::new().hold());
     let call = spawn(rt, client.get("soak").timeout(LIMIT).into_future());
     // The time is what this is about.
     pause(rt, SENT).await;
     let before = bridge.passed(Direction::Up);
     pause(rt, SILENCE.saturating_sub(SENT)).await;
     let sent = bridge.passed(Direction::Up) - before;
-    bridge.set_fault(Links::All, [Direction::Down], Fault::new());
+    bridge.set_fault(Relays::All, [Direction::Down], Fault::new());
     (sent, call.await.err())
 }

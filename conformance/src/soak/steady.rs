@@ -1,9 +1,9 @@
 //! Three clients on each version, through bridges that count connections and bytes.
 
-use super::calls::Calls;
+use super::calls::CallCounts;
 use super::silence;
-use crate::Task;
-use crate::load::{Error, Host, Table, pause, spawn};
+use crate::JoinHandle;
+use crate::load::{BlockingRuntime, Error, Table, pause, spawn};
 use etcd3::runtime::Runtime;
 use etcd3::{Client, Config, TlsConfig};
 use etcd3_lab::etcd::Binary;
@@ -39,12 +39,12 @@ struct Watch {
     client: Client,
     bridge: Arc<Bridge>,
     habit: Habit,
-    calls: Task<Calls>,
+    calls: JoinHandle<CallCounts>,
 }
 
 /// Watches all clients for `time`, in plain and if wanted over TLS; tells whether all limits held.
 pub(super) fn run(
-    host: &Host,
+    runtime: &BlockingRuntime,
     binaries: &[Binary],
     time: Duration,
     tls: bool,
@@ -52,9 +52,9 @@ pub(super) fn run(
     let end = Instant::now() + time;
     let mut all = Vec::new();
     for etcd in binaries {
-        all.push(watch(host, etcd, None, end)?);
+        all.push(watch(runtime, etcd, None, end)?);
         if tls {
-            all.push(watch(host, etcd, Some(Authority::new()?), end)?);
+            all.push(watch(runtime, etcd, Some(Authority::new()?), end)?);
         }
     }
     let table = Table::new([
@@ -116,7 +116,7 @@ impl Findings {
 }
 
 fn watch(
-    host: &Host,
+    runtime: &BlockingRuntime,
     etcd: &Binary,
     authority: Option<Arc<Authority>>,
     end: Instant,
@@ -127,13 +127,13 @@ fn watch(
     }
     let server = builder.start()?;
     let habits = [Habit::Idle, Habit::Busy, Habit::Silenced];
-    let clients = habits.map(|habit| client(host, &server, authority.as_deref(), habit, end));
+    let clients = habits.map(|habit| client(runtime, &server, authority.as_deref(), habit, end));
     let clients = clients.into_iter().collect::<Result<_, _>>()?;
     Ok(Watched { server, authority, clients })
 }
 
 fn client(
-    host: &Host,
+    runtime: &BlockingRuntime,
     server: &Server,
     authority: Option<&Authority>,
     habit: Habit,
@@ -149,23 +149,23 @@ fn client(
         Habit::Idle | Habit::Busy => config,
         Habit::Silenced => config.attempt_timeout(silence::ATTEMPT_TIMEOUT),
     };
-    let client = host.connect_with(config)?;
-    let (rt, caller) = (Arc::clone(&host.rt), client.clone());
+    let client = runtime.connect_with(config)?;
+    let (rt, caller) = (Arc::clone(&runtime.rt), client.clone());
     let all = end.saturating_duration_since(Instant::now());
     let calls = match habit {
-        Habit::Idle => spawn(&host.rt, calls(rt, caller, all, end)),
-        Habit::Busy => spawn(&host.rt, calls(rt, caller, STEP, end)),
+        Habit::Idle => spawn(&runtime.rt, calls(rt, caller, all, end)),
+        Habit::Busy => spawn(&runtime.rt, calls(rt, caller, STEP, end)),
         Habit::Silenced => {
             let (bridge, is_tls) = (Arc::clone(&bridge), authority.is_some());
-            spawn(&host.rt, silence::calls(rt, caller, bridge, is_tls, end))
+            spawn(&runtime.rt, silence::calls(rt, caller, bridge, is_tls, end))
         }
     };
     Ok(Watch { client, bridge, habit, calls })
 }
 
 /// Calls at a steady rate until the end, and once more after it.
-async fn calls(rt: Arc<dyn Runtime>, client: Client, step: Duration, end: Instant) -> Calls {
-    let mut calls = Calls::default();
+async fn calls(rt: Arc<dyn Runtime>, client: Client, step: Duration, end: Instant) -> CallCounts {
+    let mut calls = CallCounts::default();
     loop {
         let is_last = Instant::now() >= end;
         let error = if calls.made % 2 == 0 {

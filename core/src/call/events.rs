@@ -1,10 +1,8 @@
 //! What a call is told, and what it asks for.
 
-use crate::Instant;
-use crate::auth::Generation;
-use crate::channel::{Admission, Denied, EndpointId, Finished, Freshness, Want};
+use crate::attempt::{Attempt, Sent};
+use crate::channel::{Denied, EndpointId, Finished, Freshness};
 use crate::error::{Error, ErrorKind};
-use crate::metadata::Metadata;
 use crate::transport::Event;
 use bytes::Bytes;
 
@@ -30,24 +28,6 @@ pub enum Input {
     Closed(ErrorKind),
 }
 
-/// Where and how a request was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
-    /// The endpoint that it was sent to.
-    pub endpoint: EndpointId,
-    /// Whether a repetition could go to another one.
-    pub has_choice: bool,
-    /// The token that it was sent with, if any.
-    pub token: Option<Generation>,
-}
-
-impl From<&Admission> for Sent {
-    fn from(admission: &Admission) -> Self {
-        let Admission { endpoint, has_choice, .. } = *admission;
-        Self { endpoint, has_choice, token: None }
-    }
-}
-
 /// What the driver is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -59,30 +39,6 @@ pub enum Output {
     Release(Finished),
     /// The call is over: drop what is left of the attempt and hand out the result.
     Done(Result<Reply, Error>),
-}
-
-/// One attempt to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempt {
-    /// Counts from 1.
-    pub number: u32,
-    /// What it wants of its connection.
-    pub want: Want,
-    /// When the call must be over.
-    pub deadline: Option<Instant>,
-    /// Whether a member without a leader is to refuse it.
-    pub require_leader: bool,
-    /// The token that was refused last: a newer one is to be sent.
-    pub stale_token: Option<Generation>,
-}
-
-impl Attempt {
-    /// Returns what the head of its request says when it is sent at this moment.
-    #[must_use]
-    pub fn metadata(&self, now: Instant) -> Metadata {
-        let timeout = self.deadline.map(|deadline| deadline.saturating_since(now));
-        Metadata { require_leader: self.require_leader, timeout }
-    }
 }
 
 /// The response to a call.

@@ -17,11 +17,12 @@ mod events;
 mod options;
 mod streaming;
 
-pub use events::{Attempt, Input, Output, Reply, Sent};
+pub use crate::attempt::{Attempt, Sent};
+pub use events::{Input, Output, Reply};
 pub use options::Options;
 
 use crate::auth::Generation;
-use crate::channel::{Denied, EndpointId, Finished, Freshness, HealthSignal, Kind, Want};
+use crate::channel::{AttemptKind, Denied, EndpointId, Finished, Freshness, HealthSignal, Want};
 use crate::error::{Cause, Error, ErrorKind, Phase};
 use crate::header::ResponseHeader;
 use crate::method::Method;
@@ -59,6 +60,8 @@ pub struct Call {
     outcome: Outcome,
     last_endpoint: Option<EndpointId>,
     last_error: Option<Error>,
+    /// How many attempts failed and are made again.
+    retries: u32,
     /// What the last attempt told of its endpoint.
     signal: HealthSignal,
     /// The token that was refused last.
@@ -86,6 +89,7 @@ impl Call {
             outcome: Outcome::NotSent,
             last_endpoint: None,
             last_error: None,
+            retries: 0,
             signal: HealthSignal::None,
             stale_token: None,
             is_retry: false,
@@ -198,6 +202,18 @@ impl Call {
         }
     }
 
+    /// Returns how many attempts failed and are made again.
+    #[must_use]
+    pub const fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// Returns the failure of the last of these, as long as the call goes on.
+    #[must_use]
+    pub const fn last_error(&self) -> Option<&Error> {
+        self.last_error.as_ref()
+    }
+
     /// Returns the endpoint of the last attempt that was sent.
     #[must_use]
     pub const fn last_endpoint(&self) -> Option<EndpointId> {
@@ -225,7 +241,7 @@ impl Call {
         self.state = State::Acquiring;
         let Options { only, connection, require_leader, deadline, .. } = self.options;
         let want = Want {
-            kind: Kind::Call,
+            kind: AttemptKind::Call,
             avoid: self.last_endpoint,
             only,
             connection,
@@ -450,6 +466,7 @@ impl Call {
         };
         let wait = self.options.backoff.after(waits, &mut self.rng);
         self.last_error = Some(error);
+        self.retries = self.retries.saturating_add(1);
         self.state = State::Waiting(Some(now + wait));
     }
 

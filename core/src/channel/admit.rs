@@ -3,90 +3,16 @@
 //! These two answer at once, so they are methods and no inputs; what they change is undone by
 //! [`Channel::release`], which every admission needs.
 
+use super::admission::{Admission, AttemptKind, Denied, Finished, Want};
 use super::ends::Draining;
-use super::freshness::{Floor, Freshness};
-use super::slot::Listed;
-use super::turn::Endpoints;
-use super::{Channel, Connection, ConnectionId, EndpointId, HealthSignal};
+use super::freshness::RevisionFloor;
+use super::round_robin::Endpoints;
+use super::slot::{Listed, Slot};
+use super::{Channel, Connection, ConnectionId};
 use crate::Instant;
-use crate::endpoint::Endpoint;
 use crate::header::ResponseHeader;
 use crate::retry;
-
-/// What an attempt is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum Kind {
-    /// A unary call, whose response is waited for. Some go to one endpoint in a row.
-    #[default]
-    Call,
-    /// A stream that stays open: nobody waits for it, and streams are spread over the endpoints.
-    Stream,
-}
-
-/// What an attempt wants of its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Want {
-    /// What it is.
-    pub kind: Kind,
-    /// The endpoint that failed last: another one is taken if there is one.
-    pub avoid: Option<EndpointId>,
-    /// The only endpoint that will do.
-    pub only: Option<EndpointId>,
-    /// The only connection that will do, also one that may be dead: for a probe.
-    pub connection: Option<ConnectionId>,
-    /// Whether it repeats one that a server may have seen, and counts as a retry.
-    // I-R5
-    pub is_retry: bool,
-    /// Whether its message must not be sent in plain text.
-    pub is_secret: bool,
-}
-
-/// A connection that an attempt was admitted to. To be given back by [`Channel::release`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admission {
-    /// What was admitted.
-    pub kind: Kind,
-    /// The endpoint.
-    pub endpoint: EndpointId,
-    /// Its connection.
-    pub connection: ConnectionId,
-    /// When it was admitted.
-    pub since: Instant,
-    /// How far the cluster had been seen; `None` for an endpoint that may be of another cluster.
-    pub floor: Option<Floor>,
-    /// Whether a repetition could go to another endpoint.
-    pub has_choice: bool,
-}
-
-/// Why an attempt was not admitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Denied {
-    /// There is no connection with a permit to spare: say [`Input::Wanted`](super::Input::Wanted)
-    /// and wait for [`Output::Changed`](super::Output::Changed).
-    NoConnection,
-    /// Too many calls are being repeated: to be made later, after a long wait.
-    Throttled,
-    /// It holds a secret, and its turn is at this endpoint, to which the connection is in plain
-    /// text. To be made nowhere.
-    Plaintext(Endpoint),
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finished {
-    /// What it tells of its endpoint.
-    pub signal: HealthSignal,
-    /// The header of a response that was received whole.
-    pub header: Option<ResponseHeader>,
-    /// Whether that must not be older than what had been seen when the attempt was admitted.
-    pub is_linearizable: bool,
-}
-
-impl From<HealthSignal> for Finished {
-    fn from(signal: HealthSignal) -> Self {
-        Self { signal, header: None, is_linearizable: false }
-    }
-}
+use crate::signal::{Freshness, HealthSignal};
 
 impl Channel {
     /// Admits an attempt to a connection: the next one in turn of those of which most can be
@@ -110,10 +36,12 @@ impl Channel {
         }
         let endpoints = Endpoints { slots: &self.slots, settings: &self.settings };
         let index = match want.kind {
-            Kind::Call => self.turn.pick_for_call(endpoints, now, want, has_permit),
-            Kind::Stream => self.turn.pick_for_stream(endpoints, now, want, has_permit),
+            AttemptKind::Call => self.round_robin.pick_for_call(endpoints, now, want, has_permit),
+            AttemptKind::Stream => {
+                self.round_robin.pick_for_stream(endpoints, now, want, has_permit)
+            }
         };
-        let has_choice = want.is_open() && self.choices() > 1;
+        let has_choice = want.accepts_any() && self.choices() > 1;
         let index = index.ok_or(Denied::NoConnection)?;
         let slot = self.slots.get_mut(index).ok_or(Denied::NoConnection)?;
         if want.is_secret && !slot.endpoint.is_confidential() {
@@ -132,7 +60,7 @@ impl Channel {
         if want.is_retry {
             self.budget.spend();
         }
-        if want.kind == Kind::Call {
+        if want.kind == AttemptKind::Call {
             self.budget.earn();
         }
         Ok(Admission { kind: want.kind, endpoint, connection, since: now, floor, has_choice })
@@ -160,8 +88,8 @@ impl Channel {
     }
 
     fn on_finished(&mut self, now: Instant, admission: &Admission, signal: HealthSignal) {
-        if admission.kind == Kind::Call {
-            self.turn.note_signal(signal);
+        if admission.kind == AttemptKind::Call {
+            self.round_robin.note_signal(signal);
         }
         let id = admission.connection;
         if let Some(index) = self.draining.iter().position(|it| it.id() == id) {
@@ -211,5 +139,41 @@ impl Channel {
         if matches!(signal, HealthSignal::Healthy | HealthSignal::Alive) {
             self.on_late_response(now, id);
         }
+    }
+
+    /// Judges a response that came on this connection, and remembers how far the cluster is.
+    /// `sent_at` is the floor that it must not be below.
+    pub(super) fn judge(
+        &mut self,
+        connection: ConnectionId,
+        header: &ResponseHeader,
+        sent_at: Option<RevisionFloor>,
+    ) -> Freshness {
+        let others = || {
+            let listed = self.slots.iter().filter(|slot| slot.listed != Listed::No);
+            listed.filter(|slot| slot.current() != Some(connection))
+        };
+        let was_foreign =
+            self.slots.iter().any(|it| it.current() == Some(connection) && it.foreign);
+        // One that was foreign before does not speak for those that were not, unless they are down.
+        let is_foreign = |cluster| {
+            let mut witnesses = others().filter_map(Slot::ready);
+            witnesses.any(|other| other.cluster == cluster)
+                || (was_foreign && others().any(|slot| !slot.foreign && !slot.is_down()))
+        };
+        let freshness = self.freshness.judge(header, sent_at, is_foreign);
+        if let Some(connection) = self.connection_mut(connection) {
+            connection.cluster = header.cluster_id;
+        }
+        if let Some(slot) = self.slot_of(connection) {
+            slot.foreign = matches!(freshness, Freshness::Foreign { .. });
+        }
+        freshness
+    }
+
+    /// Returns the cluster as far as it has been seen.
+    #[must_use]
+    pub const fn floor(&self) -> RevisionFloor {
+        self.freshness
     }
 }

@@ -1,9 +1,10 @@
 //! A connection that is made.
 
-use super::admit::{Admission, Kind};
+use super::admission::{Admission, AttemptKind};
 use super::liveness::{Due, Liveness, PingPolicy};
-use super::{ConnectionId, HealthSignal, Scope};
+use super::{ConnectionId, Migration};
 use crate::Instant;
+use crate::signal::HealthSignal;
 use std::time::Duration;
 
 /// How long a connection that carried no answered call must hold to count as stable.
@@ -30,7 +31,7 @@ pub(super) struct Connection {
     /// Whether it takes no new calls.
     pub(super) is_draining: bool,
     /// What has been told to go elsewhere.
-    migrating: Option<Scope>,
+    migrating: Option<Migration>,
     /// The cluster that answered on it, 0 before.
     pub(super) cluster: u64,
 }
@@ -53,13 +54,13 @@ impl Connection {
         }
     }
 
-    pub(super) fn begin(&mut self, now: Instant, kind: Kind) {
+    pub(super) fn begin(&mut self, now: Instant, kind: AttemptKind) {
         match kind {
-            Kind::Call => {
+            AttemptKind::Call => {
                 self.calls += 1;
                 self.waiting = self.waiting.or(Some(now));
             }
-            Kind::Stream => self.streams += 1,
+            AttemptKind::Stream => self.streams += 1,
         }
     }
 
@@ -80,8 +81,8 @@ impl Connection {
         }
         self.is_answered |= matches!(signal, HealthSignal::Healthy | HealthSignal::Alive);
         match admission.kind {
-            Kind::Call => self.calls = self.calls.saturating_sub(1),
-            Kind::Stream => self.streams = self.streams.saturating_sub(1),
+            AttemptKind::Call => self.calls = self.calls.saturating_sub(1),
+            AttemptKind::Stream => self.streams = self.streams.saturating_sub(1),
         }
         if self.calls == 0 {
             self.waiting = None;
@@ -90,10 +91,10 @@ impl Connection {
     }
 
     /// Returns whether it carries one of this kind.
-    pub(super) const fn carries(&self, kind: Kind) -> bool {
+    pub(super) const fn carries(&self, kind: AttemptKind) -> bool {
         match kind {
-            Kind::Call => self.calls > 0,
-            Kind::Stream => self.streams > 0,
+            AttemptKind::Call => self.calls > 0,
+            AttemptKind::Stream => self.streams > 0,
         }
     }
 
@@ -119,14 +120,15 @@ impl Connection {
         let is_confirmed = self.unconfirmed.is_some_and(|since| self.liveness.heard() >= since);
         if is_confirmed {
             self.unconfirmed = None;
-            self.migrating = self.migrating.filter(|_| self.is_draining).map(|_| Scope::Streams);
+            self.migrating =
+                self.migrating.filter(|_| self.is_draining).map(|_| Migration::Streams);
         }
         is_confirmed
     }
 
     /// Doubts that it is alive, since another connection was found dead by a PING of this moment,
     /// unless something has come since. Returns whether that is news.
-    pub(super) fn doubt(&mut self, pinged: Instant) -> bool {
+    pub(super) fn mark_unconfirmed(&mut self, pinged: Instant) -> bool {
         let is_new = self.unconfirmed.is_none() && self.liveness.heard() < pinged;
         if is_new {
             self.unconfirmed = Some(pinged);
@@ -135,11 +137,11 @@ impl Connection {
     }
 
     /// Returns what had better go to another connection, if there is one, and was not told yet.
-    pub(super) fn to_migrate(&self) -> Option<Scope> {
+    pub(super) fn to_migrate(&self) -> Option<Migration> {
         let scope = if self.unconfirmed.is_some() && !self.is_unused() {
-            Scope::All
+            Migration::All
         } else if self.is_draining && self.streams > 0 {
-            Scope::Streams
+            Migration::Streams
         } else {
             return None;
         };
@@ -147,14 +149,14 @@ impl Connection {
     }
 
     /// Notes what was told to go elsewhere.
-    pub(super) const fn note_migrating(&mut self, scope: Scope) {
+    pub(super) const fn note_migrating(&mut self, scope: Migration) {
         self.migrating = Some(scope);
     }
 
     /// Returns when to send a PING, or to give it up, and which of the two; no PING without a call
     /// or a stream.
     pub(super) fn liveness_due(&self, policy: PingPolicy) -> Option<(Instant, Due)> {
-        if let Some(dead_at) = self.liveness.dead_at(policy.keepalive) {
+        if let Some(dead_at) = self.liveness.dead_at(policy.ping) {
             return Some((dead_at, Due::Dead));
         }
         if self.is_unused() {
@@ -162,7 +164,7 @@ impl Connection {
         }
         let patience = self.waiting.map(|since| since.max(self.liveness.heard()) + policy.patience);
         let reason = self.unconfirmed.or(patience);
-        Some((self.liveness.ping_at(reason, policy.keepalive), Due::Ping))
+        Some((self.liveness.ping_at(reason, policy.ping), Due::Ping))
     }
 
     /// Returns whether it did its work: it carried a call that was answered, or held for long.

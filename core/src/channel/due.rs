@@ -3,8 +3,8 @@
 use super::connection::Connection;
 use super::ends::Draining;
 use super::liveness::Due;
-use super::slot::{End, Listed, Replacement, Slot, State};
-use super::{Channel, ConnectionError, ConnectionId, Output, Scope};
+use super::slot::{DownReason, Listed, Replacement, Slot, State};
+use super::{Channel, ConnectionError, ConnectionId, Migration, Output};
 use crate::Instant;
 use crate::error::{Cause, ConnectFailure};
 
@@ -18,7 +18,7 @@ pub(super) enum Action {
     DialReplacement(usize),
     Suspect(usize),
     Probe(usize, ConnectionId),
-    Migrate(ConnectionId, Scope),
+    Migrate(ConnectionId, Migration),
     Ping(ConnectionId),
     /// Gives up a connection whose PING was to be answered by now.
     GiveUp(ConnectionId),
@@ -28,7 +28,7 @@ impl Channel {
     /// Returns when `poll` will want something; the past, if it does already.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        Agenda(self).actions().map(|(at, _)| at).min()
+        Schedule(self).actions().map(|(at, _)| at).min()
     }
 
     /// Returns [`next_due`](Self::next_due) if that may be sooner than was said last, which is
@@ -41,13 +41,13 @@ impl Channel {
 
     /// Notes that something of this endpoint may be due sooner than was said last.
     pub(super) fn note_sooner(&mut self, index: usize) {
-        let due = Agenda(self).actions_of_slot(index).into_iter().flatten().map(|(at, _)| at);
+        let due = Schedule(self).actions_of_slot(index).into_iter().flatten().map(|(at, _)| at);
         self.sooner = due.chain(self.sooner).min();
     }
 
     /// Returns what is due at this moment, one at a time.
     pub(super) fn due(&self, now: Instant) -> Option<Action> {
-        Agenda(self).actions().find(|(at, _)| *at <= now).map(|(_, action)| action)
+        Schedule(self).actions().find(|(at, _)| *at <= now).map(|(_, action)| action)
     }
 
     /// Does what is due, and returns what the driver is to do for it.
@@ -98,41 +98,41 @@ impl Channel {
     }
 
     fn give_up(&mut self, now: Instant, id: ConnectionId) -> Option<Output> {
-        let keepalive = self.ping_policy.keepalive;
+        let ping = self.ping_policy.ping;
         let liveness = &mut self.connection_mut(id)?.liveness;
-        let due = liveness.dead_at(keepalive)?;
+        let due = liveness.dead_at(ping)?;
         if liveness.extend(due, now) {
             return None;
         }
         let pinged = liveness.pending().unwrap_or(now);
-        let cause = format!("a PING was not answered within {:?}", keepalive.timeout);
+        let cause = format!("a PING was not answered within {:?}", ping.timeout);
         let cause = Some(Cause::new(cause));
         let error = ConnectionError { failure: ConnectFailure::Unresponsive, cause };
-        self.on_down(now, id, End::Broken(error.clone()));
-        self.doubt_others(pinged);
+        self.on_down(now, id, DownReason::Failed(error.clone()));
+        self.mark_others_unconfirmed(pinged);
         Some(Output::Kill(id, error))
     }
 
     /// Doubts all connections on which nothing has come since this PING, which was not answered on
     /// another one: whatever lies between may have forgotten all of them (NAT, for example). Each
     /// is asked for a sign of life, and its replacement is dialled meanwhile.
-    fn doubt_others(&mut self, pinged: Instant) {
+    fn mark_others_unconfirmed(&mut self, pinged: Instant) {
         for slot in &mut self.slots {
-            if slot.ready_mut().is_some_and(|ready| ready.doubt(pinged)) {
+            if slot.ready_mut().is_some_and(|ready| ready.mark_unconfirmed(pinged)) {
                 slot.replacement = Replacement::Wanted;
             }
         }
         for connection in self.draining.iter_mut().filter_map(Draining::living_mut) {
-            connection.doubt(pinged);
+            connection.mark_unconfirmed(pinged);
         }
     }
 }
 
 /// A look at what a channel has to do: each rule is stated here, once.
 #[derive(Clone, Copy)]
-struct Agenda<'a>(&'a Channel);
+struct Schedule<'a>(&'a Channel);
 
-impl<'a> Agenda<'a> {
+impl<'a> Schedule<'a> {
     /// Returns all that is to be done, and when.
     fn actions(self) -> impl Iterator<Item = (Instant, Action)> + 'a {
         let changed = self.0.changed.then_some((Instant::ORIGIN, Action::TellChanged));
@@ -164,8 +164,8 @@ impl<'a> Agenda<'a> {
     fn dial_due(self, index: usize) -> Option<Instant> {
         let wanted = self.0.wanted?;
         let is_idle = |slot: &Slot| matches!(slot.state, State::Idle);
-        let is_alone =
-            self.0.slots.iter().all(is_idle) && self.0.turn.first_dialled(&self.0.slots) == index;
+        let is_alone = self.0.slots.iter().all(is_idle)
+            && self.0.round_robin.first_dialled(&self.0.slots) == index;
         let is_urgent = self.0.slots[index].pins > 0 || self.0.slots.iter().any(Slot::is_down);
         Some(if is_alone || is_urgent { Instant::ORIGIN } else { wanted + self.0.settings.stagger })
     }

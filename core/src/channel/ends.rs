@@ -1,7 +1,7 @@
 //! How connections end, and what becomes of what they carry.
 
 use super::connection::Connection;
-use super::slot::{End, Replacement, State};
+use super::slot::{DownReason, Replacement, State};
 use super::{Channel, ConnectionId};
 use crate::Instant;
 use std::time::Duration;
@@ -43,24 +43,24 @@ impl Channel {
         }
     }
 
-    pub(super) fn on_down(&mut self, now: Instant, id: ConnectionId, end: End) {
+    pub(super) fn on_down(&mut self, now: Instant, id: ConnectionId, end: DownReason) {
         if let Some(it) = self.draining.iter_mut().find(|it| it.id() == id && !it.is_gone) {
             // Told again that it takes no new calls, it goes on draining.
             match end {
-                End::Broken(_) => it.is_gone = true,
-                End::Retired(_) => self.ignored += 1,
+                DownReason::Failed(_) => it.is_gone = true,
+                DownReason::Retired(_) => self.ignored += 1,
             }
             return;
         }
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.replacement_id() == Some(id)) {
             // The one in doubt will be confirmed soon, or given up.
             slot.replacement = Replacement::None;
-            if let End::Broken(broken) = end {
+            if let DownReason::Failed(broken) = end {
                 slot.last = Some(broken);
             }
             return;
         }
-        let is_gone = matches!(end, End::Broken(_));
+        let is_gone = matches!(end, DownReason::Failed(_));
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.current() == Some(id)) else {
             self.ignored += 1;
             return;

@@ -14,19 +14,6 @@ pub struct ConnectionError {
     pub cause: Option<Cause>,
 }
 
-/// What an attempt told of its endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HealthSignal {
-    /// Nothing: it was dropped, or its fate says nothing of the endpoint.
-    None,
-    /// It was answered, though not with what takes a cluster: the member may be alone.
-    Alive,
-    /// It was answered by a member of a working cluster.
-    Healthy,
-    /// It was left without an answer, or the answer was that the member cannot serve it.
-    Unhealthy,
-}
-
 /// How a server says that a connection takes no new calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Retirement {
@@ -38,7 +25,7 @@ pub enum Retirement {
 
 /// What is to leave a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
+pub enum Migration {
     /// The streams; calls end where they are.
     Streams,
     /// The streams, and the calls that may be repeated.
@@ -94,7 +81,7 @@ pub enum Output {
     /// End the connection: it is dead. The calls on it are lost for this reason.
     Kill(ConnectionId, ConnectionError),
     /// Let these go from this connection to another one, which is there.
-    Migrate(ConnectionId, Scope),
+    Migrate(ConnectionId, Migration),
     /// Let the attempts that wait for a connection look again.
     Changed,
 }

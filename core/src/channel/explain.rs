@@ -33,7 +33,7 @@ impl Channel {
         match self.failed(now) {
             Some(error) if only.is_none() && !is_connected => Cause::new(error),
             _ => match <[_; 1]>::try_from(endpoints) {
-                Ok([one]) => told(now, one),
+                Ok([one]) => describe(now, one),
                 Err(endpoints) => Cause::new(Each::new(now, endpoints)),
             },
         }
@@ -58,7 +58,7 @@ const fn is_connected(state: ConnectionState) -> bool {
 }
 
 /// Returns what is known of an endpoint that could not be used.
-fn told(now: Instant, health: EndpointView) -> Cause {
+fn describe(now: Instant, health: EndpointView) -> Cause {
     let endpoint = health.endpoint.text();
     let since = now.saturating_since(health.since);
     match (health.state, health.last) {
@@ -76,7 +76,7 @@ fn told(now: Instant, health: EndpointView) -> Cause {
 /// What is known of each of several endpoints.
 #[derive(Debug)]
 struct Each {
-    told: Vec<Cause>,
+    causes: Vec<Cause>,
     /// How many there are beyond those.
     untold: usize,
 }
@@ -87,14 +87,14 @@ const MAX_TOLD: usize = 8;
 impl Each {
     fn new(now: Instant, endpoints: Vec<EndpointView>) -> Self {
         let untold = endpoints.len().saturating_sub(MAX_TOLD);
-        let told = endpoints.into_iter().take(MAX_TOLD).map(|it| told(now, it)).collect();
-        Self { told, untold }
+        let causes = endpoints.into_iter().take(MAX_TOLD).map(|it| describe(now, it)).collect();
+        Self { causes, untold }
     }
 }
 
 impl fmt::Display for Each {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, cause) in self.told.iter().enumerate() {
+        for (index, cause) in self.causes.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{cause}")?;
         }

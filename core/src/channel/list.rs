@@ -47,7 +47,7 @@ impl Channel {
                 State::Idle | State::Backoff { .. } => {}
             }
         }
-        self.turn.note_count(self.slots.len());
+        self.round_robin.note_count(self.slots.len());
     }
 
     pub(super) fn on_unpinned(&mut self, now: Instant, id: EndpointId) {

@@ -1,9 +1,9 @@
 //! Whether a connection still answers: when to send a PING, and when to give it up.
 //!
-//! A PING is sent only while a call is open, after [`Keepalive::interval`] without a byte from the
-//! server or sooner if there is a reason, and never closer than [`MIN_INTERVAL`] to the one before:
-//! etcd ends connections that are pinged more often than every five seconds, or without a call. Any
-//! byte is a sign of life.
+//! A PING is sent only while a call is open, after [`PingSettings::interval`] without a byte from
+//! the server or sooner if there is a reason, and never closer than [`MIN_INTERVAL`] to the one
+//! before: etcd ends connections that are pinged more often than every five seconds, or without a
+//! call. Any byte is a sign of life.
 
 // I-C1, I-C2, C45
 
@@ -24,7 +24,7 @@ const OVERSLEPT: Duration = Duration::from_secs(1);
 
 /// When connections are probed by PINGs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keepalive {
+pub struct PingSettings {
     /// How long a connection with an open call may be silent before a PING is sent.
     pub interval: Duration,
     /// How long the answer may take before the connection counts as dead.
@@ -34,25 +34,25 @@ pub struct Keepalive {
 /// When PINGs are sent, as a channel does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PingPolicy {
-    pub(super) keepalive: Keepalive,
+    pub(super) ping: PingSettings,
     /// How long a call waits without a byte before there is a reason for a PING.
     pub(super) patience: Duration,
 }
 
 impl PingPolicy {
     /// Half of what calls may all wait, so that the PING leaves while they do.
-    pub(super) fn new(keepalive: Keepalive, stalled_after: Duration) -> Self {
-        Self { keepalive, patience: (stalled_after / 2).max(MIN_PATIENCE) }
+    pub(super) fn new(ping: PingSettings, stalled_after: Duration) -> Self {
+        Self { ping, patience: (stalled_after / 2).max(MIN_PATIENCE) }
     }
 }
 
-impl Default for Keepalive {
+impl Default for PingSettings {
     fn default() -> Self {
         Self { interval: Duration::from_secs(10), timeout: Duration::from_secs(5) }
     }
 }
 
-impl Keepalive {
+impl PingSettings {
     /// Doubles the interval, as gRPC wants it after `too_many_pings`.
     // C56
     pub(crate) fn slow_down(&mut self) {
@@ -119,13 +119,13 @@ impl Liveness {
     }
 
     /// Returns when the answer to the PING under way is overdue.
-    pub(crate) fn dead_at(&self, settings: Keepalive) -> Option<Instant> {
+    pub(crate) fn dead_at(&self, settings: PingSettings) -> Option<Instant> {
         self.pending.map(|pinged| pinged + settings.timeout.max(MIN_TIMEOUT))
     }
 
     /// Returns when to send the next PING on a connection with an open stream: when the interval is
     /// over, or from `reason` on if that is earlier.
-    pub(crate) fn ping_at(&self, reason: Option<Instant>, settings: Keepalive) -> Instant {
+    pub(crate) fn ping_at(&self, reason: Option<Instant>, settings: PingSettings) -> Instant {
         let silent = self.heard + settings.interval.max(MIN_INTERVAL);
         let wanted = reason.map_or(silent, |reason| reason.min(silent));
         self.last_ping.map_or(wanted, |last| wanted.max(last + MIN_INTERVAL))

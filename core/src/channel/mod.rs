@@ -23,6 +23,7 @@
 //! nothing has come since that PING may be dead, too: no call goes there until a byte comes, for
 //! which they are asked, and another connection is dialled beside each.
 
+mod admission;
 mod admit;
 mod budget;
 mod connection;
@@ -34,15 +35,16 @@ mod freshness;
 mod health;
 mod list;
 mod liveness;
+mod round_robin;
 mod settings;
 mod slot;
-mod turn;
 
-pub use admit::{Admission, Denied, Finished, Kind, Want};
-pub use events::{ConnectionError, HealthSignal, Input, Output, Retirement, Scope};
-pub use freshness::{Floor, Freshness};
+pub use crate::signal::{Freshness, HealthSignal};
+pub use admission::{Admission, AttemptKind, Denied, Finished, Want};
+pub use events::{ConnectionError, Input, Migration, Output, Retirement};
+pub use freshness::RevisionFloor;
 pub use health::{ConnectionState, EndpointView};
-pub use liveness::{Keepalive, MIN_INTERVAL};
+pub use liveness::{MIN_INTERVAL, PingSettings};
 pub use settings::Settings;
 pub use slot::Listed;
 
@@ -53,9 +55,9 @@ use budget::Budget;
 use connection::Connection;
 use ends::Draining;
 use liveness::PingPolicy;
-use slot::{End, Replacement, Slot, State};
+use round_robin::RoundRobin;
+use slot::{DownReason, Replacement, Slot, State};
 use std::collections::VecDeque;
-use turn::Turn;
 
 /// An endpoint of a channel; a number is never used for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,8 +77,8 @@ pub struct Channel {
     draining: Vec<Draining>,
     closing: VecDeque<ConnectionId>,
     rng: Rng,
-    turn: Turn,
-    freshness: Floor,
+    round_robin: RoundRobin,
+    freshness: RevisionFloor,
     budget: Budget,
     /// When a call wanted a connection first.
     wanted: Option<Instant>,
@@ -95,16 +97,16 @@ impl Channel {
     #[must_use]
     pub fn new(endpoints: Vec<Endpoint>, settings: Settings, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let turn = Turn::new(endpoints.len(), &mut rng);
+        let round_robin = RoundRobin::new(endpoints.len(), &mut rng);
         let mut channel = Self {
             settings,
-            ping_policy: PingPolicy::new(settings.keepalive, settings.stalled_after),
+            ping_policy: PingPolicy::new(settings.ping, settings.stalled_after),
             slots: Vec::new(),
             draining: Vec::new(),
             closing: VecDeque::new(),
             rng,
-            turn,
-            freshness: Floor::default(),
+            round_robin,
+            freshness: RevisionFloor::default(),
             budget: Budget::full(),
             wanted: None,
             changed: false,
@@ -139,12 +141,12 @@ impl Machine for Channel {
             Input::Unpinned(endpoint) => self.on_unpinned(now, endpoint),
             Input::Connected(connection) => self.on_connected(now, connection),
             Input::Failed(connection, error) | Input::Ended(connection, error) => {
-                self.on_down(now, connection, End::Broken(error));
+                self.on_down(now, connection, DownReason::Failed(error));
             }
             Input::Retired(connection, how) => {
-                self.on_down(now, connection, End::Retired(how));
+                self.on_down(now, connection, DownReason::Retired(how));
             }
-            Input::TooManyPings => self.ping_policy.keepalive.slow_down(),
+            Input::TooManyPings => self.ping_policy.ping.slow_down(),
             Input::Heard(connection, at) => self.on_heard(now, connection, at),
             Input::Probed(connection, is_well) => self.on_probed(now, connection, is_well),
             Input::ForgetFloor => self.freshness.revision = 0,
@@ -178,7 +180,7 @@ impl Channel {
     /// Returns why there is no connection, once every endpoint has been tried and failed; the
     /// failure of the last one in the list. `None` while one is connected or has yet to be tried.
     #[must_use]
-    pub fn broken(&self) -> Option<&ConnectionError> {
+    pub fn connection_error(&self) -> Option<&ConnectionError> {
         if self.slots.iter().all(Slot::is_down) { self.last_failure() } else { None }
     }
 

@@ -1,6 +1,6 @@
 //! How a channel goes about its work.
 
-use super::liveness::Keepalive;
+use super::liveness::PingSettings;
 use crate::backoff::Backoff;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub struct Settings {
     /// The wait between dials of one endpoint.
     pub backoff: Backoff,
     /// When connections are probed by PINGs.
-    pub keepalive: Keepalive,
+    pub ping: PingSettings,
     /// The wait between probes of a suspect.
     pub suspect: Backoff,
     /// How long the calls of a connection may all wait before others are preferred.
@@ -29,7 +29,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             backoff: Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(5) },
-            keepalive: Keepalive::default(),
+            ping: PingSettings::default(),
             suspect: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(10) },
             slow_after: Duration::from_millis(300),
             stalled_after: Duration::from_secs(3),

@@ -22,14 +22,14 @@ pub enum Listed {
 
 /// How an endpoint lost its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum DownReason {
     /// The server takes no new calls on it.
     Retired(Retirement),
     /// It is gone, or could not be made.
-    Broken(ConnectionError),
+    Failed(ConnectionError),
 }
 
-impl End {
+impl DownReason {
     /// Returns whether the server said that there was nothing wrong.
     fn is_orderly(&self) -> bool {
         *self == Self::Retired(Retirement::NoError)
@@ -149,14 +149,14 @@ impl Slot {
     pub(super) fn lose(
         &mut self,
         now: Instant,
-        end: End,
+        end: DownReason,
         backoff: Backoff,
         rng: &mut Rng,
     ) -> State {
         let is_stable = self.ready().is_some_and(|ready| ready.is_stable(now));
         self.failures = if is_stable { 0 } else { self.failures.saturating_add(1) };
         let waits = self.failures.saturating_sub(u32::from(end.is_orderly()));
-        if let End::Broken(broken) = end {
+        if let DownReason::Failed(broken) = end {
             self.last = Some(broken);
         }
         self.lost = self.current();

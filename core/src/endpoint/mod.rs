@@ -39,7 +39,7 @@ pub struct Endpoint(Arc<Parsed>);
 #[derive(Clone, PartialEq, Eq)]
 struct Parsed {
     text: Arc<str>,
-    place: Place,
+    destination: Destination,
     security: Security,
     authority: Authority,
 }
@@ -47,7 +47,7 @@ struct Parsed {
 /// What to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Destination {
     /// A host, by name or address, and a port.
     Host {
         /// A name, or an address without brackets; an IPv6 address may end in `%` and its zone.
@@ -94,8 +94,8 @@ impl Endpoint {
 
     /// What to connect to.
     #[must_use]
-    pub fn place(&self) -> &Place {
-        &self.0.place
+    pub fn destination(&self) -> &Destination {
+        &self.0.destination
     }
 
     /// Returns whether it is spoken to over TLS.
@@ -109,7 +109,7 @@ impl Endpoint {
     // B5
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        (self.place(), self.security()) == (other.place(), other.security())
+        (self.destination(), self.security()) == (other.destination(), other.security())
     }
 
     /// Decides for an endpoint that does not say whether it is spoken to over TLS (C34a, C34d). One
@@ -129,9 +129,9 @@ impl Endpoint {
     /// unasked.
     #[must_use]
     pub fn is_confidential(&self) -> bool {
-        match (&self.0.security, &self.0.place) {
-            (Security::Tls, _) | (_, Place::Unix(_) | Place::UnixAbstract(_)) => true,
-            (_, Place::Host { host, .. }) => is_loopback(host),
+        match (&self.0.security, &self.0.destination) {
+            (Security::Tls, _) | (_, Destination::Unix(_) | Destination::UnixAbstract(_)) => true,
+            (_, Destination::Host { host, .. }) => is_loopback(host),
         }
     }
 
@@ -198,9 +198,9 @@ impl FromStr for Endpoint {
         let told = || text.rsplit_once('@').map(|(_, rest)| format!("***@{rest}"));
         let told = || told().unwrap_or_else(|| text.to_owned());
         let error = |reason| EndpointError { endpoint: told(), reason };
-        let (security, place, authority) = parse::parse(text).map_err(error)?;
+        let (security, destination, authority) = parse::parse(text).map_err(error)?;
         let authority = Authority::try_from(authority)
             .map_err(|_| error("the host is not a valid authority"))?;
-        Ok(Self(Arc::new(Parsed { text: Arc::from(text), place, security, authority })))
+        Ok(Self(Arc::new(Parsed { text: Arc::from(text), destination, security, authority })))
     }
 }

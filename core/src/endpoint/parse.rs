@@ -1,6 +1,6 @@
 //! Reads the string of an endpoint.
 
-use super::{DEFAULT_PORT, Place, Security};
+use super::{DEFAULT_PORT, Destination, Security};
 use core::net::Ipv6Addr;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -30,11 +30,11 @@ pub(super) fn parse(text: &str) -> Parsed {
     };
     let is_url = security != Security::Unspecified;
     let rest = if is_url { rest.strip_suffix('/').unwrap_or(rest) } else { rest };
-    let (place, authority) = host_and_port(rest, is_url)?;
-    Ok((security, place, authority))
+    let (destination, authority) = host_and_port(rest, is_url)?;
+    Ok((security, destination, authority))
 }
 
-type Parsed = Result<(Security, Place, String), &'static str>;
+type Parsed = Result<(Security, Destination, String), &'static str>;
 
 fn unix(security: Security, path: &str) -> Parsed {
     if let Some(name) = path.strip_prefix('@') {
@@ -43,14 +43,14 @@ fn unix(security: Security, path: &str) -> Parsed {
     if path.is_empty() || path.contains('\0') {
         return Err("the path of the socket is missing");
     }
-    Ok((security, Place::Unix(PathBuf::from(path)), unix_authority(path)))
+    Ok((security, Destination::Unix(PathBuf::from(path)), unix_authority(path)))
 }
 
 fn abstract_unix(security: Security, name: &str) -> Parsed {
     if name.is_empty() || name.contains('\0') {
         return Err("the name of the socket is missing");
     }
-    Ok((security, Place::UnixAbstract(name.to_owned()), unix_authority(name)))
+    Ok((security, Destination::UnixAbstract(name.to_owned()), unix_authority(name)))
 }
 
 /// Returns the authority of requests to a socket, whose name may hold what no authority may.
@@ -65,7 +65,7 @@ fn is_authority(text: &str) -> bool {
     is_host && port.is_none_or(|port| parse_port(port).is_ok())
 }
 
-fn host_and_port(text: &str, is_url: bool) -> Result<(Place, String), &'static str> {
+fn host_and_port(text: &str, is_url: bool) -> Result<(Destination, String), &'static str> {
     if text.bytes().any(|b| matches!(b, b'/' | b'?' | b'#')) {
         return Err("there is something after the port");
     }
@@ -83,13 +83,13 @@ fn host_and_port(text: &str, is_url: bool) -> Result<(Place, String), &'static s
             None => address.to_owned(),
             Some(zone) => format!("{address}%{zone}"),
         };
-        return Ok((Place::Host { host, port }, format!("[{address}]:{port}")));
+        return Ok((Destination::Host { host, port }, format!("[{address}]:{port}")));
     }
     // An IPv4 address reads like a name.
     if zone.is_some() || !is_name(host) {
         return Err("the host is neither a name nor an address");
     }
-    Ok((Place::Host { host: host.to_owned(), port }, authority(host, port)))
+    Ok((Destination::Host { host: host.to_owned(), port }, authority(host, port)))
 }
 
 fn authority(host: &str, port: u16) -> String {

@@ -4,8 +4,8 @@ fn endpoint(text: &str) -> Endpoint {
     text.parse().unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn parsed(text: &str) -> (Place, String) {
-    (endpoint(text).place().clone(), endpoint(text).authority().to_string())
+fn parsed(text: &str) -> (Destination, String) {
+    (endpoint(text).destination().clone(), endpoint(text).authority().to_string())
 }
 
 // C34a, C34b, C34c, C35
@@ -28,8 +28,8 @@ fn hosts_and_ports() {
         ("https://[fe80::1%25eth0]:1", "fe80::1%eth0", 1, "[fe80::1]:1"),
         ("http://[fe80::1%eth0.7]", "fe80::1%eth0.7", 2379, "[fe80::1]:2379"),
     ] {
-        let place = Place::Host { host: host.to_owned(), port };
-        assert_eq!(parsed(text), (place, authority.to_owned()), "{text}");
+        let destination = Destination::Host { host: host.to_owned(), port };
+        assert_eq!(parsed(text), (destination, authority.to_owned()), "{text}");
     }
 }
 
@@ -51,7 +51,7 @@ fn unix_sockets() {
         ("unix:/run/", "/run/", "localhost"),
         ("unix:/run/http://a", "/run/http://a", "a"),
     ] {
-        assert_eq!(parsed(text), (Place::Unix(path.into()), authority.to_owned()), "{text}");
+        assert_eq!(parsed(text), (Destination::Unix(path.into()), authority.to_owned()), "{text}");
     }
 }
 
@@ -68,8 +68,8 @@ fn abstract_unix_sockets() {
         ("unix-abstract:@etcd", "@etcd", "localhost"),
         ("unix:@not a name", "not a name", "localhost"),
     ] {
-        let place = Place::UnixAbstract(name.to_owned());
-        assert_eq!(parsed(text), (place, authority.to_owned()), "{text}");
+        let destination = Destination::UnixAbstract(name.to_owned());
+        assert_eq!(parsed(text), (destination, authority.to_owned()), "{text}");
         assert!(endpoint(text).is_confidential(), "{text}");
     }
     assert!(endpoint("unix:@a").is_same(&endpoint("unix-abstract:a")));
@@ -77,8 +77,8 @@ fn abstract_unix_sockets() {
     assert_eq!(endpoint("unixs:@a").security(), Security::Tls);
     assert_eq!(endpoint("unix-abstract:a").security(), Security::Unspecified);
     // A path is one, wherever the sign stands in it.
-    assert_eq!(parsed("unix:/run/@etcd").0, Place::Unix("/run/@etcd".into()));
-    assert_eq!(parsed("unix:./@etcd").0, Place::Unix("./@etcd".into()));
+    assert_eq!(parsed("unix:/run/@etcd").0, Destination::Unix("/run/@etcd".into()));
+    assert_eq!(parsed("unix:./@etcd").0, Destination::Unix("./@etcd".into()));
 }
 
 // From files and variables they come with what stood around them.

@@ -5,7 +5,7 @@
 use super::show::Show;
 use crate::{IntoBytes, KeyRange, LeaseId};
 use etcd3_proto::etcdserverpb as pb;
-use etcd3_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use etcd3_proto::etcdserverpb::compare::{CompareResult, CompareTarget as Property, TargetUnion};
 use std::fmt;
 
 /// One condition of a transaction: a property of a key, or of every key of a range, and what it
@@ -29,36 +29,40 @@ impl fmt::Debug for Compare {
 /// The property of a key that is compared, waiting for what to compare it with.
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Target<T> {
+pub struct CompareTarget<T> {
     range: KeyRange,
-    property: CompareTarget,
+    property: Property,
     union: fn(T) -> TargetUnion,
 }
 
 impl KeyRange {
     /// Compares the version: how often the key was written since it was created.
-    pub fn version(self) -> Target<i64> {
-        Target { range: self, property: CompareTarget::Version, union: TargetUnion::Version }
+    pub fn version(self) -> CompareTarget<i64> {
+        CompareTarget { range: self, property: Property::Version, union: TargetUnion::Version }
     }
 
     /// Compares the revision that created the key.
-    pub fn create_revision(self) -> Target<i64> {
-        Target { range: self, property: CompareTarget::Create, union: TargetUnion::CreateRevision }
+    pub fn create_revision(self) -> CompareTarget<i64> {
+        CompareTarget {
+            range: self,
+            property: Property::Create,
+            union: TargetUnion::CreateRevision,
+        }
     }
 
     /// Compares the revision that last changed the key.
-    pub fn mod_revision(self) -> Target<i64> {
-        Target { range: self, property: CompareTarget::Mod, union: TargetUnion::ModRevision }
+    pub fn mod_revision(self) -> CompareTarget<i64> {
+        CompareTarget { range: self, property: Property::Mod, union: TargetUnion::ModRevision }
     }
 
     /// Compares the value, byte by byte.
-    pub fn value(self) -> Target<bytes::Bytes> {
-        Target { range: self, property: CompareTarget::Value, union: TargetUnion::Value }
+    pub fn value(self) -> CompareTarget<bytes::Bytes> {
+        CompareTarget { range: self, property: Property::Value, union: TargetUnion::Value }
     }
 
     /// Compares the id of the lease that the key is attached to, 0 for none.
-    pub fn lease(self) -> Target<i64> {
-        Target { range: self, property: CompareTarget::Lease, union: TargetUnion::Lease }
+    pub fn lease(self) -> CompareTarget<i64> {
+        CompareTarget { range: self, property: Property::Lease, union: TargetUnion::Lease }
     }
 
     /// The condition that the key exists: its version is above 0.
@@ -113,7 +117,7 @@ impl<B: IntoBytes> Operand<bytes::Bytes> for B {
     }
 }
 
-impl<T> Target<T> {
+impl<T> CompareTarget<T> {
     /// It must be equal to this.
     pub fn eq(self, operand: impl Operand<T>) -> Compare {
         self.is(CompareOp::Equal, operand)
@@ -155,7 +159,7 @@ impl<T> Target<T> {
     }
 }
 
-impl Target<i64> {
+impl CompareTarget<i64> {
     /// It must be greater than this or equal to it; greater for [`i64::MIN`]. On the wire it is
     /// greater than the number before.
     pub fn ge(self, operand: impl Operand<i64>) -> Compare {

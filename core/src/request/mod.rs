@@ -76,7 +76,7 @@ mod txn;
 mod txn_check;
 
 pub use compact::{Compact, CompactResponse, compact};
-pub use compare::{Compare, CompareOp, Operand, Target};
+pub use compare::{Compare, CompareOp, CompareTarget, Operand};
 pub use comparison::{Comparison, compare};
 pub use delete::{Delete, DeleteResponse, delete};
 pub use get::{Get, GetResponse, SortOrder, SortTarget, get};
@@ -163,7 +163,7 @@ fn encode<Q: UnaryRequest>(
     limits: &Limits,
     prefix: Option<&KeyPrefix>,
 ) -> Result<Bytes, Error> {
-    request.check()?;
+    request.validate()?;
     let encode = |request: &Q| {
         frame::encode(request, limits.max_request_bytes).map_err(Error::request_too_large)
     };

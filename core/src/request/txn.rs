@@ -266,7 +266,7 @@ impl<Stage> Txn<Stage> {
         if self.needs_barrier() {
             self.add_barrier();
         }
-        txn_check::check(&self.request, limits.max_txn_ops)?;
+        txn_check::check_txn(&self.request, limits.max_txn_ops)?;
         if !self.allows_pinned_reads {
             txn_check::check_pinned_reads(&self.request)?;
         }

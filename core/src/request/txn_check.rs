@@ -16,7 +16,7 @@ use etcd3_proto::etcdserverpb::{DeleteRangeRequest, RequestOp, TxnRequest, reque
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks a transaction. Recursion is bounded by the nesting limit, which was checked before.
-pub(super) fn check(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
+pub(super) fn check_txn(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
     check_form(txn, max_ops)?;
     check_branch(&txn.success)?;
     check_branch(&txn.failure)?;

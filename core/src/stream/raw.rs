@@ -12,10 +12,10 @@
 //! What was sent is not repeated: [`Output::Opened`] says when to begin anew.
 
 use super::{End, Inbound, Received};
+use crate::attempt::{Attempt, Sent};
 use crate::auth::Generation;
 use crate::backoff::Backoff;
-use crate::call::{Attempt, Sent};
-use crate::channel::{Denied, EndpointId, HealthSignal, Kind, Want};
+use crate::channel::{AttemptKind, Denied, EndpointId, HealthSignal, Want};
 use crate::error::{Error, ErrorKind};
 use crate::method::Effect;
 use crate::outcome::Outcome;
@@ -200,7 +200,7 @@ impl RawStream {
         self.state = State::Acquiring;
         let Options { only, require_leader, .. } = self.options;
         let avoid = self.last_endpoint.filter(|_| self.failures > 0);
-        let want = Want { kind: Kind::Stream, avoid, only, ..Want::default() };
+        let want = Want { kind: AttemptKind::Stream, avoid, only, ..Want::default() };
         let (number, stale_token) = (self.attempts, self.stale_token);
         Attempt { number, want, deadline: None, require_leader, stale_token }
     }

@@ -257,7 +257,7 @@ fn a_call_obeys_the_laws() {
         let mut rng = Rng::new(seed);
         let call = Call::new(&method::PUT, random_options(&mut rng));
         let script = laws::script(seed, 20, Duration::from_millis(200), random_input);
-        laws::check(&call, &script);
+        laws::check_machine(&call, &script);
     }
 }
 

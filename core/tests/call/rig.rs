@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply};
-use etcd3_core::channel::{Admission, ConnectionId, EndpointId, Freshness, Kind};
+use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
 use etcd3_core::method::Effect;
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, backoff, method};
@@ -175,7 +175,7 @@ pub(crate) fn read() -> Options {
 /// Admitted to this endpoint, one of several.
 pub(crate) fn admitted(endpoint: u32) -> Admission {
     Admission {
-        kind: Kind::Call,
+        kind: AttemptKind::Call,
         endpoint: EndpointId(endpoint),
         connection: ConnectionId(endpoint.into()),
         since: Instant::ORIGIN,

@@ -220,7 +220,11 @@ fn a_retired_connection_takes_no_new_calls() {
     rig.until(60_000).feed(Input::Retired(ConnectionId(1), Retirement::Other));
     assert_eq!(rig.route(Want::default()), None);
     assert_eq!(rig.dials.last(), Some(&(60_000, 0, 2)));
-    assert_eq!(rig.channel.broken(), None, "a server that is going away politely is not broken");
+    assert_eq!(
+        rig.channel.connection_error(),
+        None,
+        "a server that is going away politely is not broken"
+    );
     rig.feed_stale(ended(ConnectionId(1)));
     rig.feed(Input::Connected(ConnectionId(2)));
     assert_eq!(rig.route(Want::default()).unwrap().connection, ConnectionId(2));
@@ -245,17 +249,17 @@ fn stale_connection_numbers_are_ignored() {
 #[test]
 fn broken_says_why_nothing_is_connected() {
     let mut rig = Rig::new(2, 1);
-    assert_eq!(rig.channel.broken(), None, "nothing was tried");
+    assert_eq!(rig.channel.connection_error(), None, "nothing was tried");
     rig.feed(Input::Wanted);
-    assert_eq!(rig.channel.broken(), None, "both are being tried");
+    assert_eq!(rig.channel.connection_error(), None, "both are being tried");
     rig.feed(Input::Failed(ConnectionId(1), broken(ConnectFailure::Resolve)));
-    assert_eq!(rig.channel.broken(), None, "one is being tried");
+    assert_eq!(rig.channel.connection_error(), None, "one is being tried");
     assert_eq!(
         rig.channel.health()[0].last.as_ref().map(|last| last.failure),
         Some(ConnectFailure::Resolve)
     );
     rig.feed(Input::Failed(ConnectionId(2), broken(ConnectFailure::NoAnswer)));
-    let reason = |rig: &Rig| rig.channel.broken().map(|b| b.failure);
+    let reason = |rig: &Rig| rig.channel.connection_error().map(|b| b.failure);
     assert_eq!(reason(&rig), Some(ConnectFailure::NoAnswer));
     rig.until(1_000);
     assert_eq!(rig.dials.len(), 4);
@@ -275,11 +279,11 @@ fn the_end_of_a_proven_connection_is_not_broken() {
     rig.until(60_000);
     rig.feed(failed(rig.last_dial()));
     rig.channel.handle(rig.now, ended(ConnectionId(2)));
-    assert_eq!(rig.channel.broken(), None, "before the dial is asked for");
+    assert_eq!(rig.channel.connection_error(), None, "before the dial is asked for");
     rig.drain();
-    assert_eq!(rig.channel.broken(), None, "and after it");
+    assert_eq!(rig.channel.connection_error(), None, "and after it");
     rig.feed(failed(rig.last_dial()));
-    assert!(rig.channel.broken().is_some());
+    assert!(rig.channel.connection_error().is_some());
 }
 
 // B27: when the last endpoint that was ready goes, those that were down before are tried soon.

@@ -2,7 +2,8 @@
 
 use crate::rig::{Rig, ended, failed, settings};
 use etcd3_core::channel::{
-    ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Output, Scope, Settings, Want,
+    ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Migration, Output, Settings,
+    Want,
 };
 use std::time::Duration;
 
@@ -110,7 +111,7 @@ fn calls_are_told_to_leave_once_there_is_a_better_connection() {
     assert_eq!(is_told(&kinds(&mut rig)), 0, "there is nowhere to go yet");
     let new = id(rig.dials[3].2);
     rig.feed(Input::Connected(new));
-    assert_eq!(kinds(&mut rig), [(15_000, Output::Migrate(id(2), Scope::All))]);
+    assert_eq!(kinds(&mut rig), [(15_000, Output::Migrate(id(2), Migration::All))]);
     let beside = id(rig.dials[4].2);
     rig.feed(Input::Connected(beside));
     assert_eq!(kinds(&mut rig), [], "told once, and kept for the call that stays");

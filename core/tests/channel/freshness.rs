@@ -3,8 +3,8 @@
 use crate::rig::{Rig, ended, endpoint, failed};
 use etcd3_core::ResponseHeader;
 use etcd3_core::channel::{
-    Admission, ConnectionId, ConnectionState, Denied, Finished, Floor, Freshness, HealthSignal,
-    Input, Want,
+    Admission, ConnectionId, ConnectionState, Denied, Finished, Freshness, HealthSignal, Input,
+    RevisionFloor, Want,
 };
 use etcd3_core::proto::etcdserverpb as pb;
 
@@ -145,7 +145,7 @@ fn an_endpoint_that_is_only_named_is_not_compared_with_the_others() {
     let connection = rig.last_dial();
     rig.feed(Input::Connected(connection));
     assert_eq!(answer(&mut rig, connection.0, 8, 1), Freshness::Fresh);
-    assert_eq!(rig.channel.floor(), Floor { cluster_id: 7, revision: 100 });
+    assert_eq!(rig.channel.floor(), RevisionFloor { cluster_id: 7, revision: 100 });
 }
 
 // I-R5: a tenth of the calls may be retries, and a thousand at once.

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, admission, ended, endpoint, endpoints, failed, settings};
 use etcd3_core::channel::{
-    Admission, Channel, ConnectionId, Denied, EndpointId, HealthSignal, Input, Kind, Output,
+    Admission, AttemptKind, Channel, ConnectionId, Denied, EndpointId, HealthSignal, Input, Output,
     Retirement, Settings, Want,
 };
 use etcd3_core::rng::Rng;
@@ -101,8 +101,8 @@ fn some_of<T: Copy>(rng: &mut Rng, all: &[T]) -> T {
     all[usize::try_from(rng.below(all.len() as u64)).expect("a small number")]
 }
 
-fn random_kind(rng: &mut Rng) -> Kind {
-    some_of(rng, &[Kind::Call, Kind::Call, Kind::Stream])
+fn random_kind(rng: &mut Rng) -> AttemptKind {
+    some_of(rng, &[AttemptKind::Call, AttemptKind::Call, AttemptKind::Stream])
 }
 
 fn random_signal(rng: &mut Rng) -> HealthSignal {
@@ -178,7 +178,7 @@ fn a_channel_obeys_the_laws() {
         let (admitted, answers, wake) = (vec![], VecDeque::new(), None);
         let driven = Driven { channel, admitted, answers, wake };
         let spread = Duration::from_millis(1 << (seed % 14));
-        laws::check(&driven, &laws::script(seed, 60, spread, random_step));
+        laws::check_machine(&driven, &laws::script(seed, 60, spread, random_step));
     }
 }
 
@@ -193,10 +193,10 @@ fn an_attempt_is_admitted_if_there_is_a_connection() {
             rig.until(at.as_nanos() / 1_000_000);
             rig.handle(input);
             let (before, ready) = (rig.wake, rig.channel.is_ready());
-            let kind = if seed % 2 == 0 { Kind::Call } else { Kind::Stream };
+            let kind = if seed % 2 == 0 { AttemptKind::Call } else { AttemptKind::Stream };
             let admitted = rig.admit(Want { kind, ..Want::default() });
             assert!(admitted.is_err() || ready);
-            assert!(!ready || rig.channel.broken().is_none());
+            assert!(!ready || rig.channel.connection_error().is_none());
             rig.drain();
             match admitted {
                 Ok(admission) => drop(rig.release(&admission, HealthSignal::None)),
@@ -212,5 +212,5 @@ fn no_endpoints() {
     let mut rig = Rig::new(0, 1);
     rig.feed(Input::Wanted).until(60_000);
     assert_eq!(rig.route(Want::default()), None);
-    assert_eq!(rig.channel.broken(), None);
+    assert_eq!(rig.channel.connection_error(), None);
 }

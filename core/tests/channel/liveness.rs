@@ -3,7 +3,7 @@
 use crate::rig::{Rig, admission, settings};
 use etcd3_core::Instant;
 use etcd3_core::channel::{
-    ConnectionId, HealthSignal, Input, Kind, MIN_INTERVAL, Output, Retirement, Want,
+    AttemptKind, ConnectionId, HealthSignal, Input, MIN_INTERVAL, Output, Retirement, Want,
 };
 use etcd3_core::error::ConnectFailure;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn an_open_call_that_is_silent_is_pinged_after_ten_seconds_and_given_up_after_fi
     assert!(rig.dials.len() > 1, "dialled again");
     rig.finish(1, HealthSignal::Unhealthy);
     let ignored = rig.channel.ignored();
-    let over = admission(Kind::Call, ONE, Instant::ORIGIN);
+    let over = admission(AttemptKind::Call, ONE, Instant::ORIGIN);
     rig.channel.release(rig.now, &over, HealthSignal::Unhealthy);
     assert_eq!(rig.channel.ignored(), ignored + 1);
 }
@@ -98,8 +98,8 @@ fn the_first_call_after_a_silence_brings_a_ping() {
 #[test]
 fn pings_are_never_closer_than_six_seconds() {
     let mut settings = settings();
-    settings.keepalive.interval = Duration::from_millis(10);
-    settings.keepalive.timeout = Duration::from_secs(60);
+    settings.ping.interval = Duration::from_millis(10);
+    settings.ping.timeout = Duration::from_secs(60);
     let mut rig = Rig::with(1, settings);
     rig.feed(Input::Wanted).feed(Input::Connected(ONE)).begin(1);
     let mut all = vec![];

@@ -2,8 +2,8 @@
 
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{
-    Admission, Channel, ConnectionError, ConnectionId, Denied, EndpointId, HealthSignal, Input,
-    Kind, Output, Settings, Want,
+    Admission, AttemptKind, Channel, ConnectionError, ConnectionId, Denied, EndpointId,
+    HealthSignal, Input, Output, Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::ConnectFailure;
@@ -203,10 +203,10 @@ impl Rig {
 
     /// Opens a call on a connection.
     pub(crate) fn begin(&mut self, connection: u64) -> &mut Self {
-        self.begin_of(Kind::Call, connection)
+        self.begin_of(AttemptKind::Call, connection)
     }
 
-    pub(crate) fn begin_of(&mut self, kind: Kind, connection: u64) -> &mut Self {
+    pub(crate) fn begin_of(&mut self, kind: AttemptKind, connection: u64) -> &mut Self {
         let connection = Some(ConnectionId(connection));
         let admitted = self.admit(Want { kind, connection, ..Want::default() });
         assert!(admitted.is_ok(), "{admitted:?}");
@@ -226,7 +226,7 @@ impl Rig {
         since: Instant,
         signal: HealthSignal,
     ) -> &mut Self {
-        let admission = admission(Kind::Call, ConnectionId(connection), since);
+        let admission = admission(AttemptKind::Call, ConnectionId(connection), since);
         self.release(&admission, signal)
     }
 
@@ -259,7 +259,7 @@ pub(crate) fn ended(connection: ConnectionId) -> Input {
 }
 
 /// What was admitted to a connection, as far as its end needs it.
-pub(crate) fn admission(kind: Kind, connection: ConnectionId, since: Instant) -> Admission {
+pub(crate) fn admission(kind: AttemptKind, connection: ConnectionId, since: Instant) -> Admission {
     let (endpoint, floor) = (EndpointId(0), None);
     Admission { kind, endpoint, connection, since, floor, has_choice: false }
 }

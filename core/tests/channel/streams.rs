@@ -2,8 +2,8 @@
 
 use crate::rig::{Rig, admission, ended, endpoint, settings};
 use etcd3_core::channel::{
-    Admission, ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Kind, Output,
-    Retirement, Scope, Settings, Want,
+    Admission, AttemptKind, ConnectionId, ConnectionState, EndpointId, HealthSignal, Input,
+    Migration, Output, Retirement, Settings, Want,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn connected(endpoints: u32) -> Rig {
 }
 
 fn stream(rig: &mut Rig) -> Admission {
-    let want = Want { kind: Kind::Stream, ..Want::default() };
+    let want = Want { kind: AttemptKind::Stream, ..Want::default() };
     rig.admit(want).expect("there is a connection")
 }
 
@@ -36,7 +36,7 @@ fn call(rig: &mut Rig) -> EndpointId {
     admission.endpoint
 }
 
-fn migrations(rig: &mut Rig) -> Vec<(ConnectionId, Scope)> {
+fn migrations(rig: &mut Rig) -> Vec<(ConnectionId, Migration)> {
     let orders = rig.take_orders().into_iter();
     orders
         .filter_map(|(_, order)| match order {
@@ -70,7 +70,7 @@ fn an_idle_stream_makes_no_suspect() {
 #[test]
 fn a_call_is_waited_for_beside_a_stream() {
     let mut rig = connected(2);
-    rig.begin_of(Kind::Stream, 1).begin(1).rest(3_000);
+    rig.begin_of(AttemptKind::Stream, 1).begin(1).rest(3_000);
     assert_eq!(rig.channel.health()[0].state, ConnectionState::Suspect);
     let ping = rig.take_orders();
     assert!(matches!(ping[..], [(1_500, Output::Ping(ONE))]), "{ping:?}");
@@ -126,7 +126,7 @@ fn streams_avoid_suspects() {
     for _ in 0..4 {
         assert_eq!(stream(&mut rig).endpoint, EndpointId(1));
     }
-    let only = Want { kind: Kind::Stream, only: Some(EndpointId(0)), ..Want::default() };
+    let only = Want { kind: AttemptKind::Stream, only: Some(EndpointId(0)), ..Want::default() };
     assert_eq!(rig.admit(only).map(|it| it.connection), Ok(ONE));
 }
 
@@ -141,12 +141,12 @@ fn a_connection_that_drains_tells_its_streams_to_migrate() {
     };
     for drain in [&retired as &dyn Fn(&mut Rig), &unlisted] {
         let mut rig = connected(2);
-        rig.begin_of(Kind::Stream, 1).begin(1).begin(2);
+        rig.begin_of(AttemptKind::Stream, 1).begin(1).begin(2);
         drain(&mut rig);
-        assert_eq!(migrations(&mut rig), [(ONE, Scope::Streams)]);
+        assert_eq!(migrations(&mut rig), [(ONE, Migration::Streams)]);
         rig.rest(1_000);
         assert_eq!(migrations(&mut rig), [], "told once");
-        let left = admission(Kind::Stream, ONE, rig.now);
+        let left = admission(AttemptKind::Stream, ONE, rig.now);
         rig.release(&left, HealthSignal::None);
         assert_eq!(rig.take_orders(), [], "its call ends there");
         rig.finish(1, HealthSignal::Healthy);
@@ -158,11 +158,11 @@ fn a_connection_that_drains_tells_its_streams_to_migrate() {
 #[test]
 fn streams_stay_until_there_is_another_connection() {
     let mut rig = connected(1);
-    rig.begin_of(Kind::Stream, 1).feed(Input::Retired(ONE, Retirement::NoError));
+    rig.begin_of(AttemptKind::Stream, 1).feed(Input::Retired(ONE, Retirement::NoError));
     assert_eq!(migrations(&mut rig), []);
     let connection = rig.last_dial();
     rig.feed(Input::Connected(connection));
-    assert_eq!(migrations(&mut rig), [(ONE, Scope::Streams)]);
+    assert_eq!(migrations(&mut rig), [(ONE, Migration::Streams)]);
 }
 
 // Without streams a draining connection has nobody to tell.
@@ -177,7 +177,9 @@ fn calls_are_not_told_to_leave_a_connection_that_drains() {
 #[test]
 fn a_connection_in_doubt_is_left_by_streams_and_calls() {
     let mut rig = connected(2);
-    rig.begin_of(Kind::Stream, 1).begin_of(Kind::Stream, 2).begin_of(Kind::Stream, 2);
+    rig.begin_of(AttemptKind::Stream, 1)
+        .begin_of(AttemptKind::Stream, 2)
+        .begin_of(AttemptKind::Stream, 2);
     rig.until(5_000);
     rig.feed(Input::Heard(ConnectionId(2), rig.now));
     rig.until(10_000);
@@ -190,7 +192,7 @@ fn a_connection_in_doubt_is_left_by_streams_and_calls() {
     let replacement = rig.dials.iter().rev().find(|(_, endpoint, _)| *endpoint == 0);
     let replacement = ConnectionId(replacement.map_or(0, |(.., id)| *id));
     rig.feed(Input::Connected(replacement));
-    assert_eq!(migrations(&mut rig), [(ConnectionId(2), Scope::All)]);
+    assert_eq!(migrations(&mut rig), [(ConnectionId(2), Migration::All)]);
     rig.feed(ended(ConnectionId(2))).rest(1_000);
     assert_eq!(migrations(&mut rig), []);
 }

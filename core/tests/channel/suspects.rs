@@ -2,7 +2,8 @@
 
 use crate::rig::{Rig, admission, settings};
 use etcd3_core::channel::{
-    ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Kind, Output, Settings, Want,
+    AttemptKind, ConnectionId, ConnectionState, EndpointId, HealthSignal, Input, Output, Settings,
+    Want,
 };
 use etcd3_core::{Instant, Machine};
 use std::time::Duration;
@@ -14,7 +15,7 @@ fn probes(rig: &mut Rig) -> Vec<u64> {
 
 /// Ends a call that began at 0 ms, and does not look at the channel.
 fn release(rig: &mut Rig, connection: u64, signal: HealthSignal) {
-    let admission = admission(Kind::Call, ConnectionId(connection), Instant::ORIGIN);
+    let admission = admission(AttemptKind::Call, ConnectionId(connection), Instant::ORIGIN);
     rig.channel.release(rig.now, &admission, signal);
 }
 

@@ -8,7 +8,7 @@ use etcd3_core::{
     Bytes, Error, Limits, Op, Operation, Rpc, all, compact, delete, get, key, put, txn,
 };
 
-fn check(expected: bool, operation: impl Into<Op>) {
+fn expect_linearizable(expected: bool, operation: impl Into<Op>) {
     let operation = operation.into();
     assert_eq!(operation.rpc().is_linearizable, expected, "{operation:?}");
 }
@@ -16,9 +16,9 @@ fn check(expected: bool, operation: impl Into<Op>) {
 // I-R8
 #[test]
 fn a_read_is_linearizable_unless_it_is_told_not_to_be() {
-    check(true, get("k"));
-    check(true, get(all()).revision(7));
-    check(false, get("k").serializable());
+    expect_linearizable(true, get("k"));
+    expect_linearizable(true, get(all()).revision(7));
+    expect_linearizable(false, get("k").serializable());
     for serializable in [false, true] {
         let range = pb::RangeRequest { serializable, ..pb::RangeRequest::default() };
         assert_eq!(Raw(range).rpc().is_linearizable, !serializable);
@@ -30,22 +30,28 @@ fn a_read_is_linearizable_unless_it_is_told_not_to_be() {
 #[test]
 fn a_transaction_is_linearizable_if_it_only_reads_and_one_of_its_reads_is() {
     let stale = || get("k").serializable();
-    check(true, txn().then([get("k")]));
-    check(true, txn().then([stale(), get("k")]));
-    check(true, txn().when([key("k").version().eq(1)]).then([stale()]).otherwise([get("k")]));
-    check(true, txn().then([txn().then([get("k")])]));
-    check(false, txn().then([stale()]).otherwise([txn().then([stale()])]));
+    expect_linearizable(true, txn().then([get("k")]));
+    expect_linearizable(true, txn().then([stale(), get("k")]));
+    expect_linearizable(
+        true,
+        txn().when([key("k").version().eq(1)]).then([stale()]).otherwise([get("k")]),
+    );
+    expect_linearizable(true, txn().then([txn().then([get("k")])]));
+    expect_linearizable(false, txn().then([stale()]).otherwise([txn().then([stale()])]));
 }
 
 // The answer to a write has the revision that the write made.
 #[test]
 fn a_write_is_not_a_read() {
-    check(false, put("k", "v"));
-    check(false, delete("k"));
+    expect_linearizable(false, put("k", "v"));
+    expect_linearizable(false, delete("k"));
     assert!(!compact(7).rpc().is_linearizable);
-    check(false, txn().then([Op::from(get("k")), Op::from(put("l", "v"))]));
-    check(false, txn().then([get("k")]).otherwise([delete("k")]));
-    check(false, txn().then([Op::from(get("k")), Op::from(txn().then([put("l", "v")]))]));
+    expect_linearizable(false, txn().then([Op::from(get("k")), Op::from(put("l", "v"))]));
+    expect_linearizable(false, txn().then([get("k")]).otherwise([delete("k")]));
+    expect_linearizable(
+        false,
+        txn().then([Op::from(get("k")), Op::from(txn().then([put("l", "v")]))]),
+    );
     assert!(!Raw(pb::PutRequest::default()).rpc().is_linearizable);
 }
 

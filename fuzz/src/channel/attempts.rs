@@ -2,11 +2,13 @@
 
 use super::watched::{Connection, State, Watched};
 use etcd3_core::ResponseHeader;
-use etcd3_core::channel::{Admission, ConnectionId, Finished, Freshness, HealthSignal, Kind, Want};
+use etcd3_core::channel::{
+    Admission, AttemptKind, ConnectionId, Finished, Freshness, HealthSignal, Want,
+};
 
 impl Watched {
     /// Begins one on this connection, which is admitted exactly if the connection is ready.
-    pub(super) fn begin(&mut self, id: ConnectionId, kind: Kind) {
+    pub(super) fn begin(&mut self, id: ConnectionId, kind: AttemptKind) {
         let want = Want { kind, connection: Some(id), ..Want::default() };
         let admitted = self.channel.admit(self.now, want, |_| true);
         let is_ready = self.connections.get(&id).is_some_and(|it| it.state == State::Ready);
@@ -17,16 +19,16 @@ impl Watched {
         }
     }
 
-    fn note_begin(&mut self, id: ConnectionId, kind: Kind) {
+    fn note_begin(&mut self, id: ConnectionId, kind: AttemptKind) {
         let now = self.now;
         let it = self.connections.get_mut(&id).expect("it is there");
         match kind {
-            Kind::Call => {
+            AttemptKind::Call => {
                 it.calls += 1;
                 it.waiting = it.waiting.or(Some(now));
                 self.began += 1;
             }
-            Kind::Stream => it.streams += 1,
+            AttemptKind::Stream => it.streams += 1,
         }
     }
 
@@ -43,8 +45,8 @@ impl Watched {
         let (now, id) = (self.now, forged.connection);
         let Some(it) = self.connections.get_mut(&id) else { return false };
         let count = match forged.kind {
-            Kind::Call => &mut it.calls,
-            Kind::Stream => &mut it.streams,
+            AttemptKind::Call => &mut it.calls,
+            AttemptKind::Stream => &mut it.streams,
         };
         let Some(left) = count.checked_sub(1) else { return false };
         *count = left;
@@ -115,7 +117,7 @@ impl Watched {
     ) {
         let want = Want { connection: Some(id), ..Want::default() };
         let Ok(admission) = self.channel.admit(self.now, want, |_| true) else { return };
-        self.note_begin(id, Kind::Call);
+        self.note_begin(id, AttemptKind::Call);
         let before = self.channel.floor();
         let signal = HealthSignal::Healthy;
         let finished = Finished { signal, header: Some(*header), is_linearizable };
@@ -151,7 +153,7 @@ impl Watched {
         let want = Want { is_retry: true, ..Want::default() };
         if let Ok(admission) = self.channel.admit(self.now, want, |_| true) {
             self.retries += 1;
-            self.note_begin(admission.connection, Kind::Call);
+            self.note_begin(admission.connection, AttemptKind::Call);
             self.finish(&admission, HealthSignal::None);
         }
         assert!(self.retries <= 1000 + self.began / 10);

@@ -6,8 +6,8 @@ mod watched;
 use arbitrary::Arbitrary;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{
-    Admission, Channel, ConnectionError, ConnectionId, EndpointId, HealthSignal, Input, Keepalive,
-    Kind, Retirement, Settings, Want,
+    Admission, AttemptKind, Channel, ConnectionError, ConnectionId, EndpointId, HealthSignal,
+    Input, PingSettings, Retirement, Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::ConnectFailure;
@@ -105,7 +105,7 @@ fn channel_run(run: &Run) {
         }
         watched.ask(Want::default(), |_| true);
     }
-    laws::check(&channel, &script);
+    laws::check_machine(&channel, &script);
 }
 
 fn settings(run: &Run) -> Settings {
@@ -117,7 +117,7 @@ fn settings(run: &Run) -> Settings {
     let (interval, timeout) = run.keepalive_ms;
     Settings {
         backoff: backoff(run.backoff_ms),
-        keepalive: Keepalive { interval: ms(interval), timeout: ms(timeout.max(1)) },
+        ping: PingSettings { interval: ms(interval), timeout: ms(timeout.max(1)) },
         suspect: backoff(run.suspect_ms),
         slow_after: ms(run.slow_ms),
         stagger: Duration::ZERO,
@@ -177,7 +177,7 @@ fn number_of(watched: &Watched, number: u8) -> EndpointId {
 fn ask(watched: &mut Watched, now: Instant, step: &Step) {
     let dialled = watched.dialled();
     let id = |ago: &u8| ConnectionId(dialled.saturating_sub((ago % 16).into()));
-    let kind = |ago: &u8| if *ago >= 128 { Kind::Stream } else { Kind::Call };
+    let kind = |ago: &u8| if *ago >= 128 { AttemptKind::Stream } else { AttemptKind::Call };
     match step {
         Step::Began(ago) => watched.begin(id(ago), kind(ago)),
         Step::Finished(ago, mood) => {

@@ -1,8 +1,8 @@
 //! A channel, and what one who sees only its inputs and outputs knows about it.
 
 use etcd3_core::channel::{
-    Channel, ConnectionId, ConnectionState, EndpointId, Input, Kind, MIN_INTERVAL, Output, Scope,
-    Settings, Want,
+    AttemptKind, Channel, ConnectionId, ConnectionState, EndpointId, Input, MIN_INTERVAL,
+    Migration, Output, Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::{Instant, Machine, Next};
@@ -40,7 +40,7 @@ pub(super) struct Connection {
     /// The PING of another connection, found dead, since which nothing has come on this one.
     pub(super) unconfirmed: Option<Instant>,
     /// What was told to go elsewhere.
-    pub(super) migrating: Option<Scope>,
+    pub(super) migrating: Option<Migration>,
     pub(super) is_probed: bool,
 }
 
@@ -54,10 +54,10 @@ impl Connection {
     }
 
     /// What is to go elsewhere, if there is another connection.
-    fn to_migrate(&self) -> Option<Scope> {
+    fn to_migrate(&self) -> Option<Migration> {
         let is_in_doubt = self.is_made() && self.unconfirmed.is_some() && self.carried() > 0;
         let is_draining = self.state == State::Draining && self.streams > 0;
-        let scope = if is_in_doubt { Scope::All } else { Scope::Streams };
+        let scope = if is_in_doubt { Migration::All } else { Migration::Streams };
         (is_in_doubt || is_draining).then_some(scope)
     }
 
@@ -138,7 +138,7 @@ impl Watched {
             Input::Wanted => self.is_wanted = true,
             Input::ForgetFloor => assert_eq!(self.channel.floor().revision, 0),
             Input::TooManyPings => {
-                let interval = &mut self.settings.keepalive.interval;
+                let interval = &mut self.settings.ping.interval;
                 *interval = (*interval).max(MIN_INTERVAL).saturating_mul(2);
             }
             Input::Endpoints { primary, .. } if primary.is_empty() => return Some(false),
@@ -224,7 +224,7 @@ impl Watched {
                 if it.unconfirmed.is_some_and(|since| it.heard >= since) {
                     it.unconfirmed = None;
                     let is_draining = it.state == State::Draining;
-                    it.migrating = it.migrating.filter(|_| is_draining).map(|_| Scope::Streams);
+                    it.migrating = it.migrating.filter(|_| is_draining).map(|_| Migration::Streams);
                     let beside = |it: &&mut Connection| {
                         was_ready && it.endpoint == endpoint && it.state == State::Dialing
                     };
@@ -246,7 +246,7 @@ impl Watched {
     }
 
     /// A connection was found dead: others on which nothing has come since its PING may be, too.
-    fn doubt_others(&mut self, pinged: Instant) {
+    fn mark_others_unconfirmed(&mut self, pinged: Instant) {
         for it in self.connections.values_mut().filter(|it| it.is_made() && it.heard < pinged) {
             it.unconfirmed = it.unconfirmed.or(Some(pinged));
         }
@@ -330,14 +330,14 @@ impl Watched {
                 assert!(matches!(gone.state, State::Draining | State::Doomed), "{gone:?}");
             }
             Output::Ping(id) => {
-                let keepalive = self.settings.keepalive;
+                let ping = self.settings.ping;
                 let it = self.connections.get_mut(id).expect("pings what is there");
                 assert!(it.is_made() && it.carried() > 0, "H7: a PING without a call");
                 assert_eq!(it.pending, None, "a second PING before the answer");
                 let patience = (self.settings.stalled_after / 2).max(Duration::from_secs(1));
                 let waits = it.waiting.is_some_and(|it_waits| now >= it_waits + patience)
                     && now >= it.heard + patience;
-                let is_silent = now >= it.heard + keepalive.interval.max(MIN_INTERVAL);
+                let is_silent = now >= it.heard + ping.interval.max(MIN_INTERVAL);
                 assert!(is_silent || waits || it.unconfirmed.is_some(), "no reason for a PING");
                 let since = it.pinged.map(|last| now.saturating_since(last));
                 assert!(since.is_none_or(|since| since >= MIN_INTERVAL), "H7: {since:?}");
@@ -349,9 +349,9 @@ impl Watched {
                 let pinged = gone.pending.expect("kills only after a PING without an answer");
                 (gone.state, gone.is_probed) = (State::Gone, false);
                 self.forget_gone(*id);
-                let timeout = self.settings.keepalive.timeout.max(Duration::from_secs(1));
+                let timeout = self.settings.ping.timeout.max(Duration::from_secs(1));
                 assert_eq!(now, pinged + timeout);
-                self.doubt_others(pinged);
+                self.mark_others_unconfirmed(pinged);
             }
             Output::Migrate(id, scope) => {
                 assert!(self.has_usable(), "there is nowhere to go");
@@ -411,7 +411,7 @@ impl Watched {
 
     /// How little is to be expected of a connection.
     pub(super) fn penalty(&self, it: &Connection, want: Want) -> (u8, u32) {
-        let streams = if want.kind == Kind::Stream { it.streams } else { 0 };
+        let streams = if want.kind == AttemptKind::Stream { it.streams } else { 0 };
         (self.rank(it, want), streams)
     }
 

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => rewrite(),
-        ["--check"] => check(),
+        ["--check"] => check_generated(),
         _ => {
             eprintln!("usage: etcd3-proto-codegen [--check]");
             return ExitCode::from(2);
@@ -42,7 +42,7 @@ fn rewrite() -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check() -> Result<ExitCode, Error> {
+fn check_generated() -> Result<ExitCode, Error> {
     let mut stale = Vec::new();
     for (directory, files) in directories()? {
         for Difference { kind, file } in

@@ -1,7 +1,7 @@
 //! What happened in many worlds: counts, medians, and what must have happened sometimes.
 
 use etcd3::Outcome;
-use etcd3_sim::history::{Action, Change, Entry, Verdict};
+use etcd3_sim::history::{Change, Completion, Entry, Invocation};
 use std::collections::BTreeSet;
 
 /// What happened in one world, or in many.
@@ -37,23 +37,23 @@ impl Tally {
     }
 
     fn count(&mut self, entry: &Entry, applied: &BTreeSet<&str>, history: &[Entry]) {
-        let Some((returned, verdict)) = &entry.returned else { return };
-        let value = match &entry.action {
-            Action::Put { value, .. }
-            | Action::PutBoth { value, .. }
-            | Action::CompareAndPut { value, .. } => Some(value.as_str()),
-            Action::Get { .. } => None,
-            Action::PutBesideRead { .. } => {
+        let Some((returned, completion)) = &entry.returned else { return };
+        let value = match &entry.invocation {
+            Invocation::Put { value, .. }
+            | Invocation::PutBoth { value, .. }
+            | Invocation::CompareAndPut { value, .. } => Some(value.as_str()),
+            Invocation::Get { .. } => None,
+            Invocation::PutBesideRead { .. } => {
                 self.refused += 1;
                 return;
             }
         };
-        match verdict {
-            Verdict::Written(_) => self.acknowledged += 1,
-            Verdict::NotHeld(_) => self.not_held += 1,
-            Verdict::Failed(Outcome::NotSent) => self.not_sent += 1,
-            Verdict::Failed(Outcome::Rejected) => self.rejected += 1,
-            Verdict::Failed(Outcome::Unknown) => {
+        match completion {
+            Completion::Written(_) => self.acknowledged += 1,
+            Completion::NotHeld(_) => self.not_held += 1,
+            Completion::Failed(Outcome::NotSent) => self.not_sent += 1,
+            Completion::Failed(Outcome::Rejected) => self.rejected += 1,
+            Completion::Failed(Outcome::Unknown) => {
                 self.unknown += 1;
                 match value {
                     Some(value) if applied.contains(value) => self.unknown_applied += 1,
@@ -61,9 +61,11 @@ impl Tally {
                     None => {}
                 }
             }
-            Verdict::Read { revision, .. } => {
+            Completion::Read { revision, .. } => {
                 let known = history.iter().filter_map(|other| match &other.returned {
-                    Some((at, Verdict::Written(written))) if *at < entry.invoked => Some(*written),
+                    Some((at, Completion::Written(written))) if *at < entry.invoked => {
+                        Some(*written)
+                    }
                     _ => None,
                 });
                 self.stale_reads += u64::from(known.max().is_some_and(|known| known > *revision));

@@ -5,7 +5,7 @@ use etcd3::runtime::Instant;
 use etcd3::{Client, Config, Error, Op, get, key, put};
 use etcd3_core::rng::Rng;
 use etcd3_sim::faults::{Planned, Scope, swarm};
-use etcd3_sim::history::{Action, Entry, Verdict, check};
+use etcd3_sim::history::{Completion, Entry, Invocation, check_order};
 use etcd3_sim::model::Replica;
 use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, Stats, World, attempt};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,7 +121,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
     let history = history.lock().unwrap_or_else(PoisonError::into_inner);
     let mut changes = etcd.changes();
     changes.retain(|change| change.key.starts_with("key-"));
-    check(&history, &changes).map_err(|violation| violation.to_string())?;
+    check_order(&history, &changes).map_err(|violation| violation.to_string())?;
     Ok(Tally::of(&history, &changes))
 }
 
@@ -228,25 +228,25 @@ impl Worker {
         for n in 0..self.operations {
             let think = Duration::from_millis(self.world.below(400));
             self.world.sleep(think).await;
-            let action = self.draw(n);
-            let index = self.begin(action.clone());
-            let verdict = self.act(&action).await;
-            self.end(index, verdict);
+            let invocation = self.draw(n);
+            let index = self.begin(invocation.clone());
+            let completion = self.act(&invocation).await;
+            self.end(index, completion);
         }
     }
 
-    fn draw(&self, n: u32) -> Action {
+    fn draw(&self, n: u32) -> Invocation {
         let any_key = || format!("key-{}", self.world.below(KEYS));
         let value = format!("{}-{n}", self.number);
         match self.world.below(10) {
-            0..3 => Action::Put { key: any_key(), value },
-            3..5 => Action::CompareAndPut { key: any_key(), expected: self.seen, value },
+            0..3 => Invocation::Put { key: any_key(), value },
+            3..5 => Invocation::CompareAndPut { key: any_key(), expected: self.seen, value },
             5 => {
                 let first = self.world.below(KEYS - 1);
                 let keys = [format!("key-{first}"), format!("key-{}", KEYS - 1)];
-                Action::PutBoth { keys, value }
+                Invocation::PutBoth { keys, value }
             }
-            6 => Action::Get { key: any_key(), serializable: true },
+            6 => Invocation::Get { key: any_key(), serializable: true },
             7 if self.world.below(4) == 0 => {
                 let revision = match self.world.below(4) {
                     0 => self.seen.max(1),
@@ -254,24 +254,26 @@ impl Worker {
                     2 => -1,
                     _ => i64::MIN,
                 };
-                Action::PutBesideRead { key: any_key(), value, revision }
+                Invocation::PutBesideRead { key: any_key(), value, revision }
             }
-            _ => Action::Get { key: any_key(), serializable: false },
+            _ => Invocation::Get { key: any_key(), serializable: false },
         }
     }
 
-    async fn act(&mut self, action: &Action) -> Verdict {
-        let result = match action {
-            Action::Put { key, value } => {
-                self.client.put(key, value).await.map(|done| Verdict::Written(done.header.revision))
-            }
-            Action::PutBoth { keys: [a, b], value } => self
+    async fn act(&mut self, invocation: &Invocation) -> Completion {
+        let result = match invocation {
+            Invocation::Put { key, value } => self
+                .client
+                .put(key, value)
+                .await
+                .map(|done| Completion::Written(done.header.revision)),
+            Invocation::PutBoth { keys: [a, b], value } => self
                 .client
                 .txn()
                 .then([put(a, value), put(b, value)])
                 .await
-                .map(|done| Verdict::Written(done.header.revision)),
-            Action::CompareAndPut { key: name, expected, value } => self
+                .map(|done| Completion::Written(done.header.revision)),
+            Invocation::CompareAndPut { key: name, expected, value } => self
                 .client
                 .txn()
                 .when([key(name).mod_revision().eq(*expected)])
@@ -280,23 +282,23 @@ impl Worker {
                 .map(|done| {
                     let revision = done.header.revision;
                     if done.succeeded {
-                        Verdict::Written(revision)
+                        Completion::Written(revision)
                     } else {
-                        Verdict::NotHeld(revision)
+                        Completion::NotHeld(revision)
                     }
                 }),
-            Action::PutBesideRead { key, value, revision } => self
+            Invocation::PutBesideRead { key, value, revision } => self
                 .client
                 .txn()
                 .then([Op::from(put(key, value)), get(key).revision(*revision).into()])
                 .await
-                .map(|done| Verdict::Written(done.header.revision)),
-            Action::Get { key, serializable } => self.get(key, *serializable).await,
+                .map(|done| Completion::Written(done.header.revision)),
+            Invocation::Get { key, serializable } => self.get(key, *serializable).await,
         };
-        result.unwrap_or_else(|error| Verdict::Failed(error.outcome()))
+        result.unwrap_or_else(|error| Completion::Failed(error.outcome()))
     }
 
-    async fn get(&mut self, key: &str, serializable: bool) -> Result<Verdict, Error> {
+    async fn get(&mut self, key: &str, serializable: bool) -> Result<Completion, Error> {
         let request = self.client.get(key);
         let request = if serializable { request.serializable() } else { request };
         let answer = request.await?;
@@ -305,18 +307,18 @@ impl Worker {
             .first()
             .map(|kv| (String::from_utf8_lossy(&kv.value).into_owned(), kv.mod_revision));
         self.seen = found.as_ref().map_or(0, |(_, revision)| *revision);
-        Ok(Verdict::Read { revision: answer.header.revision, found })
+        Ok(Completion::Read { revision: answer.header.revision, found })
     }
 
-    fn begin(&self, action: Action) -> usize {
+    fn begin(&self, invocation: Invocation) -> usize {
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.push(Entry { invoked: self.world.now(), returned: None, action });
+        history.push(Entry { invoked: self.world.now(), returned: None, invocation });
         history.len() - 1
     }
 
-    fn end(&self, index: usize, verdict: Verdict) {
+    fn end(&self, index: usize, completion: Completion) {
         let now: Instant = self.world.now();
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history[index].returned = Some((now, verdict));
+        history[index].returned = Some((now, completion));
     }
 }

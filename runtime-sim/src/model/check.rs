@@ -13,9 +13,7 @@ use etcd3::proto::etcdserverpb::{
 use etcd3::{Bytes, ServerError, Status};
 use std::collections::BTreeSet;
 
-type Checked = Result<(), Status>;
-
-fn has_key(key: &Bytes) -> Checked {
+fn has_key(key: &Bytes) -> Result<(), Status> {
     if key.is_empty() { Err(refuse(ServerError::EmptyKey)) } else { Ok(()) }
 }
 
@@ -33,7 +31,7 @@ impl Rules {
     }
 }
 
-pub(super) fn range(request: &RangeRequest, rules: Rules) -> Checked {
+pub(super) fn range(request: &RangeRequest, rules: Rules) -> Result<(), Status> {
     has_key(&request.key)?;
     let is_known = SortOrder::try_from(request.sort_order).is_ok()
         && SortTarget::try_from(request.sort_target).is_ok();
@@ -43,7 +41,7 @@ pub(super) fn range(request: &RangeRequest, rules: Rules) -> Checked {
     Ok(())
 }
 
-pub(super) fn put(request: &PutRequest) -> Checked {
+pub(super) fn put(request: &PutRequest) -> Result<(), Status> {
     has_key(&request.key)?;
     if request.ignore_value && !request.value.is_empty() {
         return Err(refuse(ServerError::ValueProvided));
@@ -54,13 +52,13 @@ pub(super) fn put(request: &PutRequest) -> Checked {
     Ok(())
 }
 
-pub(super) fn delete(request: &DeleteRangeRequest) -> Checked {
+pub(super) fn delete(request: &DeleteRangeRequest) -> Result<(), Status> {
     has_key(&request.key)
 }
 
 /// Checks a transaction: form and number of its operations in all depth first, then that no branch
 /// writes a key twice.
-pub(super) fn txn(request: &TxnRequest, rules: Rules) -> Checked {
+pub(super) fn txn(request: &TxnRequest, rules: Rules) -> Result<(), Status> {
     form(request, rules)?;
     branch(&request.success)?;
     branch(&request.failure)?;
@@ -69,7 +67,7 @@ pub(super) fn txn(request: &TxnRequest, rules: Rules) -> Checked {
 
 /// A nested transaction may have what its parent leaves of the limit.
 // K31
-fn form(txn: &TxnRequest, rules: Rules) -> Checked {
+fn form(txn: &TxnRequest, rules: Rules) -> Result<(), Status> {
     let most = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
     let Some(max_ops) = rules.max_ops.checked_sub(most) else {
         return Err(refuse(ServerError::TooManyOps));
@@ -98,7 +96,7 @@ struct Writes {
 }
 
 impl Writes {
-    fn put(&mut self, key: &Bytes) -> Checked {
+    fn put(&mut self, key: &Bytes) -> Result<(), Status> {
         if self.deletes.iter().any(|keys| keys.contains(key)) || !self.puts.insert(key.clone()) {
             return Err(refuse(ServerError::DuplicateKey));
         }

@@ -32,8 +32,8 @@ pub use cluster::{
     Call, Cluster, ClusterConfig, Delays, MemberConfig, Output, StreamId, StreamOptions, Ticket,
 };
 pub use lease::{Lease, Leases, min_ttl};
-pub use personality::{Personality, Progress};
+pub use personality::{Personality, ProgressPolicy};
 pub use replica::Replica;
-pub use rpc::{Request, Response};
+pub use rpc::{Request, Response, RpcResult};
 pub use store::Store;
 pub use watch::{Source, WatchConfig, WatchStream};

@@ -20,7 +20,7 @@ pub struct Personality {
     pub refuses_negative_start: bool,
     /// When a progress request is answered.
     // W23, W24
-    pub progress: Progress,
+    pub progress: ProgressPolicy,
     /// A member that was brought up to date by a snapshot delivers events again that a watcher had
     /// before (etcd#15271).
     pub restore_replays: bool,
@@ -85,7 +85,7 @@ pub struct Personality {
 
 /// When a server answers a progress request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum ProgressPolicy {
     /// Always and at once, ahead of events that were not sent yet.
     Always,
     /// When the stream has watchers and all of them are caught up.
@@ -114,9 +114,9 @@ impl Personality {
             created_header_after_registration: started,
             refuses_negative_start: since(38, 24),
             progress: match (started, since(25, 8)) {
-                (true, _) => Progress::Started,
-                (false, true) => Progress::CaughtUp,
-                (false, false) => Progress::Always,
+                (true, _) => ProgressPolicy::Started,
+                (false, true) => ProgressPolicy::CaughtUp,
+                (false, false) => ProgressPolicy::Always,
             },
             restore_replays: !since(25, 8),
             restore_forgets_future_start: !started,

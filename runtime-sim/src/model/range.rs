@@ -4,7 +4,7 @@
 
 use super::keys::Keys;
 use super::refusal::crash;
-use super::store::{Change, Store};
+use super::store::{Store, WriteTxn};
 use etcd3::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcd3::proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
 use etcd3::proto::mvccpb::KeyValue;
@@ -37,17 +37,17 @@ impl View for Store {
     }
 }
 
-impl View for Change<'_> {
+impl View for WriteTxn<'_> {
     fn revision(&self) -> i64 {
-        Change::revision(self)
+        WriteTxn::revision(self)
     }
 
     fn read(&self, keys: &Keys, at: i64) -> Result<Vec<KeyValue>, Status> {
-        Change::read(self, keys, at)
+        WriteTxn::read(self, keys, at)
     }
 
     fn reads_index(&self) -> bool {
-        Change::reads_index(self)
+        WriteTxn::reads_index(self)
     }
 }
 

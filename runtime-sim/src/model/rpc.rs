@@ -6,6 +6,9 @@ use etcd3::proto::etcdserverpb::ResponseHeader;
 use etcd3::{Bytes, Code, ServerError, Status};
 use prost::Message;
 
+/// What a member answers: the response, or the status that is not OK.
+pub type RpcResult = Result<Response, Status>;
+
 macro_rules! rpcs {
     ($($(#[$doc:meta])* $name:ident: $request:ident => $response:ident = $path:literal;)*) => {
         /// A request to a member: every unary method that the model knows, and one message of the

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 /// The state of a key from one revision on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Version {
+pub(super) struct KeyState {
     /// The revision of the change.
     pub(super) revision: i64,
     /// What the change left; `None` for a tombstone.
@@ -34,7 +34,7 @@ pub struct Store {
     revision: i64,
     /// The last compacted revision, or -1.
     pub(super) compacted: i64,
-    pub(super) keys: BTreeMap<Bytes, Vec<Version>>,
+    pub(super) keys: BTreeMap<Bytes, Vec<KeyState>>,
     /// The events of each revision that is not compacted.
     pub(super) log: BTreeMap<i64, Vec<Event>>,
     pub(super) leases: Leases,
@@ -106,7 +106,7 @@ impl Store {
         if at < self.compacted {
             return Err(refuse(ServerError::Compacted));
         }
-        let live = |versions: &Vec<Version>| {
+        let live = |versions: &Vec<KeyState>| {
             let last = versions.iter().rev().find(|version| version.revision <= at);
             last.and_then(|version| version.live.clone())
         };
@@ -114,8 +114,8 @@ impl Store {
     }
 
     /// Begins a change.
-    pub(super) fn begin(&mut self) -> Change<'_> {
-        Change { store: self, events: Vec::new() }
+    pub(super) fn begin(&mut self) -> WriteTxn<'_> {
+        WriteTxn { store: self, events: Vec::new() }
     }
 
     /// Deletes the keys of a lease and the lease itself, in one revision. `None` when there is no
@@ -133,12 +133,12 @@ impl Store {
 
 /// A change under way. Everything in it is one revision, and what it reads is what it wrote.
 #[derive(Debug)]
-pub(super) struct Change<'a> {
+pub(super) struct WriteTxn<'a> {
     store: &'a mut Store,
     events: Vec<Event>,
 }
 
-impl Change<'_> {
+impl WriteTxn<'_> {
     /// Returns the newest revision as seen from here: that of the change once it has changed
     /// something.
     pub(super) fn revision(&self) -> i64 {
@@ -168,7 +168,7 @@ impl Change<'_> {
             value,
             lease,
         };
-        versions.push(Version { revision, live: Some(kv.clone()) });
+        versions.push(KeyState { revision, live: Some(kv.clone()) });
         self.store.leases.detach(old_lease, key);
         self.store.leases.attach(lease, key);
         self.events.push(Event { r#type: EventType::Put.into(), kv: Some(kv), prev_kv: None });
@@ -179,8 +179,8 @@ impl Change<'_> {
         let revision = self.store.revision + 1;
         let mut gone = Vec::new();
         for (_, versions) in self.store.keys.range_mut(keys.bounds()) {
-            if let Some(Version { live: Some(kv), .. }) = versions.last().cloned() {
-                versions.push(Version { revision, live: None });
+            if let Some(KeyState { live: Some(kv), .. }) = versions.last().cloned() {
+                versions.push(KeyState { revision, live: None });
                 gone.push(kv);
             }
         }

@@ -9,7 +9,7 @@
 use super::keys::Keys;
 use super::range::{View, header, range, sort_target};
 use super::refusal::{crash, refuse};
-use super::store::{Change, Store};
+use super::store::{Store, WriteTxn};
 use etcd3::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use etcd3::proto::etcdserverpb::request_op::Request as Op;
 use etcd3::proto::etcdserverpb::response_op::Response as Done;
@@ -189,7 +189,7 @@ fn each_op<E>(
     Ok(())
 }
 
-fn run(change: &mut Change<'_>, txn: &TxnRequest, path: &Path) -> Result<TxnResponse, Status> {
+fn run(change: &mut WriteTxn<'_>, txn: &TxnRequest, path: &Path) -> Result<TxnResponse, Status> {
     let mut nested_paths = path.nested.iter();
     let mut responses = Vec::new();
     for op in taken(txn, path).iter().filter_map(|op| op.request.as_ref()) {
@@ -208,7 +208,7 @@ fn run(change: &mut Change<'_>, txn: &TxnRequest, path: &Path) -> Result<TxnResp
     Ok(TxnResponse { header: Some(header(0)), succeeded: path.succeeded, responses })
 }
 
-fn put(change: &mut Change<'_>, request: &PutRequest) -> PutResponse {
+fn put(change: &mut WriteTxn<'_>, request: &PutRequest) -> PutResponse {
     let previous = change.read(&Keys::one(&request.key), 0).ok().and_then(|mut kvs| kvs.pop());
     let kept = previous.clone().unwrap_or_default();
     let value = if request.ignore_value { kept.value } else { request.value.clone() };
@@ -220,7 +220,7 @@ fn put(change: &mut Change<'_>, request: &PutRequest) -> PutResponse {
     }
 }
 
-fn delete(change: &mut Change<'_>, request: &DeleteRangeRequest) -> DeleteRangeResponse {
+fn delete(change: &mut WriteTxn<'_>, request: &DeleteRangeRequest) -> DeleteRangeResponse {
     let gone = change.delete(&Keys::new(&request.key, &request.range_end));
     DeleteRangeResponse {
         header: Some(header(change.revision())),

@@ -10,21 +10,21 @@ pub(crate) struct Measured {
     pub(crate) floor: Rounds,
     pub(crate) ours: Rounds,
     pub(crate) peer: Rounds,
-    pub(crate) go: Go,
+    pub(crate) go: GoCost,
     pub(crate) floor_instructions: f64,
     pub(crate) our_instructions: f64,
 }
 
 /// The cost of Go's client.
 #[derive(Debug)]
-pub(crate) enum Go {
+pub(crate) enum GoCost {
     Measured(Rounds),
     /// Comes from the file, brought to this run by the floor's figures; it is not judged.
     FromFile(f64),
     Unknown,
 }
 
-impl Go {
+impl GoCost {
     /// Returns the figure to show, in nanoseconds, and whether it comes from the file.
     pub(crate) fn shown(&self) -> Option<(f64, bool)> {
         match self {

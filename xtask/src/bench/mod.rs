@@ -15,10 +15,10 @@ mod stats;
 mod streams;
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::Result;
 use judge::{Judge, say};
-use measured::{Go, Measured};
+use measured::{GoCost, Measured};
 use programs::{Job, NullServer, instructions, run as measure, system_calls};
 use rows::{ADAPTERS, ALLOCATIONS, FLOOR, MULTI, ROWS, Row, SYSTEM_CALLS, plain, short};
 use stats::Rounds;
@@ -31,7 +31,7 @@ const PEER: &str = "etcd-client-tokio";
 const ROUNDS: usize = 9;
 const QUICK_ROUNDS: usize = 3;
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let is_quick = options.has("--quick");
     let rounds = if is_quick { QUICK_ROUNDS } else { ROUNDS };
     programs::build(true)?;
@@ -84,11 +84,11 @@ fn calls(
         let (floor, ours, peer, go) = if has_go {
             let programs = ["floor", OURS, PEER, programs::GO];
             let [floor, ours, peer, go] = interleaved(programs, urls, row.job, rounds)?;
-            (floor, ours, peer, Go::Measured(go))
+            (floor, ours, peer, GoCost::Measured(go))
         } else {
             let [floor, ours, peer] = interleaved(["floor", OURS, PEER], urls, row.job, rounds)?;
             let go = from_file(row.job)?.map(|over_floor| over_floor * floor.median());
-            (floor, ours, peer, go.map_or(Go::Unknown, Go::FromFile))
+            (floor, ours, peer, go.map_or(GoCost::Unknown, GoCost::FromFile))
         };
         let one =
             Measured { job: row.job, floor, ours, peer, go, floor_instructions, our_instructions };
@@ -127,14 +127,14 @@ fn print_row(row: &Row, seen: &Measured, judge: &mut Judge) {
     let (text, over_peer) = over(&seen.peer, "etcd-client");
     let verdict = judge.spread(&text, &over_peer, row.limits.peer);
     let over_go = match &seen.go {
-        Go::Measured(go) => {
+        GoCost::Measured(go) => {
             let (text, over_go) = over(go, "Go");
             judge.spread(&text, &over_go, row.limits.go)
         }
-        Go::FromFile(go) => {
+        GoCost::FromFile(go) => {
             format!("{:.2} of {:.2}, from a file", ours * 1000.0 / go, row.limits.go)
         }
-        Go::Unknown => "unknown".to_owned(),
+        GoCost::Unknown => "unknown".to_owned(),
     };
     let go = seen.go.shown().map_or(0.0, |(figure, _)| figure / 1000.0);
     let times = format!("{floor:>6.1} us {ours:>6.1} us {peer:>8.1} us {go:>6.1} us");

@@ -6,14 +6,14 @@ use super::programs::Job;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) job: Job,
-    pub(crate) limits: Limits,
+    pub(crate) limits: RowLimits,
     /// Whether a quick bench has it.
     pub(crate) quick: bool,
 }
 
 /// The limits of a job, as multiples of what others need for it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct RowLimits {
     /// The limit of the instructions, as a multiple of the floor's.
     pub(crate) floor: f64,
     /// The limit of the processor time, as a multiple of etcd-client's.
@@ -22,11 +22,11 @@ pub(crate) struct Limits {
     pub(crate) go: f64,
 }
 
-const fn limits(floor: f64, peer: f64, go: f64) -> Limits {
-    Limits { floor, peer, go }
+const fn limits(floor: f64, peer: f64, go: f64) -> RowLimits {
+    RowLimits { floor, peer, go }
 }
 
-const fn row(work: &'static str, size: u64, callers: u64, limits: Limits) -> Row {
+const fn row(work: &'static str, size: u64, callers: u64, limits: RowLimits) -> Row {
     Row { job: job(work, size, callers), limits, quick: false }
 }
 

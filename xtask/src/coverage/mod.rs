@@ -5,7 +5,7 @@ mod results;
 mod scenarios;
 
 use crate::options::Options;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::{Error, Result};
 use report::Report;
 pub(crate) use results::Results;
@@ -23,7 +23,7 @@ const TURN_VARIABLE: &str = "ETCD3_TURN";
 /// The variable that tells the suite where to write its results.
 const RESULTS_VARIABLE: &str = "ETCD3_RESULTS";
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     let mut suite_ok = true;
     if !options.has("--no-run") {
         shell::heading("running the conformance suite");

@@ -33,7 +33,7 @@ impl Run {
 
 /// What was to run on one runtime.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Due {
+struct PlannedRuns {
     /// The trials whose turn it was, each as `case::etcd_version`.
     trials: Vec<String>,
     /// The number of trials in all turns.
@@ -45,7 +45,7 @@ struct Due {
 pub(crate) struct Results {
     pub(super) runs: Vec<Run>,
     /// What was to run, by runtime.
-    due: BTreeMap<String, Due>,
+    due: BTreeMap<String, PlannedRuns>,
 }
 
 impl Results {
@@ -83,7 +83,7 @@ impl Results {
         let all = lines.next().and_then(|all| all.parse().ok());
         let all = all.ok_or_else(|| Error::new(format!("{runtime}.due begins with no number.")))?;
         let trials = lines.map(str::to_owned).collect();
-        self.due.insert(runtime.to_owned(), Due { trials, all });
+        self.due.insert(runtime.to_owned(), PlannedRuns { trials, all });
         Ok(())
     }
 

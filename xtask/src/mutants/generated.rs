@@ -10,7 +10,7 @@ use super::equivalents;
 use super::score::{Ends, Score};
 use crate::options::Options;
 use crate::tools::Tool;
-use crate::{Outcome, shell, workspace};
+use crate::{ExitResult, shell, workspace};
 use etcd3_lab::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -68,7 +68,7 @@ const SUBJECTS: [Subject; 2] = [
     },
 ];
 
-pub(super) fn run(name: &str, options: &Options) -> Outcome {
+pub(super) fn run(name: &str, options: &Options) -> ExitResult {
     let subject = Subject::of(name)?;
     let mut chosen = Vec::new();
     for file in subject.files(options.words())? {
@@ -81,7 +81,7 @@ pub(super) fn run(name: &str, options: &Options) -> Outcome {
     let mut listed = equivalents::parse(&workspace::read(EQUIVALENTS)?)?;
     listed.retain(|it| subject.has(it.file()));
     let begin = Instant::now();
-    let laboratory = Laboratory::open(subject)?;
+    let laboratory = CargoMutants::open(subject)?;
     let all = laboratory.names_of_all()?;
     let ends = laboratory.run(&chosen)?;
     let score = Score::new(&ends, &listed, &all, subject.goal);
@@ -129,14 +129,14 @@ impl Subject {
 }
 
 /// A copy of the workspace, and what its mutants are built from.
-struct Laboratory {
+struct CargoMutants {
     subject: &'static Subject,
     program: PathBuf,
     copy: Copy,
     place: PathBuf,
 }
 
-impl Laboratory {
+impl CargoMutants {
     fn open(subject: &'static Subject) -> Result<Self> {
         let program = prepare()?;
         let place = workspace::target().join("mutants/generated").join(subject.folder);

@@ -33,7 +33,7 @@ pub(super) struct Mutant {
 }
 
 /// Tells what the lines are that follow.
-enum Part {
+enum Section {
     Head,
     Search,
     Replace,
@@ -42,25 +42,25 @@ enum Part {
 /// Reads all mutants.
 pub(super) fn parse(list: &str) -> Result<Vec<Mutant>> {
     let mut mutants: Vec<Mutant> = Vec::new();
-    let mut part = Part::Head;
+    let mut part = Section::Head;
     for (index, line) in list.lines().enumerate() {
         let wrong = || Error::new(format!("mutants.txt line {}: {line:?} is misplaced", index + 1));
         if let Some(name) = line.strip_prefix("===") {
             mutants.push(Mutant { name: name.trim().to_owned(), ..Mutant::default() });
-            part = Part::Head;
+            part = Section::Head;
             continue;
         }
         match (line, &part) {
-            ("--- search", Part::Head) => part = Part::Search,
-            ("--- replace", Part::Search) => part = Part::Replace,
+            ("--- search", Section::Head) => part = Section::Search,
+            ("--- replace", Section::Search) => part = Section::Replace,
             _ if line.starts_with("---") => return Err(wrong()),
-            (_, Part::Head) if line.trim().is_empty() || line.starts_with('#') => {}
+            (_, Section::Head) if line.trim().is_empty() || line.starts_with('#') => {}
             _ => {
                 let mutant = mutants.last_mut().ok_or_else(wrong)?;
                 match part {
-                    Part::Head => mutant.set(line).ok_or_else(wrong)?,
-                    Part::Search => mutant.search = joined(&mutant.search, line),
-                    Part::Replace => mutant.replace = joined(&mutant.replace, line),
+                    Section::Head => mutant.set(line).ok_or_else(wrong)?,
+                    Section::Search => mutant.search = joined(&mutant.search, line),
+                    Section::Replace => mutant.replace = joined(&mutant.replace, line),
                 }
             }
         }
@@ -94,6 +94,14 @@ pub(super) fn target(test: &str) -> Vec<&str> {
         words.truncate(if words[place] == "--lib" { place + 1 } else { place + 2 });
     }
     words
+}
+
+/// Returns the filters of a test's command line: the names of tests, or parts of them.
+#[cfg(test)]
+pub(super) fn filters(test: &str) -> impl Iterator<Item = &str> {
+    let (before, after) = split_command(test);
+    let own = before.into_iter().skip(target(test).len());
+    own.chain(after).filter(|word| !word.starts_with('-'))
 }
 
 impl Mutant {
@@ -176,6 +184,9 @@ one
         assert_eq!(words("-p a --test b c::d"), "-p a --test b");
         assert_eq!(words("-p a --features f --lib"), "-p a --features f --lib");
         assert_eq!(words("-p a -- b"), "-p a");
+        let names = |test| filters(test).collect::<Vec<_>>().join(" ");
+        assert_eq!(names("-p a --lib b::c -- --exact d"), "b::c d");
+        assert_eq!(names("-p a --test b c"), "c");
     }
 
     #[test]

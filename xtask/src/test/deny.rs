@@ -36,7 +36,7 @@ impl Deny {
     }
 
     /// Waits for the build and runs the checks.
-    pub(super) fn check(self) -> Result<Passed> {
+    pub(super) fn check_dependencies(self) -> Result<Passed> {
         let program = self.ready()?;
         let deny = |what: &[&str]| {
             let mut deny = Command::new(&program);

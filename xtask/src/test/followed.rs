@@ -24,7 +24,7 @@ struct Told<'a> {
     later: Vec<&'a str>,
 }
 
-pub(super) fn check() -> Result<Passed> {
+pub(super) fn follow_readme() -> Result<Passed> {
     if let Some(why) = why_not()? {
         return Ok(Passed::alarming(format!("SKIPPED the README: {why}")));
     }

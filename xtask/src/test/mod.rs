@@ -19,7 +19,7 @@ mod unpacked;
 pub(crate) use crate::passed::Passed;
 
 use crate::options::Options;
-use crate::{Outcome, workspace};
+use crate::{ExitResult, workspace};
 use deny::Deny;
 use etcd3_lab::{Error, Result, etcd, notes};
 use report::Report;
@@ -29,7 +29,7 @@ use steps::State;
 /// The largest number of notes that are printed.
 const MAX_NOTES: usize = 20;
 
-pub(crate) fn run(options: &Options) -> Outcome {
+pub(crate) fn run(options: &Options) -> ExitResult {
     if options.has("--list") {
         for step in steps::ALL {
             println!("{}", step.name);

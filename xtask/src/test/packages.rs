@@ -13,7 +13,7 @@ const KEYS: [&str; 6] =
 /// The part of a manifest that has docs.rs show what lies behind features.
 const DOCS: &str = "[package.metadata.docs.rs]";
 
-pub(super) fn check() -> Result<Passed> {
+pub(super) fn check_packages() -> Result<Passed> {
     if let Some(why) = why_not()? {
         return Ok(Passed::alarming(format!("SKIPPED packages: {why}")));
     }

@@ -11,7 +11,7 @@ const MAX_LINES: usize = 120;
 /// A runtime, too, but no adapter to one.
 const SIMULATOR: &str = "runtime-sim";
 
-pub(super) fn check() -> Result<Passed> {
+pub(super) fn check_adapters() -> Result<Passed> {
     let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
     for file in workspace::files()? {
         if let Some(adapter) = adapter_of(&file) {

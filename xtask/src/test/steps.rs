@@ -59,23 +59,23 @@ impl Step {
 
 pub(super) const ALL: &[Step] = &[
     step("format", |_| format()),
-    step("hygiene", |_| hygiene::check()),
-    step("size of the adapters", |_| size::check()),
+    step("hygiene", |_| hygiene::check_files()),
+    step("size of the adapters", |_| size::check_adapters()),
     step("README example", |_| examples::readme_is_the_same()),
     step("core purity", |_| tree::core()),
     step("crates of a program", |_| tree::program()),
-    step("etcd versions", |_| etcd::check()).within(Share::Packages),
+    step("etcd versions", |_| etcd::demand_versions()).within(Share::Packages),
     step("clippy", |_| clippy()).within(Share::Compiling),
     step(BUILD, |_| build()).within(Share::Compiling),
     step("generated code", |_| generated_code()).after(BUILD),
     step("documentation", |_| documentation()).within(Share::Compiling),
-    step("api", |_| api::check()).within(Share::Compiling),
+    step("api", |_| api::check_lists()).within(Share::Compiling),
     step("unit tests", |_| unit_tests()).within(Share::Compiling),
     step("documentation tests", |_| documentation_tests()).within(Share::Compiling),
     step("examples", |_| examples::run()).after(BUILD),
-    step("packages", |_| packages::check()).within(Share::Packages),
-    step("README followed", |_| followed::check()).within(Share::Packages),
-    step("planted bugs", |_| mutants::check()),
+    step("packages", |_| packages::check_packages()).within(Share::Packages),
+    step("README followed", |_| followed::follow_readme()).within(Share::Packages),
+    step("planted bugs", |_| mutants::try_areas()),
     step("conformance", conformance).within(Share::Conformance),
     step("coverage", |_| covered()),
     step("model against etcd", |_| model_against_etcd()).within(Share::Tortures),
@@ -87,7 +87,7 @@ pub(super) const ALL: &[Step] = &[
     step("worlds", |_| worlds()).within(Share::Tortures),
     step("fuzz corpus", |_| tests(&fuzz_cargo("test"))).within(Share::Compiling),
     step("bench", |_| tests(&crate::bench::programs::cargo("test"))).within(Share::Compiling),
-    step("cost of a call", |_| Ok(Passed::saying(cost::check(&cost::measure()?)?)))
+    step("cost of a call", |_| Ok(Passed::saying(cost::check_figures(&cost::measure()?)?)))
         .within(Share::Compiling),
     // After all cases with peer proxies, since nginx leaves thousands of sockets in TIME_WAIT.
     step("orderly ends", |_| figures(&goaway::short())).within(Share::Tortures),
@@ -196,7 +196,7 @@ fn model_against_etcd() -> Result<Passed> {
 
 fn dependencies(state: &mut State) -> Result<Passed> {
     let deny = state.deny.take().map_or_else(Deny::prepare, Ok)?;
-    deny.check()
+    deny.check_dependencies()
 }
 
 fn covered() -> Result<Passed> {

@@ -16,7 +16,7 @@ pub(super) fn core() -> Result<Passed> {
 }
 
 pub(super) fn program() -> Result<Passed> {
-    let count = hello::check(&hello::crates_of_ours()?)?;
+    let count = hello::check_crates(&hello::crates_of_ours()?)?;
     Ok(Passed::saying(format!("{count} crates, no build script of ours")))
 }
 

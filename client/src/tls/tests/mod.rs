@@ -1,3 +1,5 @@
+#![cfg(feature = "tls-ring")]
+
 mod secure;
 
 use super::*;
@@ -86,8 +88,8 @@ fn no_error_sends_its_reader_to_the_manual_of_another_project() {
     let eof = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text);
     for text in [
         words::of_stream(eof()).to_string(),
-        format!("{}", failed(&config, eof()).cause.unwrap()),
-        format!("{}", failed(&config, words::of_stream(eof())).cause.unwrap()),
+        format!("{}", failed(config.tls.as_ref(), eof()).cause.unwrap()),
+        format!("{}", failed(config.tls.as_ref(), words::of_stream(eof())).cause.unwrap()),
     ] {
         assert!(!text.contains("://") && text.contains("hung up"), "{text}");
     }
@@ -97,7 +99,7 @@ fn no_error_sends_its_reader_to_the_manual_of_another_project() {
 }
 
 fn text_of(config: &Config, error: TlsError) -> String {
-    let broken = failed(config, io::Error::other(error));
+    let broken = failed(config.tls.as_ref(), io::Error::other(error));
     assert_eq!(broken.failure, ConnectFailure::Tls);
     broken.cause.unwrap().to_string()
 }
@@ -128,7 +130,7 @@ fn a_server_that_refuses_its_client_is_quoted_in_words() {
     let other = TlsError::AlertReceived(Alert::HandshakeFailure);
     assert_eq!(text_of(&shows, other.clone()), other.to_string());
     let alpn = io::Error::other(TlsError::AlertReceived(Alert::NoApplicationProtocol));
-    assert_eq!(failed(&shows, alpn).failure, ConnectFailure::NotHttp2OverTls);
+    assert_eq!(failed(shows.tls.as_ref(), alpn).failure, ConnectFailure::NotHttp2OverTls);
 }
 
 #[test]
@@ -141,7 +143,7 @@ fn a_server_that_is_not_trusted_is_told_with_what_to_do_and_the_error() {
         (CertificateError::Other(authority), "(CA:TRUE)"),
     ] {
         let error = TlsError::InvalidCertificate(why);
-        let broken = failed(&config, io::Error::other(error.clone()));
+        let broken = failed(config.tls.as_ref(), io::Error::other(error.clone()));
         let cause = broken.cause.unwrap();
         assert!(cause.to_string().contains(told), "{cause}");
         let source = cause.as_error().source().expect("the error of rustls");
@@ -157,7 +159,7 @@ fn a_server_that_is_not_trusted_is_told_with_what_to_do_and_the_error() {
 #[test]
 fn the_end_of_a_stream_is_told_with_what_it_may_mean() {
     let config = Config::new(["https://a"]).tls(TlsConfig::new().ca_file("ca.pem"));
-    let told = |error: io::Error| failed(&config, error).cause.unwrap().to_string();
+    let told = |error: io::Error| failed(config.tls.as_ref(), error).cause.unwrap().to_string();
     for kind in [
         io::ErrorKind::BrokenPipe,
         io::ErrorKind::ConnectionAborted,

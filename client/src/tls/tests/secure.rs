@@ -45,7 +45,7 @@ fn connect<T: Send + 'static>(
     };
     let config = Config::new([ENDPOINT]).tls(tls);
     let (stream, server) = accept(secure);
-    let made = block_on(handshake(&config, &at(ENDPOINT), Box::new(Compat(stream))));
+    let made = block_on(handshake(config.tls.as_ref(), &at(ENDPOINT), Box::new(Compat(stream))));
     (made, server)
 }
 
@@ -160,7 +160,7 @@ fn a_server_that_hangs_up_in_the_handshake_may_not_speak_tls() {
         let _ = stream.read(&mut [0; 1_000]);
     });
     let config = Config::new([ENDPOINT]).tls(trusting());
-    let made = block_on(handshake(&config, &at(ENDPOINT), Box::new(Compat(stream))));
+    let made = block_on(handshake(config.tls.as_ref(), &at(ENDPOINT), Box::new(Compat(stream))));
     server.join().unwrap();
     let broken = made.err().expect("no stream");
     assert_eq!(broken.failure, ConnectFailure::Tls);

@@ -2,8 +2,8 @@
 //! for each connection that is relayed.
 
 use crate::black_hole::BlackHole;
-use crate::fault::{Direction, End, Fault, Links};
-use crate::relay::Link;
+use crate::fault::{Cut, Direction, Fault, Relays};
+use crate::relay::Relay;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -121,7 +121,7 @@ pub(super) struct State {
     arrived: u64,
     /// The connections that are being made, by number.
     arriving: BTreeMap<u64, TcpStream>,
-    pub(super) links: BTreeMap<u64, Entry>,
+    pub(super) relays: BTreeMap<u64, Entry>,
     pub(super) accepted: u64,
     pub(super) rejected: u64,
     /// The bytes that passed on connections that are gone, by direction.
@@ -129,13 +129,13 @@ pub(super) struct State {
     /// The bytes that were lost there.
     swallowed: [u64; 2],
     /// The number of calls that ended all connections, and how the last one did.
-    endings: (u64, Option<End>),
+    endings: (u64, Option<Cut>),
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
     peer: usize,
-    link: Arc<Link>,
+    relay: Arc<Relay>,
     pumps: [JoinHandle<()>; 2],
 }
 
@@ -226,33 +226,33 @@ impl Acceptor {
         state.arriving.remove(&id);
         self.changed.notify_all();
         let Some((peer, far)) = far else { return turn_away(state, &near) };
-        let link = Arc::new(Link::new(near, far));
-        // Asked again under the lock: cutting a peer off ends its links under it, too.
+        let relay = Arc::new(Relay::new(near, far));
+        // Asked again under the lock: cutting a peer off ends its relays under it, too.
         if !self.router.allows(peer) {
             state.rejected += 1;
-            return link.end(End::Reset);
+            return relay.end(Cut::Reset);
         }
         if state.mode == AcceptMode::Closed {
-            return link.end(End::Close);
+            return relay.end(Cut::Close);
         }
         state.accepted += 1;
         if let (count, Some(end)) = state.endings
             && count != endings
         {
-            return link.end(end);
+            return relay.end(end);
         }
         for way in Direction::BOTH {
-            link.set(way, id, state.faults[way.index()]);
+            relay.set(way, id, state.faults[way.index()]);
         }
         let pumps = Direction::BOTH.map(|way| {
-            let (acceptor, link) = (Arc::clone(&self), Arc::clone(&link));
+            let (acceptor, relay) = (Arc::clone(&self), Arc::clone(&relay));
             std::thread::spawn(move || {
-                link.pump(way);
-                drop(link);
+                relay.pump(way);
+                drop(relay);
                 acceptor.forget(id);
             })
         });
-        state.links.insert(id, Entry { peer, link, pumps });
+        state.relays.insert(id, Entry { peer, relay, pumps });
     }
 
     /// Ends the connections that are being made, and waits for their threads.
@@ -264,36 +264,36 @@ impl Acceptor {
         drop(self.wait_while(|state| !state.arriving.is_empty()));
     }
 
-    /// Lets go of a link when the last of its threads ends.
+    /// Lets go of a relay when the last of its threads ends.
     fn forget(&self, id: u64) {
         let mut state = self.lock();
-        if let Some(entry) = state.links.get(&id)
-            && Arc::strong_count(&entry.link) == 1
-            && let Some(entry) = state.links.remove(&id)
+        if let Some(entry) = state.relays.get(&id)
+            && Arc::strong_count(&entry.relay) == 1
+            && let Some(entry) = state.relays.remove(&id)
         {
-            state.bury(&entry.link);
+            state.bury(&entry.relay);
         }
     }
 
-    /// Sets what happens to the bytes of a direction of these links.
-    pub(super) fn set_fault(&self, links: Links, direction: Direction, fault: Fault) {
+    /// Sets what happens to the bytes of a direction of these relays.
+    pub(super) fn set_fault(&self, relays: Relays, direction: Direction, fault: Fault) {
         let mut state = self.lock();
-        if !matches!(links, Links::One(_)) {
+        if !matches!(relays, Relays::One(_)) {
             state.faults[direction.index()] = fault;
         }
         let chosen: Vec<_> = state
-            .links
+            .relays
             .iter()
-            .filter(|(id, _)| links == Links::All || links == Links::One(**id))
-            .map(|(id, entry)| (*id, Arc::clone(&entry.link)))
+            .filter(|(id, _)| relays == Relays::All || relays == Relays::One(**id))
+            .map(|(id, entry)| (*id, Arc::clone(&entry.relay)))
             .collect();
-        // Under the lock, so that no link is made in between that knows nothing of it.
-        for (id, link) in &chosen {
-            link.set(direction, *id, fault);
+        // Under the lock, so that no relay is made in between that knows nothing of it.
+        for (id, relay) in &chosen {
+            relay.set(direction, *id, fault);
         }
         drop(state);
-        for (id, link) in chosen {
-            drop(link);
+        for (id, relay) in chosen {
+            drop(relay);
             self.forget(id);
         }
     }
@@ -301,48 +301,48 @@ impl Acceptor {
     /// Counts the bytes that passed in a direction, on all connections.
     pub(super) fn passed(&self, direction: Direction) -> u64 {
         let state = self.lock();
-        let live = state.links.values().map(|entry| entry.link.total(direction));
+        let live = state.relays.values().map(|entry| entry.relay.total(direction));
         state.passed[direction.index()] + live.sum::<u64>()
     }
 
     /// Counts the bytes that disappeared in a direction, on all connections.
     pub(super) fn swallowed(&self, direction: Direction) -> u64 {
         let state = self.lock();
-        let live = state.links.values().map(|entry| entry.link.swallowed(direction));
+        let live = state.relays.values().map(|entry| entry.relay.swallowed(direction));
         state.swallowed[direction.index()] + live.sum::<u64>()
     }
 
     /// Returns the ids of the connections that lose bytes, or would.
     pub(super) fn silent(&self) -> Vec<u64> {
         let state = self.lock();
-        let silent = state.links.iter().filter(|(_, entry)| entry.link.is_silent());
+        let silent = state.relays.iter().filter(|(_, entry)| entry.relay.is_silent());
         silent.map(|(id, _)| *id).collect()
     }
 
-    /// Ends all links, those that are only being made included.
-    pub(super) fn end_all(&self, end: End) {
+    /// Ends all relays, those that are only being made included.
+    pub(super) fn end_all(&self, end: Cut) {
         let mut state = self.lock();
         state.endings = (state.endings.0 + 1, Some(end));
         drop(state);
-        self.end_links(end, |_, _| true);
+        self.end_relays(end, |_, _| true);
     }
 
-    /// Ends certain links, by number and peer, and waits for their threads.
-    pub(super) fn end_links(&self, end: End, wanted: impl Fn(u64, usize) -> bool) {
+    /// Ends certain relays, by number and peer, and waits for their threads.
+    pub(super) fn end_relays(&self, end: Cut, wanted: impl Fn(u64, usize) -> bool) {
         let mut state = self.lock();
-        let links = std::mem::take(&mut state.links);
-        let (ending, staying) = links.into_iter().partition(|(id, e)| wanted(*id, e.peer));
-        state.links = staying;
+        let relays = std::mem::take(&mut state.relays);
+        let (ending, staying) = relays.into_iter().partition(|(id, e)| wanted(*id, e.peer));
+        state.relays = staying;
         drop(state);
         let ending: BTreeMap<u64, Entry> = ending;
         for entry in ending.values() {
-            entry.link.end(end);
+            entry.relay.end(end);
         }
         for entry in ending.into_values() {
             for pump in entry.pumps {
                 let _ = pump.join();
             }
-            self.lock().bury(&entry.link);
+            self.lock().bury(&entry.relay);
         }
     }
 }
@@ -355,11 +355,11 @@ fn turn_away(mut state: MutexGuard<'_, State>, near: &TcpStream) {
 }
 
 impl State {
-    /// Keeps the counts of a link that is gone.
-    fn bury(&mut self, link: &Link) {
+    /// Keeps the counts of a relay that is gone.
+    fn bury(&mut self, relay: &Relay) {
         for way in Direction::BOTH {
-            self.passed[way.index()] += link.total(way);
-            self.swallowed[way.index()] += link.swallowed(way);
+            self.passed[way.index()] += relay.total(way);
+            self.swallowed[way.index()] += relay.swallowed(way);
         }
     }
 }

@@ -11,7 +11,7 @@
 
 mod acceptor;
 
-use crate::fault::{Direction, End, Fault, Links};
+use crate::fault::{Cut, Direction, Fault, Relays};
 use crate::{Error, Result, until};
 use acceptor::{AcceptMode, Acceptor, CONNECT_LIMIT, OneTarget, PortState};
 pub(crate) use acceptor::{Route, Router};
@@ -77,19 +77,19 @@ impl Bridge {
     /// Counts connections.
     pub fn connections(&self) -> Connections {
         let state = self.acceptor.lock();
-        Connections { accepted: state.accepted, live: state.links.len(), rejected: state.rejected }
+        Connections { accepted: state.accepted, live: state.relays.len(), rejected: state.rejected }
     }
 
     /// Closes all connections, also one whose way to the target is only being made; both sides
     /// read the end of the stream.
     pub fn drop_all(&self) {
-        self.acceptor.end_all(End::Close);
+        self.acceptor.end_all(Cut::Close);
     }
 
     /// Resets all connections, also one whose way to the target is only being made; both sides get
     /// an error.
     pub fn reset_all(&self) {
-        self.acceptor.end_all(End::Reset);
+        self.acceptor.end_all(Cut::Reset);
     }
 
     /// Leaves new connections waiting: they are established, but nobody answers on them until
@@ -137,29 +137,29 @@ impl Bridge {
     /// which [`Bridge::heal`] does.
     pub fn set_fault(
         &self,
-        links: Links,
+        relays: Relays,
         directions: impl IntoIterator<Item = Direction>,
         fault: Fault,
     ) {
         for direction in directions {
-            self.acceptor.set_fault(links, direction, fault);
+            self.acceptor.set_fault(relays, direction, fault);
         }
     }
 
     /// Lets bytes pass again, on all connections; those that have lost some are closed.
     pub fn heal(&self) {
         let silent = self.acceptor.silent();
-        self.set_fault(Links::All, Direction::BOTH, Fault::new());
-        self.acceptor.end_links(End::Close, |id, _| silent.contains(&id));
+        self.set_fault(Relays::All, Direction::BOTH, Fault::new());
+        self.acceptor.end_relays(Cut::Close, |id, _| silent.contains(&id));
         // Those whose fault ended by itself, and those that came in between.
         let dead = self.acceptor.silent();
-        self.acceptor.end_links(End::Close, |id, _| dead.contains(&id));
+        self.acceptor.end_relays(Cut::Close, |id, _| dead.contains(&id));
     }
 
     /// Returns the numbers of the connections that are open now, the oldest first. Connections are
     /// numbered from 0 as they come, those included that are turned away.
-    pub fn links(&self) -> Vec<u64> {
-        self.acceptor.lock().links.keys().copied().collect()
+    pub fn relays(&self) -> Vec<u64> {
+        self.acceptor.lock().relays.keys().copied().collect()
     }
 
     /// Counts the bytes that have passed in a direction, on all connections.
@@ -176,21 +176,21 @@ impl Bridge {
     /// Makes all bytes disappear in both directions from now on, without a sign to either side.
     /// New connections are accepted and their bytes disappear too.
     pub fn blackhole(&self) {
-        self.set_fault(Links::All, Direction::BOTH, Fault::new().silence());
+        self.set_fault(Relays::All, Direction::BOTH, Fault::new().silence());
     }
 
     /// Ends a blackhole: bytes pass again, on new connections; those that exist have lost bytes
     /// and are closed.
     pub fn unblackhole(&self) {
-        self.acceptor.end_all(End::Close);
-        self.set_fault(Links::All, Direction::BOTH, Fault::new());
+        self.acceptor.end_all(Cut::Close);
+        self.set_fault(Relays::All, Direction::BOTH, Fault::new());
         // Those that came in between may have lost bytes too.
-        self.acceptor.end_all(End::Close);
+        self.acceptor.end_all(Cut::Close);
     }
 
     /// Resets the connections to a peer.
     pub(crate) fn reset_to(&self, peer: usize) {
-        self.acceptor.end_links(End::Reset, |_, its| its == peer);
+        self.acceptor.end_relays(Cut::Reset, |_, its| its == peer);
     }
 
     fn await_port(&self, state: PortState) -> Result<()> {
@@ -217,6 +217,6 @@ impl Drop for Bridge {
             let _ = accepting.join();
         }
         self.acceptor.end_arriving();
-        self.acceptor.end_links(End::Close, |_, _| true);
+        self.acceptor.end_relays(Cut::Close, |_, _| true);
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Unbuilt {
 }
 
 /// What comes of an attempt to have a program.
-pub(super) type Attempt<T> = std::result::Result<T, Unbuilt>;
+pub(super) type BuildResult<T> = std::result::Result<T, Unbuilt>;
 
 impl Unbuilt {
     /// Says that this machine lacks what it takes.
@@ -65,7 +65,7 @@ struct Compilers<'a> {
 }
 
 /// Returns a program of a module, from the user's cache folder or built.
-pub(super) fn built(module: &Module, program: Program) -> Attempt<Binary> {
+pub(super) fn built(module: &Module, program: Program) -> BuildResult<Binary> {
     let compilers = Compilers { installed: &go::installed, any: &go::find };
     Shelf(folder()).take_or_build(module, program, compilers)
 }
@@ -87,7 +87,7 @@ impl Shelf {
         module: &Module,
         program: Program,
         compilers: Compilers<'_>,
-    ) -> Attempt<Binary> {
+    ) -> BuildResult<Binary> {
         let key = module.key(program).map_err(Unbuilt::broken)?;
         let installed = (compilers.installed)(module.needs);
         if let Some(binary) = self.find(&key, program, installed.as_ref().ok()) {
@@ -151,7 +151,13 @@ impl Shelf {
         }
     }
 
-    fn build(&self, module: &Module, program: Program, go: &Go, place: &Path) -> Attempt<Binary> {
+    fn build(
+        &self,
+        module: &Module,
+        program: Program,
+        go: &Go,
+        place: &Path,
+    ) -> BuildResult<Binary> {
         let (name, version) = (program.name(), module.version);
         let begin = Instant::now();
         eprintln!(
@@ -166,7 +172,7 @@ impl Shelf {
         let packages = fetch_modules(module, program, go)?;
         let path = scratch.path().join(name);
         compile(module, program, go, &path, packages).map_err(Unbuilt::broken)?;
-        let binary = check(module, program, go, path).map_err(Unbuilt::broken)?;
+        let binary = check_version(module, program, go, path).map_err(Unbuilt::broken)?;
         let shelved = entry::write(scratch.path(), &binary)
             .and_then(|()| entry::publish(scratch.path(), place, name))
             .map_err(Unbuilt::lacking)?;
@@ -176,11 +182,11 @@ impl Shelf {
 }
 
 /// Fetches the modules that a program is built from, and counts their packages.
-fn fetch_modules(module: &Module, program: Program, go: &Go) -> Attempt<usize> {
+fn fetch_modules(module: &Module, program: Program, go: &Go) -> BuildResult<usize> {
     let mut list = go.command();
     list.args(["list", "-mod=readonly", "-deps"]).arg(format!("./{}", program.name()));
     let listed = command::run(list.current_dir(&module.folder), FETCH_LIMIT)
-        .and_then(command::Finished::success)
+        .and_then(command::ProgramOutput::success)
         .map_err(Error::doing("the Go modules cannot be had"));
     match listed {
         Ok(listed) => Ok(listed.stdout.lines().count()),
@@ -224,7 +230,7 @@ fn lines(file: &File) -> usize {
 }
 
 /// Runs a program that was built, and compares the version that it tells.
-fn check(module: &Module, program: Program, go: &Go, path: PathBuf) -> Result<Binary> {
+fn check_version(module: &Module, program: Program, go: &Go, path: PathBuf) -> Result<Binary> {
     let (name, version) = (program.name(), module.version);
     let mut ask = Command::new(&path);
     let said = command::run(ask.arg(program.version_word()), ASK_LIMIT)?.success()?.stdout;
@@ -268,7 +274,7 @@ mod tests {
             let mut write = Command::new("sh");
             write.args(["-c", r#"printf '%s' "$1" >"$2"; chmod +x "$2""#, "write", &script]);
             let written = command::run(write.arg(&path), ASK_LIMIT);
-            written.and_then(command::Finished::success).expect("a script");
+            written.and_then(command::ProgramOutput::success).expect("a script");
             Go::of(path, None, "a test".into()).expect("a compiler")
         }
 
@@ -288,12 +294,12 @@ mod tests {
             calls.lines().filter(|call| call.starts_with("build ")).count()
         }
 
-        fn take(&self, go: &Go) -> Attempt<Binary> {
+        fn take(&self, go: &Go) -> BuildResult<Binary> {
             let here = |_| Ok(go.clone());
             self.take_with(Compilers { installed: &here, any: &here })
         }
 
-        fn take_with(&self, compilers: Compilers<'_>) -> Attempt<Binary> {
+        fn take_with(&self, compilers: Compilers<'_>) -> BuildResult<Binary> {
             self.shelf.take_or_build(&self.module, Program::Server, compilers)
         }
 

@@ -117,7 +117,7 @@ impl Binary {
     pub fn of(path: impl Into<PathBuf>, source: impl Into<String>) -> Result<Self> {
         let path = path.into();
         let asked = command::run(Command::new(&path).arg("--version"), Duration::from_secs(20))
-            .and_then(command::Finished::success)
+            .and_then(command::ProgramOutput::success)
             .map_err(Error::doing(path.display()))?;
         let version = Version::said_by(&asked.stdout)
             .ok_or_else(|| Error::new(format!("{} does not tell its version", path.display())))?;

@@ -70,8 +70,6 @@ pub struct Auth {
     tokens: Tokens,
 }
 
-type Change = Result<(), Status>;
-
 impl Auth {
     /// Makes an auth store with nobody in it, switched off.
     #[must_use]
@@ -121,7 +119,7 @@ impl Auth {
     }
 
     /// Compares name and password. The caller gets a token from an entry of the log afterwards.
-    pub(super) fn check_password(&self, name: &str, password: &str) -> Change {
+    pub(super) fn check_password(&self, name: &str, password: &str) -> Result<(), Status> {
         if !self.enabled {
             return Err(refuse(ServerError::AuthNotEnabled));
         }
@@ -133,7 +131,12 @@ impl Auth {
     }
 
     /// Makes a token valid: the effect of an authentication, at its place in the log.
-    pub(super) fn assign_token(&mut self, now: Instant, name: &str, token: String) -> Change {
+    pub(super) fn assign_token(
+        &mut self,
+        now: Instant,
+        name: &str,
+        token: String,
+    ) -> Result<(), Status> {
         if !self.enabled {
             return Err(refuse(ServerError::AuthNotEnabled));
         }
@@ -144,7 +147,7 @@ impl Auth {
         Ok(())
     }
 
-    pub(super) fn enable(&mut self) -> Change {
+    pub(super) fn enable(&mut self) -> Result<(), Status> {
         if self.enabled {
             return Ok(());
         }
@@ -166,7 +169,7 @@ impl Auth {
         }
     }
 
-    pub(super) fn add_user(&mut self, request: &pb::AuthUserAddRequest) -> Change {
+    pub(super) fn add_user(&mut self, request: &pb::AuthUserAddRequest) -> Result<(), Status> {
         if request.name.is_empty() {
             return Err(refuse(ServerError::UserEmpty));
         }
@@ -181,7 +184,7 @@ impl Auth {
         Ok(())
     }
 
-    pub(super) fn delete_user(&mut self, name: &str) -> Change {
+    pub(super) fn delete_user(&mut self, name: &str) -> Result<(), Status> {
         if self.enabled && name == ROOT {
             return Err(refuse(ServerError::InvalidAuthMgmt));
         }
@@ -193,7 +196,7 @@ impl Auth {
         Ok(())
     }
 
-    pub(super) fn change_password(&mut self, name: &str, password: &str) -> Change {
+    pub(super) fn change_password(&mut self, name: &str, password: &str) -> Result<(), Status> {
         let locks = self.personality.empty_password_locks;
         let user = self.user_mut(name)?;
         if user.secret != Secret::None {
@@ -207,7 +210,7 @@ impl Auth {
         Ok(())
     }
 
-    pub(super) fn grant_role(&mut self, name: &str, role: &str) -> Change {
+    pub(super) fn grant_role(&mut self, name: &str, role: &str) -> Result<(), Status> {
         let has_role = role == ROOT || self.roles.contains_key(role);
         let user = self.user_mut(name)?;
         if !has_role {
@@ -220,7 +223,7 @@ impl Auth {
         Ok(())
     }
 
-    pub(super) fn revoke_role(&mut self, name: &str, role: &str) -> Change {
+    pub(super) fn revoke_role(&mut self, name: &str, role: &str) -> Result<(), Status> {
         if self.enabled && name == ROOT && role == ROOT {
             return Err(refuse(ServerError::InvalidAuthMgmt));
         }
@@ -242,7 +245,7 @@ impl Auth {
         self.users.keys().cloned().collect()
     }
 
-    pub(super) fn add_role(&mut self, name: &str) -> Change {
+    pub(super) fn add_role(&mut self, name: &str) -> Result<(), Status> {
         if name.is_empty() {
             return Err(refuse(ServerError::RoleEmpty));
         }
@@ -254,7 +257,7 @@ impl Auth {
         Ok(())
     }
 
-    pub(super) fn delete_role(&mut self, name: &str) -> Change {
+    pub(super) fn delete_role(&mut self, name: &str) -> Result<(), Status> {
         if self.enabled && name == ROOT {
             return Err(refuse(ServerError::InvalidAuthMgmt));
         }
@@ -275,7 +278,10 @@ impl Auth {
     }
 
     /// Checks a grant as a member does before it proposes it.
-    pub(super) fn check_grant(&self, request: &pb::AuthRoleGrantPermissionRequest) -> Change {
+    pub(super) fn check_grant(
+        &self,
+        request: &pb::AuthRoleGrantPermissionRequest,
+    ) -> Result<(), Status> {
         match &request.perm {
             None if self.personality.checks_permission_given => {
                 Err(refuse(ServerError::PermissionNotGiven))
@@ -290,7 +296,11 @@ impl Auth {
         }
     }
 
-    pub(super) fn grant_permission(&mut self, role: &str, permission: &Permission) -> Change {
+    pub(super) fn grant_permission(
+        &mut self,
+        role: &str,
+        permission: &Permission,
+    ) -> Result<(), Status> {
         let permissions = self.role_mut(role)?;
         match find_same(permissions, permission) {
             Ok(same) => permissions[same].perm_type = permission.perm_type,
@@ -302,7 +312,12 @@ impl Auth {
 
     /// Takes a permission back; key and end must be those of the grant.
     // A7
-    pub(super) fn revoke_permission(&mut self, role: &str, key: &Bytes, end: &Bytes) -> Change {
+    pub(super) fn revoke_permission(
+        &mut self,
+        role: &str,
+        key: &Bytes,
+        end: &Bytes,
+    ) -> Result<(), Status> {
         let permissions = self.role_mut(role)?;
         let before = permissions.len();
         permissions.retain(|held| held.key != *key || held.range_end != *end);

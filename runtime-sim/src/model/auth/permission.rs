@@ -1,6 +1,6 @@
 //! What a user may do.
 
-use super::{Auth, Caller, Change, has_root_role};
+use super::{Auth, Caller, has_root_role};
 use crate::model::refusal::refuse;
 use crate::model::store::Store;
 use etcd3::proto::authpb::{Permission, permission::Type};
@@ -98,7 +98,7 @@ impl Auth {
         access: Access,
         key: &Bytes,
         range_end: &Bytes,
-    ) -> Change {
+    ) -> Result<(), Status> {
         if !self.enabled {
             return Ok(());
         }
@@ -122,7 +122,7 @@ impl Auth {
     }
 
     /// Tells whether the caller may change the cluster.
-    pub(in crate::model) fn permits_admin(&self, caller: Option<&Caller>) -> Change {
+    pub(in crate::model) fn permits_admin(&self, caller: Option<&Caller>) -> Result<(), Status> {
         if !self.enabled {
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl Auth {
     }
 
     /// Tells whether the call comes from anybody.
-    pub(in crate::model) fn requires_user(&self, caller: Option<&Caller>) -> Change {
+    pub(in crate::model) fn requires_user(&self, caller: Option<&Caller>) -> Result<(), Status> {
         if self.enabled && caller.is_none() {
             return Err(refuse(ServerError::UserEmpty));
         }
@@ -146,7 +146,7 @@ impl Auth {
         caller: Option<&Caller>,
         store: &Store,
         request: &pb::PutRequest,
-    ) -> Change {
+    ) -> Result<(), Status> {
         let no_end = Bytes::new();
         self.permits(caller, Access::Write, &request.key, &no_end)?;
         // Else the lease could be used to delete keys of others.
@@ -161,7 +161,7 @@ impl Auth {
         &self,
         caller: Option<&Caller>,
         request: &pb::DeleteRangeRequest,
-    ) -> Change {
+    ) -> Result<(), Status> {
         self.permits(caller, Access::Write, &request.key, &request.range_end)?;
         if request.prev_kv {
             self.permits(caller, Access::Read, &request.key, &request.range_end)?;
@@ -177,7 +177,7 @@ impl Auth {
         caller: Option<&Caller>,
         store: &Store,
         txn: &pb::TxnRequest,
-    ) -> Change {
+    ) -> Result<(), Status> {
         if !self.enabled {
             return Ok(());
         }
@@ -212,7 +212,7 @@ impl Auth {
         access: Access,
         store: &Store,
         id: i64,
-    ) -> Change {
+    ) -> Result<(), Status> {
         let Some(lease) = store.leases().find(id) else { return Ok(()) };
         lease.keys().try_for_each(|key| self.permits(caller, access, key, &Bytes::new()))
     }

@@ -3,13 +3,11 @@
 use super::Cluster;
 use crate::model::auth::Access;
 use crate::model::refusal::{refuse, unknown};
-use crate::model::rpc::{Request, Response};
+use crate::model::rpc::{Request, Response, RpcResult};
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::proto::etcdserverpb::ResponseHeader;
 use etcd3::runtime::Instant;
 use etcd3::{Code, ServerError, Status};
-
-type Answer = Result<Response, Status>;
 
 impl Cluster {
     /// Returns the header of a member's answers, at the revision of its store.
@@ -53,7 +51,7 @@ impl Cluster {
         id: u64,
         token: Option<&str>,
         request: &Request,
-    ) -> Answer {
+    ) -> RpcResult {
         match request {
             Request::MemberList(_) => self.member_list(now, id, token),
             Request::Status(_) => self.status(now, id, token),
@@ -68,7 +66,7 @@ impl Cluster {
         }
     }
 
-    fn member_list(&mut self, now: Instant, id: u64, token: Option<&str>) -> Answer {
+    fn member_list(&mut self, now: Instant, id: u64, token: Option<&str>) -> RpcResult {
         if self.config.personality.guards_everything {
             let caller = self.identify(now, id, token)?;
             self.members[&id].replica.auth().requires_user(caller.as_ref())?;
@@ -77,7 +75,7 @@ impl Cluster {
         Ok(Response::MemberList(pb::MemberListResponse { header: None, members }))
     }
 
-    fn status(&mut self, now: Instant, id: u64, token: Option<&str>) -> Answer {
+    fn status(&mut self, now: Instant, id: u64, token: Option<&str>) -> RpcResult {
         let personality = self.config.personality;
         if personality.guards_everything {
             let caller = self.identify(now, id, token)?;
@@ -115,7 +113,7 @@ impl Cluster {
         }))
     }
 
-    fn leases(&mut self, now: Instant, id: u64, token: Option<&str>) -> Answer {
+    fn leases(&mut self, now: Instant, id: u64, token: Option<&str>) -> RpcResult {
         if self.config.personality.guards_everything {
             let caller = self.identify(now, id, token)?;
             let replica = &self.members[&id].replica;
@@ -132,7 +130,13 @@ impl Cluster {
         Ok(Response::LeaseLeases(pb::LeaseLeasesResponse { header: None, leases }))
     }
 
-    fn move_leader(&mut self, now: Instant, id: u64, token: Option<&str>, target: u64) -> Answer {
+    fn move_leader(
+        &mut self,
+        now: Instant,
+        id: u64,
+        token: Option<&str>,
+        target: u64,
+    ) -> RpcResult {
         if self.config.personality.guards_everything {
             let caller = self.identify(now, id, token)?;
             self.members[&id].replica.auth().permits_admin(caller.as_ref())?;
@@ -200,7 +204,7 @@ impl Cluster {
         id: u64,
         request: &Request,
         revision: i64,
-    ) -> Option<Answer> {
+    ) -> Option<RpcResult> {
         if !self.can_ask(id, request) {
             return None;
         }

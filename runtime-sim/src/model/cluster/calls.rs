@@ -19,7 +19,7 @@ use crate::model::check::Rules;
 use crate::model::personality::Personality;
 use crate::model::refusal::refuse;
 use crate::model::replica::{check_form, cost};
-use crate::model::rpc::{Request, Response, raw_auth_error, unimplemented};
+use crate::model::rpc::{Request, RpcResult, raw_auth_error, unimplemented};
 use crate::model::txn::{is_read_only, is_serializable};
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::runtime::Instant;
@@ -49,11 +49,11 @@ enum Stage {
     /// Waiting for the leader's response about a lease.
     Asking { request: Request, ready: Instant, revision: i64, hangs: bool },
     /// Can be answered.
-    Done(Result<Response, Status>),
+    Done(RpcResult),
 }
 
 impl Pending {
-    pub(super) fn finish(&mut self, result: Result<Response, Status>) {
+    pub(super) fn finish(&mut self, result: RpcResult) {
         self.stage = Stage::Done(result);
     }
 }

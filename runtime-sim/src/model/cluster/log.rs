@@ -8,10 +8,9 @@
 use super::config::draw;
 use super::{Cluster, StreamId, Ticket};
 use crate::model::auth::Caller;
-use crate::model::rpc::{Request, Response};
+use crate::model::rpc::{Request, RpcResult};
 use crate::model::txn::without_reads;
 use crate::model::watch::Source;
-use etcd3::Status;
 use etcd3::runtime::Instant;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -334,7 +333,7 @@ impl Cluster {
     }
 
     /// Ends what waits for a ticket.
-    pub(super) fn resolve(&mut self, ticket: Ticket, result: Result<Response, Status>) {
+    pub(super) fn resolve(&mut self, ticket: Ticket, result: RpcResult) {
         if let Some(pending) = self.pending.get_mut(&ticket) {
             pending.finish(result);
         }

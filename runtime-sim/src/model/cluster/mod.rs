@@ -24,7 +24,7 @@ mod streams;
 use super::lease::min_ttl;
 use super::personality::Personality;
 use super::replica::Replica;
-use super::rpc::{Request, Response};
+use super::rpc::{Request, RpcResult};
 use calls::Pending;
 pub use config::{ClusterConfig, Delays, MemberConfig};
 use etcd3::Status;
@@ -84,7 +84,7 @@ impl Call {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// A request is answered.
-    Answer(Ticket, Result<Response, Status>),
+    Answer(Ticket, RpcResult),
     /// The next message of a watch stream.
     Watch(StreamId, WatchResponse),
     /// A watch stream is over.

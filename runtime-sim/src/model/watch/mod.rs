@@ -19,7 +19,7 @@ mod fragment;
 mod watcher;
 
 use super::keys::Keys;
-use super::personality::{Personality, Progress};
+use super::personality::{Personality, ProgressPolicy};
 use super::refusal::refuse;
 use super::store::Store;
 use etcd3::proto::etcdserverpb::ResponseHeader;
@@ -294,7 +294,7 @@ impl WatchStream {
             watch_id: NONE,
             ..WatchResponse::default()
         };
-        if self.personality.progress == Progress::Always {
+        if self.personality.progress == ProgressPolicy::Always {
             // Past the events that wait (W24).
             let is_news = |item: &Item| item.kind == Kind::News;
             let place = self.queue.iter().rposition(|item| !is_news(item)).map_or(0, |at| at + 1);
@@ -312,7 +312,7 @@ impl WatchStream {
     fn has_progress(&self, watcher: &Watcher, revision: i64) -> bool {
         let is_future = watcher.start > revision;
         watcher.state == State::Synced
-            && !(is_future && self.personality.progress == Progress::Started)
+            && !(is_future && self.personality.progress == ProgressPolicy::Started)
     }
 
     /// The progress of watchers that asked for notifications and had no events since the last time.

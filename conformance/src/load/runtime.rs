@@ -1,7 +1,7 @@
 //! A runtime whose tasks run while the thread that made it blocks.
 
 use super::Error;
-use crate::Task;
+use crate::JoinHandle;
 use etcd3::runtime::Runtime;
 use etcd3::{Client, Config};
 use etcd3_async_std::AsyncStd;
@@ -15,7 +15,7 @@ use std::time::Duration;
 pub const RUNTIMES: [&str; 3] = ["tokio", "smol", "async-std"];
 
 /// A runtime, for a program that is no test target.
-pub struct Host {
+pub struct BlockingRuntime {
     /// Its name.
     pub name: &'static str,
     /// What a client takes of it.
@@ -24,13 +24,13 @@ pub struct Host {
     tokio: Option<tokio::runtime::Runtime>,
 }
 
-impl std::fmt::Debug for Host {
+impl std::fmt::Debug for BlockingRuntime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("BlockingRuntime").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Host {
+impl BlockingRuntime {
     /// Makes the runtime of that name.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Host {
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
-    ) -> Task<T> {
+    ) -> JoinHandle<T> {
         spawn(&self.rt, future)
     }
 
@@ -88,7 +88,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for BlockingRuntime {
     fn drop(&mut self) {
         if let Some(tokio) = self.tokio.take() {
             tokio.shutdown_background();
@@ -100,8 +100,8 @@ impl Drop for Host {
 pub(crate) fn spawn<T: Send + 'static>(
     rt: &Arc<dyn Runtime>,
     future: impl Future<Output = T> + Send + 'static,
-) -> Task<T> {
-    let (task, slot) = Task::new();
+) -> JoinHandle<T> {
+    let (task, slot) = JoinHandle::new();
     rt.spawn(Box::pin(async move { slot.fill(future.await) }));
     task
 }

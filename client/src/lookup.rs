@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Resolves host names by a function that may block, on threads of its own: at most
 /// [`THREADS`](Self::THREADS) at once, which end when there is nothing to resolve.
 ///
-/// For the [`resolve`](crate::runtime::Runtime::resolve) of a [`Runtime`](crate::runtime::Runtime). An executor whose
-/// own threads do the work would have to wait for it when it is dropped, and one that has many
-/// threads would have many wait for a name server that is silent. A name that several ask for is
-/// looked up once; who stops waiting for it leaves the thread to its lookup, which no system can
-/// cancel.
+/// For the [`resolve`](crate::runtime::Runtime::resolve) of a
+/// [`Runtime`](crate::runtime::Runtime). An executor whose own threads do the work would have to
+/// wait for it when it is dropped, and one that has many threads would have many wait for a name
+/// server that is silent. A name that several ask for is looked up once; a caller that stops
+/// waiting leaves the thread to its lookup, which no system can cancel.
 #[derive(Clone)]
 pub struct Lookup(Arc<Shared>);
 
@@ -42,12 +42,12 @@ struct State {
 struct Query {
     host: String,
     port: u16,
-    answer: Mutex<Option<Answer>>,
+    answer: Mutex<Option<LookupResult>>,
     answered: Event,
 }
 
 /// An error is kept as what it says, since several may wait for it.
-type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
+type LookupResult = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
 
 impl Lookup {
     /// How many names are looked up at once; further ones wait.
@@ -165,7 +165,7 @@ impl Shared {
 }
 
 impl Query {
-    fn answer(&self, answer: Answer) {
+    fn answer(&self, answer: LookupResult) {
         *locked(&self.answer) = Some(answer);
         self.answered.notify(usize::MAX);
     }

@@ -1,16 +1,17 @@
 //! Whose turn it is: which endpoint an attempt goes to.
 
-use super::admit::Want;
+use super::ConnectionId;
+use super::admission::Want;
 use super::settings::Settings;
 use super::slot::{Listed, Slot};
-use super::{ConnectionId, HealthSignal};
 use crate::Instant;
 use crate::rng::Rng;
+use crate::signal::HealthSignal;
 use std::time::Duration;
 
 /// The turn of the endpoints, as numbers of slots.
 #[derive(Debug, Clone)]
-pub(super) struct Turn {
+pub(super) struct RoundRobin {
     /// The slot that calls go to next.
     cursor: usize,
     /// How many calls went in a row to the slot before that.
@@ -41,7 +42,7 @@ enum Penalty {
 /// The longest that calls may have waited where others follow them in a burst.
 const BURST_WAIT: Duration = Duration::from_millis(10);
 
-impl Turn {
+impl RoundRobin {
     /// Begins with any of so many slots.
     pub(super) fn new(count: usize, rng: &mut Rng) -> Self {
         let count = u64::try_from(count).unwrap_or_default();
@@ -98,7 +99,7 @@ impl Turn {
             }
         }
         let (penalty, index) = best?;
-        if penalty != Penalty::Avoided && want.is_open() {
+        if penalty != Penalty::Avoided && want.accepts_any() {
             self.burst = if index == before { self.burst.saturating_add(1) } else { 1 };
             self.cursor = (index + 1) % count;
         }
@@ -123,13 +124,6 @@ impl Turn {
             Some(((slot.penalty(now, want, settings), streams), index))
         });
         candidates.min_by_key(|(rank, _)| *rank).map(|(_, index)| index)
-    }
-}
-
-impl Want {
-    /// Returns whether any endpoint will do.
-    pub(super) const fn is_open(&self) -> bool {
-        self.only.is_none() && self.connection.is_none()
     }
 }
 

@@ -1,0 +1,133 @@
+//! What the client tells `tracing`.
+//!
+//! | target | level | message | fields |
+//! |---|---|---|---|
+//! | `etcd3::call` | DEBUG | `attempt failed` | A |
+//! | `etcd3::call` | WARN | `response refused` | A |
+//! | `etcd3::call` | DEBUG | `call failed` | `method`, `endpoint`, `attempts`, `error`, `outcome` |
+//! | `etcd3::connection` | INFO | `connected` | `endpoint` |
+//! | `etcd3::connection` | INFO | `disconnected` | C |
+//! | `etcd3::connection` | INFO, then DEBUG | `cannot connect` | C |
+//! | `etcd3::endpoint` | WARN | `suspect` | `endpoint` |
+//! | `etcd3::endpoint` | INFO | `no longer suspect` | `endpoint` |
+//! | `etcd3::sync` | DEBUG | `the members are not known` | `error` |
+//!
+//! A: `method`, `endpoint`, `attempt`, `error`, `outcome`, `again_in`. C: `endpoint`, `failure`,
+//! `cause`.
+//!
+//! A response is refused when it is older than what was seen before, or of another cluster. An
+//! endpoint is a suspect when it left calls unanswered or cannot serve them. What fails again in
+//! the same way is told at DEBUG.
+//!
+//! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before
+//! the next attempt. No event has a key, a value, a token or a password in it.
+
+use crate::pool::Pool;
+use etcd3_core::channel::{ConnectionError, ConnectionState, EndpointId};
+use etcd3_core::endpoint::Endpoint;
+use etcd3_core::error::{Error, ErrorKind};
+use std::fmt;
+use std::time::Duration;
+use tracing::{Level, debug, enabled, info, warn};
+
+const CALL: &str = "etcd3::call";
+const CONNECTION: &str = "etcd3::connection";
+const ENDPOINT: &str = "etcd3::endpoint";
+const SYNC: &str = "etcd3::sync";
+
+/// Tells of an attempt that failed and is made again after a wait.
+#[cold]
+pub(crate) fn attempt_failed(
+    method: &str,
+    endpoint: Option<&Endpoint>,
+    attempt: u32,
+    error: &Error,
+    again_in: Duration,
+) {
+    let (endpoint, outcome) = (Shown(endpoint), error.outcome());
+    let again_in = format_args!("{again_in:?}");
+    let error = error.kind();
+    // The fields are the same: the macros take them only as they stand.
+    macro_rules! tell {
+        ($event:ident, $message:literal) => {
+            $event!(
+                target: CALL, method, %endpoint, attempt, %error, ?outcome, %again_in, $message
+            )
+        };
+    }
+    if matches!(error, ErrorKind::StaleRead { .. } | ErrorKind::ClusterChanged { .. }) {
+        tell!(warn, "response refused");
+    } else {
+        tell!(debug, "attempt failed");
+    }
+}
+
+/// Tells of a call that ended in an error.
+#[cold]
+pub(crate) fn call_failed(method: &str, endpoint: Option<&Endpoint>, error: &Error) {
+    let (endpoint, outcome) = (Shown(endpoint), error.outcome());
+    let (attempts, error) = (error.attempts(), error.kind());
+    debug!(target: CALL, method, %endpoint, attempts, %error, ?outcome, "call failed");
+}
+
+/// Tells of a connection that can take calls.
+pub(crate) fn connected(endpoint: &Endpoint) {
+    info!(target: CONNECTION, %endpoint, "connected");
+}
+
+/// Tells of a connection that ended.
+pub(crate) fn disconnected(endpoint: &Endpoint, error: &ConnectionError) {
+    let (failure, cause) = (error.failure, Shown(error.cause.as_ref()));
+    info!(target: CONNECTION, %endpoint, %failure, %cause, "disconnected");
+}
+
+/// Tells of a connection that could not be made: quietly, when it failed so the last time.
+pub(crate) fn cannot_connect(endpoint: &Endpoint, error: &ConnectionError, is_repeated: bool) {
+    let (failure, cause) = (error.failure, Shown(error.cause.as_ref()));
+    if is_repeated {
+        debug!(target: CONNECTION, %endpoint, %failure, %cause, "cannot connect");
+    } else {
+        info!(target: CONNECTION, %endpoint, %failure, %cause, "cannot connect");
+    }
+}
+
+/// Tells that the cluster could not be asked for its members.
+pub(crate) fn no_members(error: &Error) {
+    debug!(target: SYNC, error = %error.report(), "the members are not known");
+}
+
+/// The endpoints that are suspects, to tell what changes.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects(Vec<EndpointId>);
+
+impl Suspects {
+    /// Tells of the endpoints that have become suspects since the last time, or are none any more.
+    pub(crate) fn update(&mut self, pool: &Pool) {
+        if !enabled!(target: ENDPOINT, Level::WARN) {
+            return;
+        }
+        for it in pool.channel(|channel| channel.health()) {
+            let (endpoint, known) = (&it.endpoint, self.0.iter().position(|id| *id == it.id));
+            match (it.state == ConnectionState::Suspect, known) {
+                (true, None) => {
+                    self.0.push(it.id);
+                    warn!(target: ENDPOINT, %endpoint, "suspect");
+                }
+                (false, Some(index)) => {
+                    self.0.swap_remove(index);
+                    info!(target: ENDPOINT, %endpoint, "no longer suspect");
+                }
+                (true, Some(_)) | (false, None) => {}
+            }
+        }
+    }
+}
+
+/// What may be missing.
+struct Shown<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |it| it.fmt(f))
+    }
+}

@@ -1,0 +1,214 @@
+//! Clusters of the model etcd in a world, and the processes of their members.
+
+use crate::history::Change;
+use crate::lock::locked;
+use crate::model::{Cluster, ClusterConfig, Replica};
+use crate::net::HostId;
+use crate::server::Service;
+use crate::world::World;
+use etcd3::runtime::Instant;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+const ETCD_PORT: u16 = 2379;
+/// The host that the first cluster itself runs on; those of its members follow.
+const CLUSTER_HOST: u32 = 1_000_000;
+/// From one cluster's host to that of the next.
+const CLUSTER_HOSTS: u32 = 1000;
+
+/// A running cluster; its members are numbered from 0.
+#[derive(Clone)]
+pub struct Etcd {
+    pub(crate) world: World,
+    /// How many clusters the world had before.
+    number: u8,
+    service: Service,
+    members: Arc<[u64]>,
+    down: Arc<Mutex<BTreeMap<usize, Power>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Power {
+    Killed,
+    Paused,
+}
+
+impl World {
+    /// Starts a cluster: member `i` listens at `etcd-i:2379`, that of the next cluster of this
+    /// world at `etcd-1-i:2379`, and so on.
+    #[must_use]
+    pub fn etcd(&self, config: ClusterConfig) -> Etcd {
+        let number = {
+            let mut clusters = locked(&self.clusters);
+            let number = *clusters;
+            *clusters = number.saturating_add(1);
+            number
+        };
+        let cluster = Cluster::with_config(config);
+        // Ids are drawn; the members are numbered as they were configured.
+        let mut ids: Vec<(String, u64)> = cluster
+            .member_ids()
+            .into_iter()
+            .filter_map(|id| cluster.member(id).map(|member| (member.name.clone(), id)))
+            .collect();
+        ids.sort();
+        let service = Service::new(self.executor.clone(), self.net.clone(), cluster);
+        let host = CLUSTER_HOST + CLUSTER_HOSTS * u32::from(number);
+        self.executor.spawn(host, Box::pin(service.clone().pump()));
+        let members: Vec<u64> = ids.into_iter().map(|(_, id)| id).collect();
+        let (world, down) = (self.clone(), Arc::default());
+        let etcd = Etcd { world, number, service, members: members.into(), down };
+        for member in 0..etcd.members.len() {
+            self.net.name(&etcd.name(member), [etcd.address(member)]);
+            etcd.start(member);
+        }
+        etcd
+    }
+}
+
+impl fmt::Debug for Etcd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Etcd").field("members", &self.members.len()).finish_non_exhaustive()
+    }
+}
+
+impl Etcd {
+    /// Returns how many members there are.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Returns the endpoints of all members.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        let names = (0..self.members.len()).map(|member| self.name(member));
+        names.map(|name| format!("http://{name}:{ETCD_PORT}")).collect()
+    }
+
+    /// Returns where a member listens.
+    #[must_use]
+    pub fn address(&self, member: usize) -> SocketAddr {
+        let last = u8::try_from(member + 1).unwrap_or(u8::MAX);
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, self.number, last)), ETCD_PORT)
+    }
+
+    /// Looks at the model, or changes it, at this moment.
+    pub fn model<T>(&self, act: impl FnOnce(&mut Cluster, Instant) -> T) -> T {
+        self.service.cluster(act)
+    }
+
+    /// Returns the id of a member in the model.
+    #[must_use]
+    pub fn member_id(&self, member: usize) -> u64 {
+        self.members[member]
+    }
+
+    /// Tells whether the process of a member exists; a frozen one does.
+    #[must_use]
+    pub fn is_running(&self, member: usize) -> bool {
+        locked(&self.down).get(&member) != Some(&Power::Killed)
+    }
+
+    /// Ends the process of a member; its data stays.
+    pub fn kill(&self, member: usize) {
+        if self.set_power(member, Power::Killed) {
+            self.model(|cluster, now| cluster.kill(now, self.members[member]));
+            self.world.executor.set_paused(self.host_of(member).0, false);
+            self.world.executor.abort(self.host_of(member).0);
+        }
+    }
+
+    /// Freezes a member; its connections stay open.
+    pub fn pause(&self, member: usize) {
+        if !locked(&self.down).contains_key(&member) && self.set_power(member, Power::Paused) {
+            self.model(|cluster, now| cluster.pause(now, self.members[member]));
+            self.world.executor.set_paused(self.host_of(member).0, true);
+        }
+    }
+
+    /// Starts a member that was killed, or lets one that was paused go on.
+    pub fn revive(&self, member: usize) {
+        let was = locked(&self.down).remove(&member);
+        let id = self.members[member];
+        match was {
+            Some(Power::Killed) => {
+                self.model(|cluster, now| cluster.restart(now, id));
+                self.start(member);
+            }
+            Some(Power::Paused) => {
+                self.model(|cluster, now| cluster.resume(now, id));
+                self.world.executor.set_paused(self.host_of(member).0, false);
+            }
+            None => {}
+        }
+    }
+
+    /// Ends the connections that a member has by GOAWAY with `NO_ERROR`; it takes new ones.
+    pub fn go_away(&self, member: usize) {
+        self.service.go_away(self.member_id(member));
+    }
+
+    /// Cuts a member off from the others; clients still reach it.
+    pub fn isolate(&self, member: usize) {
+        self.model(|cluster, now| cluster.isolate(now, self.members[member]));
+    }
+
+    /// Joins all members again.
+    pub fn heal(&self) {
+        self.model(Cluster::heal);
+    }
+
+    /// Makes the next member in line the leader.
+    pub fn move_leader(&self) {
+        self.model(|cluster, now| {
+            let at = cluster.leader().and_then(|id| self.members.iter().position(|m| *m == id));
+            let next = at.map_or(0, |at| (at + 1) % self.members.len());
+            cluster.transfer_leadership(now, self.members[next]);
+        });
+    }
+
+    /// Returns all changes of the store so far, as the most advanced member has them, in order.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        self.model(|cluster, _| {
+            let replicas = self.members.iter().filter_map(|id| cluster.replica(*id));
+            let stores = replicas.map(Replica::store);
+            let Some(store) = stores.max_by_key(|store| store.revision()) else {
+                return Vec::new();
+            };
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let events = store.history().iter().flat_map(|(revision, events)| {
+                events.iter().filter_map(move |event| {
+                    let kv = event.kv.as_ref()?;
+                    let value = (event.r#type == 0).then(|| text(&kv.value));
+                    Some(Change { revision: *revision, key: text(&kv.key), value })
+                })
+            });
+            events.collect()
+        })
+    }
+
+    fn start(&self, member: usize) {
+        self.service.serve(self.host_of(member), self.members[member], self.address(member));
+    }
+
+    fn name(&self, member: usize) -> String {
+        match self.number {
+            0 => format!("etcd-{member}"),
+            number => format!("etcd-{number}-{member}"),
+        }
+    }
+
+    fn host_of(&self, member: usize) -> HostId {
+        let cluster = CLUSTER_HOST + CLUSTER_HOSTS * u32::from(self.number);
+        HostId(cluster + 1 + u32::try_from(member).unwrap_or_default())
+    }
+
+    /// Notes what a member is; false when nothing changes.
+    fn set_power(&self, member: usize, power: Power) -> bool {
+        locked(&self.down).insert(member, power) != Some(power)
+    }
+}

@@ -1,0 +1,185 @@
+//! What a client tells `tracing`: each event where it belongs, and never a secret.
+#![allow(clippy::unwrap_used, reason = "all of this is for tests")]
+
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::{Client, Config, EndpointState, Error, get, key, put};
+use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
+use std::fmt;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Keeps each event as a line: its level and target, and all its fields.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, " {}={value:?}", field.name()).unwrap();
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut line = Line("span".to_owned());
+        span.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let meta = event.metadata();
+        let mut line = Line(format!("{} {}", meta.level(), meta.target()));
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// Runs this in a world with a cluster of three and a client, and returns what was told there.
+fn told<F>(seed: u64, act: impl FnOnce(World, Etcd, Client) -> F) -> Vec<String>
+where
+    F: Future<Output = ()>,
+{
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        run(seed, |world| async move {
+            let config = ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed());
+            let etcd = world.etcd(config);
+            let config = Config::new(etcd.endpoints()).allow_plaintext_passwords();
+            let client = world.host().client(config).unwrap();
+            act(world, etcd, client).await;
+        })
+        .unwrap();
+    });
+    let lines = lines.0.lock().unwrap();
+    lines.clone()
+}
+
+fn ours(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(String::as_str).filter(|line| line.contains(" etcd3::")).collect()
+}
+
+fn count(lines: &[String], starts: &str, holds: &str) -> usize {
+    ours(lines).iter().filter(|it| it.starts_with(starts) && it.contains(holds)).count()
+}
+
+#[test]
+fn each_failed_attempt_is_told_with_what_comes_next() {
+    let lines = told(1, |world, etcd, client| async move {
+        client.put("k", "v").await.unwrap();
+        world.sleep(Duration::from_secs(1)).await;
+        (0..3).for_each(|member| etcd.kill(member));
+        let error = client.get("k").timeout(Duration::from_secs(2)).await.unwrap_err();
+        assert!(error.is_timeout() || error.is_connection(), "{error}");
+    });
+    assert_eq!(count(&lines, "INFO etcd3::connection", "connected"), 3 + 3, "{lines:#?}");
+    let failed = "DEBUG etcd3::call message=call failed method=\"/etcdserverpb.KV/Range\"";
+    assert_eq!(count(&lines, failed, " outcome="), 1, "{lines:#?}");
+}
+
+#[test]
+fn the_first_failure_to_connect_is_loud_and_the_rest_is_quiet() {
+    let lines = told(2, |world, etcd, client| async move {
+        client.put("k", "v").await.unwrap();
+        world.sleep(Duration::from_secs(1)).await;
+        etcd.kill(1);
+        world.sleep(Duration::from_secs(60)).await;
+        etcd.revive(1);
+        world.sleep(Duration::from_secs(20)).await;
+    });
+    let loud = count(&lines, "INFO etcd3::connection message=cannot connect", "http://etcd-1");
+    let quiet = count(&lines, "DEBUG etcd3::connection message=cannot connect", "http://etcd-1");
+    assert_eq!(loud, 1, "{lines:#?}");
+    assert!(quiet > 3, "{lines:#?}");
+    let cause = "failure=the connection failed cause=10.0.0.2:2379: connection refused";
+    assert_eq!(count(&lines, "INFO", cause), 1, "{lines:#?}");
+    let ended = "INFO etcd3::connection message=disconnected endpoint=http://etcd-1:2379 \
+                 failure=the connection was lost cause=";
+    assert_eq!(count(&lines, ended, ""), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_suspect_is_told_once_and_so_is_its_return() {
+    let lines = told(3, |world, etcd, client| async move {
+        client.put("k", "v").await.unwrap();
+        world.sleep(Duration::from_secs(2)).await;
+        etcd.pause(2);
+        let is_suspect = || client.health().endpoints[2].state == EndpointState::Suspect;
+        while !is_suspect() {
+            client.get("k").await.unwrap();
+            world.sleep(Duration::from_millis(20)).await;
+        }
+        etcd.revive(2);
+        world.sleep(Duration::from_secs(60)).await;
+        client.get("k").await.unwrap();
+    });
+    let suspect = "WARN etcd3::endpoint message=suspect endpoint=http://etcd-2:2379";
+    assert_eq!(count(&lines, suspect, ""), 1, "{lines:#?}");
+    assert_eq!(count(&lines, "INFO etcd3::endpoint message=no longer suspect", "etcd-2"), 1);
+    assert!(count(&lines, "DEBUG etcd3::call message=attempt failed", " again_in=") > 0);
+}
+
+/// Makes calls that succeed and calls that fail, all with the canary in what must not be told.
+async fn sing(client: &Client, canary: &str) -> Vec<Error> {
+    let user = pb::AuthUserAddRequest {
+        name: "user".to_owned(),
+        password: canary.to_owned(),
+        ..Default::default()
+    };
+    let login = pb::AuthenticateRequest { name: "user".to_owned(), password: canary.to_owned() };
+    let write = || [put(canary.to_owned(), canary.to_owned())];
+    let is = || [key(canary).value().eq(canary)];
+    let mut errors = Vec::new();
+    errors.extend(client.put(canary, canary).prev_kv().await.err());
+    errors.extend(client.get(canary).revision(99).await.err());
+    errors.extend(client.delete(canary).prev_kv().await.err());
+    errors.extend(client.txn().when(is()).then(write()).otherwise([get(canary)]).await.err());
+    errors.extend(client.txn().then([put(canary, "1"), put(canary, canary)]).await.err());
+    errors.extend(client.rpc(user).await.err());
+    errors.extend(client.rpc(login).await.err());
+    errors
+}
+
+// Keys, values and passwords are told to nobody, at any level, by us and by h2.
+#[test]
+fn no_event_and_no_error_has_a_key_a_value_or_a_password_in_it() {
+    const CANARY: &str = "canary-3f9a";
+    let lines = told(4, |world, etcd, client| async move {
+        let mut errors = sing(&client, CANARY).await;
+        etcd.pause(0);
+        errors.extend(sing(&client, CANARY).await);
+        (0..3).for_each(|member| etcd.kill(member));
+        errors.extend(sing(&client, CANARY).await);
+        world.sleep(Duration::from_secs(5)).await;
+        assert!(errors.len() > 7, "{errors:?}");
+        for error in errors {
+            let shown = format!("{error} {error:?} {error:#?} {}", error.report());
+            assert!(!shown.contains(CANARY), "{shown}");
+        }
+        let request = client.put(CANARY, "v");
+        assert!(!format!("{client:?} {:?}", request.send()).contains(CANARY));
+    });
+    assert!(ours(&lines).len() > 20);
+    let bytes = format!("{:?}", CANARY.as_bytes());
+    let bytes = bytes.trim_matches(['[', ']']);
+    for line in &lines {
+        assert!(!line.contains(CANARY) && !line.contains(bytes), "{line}");
+    }
+}

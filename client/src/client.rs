@@ -157,10 +157,14 @@ impl Client {
         let (pool, tasks) = (&self.shared().pool, &self.shared().tasks);
         pool.close(ErrorKind::Closed);
         let mut ended = pin!(tasks.ended());
-        let mut too_late = pool.rt.sleep_until(pool.rt.now() + CLOSE_TIMEOUT);
+        let until = pool.rt.now() + CLOSE_TIMEOUT;
+        // No timer when nothing is left to wait for: the runtime may have ended.
+        let mut too_late = None;
         poll_fn(|cx| match ended.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => too_late.as_mut().poll(cx),
+            Poll::Pending => {
+                too_late.get_or_insert_with(|| pool.rt.sleep_until(until)).as_mut().poll(cx)
+            }
         })
         .await;
     }

@@ -235,8 +235,8 @@ mod tests {
         let mut builder = h2::client::Builder::new();
         builder.initial_max_send_streams(1);
         let silent = Compat(Cursor::new(Vec::new()));
-        let greeting = block_on(builder.handshake(silent));
-        let (mut requests, _connection) = greeting.expect("a connection");
+        let handshake = block_on(builder.handshake(silent));
+        let (mut requests, _connection) = handshake.expect("a connection");
         let mut exchanges = Vec::new();
         for _ in 0..4 {
             exchanges.push(start(&mut requests, head, Bytes::new()).expect("an exchange"));
@@ -265,7 +265,7 @@ mod tests {
 
     /// Answers one request before its body comes, and resets the stream with this code.
     async fn refuse_early(stream: Async<TcpStream>, early: Early, reason: Reason) {
-        let mut server = h2::server::handshake(Compat(stream)).await.expect("a greeting");
+        let mut server = h2::server::handshake(Compat(stream)).await.expect("a preface");
         let (_request, mut respond) = server.accept().await.expect("a request").expect("a head");
         let response = Response::builder().status(413).body(()).expect("a response");
         match early {
@@ -286,8 +286,8 @@ mod tests {
             let (near, far) = connected().await;
             let server = refuse_early(far, early, reason);
             let client = async {
-                let greeting = h2::client::handshake(Compat(near)).await;
-                let (mut requests, connection) = greeting.expect("a connection");
+                let handshake = h2::client::handshake(Compat(near)).await;
+                let (mut requests, connection) = handshake.expect("a connection");
                 let exchange = async {
                     let (response, mut send) =
                         requests.send_request(head(), false).expect("a stream");
@@ -334,15 +334,15 @@ mod tests {
         block_on(async {
             let (near, far) = connected().await;
             let server = async {
-                let mut server = h2::server::handshake(Compat(far)).await.expect("a greeting");
+                let mut server = h2::server::handshake(Compat(far)).await.expect("a preface");
                 let (_request, respond) =
                     server.accept().await.expect("a request").expect("a head");
                 act(&mut server, respond);
                 let _ = poll_fn(|cx| server.poll_closed(cx)).await;
             };
             let client = async {
-                let greeting = h2::client::handshake(Compat(near)).await;
-                let (mut requests, connection) = greeting.expect("a connection");
+                let handshake = h2::client::handshake(Compat(near)).await;
+                let (mut requests, connection) = handshake.expect("a connection");
                 let exchange = async {
                     let mut exchange =
                         start(&mut requests, head, Bytes::new()).expect("an exchange");

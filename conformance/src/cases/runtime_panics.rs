@@ -87,7 +87,7 @@ async fn a_control_task_that_panics_ends_the_client(ctx: Ctx) -> CaseResult {
     changes.next().await.ok_or("no health")?;
     server.stop()?;
     let call = client.clone();
-    let flying = ctx.spawn(async move { call.put("key", "value").await });
+    let pending = ctx.spawn(async move { call.put("key", "value").await });
     while client.health().endpoints[0].calls == 0 {
         ctx.pause(Duration::from_millis(1)).await;
     }
@@ -95,7 +95,7 @@ async fn a_control_task_that_panics_ends_the_client(ctx: Ctx) -> CaseResult {
     // Its deadline is before that of the first one, so that the control task sleeps anew.
     let call = client.clone();
     let other = ctx.spawn(async move { call.get("key").timeout(Duration::from_secs(9)).await });
-    for (task, what) in [(flying.await.map(drop), "put"), (other.await.map(drop), "get")] {
+    for (task, what) in [(pending.await.map(drop), "put"), (other.await.map(drop), "get")] {
         let error = task.unwrap_err();
         assert_eq!(
             (error.kind(), error.outcome()),

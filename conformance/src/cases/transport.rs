@@ -142,7 +142,7 @@ async fn close_ends_calls_and_connections(ctx: Ctx) -> CaseResult {
         wire.wait_close()
     })?;
     let client = ctx.connect([peer.url()]).await?;
-    let flying = {
+    let pending = {
         let client = client.clone();
         ctx.spawn(async move { client.put("k", "v").await })
     };
@@ -159,7 +159,7 @@ async fn close_ends_calls_and_connections(ctx: Ctx) -> CaseResult {
 
     ctx.within(SOON, client.close()).await.ok_or("close hung")?;
     client.close().await;
-    let error = ctx.within(SOON, flying).await.ok_or("a flying call hung")?.unwrap_err();
+    let error = ctx.within(SOON, pending).await.ok_or("a pending call hung")?.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
     let late = client.get("k").await.unwrap_err();
     assert_eq!((late.kind(), late.outcome()), (ErrorKind::Closed, Outcome::NotSent));

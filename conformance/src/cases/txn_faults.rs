@@ -119,11 +119,11 @@ async fn transactions_that_only_read_outlive_a_restart(ctx: Ctx) -> CaseResult {
 
     // On their way, but never answered.
     bridge.blackhole();
-    let mut flying = Vec::new();
+    let mut pending = Vec::new();
     for op in reads() {
         let mut read = client.execute(op).into_future();
         assert!(poll_once(&mut read).await.is_none());
-        flying.push(ctx.spawn(read));
+        pending.push(ctx.spawn(read));
     }
     let member = cluster.member(0);
     ctx.blocking(move || member.kill()).await?;
@@ -132,11 +132,11 @@ async fn transactions_that_only_read_outlive_a_restart(ctx: Ctx) -> CaseResult {
     let waiting: Vec<_> =
         reads().into_iter().map(|op| ctx.spawn(client.execute(op).into_future())).collect();
     ctx.pause(Duration::from_millis(100)).await;
-    assert!(flying.iter().chain(&waiting).all(|task| !task.is_done()));
+    assert!(pending.iter().chain(&waiting).all(|task| !task.is_done()));
     let member = cluster.member(0);
     ctx.blocking(move || member.restart()).await?;
 
-    for tasks in [flying, waiting] {
+    for tasks in [pending, waiting] {
         let mut answers = Vec::new();
         for task in tasks {
             answers.push(task.await?.into_txn().ok_or("not a transaction")?);

@@ -205,7 +205,7 @@ impl Wire {
         self.send(&frames.repeat(count % AT_ONCE))
     }
 
-    /// Waits for the greeting of the client.
+    /// Waits for the preface of the client.
     ///
     /// # Errors
     ///

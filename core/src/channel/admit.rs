@@ -109,9 +109,9 @@ impl Channel {
                 self.is_sooner = true;
             }
         }
-        // The last one on a connection in doubt leaves it to be probed.
-        let in_doubt = slot.ready().is_some_and(|ready| ready.unconfirmed.is_some());
-        self.is_sooner |= self.changed || in_doubt;
+        // The last one on an unconfirmed connection leaves it to be probed.
+        let is_unconfirmed = slot.ready().is_some_and(|ready| ready.unconfirmed.is_some());
+        self.is_sooner |= self.changed || is_unconfirmed;
     }
 
     /// An attempt is over on a connection that takes no new ones.

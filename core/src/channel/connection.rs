@@ -114,7 +114,7 @@ impl Connection {
         self.healthy = Some(now);
     }
 
-    /// Notes when the last byte came; returns whether the connection was in doubt until then.
+    /// Notes when the last byte came; returns whether the connection was unconfirmed until then.
     pub(super) fn hear(&mut self, at: Instant) -> bool {
         self.liveness.hear(at);
         let is_confirmed = self.unconfirmed.is_some_and(|since| self.liveness.heard() >= since);
@@ -126,7 +126,7 @@ impl Connection {
         is_confirmed
     }
 
-    /// Doubts that it is alive, since another connection was found dead by a PING of this moment,
+    /// Takes it for unconfirmed, since another connection was found dead by a PING of this moment,
     /// unless something has come since. Returns whether that is news.
     pub(super) fn mark_unconfirmed(&mut self, pinged: Instant) -> bool {
         let is_new = self.unconfirmed.is_none() && self.liveness.heard() < pinged;

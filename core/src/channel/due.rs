@@ -113,9 +113,9 @@ impl Channel {
         Some(Output::Kill(id, error))
     }
 
-    /// Doubts all connections on which nothing has come since this PING, which was not answered on
-    /// another one: whatever lies between may have forgotten all of them (NAT, for example). Each
-    /// is asked for a sign of life, and its replacement is dialled meanwhile.
+    /// Takes all connections for unconfirmed on which nothing has come since this PING, which was
+    /// not answered on another one: whatever lies between may have forgotten all of them (NAT, for
+    /// example). Each is asked for a sign of life, and its replacement is dialled meanwhile.
     fn mark_others_unconfirmed(&mut self, pinged: Instant) {
         for slot in &mut self.slots {
             if slot.ready_mut().is_some_and(|ready| ready.mark_unconfirmed(pinged)) {

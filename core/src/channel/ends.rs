@@ -53,7 +53,7 @@ impl Channel {
             return;
         }
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.replacement_id() == Some(id)) {
-            // The one in doubt will be confirmed soon, or given up.
+            // The unconfirmed one will be confirmed soon, or given up.
             slot.replacement = Replacement::None;
             if let DownReason::Failed(broken) = end {
                 slot.last = Some(broken);

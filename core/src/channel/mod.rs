@@ -236,7 +236,7 @@ impl Channel {
         }
     }
 
-    /// A connection that was in doubt is alive: no other needs to be made in its place.
+    /// A connection that was unconfirmed is alive: no other needs to be made in its place.
     fn on_confirmed(&mut self, id: ConnectionId) {
         let Some(slot) = self.slot_of(id) else { return };
         let beside = slot.replacement_id();

@@ -174,9 +174,9 @@ impl Slot {
     /// dead at once, unless it carries something that a PING can go with.
     pub(super) fn probe_due(&self) -> Option<Instant> {
         let ready = self.ready().filter(|_| self.probing.is_none())?;
-        let is_in_doubt = ready.unconfirmed.is_some() && ready.is_unused();
-        let in_doubt = is_in_doubt.then_some(Instant::ORIGIN);
-        in_doubt.or_else(|| self.suspicion.map(|suspicion| suspicion.until))
+        let must_confirm = ready.unconfirmed.is_some() && ready.is_unused();
+        let unconfirmed = must_confirm.then_some(Instant::ORIGIN);
+        unconfirmed.or_else(|| self.suspicion.map(|suspicion| suspicion.until))
     }
 
     /// Returns whether it is down: tried, and failed.

@@ -93,6 +93,7 @@ use prost::Message;
 
 /// Limits that a request is checked against before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The most compares, or operations of a branch, that one transaction may have: the server's
     /// `--max-txn-ops`. 128 by default.
@@ -102,6 +103,22 @@ pub struct Limits {
     /// by default.
     // C41
     pub max_request_bytes: usize,
+}
+
+impl Limits {
+    /// Sets the most compares, or operations of a branch, that one transaction may have.
+    #[must_use]
+    pub const fn max_txn_ops(mut self, ops: usize) -> Self {
+        self.max_txn_ops = ops;
+        self
+    }
+
+    /// Sets the longest message that is sent, in bytes.
+    #[must_use]
+    pub const fn max_request_bytes(mut self, bytes: usize) -> Self {
+        self.max_request_bytes = bytes;
+        self
+    }
 }
 
 impl Default for Limits {

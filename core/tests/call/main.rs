@@ -213,11 +213,11 @@ fn the_outcome_is_that_of_the_worst_attempt() {
 // I-C10: closing ends a call wherever it is, and says what may have become of it.
 #[test]
 fn closing_ends_a_call_in_every_state() {
-    let flying: &[Input] = &[sent(0)];
+    let streaming: &[Input] = &[sent(0)];
     let waiting: &[Input] = &[sent(0), lost(Outcome::NotSent), sent(0), lost(Outcome::NotSent)];
     for (inputs, outcome, attempts) in [
         (&[][..], Outcome::NotSent, 1),
-        (flying, Outcome::Unknown, 1),
+        (streaming, Outcome::Unknown, 1),
         (waiting, Outcome::NotSent, 2),
     ] {
         let mut rig = Rig::new(write());

@@ -119,7 +119,7 @@ fn a_nested_transaction_has_the_remainder_of_the_limit() {
 // K31: the limit is that of the server's flag.
 #[test]
 fn the_limit_can_be_set() {
-    let limits = |max_txn_ops| Limits { max_txn_ops, ..Limits::default() };
+    let limits = |max_txn_ops| Limits::default().max_txn_ops(max_txn_ops);
     assert!(txn().then(puts(0..200)).request(&limits(200)).is_ok());
     assert!(txn().then(puts(0..3)).request(&limits(2)).is_err());
     assert!(txn().then(puts(0..1)).request(&limits(0)).is_err());
@@ -168,7 +168,7 @@ fn operations_need_no_further_read() {
 // C41, X6: a request over the client's own limit is not sent, and the error names the limit.
 #[test]
 fn a_request_over_the_limit_is_not_sent() {
-    let limits = Limits { max_request_bytes: 12, ..Limits::default() };
+    let limits = Limits::default().max_request_bytes(12);
     assert!(txn().then([put("k", "123")]).encode(&limits, None).is_ok());
     let error = txn().then([put("k", "1234")]).encode(&limits, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RequestOverLimit { len: 13, limit: 12 });

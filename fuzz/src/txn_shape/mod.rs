@@ -17,7 +17,7 @@ pub fn txn_shape(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let Ok(tree) = model::tree(&mut bytes) else { return };
     let max_txn_ops = if bytes.ratio(1, 4).unwrap_or(false) { 4 } else { 128 };
-    let limits = Limits { max_txn_ops, ..Limits::default() };
+    let limits = Limits::default().max_txn_ops(max_txn_ops);
     let Some(txn) = check_request(&tree, &limits) else { return };
     if let Ok(answer) = model::answer(&mut bytes, &tree) {
         check_answer(&tree, txn.clone(), &answer);

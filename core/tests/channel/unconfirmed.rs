@@ -75,7 +75,7 @@ fn a_byte_clears_the_doubt() {
     assert_eq!(rig.channel.health()[1].state, ConnectionState::Ready);
 }
 
-// It was only in doubt before, and is a suspect now: whoever looks at the health is told.
+// It was only unconfirmed before, and is a suspect now: whoever looks at the health is told.
 #[test]
 fn a_probe_that_fails_is_news() {
     let mut rig = one_is_dead();

@@ -1,7 +1,7 @@
 //! What every answer of etcd says of its origin.
 
 use crate::proto::etcdserverpb as pb;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
@@ -39,15 +39,29 @@ impl ResponseHeader {
     /// when there is none, or one without a cluster id, as in answers that are not etcd's own.
     #[must_use]
     pub fn peek(message: &Bytes) -> Option<Self> {
-        let mut rest = &message[..];
-        let (1, WireType::LengthDelimited) = decode_key(&mut rest).ok()? else { return None };
-        let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
-        if rest.remaining() < length {
-            return None;
-        }
-        let header = read(&rest[..length]).or_else(|| decode(&rest[..length]))?;
-        (header.cluster_id != 0).then_some(header)
+        peek_in(message)
     }
+
+    /// Reads the header of an answer that stands in another message, as its first field.
+    pub(crate) fn peek_nested(message: &Bytes) -> Option<Self> {
+        peek_in(first_field(message)?)
+    }
+}
+
+#[inline]
+fn peek_in(message: &[u8]) -> Option<ResponseHeader> {
+    let bytes = first_field(message)?;
+    let header = read(bytes).or_else(|| decode(bytes))?;
+    (header.cluster_id != 0).then_some(header)
+}
+
+/// Returns the field with the number 1, if it is the first one and a message.
+#[inline]
+fn first_field(message: &[u8]) -> Option<&[u8]> {
+    let mut rest = message;
+    let (1, WireType::LengthDelimited) = decode_key(&mut rest).ok()? else { return None };
+    let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+    rest.get(..length)
 }
 
 /// Reads what servers send: no field but those of the message, each a number.

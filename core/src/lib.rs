@@ -43,6 +43,7 @@ pub mod status;
 pub mod stream;
 mod time;
 pub mod transport;
+mod version;
 
 pub use bytes::Bytes;
 pub use error::{Error, ErrorKind};
@@ -61,3 +62,4 @@ pub use rpc::{Rpc, UnaryRequest};
 pub use server_error::ServerError;
 pub use status::{Code, Status};
 pub use time::Instant;
+pub use version::Version;

@@ -2,6 +2,8 @@
 
 // R15–R18
 
+use crate::Version;
+
 /// What a call may do to the cluster; decides whether it may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
@@ -56,6 +58,20 @@ impl Method {
         [&AUTHENTICATE, &USER_ADD, &USER_CHANGE_PASSWORD]
             .into_iter()
             .any(|secret| std::ptr::eq(secret, self))
+    }
+}
+
+impl Method {
+    /// Returns the first version whose servers have it, if it came after etcd 3.4.
+    // V5
+    #[must_use]
+    pub fn since(&self) -> Option<Version> {
+        let versions = [
+            (&RANGE_STREAM, Version::new(3, 7)),
+            (&AUTH_STATUS, Version::new(3, 5)),
+            (&DOWNGRADE, Version::new(3, 5)),
+        ];
+        versions.into_iter().find(|(method, _)| std::ptr::eq(*method, self)).map(|(_, it)| it)
     }
 }
 

@@ -252,6 +252,19 @@ pub(crate) fn tells_of_a_deadline(status: &Status) -> bool {
         || matches!(status.message.as_str(), "context deadline exceeded" | "context canceled")
 }
 
+/// Returns whether a server, or a proxy before it, does not have the method that was called.
+///
+/// | text of a status `Unimplemented` | said by |
+/// |---|---|
+/// | `unknown method …`, `unknown service …` | an older server or proxy |
+/// | `RangeStream is not supported by …` | etcd's proxy |
+/// | `RangeStream does not support …` | a server that has it, of an option |
+// E39, K22
+pub(crate) fn tells_of_a_missing_method(status: &Status) -> bool {
+    let texts = ["unknown method ", "unknown service ", "RangeStream is not supported by "];
+    status.code == Code::Unimplemented && texts.iter().any(|text| status.message.starts_with(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,6 +333,24 @@ mod tests {
             ] {
                 assert_eq!(of(&text, len), None, "{text}, {len:?}");
             }
+        }
+    }
+
+    // K22: the three meanings of the code
+    #[test]
+    fn a_missing_method_is_told_from_a_missing_option() {
+        for (code, text, expected) in [
+            (12, "unknown method RangeStream for service etcdserverpb.KV", true),
+            (12, "unknown service v3lockpb.Lock", true),
+            (12, "RangeStream is not supported by the gRPC proxy", true),
+            (12, "RangeStream is not supported by the KV client adapter", true),
+            (12, "RangeStream does not support custom sort orders", false),
+            (12, "RangeStream does not support revision filters", false),
+            (12, "", false),
+            (2, "unknown method RangeStream for service etcdserverpb.KV", false),
+        ] {
+            let code = Code::from_number(code);
+            assert_eq!(tells_of_a_missing_method(&Status::new(code, text)), expected, "{text}");
         }
     }
 

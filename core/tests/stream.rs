@@ -1,5 +1,8 @@
 //! A gRPC response: events of an HTTP/2 stream in, whole messages and one end out.
 
+#[path = "stream/server.rs"]
+mod server;
+
 use bytes::Bytes;
 use etcd3_core::rng::Rng;
 use etcd3_core::stream::{End, Inbound, Received};

@@ -427,7 +427,7 @@ impl Call {
 
     fn fail_with_status(&mut self, now: Instant, status: &Status) {
         let Options { require_leader, request_len, .. } = self.options;
-        let error = Error::answered(status.clone(), request_len);
+        let error = Error::answered_to(self.method, status, request_len);
         if server_error::tells_of_a_deadline(status) && self.is_due(now) {
             return self.time_out_with(now, error);
         }

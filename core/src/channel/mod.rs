@@ -177,6 +177,13 @@ impl Channel {
         self.slots.iter().find(|slot| slot.endpoint.is_same(endpoint)).map(|slot| slot.id)
     }
 
+    /// Returns the connection to this endpoint, if it is made.
+    #[must_use]
+    pub fn connection_to(&self, id: EndpointId) -> Option<ConnectionId> {
+        let slot = self.slots.iter().find(|slot| slot.id == id)?;
+        slot.ready().map(|connection| connection.id)
+    }
+
     /// Returns why there is no connection, once every endpoint has been tried and failed; the
     /// failure of the last one in the list. `None` while one is connected or has yet to be tried.
     #[must_use]

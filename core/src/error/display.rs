@@ -8,7 +8,7 @@
 //! `{}` leaves the causes to [`source`](StdError::source), for whoever prints chains of sources.
 
 use super::cause::Chain;
-use super::{Error, Parts};
+use super::{Error, ErrorKind, Parts};
 use crate::method::Effect;
 use crate::outcome::Outcome;
 use std::error::Error as StdError;
@@ -52,7 +52,9 @@ impl Parts {
             }
             _ => {}
         }
-        match &self.status {
+        // What is lacking says more than the text of the server.
+        let is_lacking = matches!(self.kind, ErrorKind::Unsupported { .. });
+        match self.status.as_ref().filter(|_| !is_lacking) {
             Some(status) => write!(f, "{status}"),
             None => write!(f, "{}", self.kind),
         }

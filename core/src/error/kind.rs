@@ -1,5 +1,6 @@
 //! What went wrong, to match on.
 
+use crate::Version;
 use crate::server_error::ServerError;
 use crate::status::Code;
 use std::fmt;
@@ -67,6 +68,13 @@ pub enum ErrorKind {
         major: u16,
         /// Its minor version.
         minor: u16,
+    },
+    /// The server, or a proxy before it, does not have what was asked for.
+    Unsupported {
+        /// The first version of etcd that has it.
+        needs: Version,
+        /// The version of the server, if it is known. It may be new enough where a proxy is not.
+        has: Option<Version>,
     },
     /// No member of the cluster has an endpoint that this client can use, as when they have none
     /// but `https` and the client has no TLS; the source names each and says why.
@@ -164,6 +172,15 @@ impl fmt::Display for ErrorKind {
             Self::OldServer { major, minor } => {
                 write!(f, "the member is of version {major}.{minor}, older than min_server_version")
             }
+            Self::Unsupported { needs, has: None } => write!(f, "this needs etcd {needs}"),
+            Self::Unsupported { needs, has: Some(has) } if has < needs => {
+                write!(f, "this needs etcd {needs}, and the server is of version {has}")
+            }
+            Self::Unsupported { needs, has: Some(has) } => write!(
+                f,
+                "this needs etcd {needs}, and a proxy before the server, which is of version \
+                 {has}, does not have it"
+            ),
             Self::NoUsableMember => {
                 f.write_str("no member has an endpoint that this client can use")
             }

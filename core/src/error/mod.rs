@@ -10,10 +10,11 @@ pub use cause::Cause;
 pub use display::Report;
 pub use kind::{ConnectFailure, ErrorKind, Phase};
 
+use crate::Version;
 use crate::frame::FrameError;
-use crate::method::Effect;
+use crate::method::{Effect, Method};
 use crate::outcome::Outcome;
-use crate::server_error::ServerError;
+use crate::server_error::{self, ServerError};
 use crate::status::{Code, Status};
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -79,6 +80,30 @@ impl Error {
         let mut error = Self::new(kind).with_outcome(Outcome::Unknown);
         error.parts().status = Some(status);
         error
+    }
+
+    /// Makes the error of an answer to a request of this method, which the server may not have.
+    pub(crate) fn answered_to(
+        method: &Method,
+        status: &Status,
+        request_len: Option<usize>,
+    ) -> Self {
+        let mut error = Self::answered(status.clone(), request_len);
+        if server_error::tells_of_a_missing_method(status)
+            && let Some(needs) = method.since()
+        {
+            error.parts().kind = ErrorKind::Unsupported { needs, has: None };
+        }
+        error
+    }
+
+    /// Adds the version of the server to an error that says that it lacks something.
+    #[must_use]
+    pub fn with_version(mut self, version: Option<Version>) -> Self {
+        if let ErrorKind::Unsupported { needs, .. } = self.kind() {
+            self.parts().kind = ErrorKind::Unsupported { needs, has: version };
+        }
+        self
     }
 
     /// Makes the error of a stream that the peer reset with this HTTP/2 error code.
@@ -224,6 +249,7 @@ impl Error {
                 Code::ResourceExhausted
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
+            ErrorKind::Unsupported { .. } => Code::Unimplemented,
             ErrorKind::ClusterChanged { .. }
             | ErrorKind::OldServer { .. }
             | ErrorKind::NoUsableMember
@@ -351,6 +377,7 @@ impl Error {
             | ErrorKind::InvalidConfig
             | ErrorKind::ClusterChanged { .. }
             | ErrorKind::OldServer { .. }
+            | ErrorKind::Unsupported { .. }
             | ErrorKind::PlaintextPassword
             | ErrorKind::NoUsableMember
             | ErrorKind::Closed

@@ -1,4 +1,5 @@
 use super::*;
+use crate::method;
 use std::io;
 
 fn reset() -> Cause {
@@ -158,6 +159,7 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
         (ErrorKind::ClusterChanged { expected: 1, found: 2 }, false),
         (ErrorKind::PlaintextPassword, false),
         (ErrorKind::OldServer { major: 3, minor: 3 }, false),
+        (ErrorKind::Unsupported { needs: Version::new(3, 7), has: None }, false),
         (ErrorKind::NoUsableMember, false),
         (ErrorKind::Closed, false),
         (ErrorKind::RuntimeEnded, false),
@@ -282,4 +284,30 @@ fn every_kind_reads_well() {
             }
         }
     }
+}
+
+// V5, K22
+#[test]
+fn what_a_server_lacks_is_said_with_the_version_that_has_it() {
+    let status = Status::new(Code::Unimplemented, "unknown method RangeStream for service KV");
+    let error = Error::answered_to(&method::RANGE_STREAM, &status, None);
+    let needs = Version::new(3, 7);
+    assert_eq!(error.kind(), ErrorKind::Unsupported { needs, has: None });
+    assert_eq!((error.status(), error.code()), (Some(&status), Code::Unimplemented));
+    assert_eq!(error.to_string(), "this needs etcd 3.7 [outcome unknown]");
+    for (has, text) in [
+        (Version::new(3, 5), "this needs etcd 3.7, and the server is of version 3.5"),
+        (
+            Version::new(3, 7),
+            "this needs etcd 3.7, and a proxy before the server, which is of version 3.7, does \
+             not have it",
+        ),
+    ] {
+        let error = error.clone().with_version(Some(has));
+        assert_eq!(error.kind(), ErrorKind::Unsupported { needs, has: Some(has) });
+        assert_eq!(error.kind().to_string(), text);
+    }
+    // What every version has is missing for another reason.
+    let other = Error::answered_to(&method::PUT, &status, None).with_version(Some(needs));
+    assert_eq!(other.kind(), ErrorKind::Status(Code::Unimplemented));
 }

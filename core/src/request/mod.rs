@@ -71,6 +71,7 @@ mod delete;
 mod get;
 mod op;
 mod put;
+pub mod range_stream;
 mod show;
 mod txn;
 mod txn_check;

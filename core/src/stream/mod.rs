@@ -2,5 +2,6 @@
 
 mod inbound;
 pub mod raw;
+pub mod server_stream;
 
 pub use inbound::{End, Inbound, Received};

@@ -6,7 +6,7 @@ use crate::rig::{
 };
 use etcd3_core::call::Input;
 use etcd3_core::transport::Event;
-use etcd3_core::{Code, ErrorKind, Outcome, Status};
+use etcd3_core::{Code, ErrorKind, Outcome, Status, Version, method};
 use http::StatusCode;
 
 /// What a write ends with that is answered so, and is never sent again for it.
@@ -187,4 +187,14 @@ fn a_body_after_a_status_in_the_head_is_malformed() {
     call.handle(now, Input::Stream(Event::Data(Bytes::from_static(&[0, 0, 0, 0, 0]))));
     let Next::Do(Output::Done(Err(error))) = call.poll(now) else { panic!("not done") };
     assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
+// V5: a method that came later is missing from older servers.
+#[test]
+fn a_method_that_the_server_lacks_is_unsupported() {
+    let text = "unknown method AuthStatus for service etcdserverpb.Auth";
+    let mut rig = Rig::of(&method::AUTH_STATUS, read());
+    rig.feed(sent(1)).feed_all(trailers_only(Code::Unimplemented, text));
+    let kind = ErrorKind::Unsupported { needs: Version::new(3, 5), has: None };
+    assert_eq!((rig.error().kind(), rig.error().outcome()), (kind, Outcome::Rejected));
 }

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply};
 use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
-use etcd3_core::method::Effect;
+use etcd3_core::method::{Effect, Method};
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, backoff, method};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -21,16 +21,21 @@ pub(crate) struct Rig {
 impl Rig {
     /// Begins a put with these options, at 0 ms. All responses count as fresh.
     pub(crate) fn new(options: Options) -> Self {
-        Self::begin(options, true)
+        Self::begin(&method::PUT, options, true)
+    }
+
+    /// The same for another method.
+    pub(crate) fn of(method: &'static Method, options: Options) -> Self {
+        Self::begin(method, options, true)
     }
 
     /// The same; the test says how fresh responses are.
     pub(crate) fn checking(options: Options) -> Self {
-        Self::begin(options, false)
+        Self::begin(&method::PUT, options, false)
     }
 
-    fn begin(options: Options, is_trusting: bool) -> Self {
-        let call = Call::new(&method::PUT, options);
+    fn begin(method: &'static Method, options: Options, is_trusting: bool) -> Self {
+        let call = Call::new(method, options);
         let mut rig = Self { call, now: Instant::ORIGIN, wake: None, log: vec![], is_trusting };
         rig.drain();
         rig

@@ -3,6 +3,7 @@
 use crate::call::{CallOptions, OperationCall};
 use crate::health::{Health, HealthChanges};
 use crate::pages::Pages;
+use crate::range_stream::RangeStream;
 use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
@@ -260,9 +261,15 @@ impl Client {
         self.request(etcd3_core::get(range))
     }
 
-    /// Reads a range page by page, all pages at the revision of the first one.
+    /// Reads a range page by page, all pages at the revision of the first one; from servers that
+    /// have `RangeStream` by one call.
     pub fn pages(&self, range: impl Into<KeyRange>) -> Pages {
         Pages::new(self.clone(), range.into())
+    }
+
+    /// Reads a range by one call whose answer comes in pieces, which needs etcd 3.7.
+    pub fn range_stream(&self, get: Get) -> RangeStream {
+        RangeStream::new(self.clone(), get)
     }
 
     /// Writes one key.
@@ -303,7 +310,7 @@ impl Client {
     /// Not part of the stable interface: for tests of what streams have in common.
     #[doc(hidden)]
     pub fn raw_stream(&self, method: &'static Method) -> RawStream {
-        RawStream::open(self.shared(), method, self.pin.as_ref().map(|pin| pin.endpoint))
+        RawStream::open(self.shared(), method, self.only())
     }
 
     /// Evaluates conditions: whether all of them hold. Short for a transaction of nothing but
@@ -324,13 +331,18 @@ impl Client {
         self.shared().config.connect_timeout
     }
 
+    /// The only endpoint that its calls go to, if there is one.
+    pub(crate) fn only(&self) -> Option<EndpointId> {
+        self.pin.as_ref().map(|pin| pin.endpoint)
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.0
     }
 
     /// Runs one operation, and keeps the client open meanwhile.
     pub(crate) fn run<T: Operation>(self, operation: T, options: CallOptions) -> RequestFuture<T> {
-        let options = CallOptions { only: self.pin.as_ref().map(|pin| pin.endpoint), ..options };
+        let options = CallOptions { only: self.only(), ..options };
         let run = OperationCall::new(Arc::clone(self.shared()), operation, options);
         RequestFuture::new(self, run)
     }

@@ -44,6 +44,7 @@ mod lookup;
 mod pages;
 mod pool;
 mod probe;
+mod range_stream;
 pub mod request;
 pub mod runtime;
 mod shared;
@@ -69,10 +70,11 @@ pub use etcd3_core::request::{
 };
 pub use etcd3_core::{
     Bytes, Code, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome, ResponseHeader,
-    ServerError, Status, UnaryRequest, all, from_key, key, ops, prefix,
+    ServerError, Status, UnaryRequest, Version, all, from_key, key, ops, prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use pages::Pages;
+pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};

@@ -3,6 +3,7 @@
 use crate::call::{CallOptions, OperationCall};
 use crate::runtime::BoxFuture;
 use crate::{Client, Error, sync};
+use etcd3_core::channel::EndpointId;
 pub use etcd3_core::method::{Effect, Method, Shape};
 pub use etcd3_core::namespace::KeyPrefix;
 pub use etcd3_core::request::*;
@@ -141,6 +142,13 @@ pub struct RequestFuture<T> {
 impl<T> RequestFuture<T> {
     pub(crate) const fn new(client: Client, run: OperationCall<T>) -> Self {
         Self { run, client }
+    }
+}
+
+impl<T: Operation> RequestFuture<T> {
+    /// Returns the endpoint of the last attempt.
+    pub(crate) fn last_endpoint(&self) -> Option<EndpointId> {
+        self.run.last_endpoint()
     }
 }
 

@@ -40,6 +40,12 @@ impl Alarm {
         }
     }
 
+    /// Wakes the call at no moment, nor for anything else, until it is polled again.
+    pub(crate) fn rest(&mut self) {
+        self.clear();
+        self.stream.rest();
+    }
+
     fn clear(&mut self) {
         if let Some(key) = self.set.take() {
             self.pool.wakeups.remove(key);

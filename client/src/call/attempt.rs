@@ -176,6 +176,11 @@ impl Carrier {
         self.alarm.set(now, at, cx);
     }
 
+    /// Waits for nothing until the next poll: the stream is not overdue, however long that takes.
+    pub(crate) fn rest(&mut self) {
+        self.alarm.rest();
+    }
+
     /// Sends what is queued on the stream, as far as its window allows.
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream().poll_send(cx)

@@ -5,6 +5,7 @@ pub(crate) mod attempt;
 mod driver;
 mod final_read;
 pub(crate) mod open_stream;
+pub(crate) mod streamed;
 
 use crate::shared::Shared;
 use driver::Driver;
@@ -52,6 +53,11 @@ impl<T> Unpin for OperationCall<T> {}
 impl<T: Operation> OperationCall<T> {
     pub(crate) const fn new(shared: Arc<Shared>, operation: T, options: CallOptions) -> Self {
         Self { shared, operation: Some(operation), options, driver: None }
+    }
+
+    /// Returns the endpoint of the last attempt.
+    pub(crate) fn last_endpoint(&self) -> Option<EndpointId> {
+        self.driver.as_ref().and_then(|driver| driver.call.last_endpoint())
     }
 }
 
@@ -142,7 +148,7 @@ fn of(rpc: &Rpc, error: Error) -> Error {
 }
 
 /// Adds why there was no connection to the error of a call that waited for one.
-fn explain(shared: &Shared, only: Option<EndpointId>, error: Error) -> Error {
+pub(crate) fn explain(shared: &Shared, only: Option<EndpointId>, error: Error) -> Error {
     if error.kind() != ErrorKind::TimedOut(Phase::Connection) || error.source().is_some() {
         return error;
     }

@@ -79,6 +79,13 @@ impl OpenStream {
         true
     }
 
+    /// Waits for nothing until the next poll, as if it had just been polled: the stream is not
+    /// taken away.
+    pub(crate) fn rest(&self) {
+        let old = self.lock().waker.replace(Waker::noop().clone());
+        drop(old);
+    }
+
     /// Shares a stream that has just been opened.
     pub(crate) fn open(&self, open: Open) {
         let before = self.lock().open.replace(open);

@@ -1,20 +1,26 @@
 //! Reading a range page by page, as a stream.
 
-// K21, I-D2
+// K21, K24, I-D2
 
 mod size;
 
 use crate::call::CallOptions;
-use crate::runtime::BoxFuture;
-use crate::{Client, Error, ErrorKind};
+use crate::range_stream::{Pieces, StreamOptions};
+use crate::request::RequestFuture;
+use crate::{Client, Error, ErrorKind, Phase};
+use etcd3_core::channel::EndpointId;
 use etcd3_core::method::{self, Effect};
 use etcd3_core::request::GetResponse;
-use etcd3_core::{KeyRange, get};
+use etcd3_core::{Get, KeyRange, ResponseHeader, get};
 use futures_core::Stream;
 use size::PageSize;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+/// How many calls for all that is left may end without a page before there is no further one.
+const STREAMS: u8 = 3;
 
 /// A range, read page by page: a stream of [`GetResponse`]s that holds each key once.
 ///
@@ -22,11 +28,17 @@ use std::time::Duration;
 /// [`revision`](Self::revision) did. Keys come in ascending order. `more` is false on the last page
 /// only; `count` is that of what was left when the page was read.
 ///
-/// Pages grow and shrink towards 4 MiB each, or a tenth of the range, by the keys and values of the
-/// page before, unless [`page_size`](Self::page_size) sets a number of keys: a server counts what
-/// is left of the range for every page, so that many small ones take long. They aim at a quarter of
-/// `Config::max_response_bytes` at most; one that would be larger than all of it is read again as
-/// several. One page is held in memory at a time.
+/// Where the member that answers the first page has `RangeStream`, as those of etcd 3.7 have, all
+/// that follows comes by one such call: the member need not count what is left for every page, and
+/// decides how large a page is, about 1.5 MiB. It is held back from one who is slow to take them.
+/// When the call breaks, the next page is read by itself, from any member, and the one that answers
+/// is asked for the rest.
+///
+/// Other pages grow and shrink towards 4 MiB each, or a tenth of the range, by the keys and values
+/// of the page before: a server counts what is left of the range for every page, so that many small
+/// ones take long. They aim at a quarter of `Config::max_response_bytes` at most; one that would be
+/// larger than all of it is read again as several. With [`page_size`](Self::page_size) each page is
+/// read by itself and has that number of keys. One page is held in memory at a time.
 ///
 /// # Errors
 ///
@@ -38,10 +50,15 @@ use std::time::Duration;
 /// Dropping the future of one `next` loses nothing; the page under way is kept.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Pages {
-    client: Client,
     options: CallOptions,
     page: PageOptions,
+    /// How many calls for all that is left may yet end without a page.
+    streams: u8,
+    /// The header of the last page, and how many keys were left after it.
+    last: (ResponseHeader, u64),
     state: State,
+    /// Declared last so that it is dropped last.
+    client: Client,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +71,9 @@ struct PageOptions {
 enum State {
     /// The page from here on is the next one to ask for.
     Idle(KeyRange),
-    Reading(KeyRange, BoxFuture<'static, Result<GetResponse, Error>>),
+    Reading(KeyRange, Box<RequestFuture<Get>>),
+    /// The pages from here on come by one call.
+    Streaming(KeyRange, Box<Pieces>),
     Done,
 }
 
@@ -62,12 +81,22 @@ impl Pages {
     pub(crate) fn new(client: Client, range: KeyRange) -> Self {
         let size = PageSize::adaptive(client.shared().config.max_response_bytes);
         let page = PageOptions { size, keys_only: false, revision: 0 };
-        Self { client, options: CallOptions::default(), page, state: State::Idle(range) }
+        let (options, last) = (CallOptions::default(), (ResponseHeader::default(), 0));
+        Self { options, page, streams: STREAMS, last, state: State::Idle(range), client }
     }
 
     /// Sets the number of keys of a page, which adapts otherwise; 0 counts as 1.
     pub fn page_size(mut self, keys: u64) -> Self {
         self.page.size = PageSize::fixed(keys);
+        self.streams = 0;
+        self
+    }
+
+    /// Reads each page by itself, also where a member could send all that is left by one call. For
+    /// one who takes minutes between pages: such a call holds its stream, and a part of the window
+    /// of its connection, until the last page is taken.
+    pub fn separate(mut self) -> Self {
+        self.streams = 0;
         self
     }
 
@@ -98,12 +127,24 @@ impl Pages {
         self
     }
 
-    fn read(&self, range: KeyRange) -> BoxFuture<'static, Result<GetResponse, Error>> {
-        let PageOptions { size, keys_only, revision } = self.page;
-        let request = get(range).limit(size.keys()).revision(revision);
-        let request = if keys_only { request.keys_only() } else { request };
-        let (client, options) = (self.client.clone(), self.options);
-        Box::pin(client.run(request, options))
+    fn request(&self, range: KeyRange) -> Get {
+        let PageOptions { keys_only, revision, .. } = self.page;
+        let request = get(range).revision(revision);
+        if keys_only { request.keys_only() } else { request }
+    }
+
+    fn read(&self, range: KeyRange) -> Box<RequestFuture<Get>> {
+        let request = self.request(range).limit(self.page.size.keys());
+        Box::new(self.client.clone().run(request, self.options))
+    }
+
+    /// Asks the member that answered a page for all that is left.
+    fn stream(&self, range: KeyRange, member: EndpointId) -> Result<State, Error> {
+        let CallOptions { timeout, require_leader, .. } = self.options;
+        let options =
+            StreamOptions { timeout, require_leader, only: Some(member), is_optional: true };
+        let pieces = Pieces::new(self.client.shared(), self.request(range.clone()), options)?;
+        Ok(State::Streaming(range, Box::new(pieces)))
     }
 
     /// Takes a page in: where the next one begins, if there is one.
@@ -112,6 +153,7 @@ impl Pages {
             self.page.revision = page.header.revision;
         }
         self.page.size.learn(&page.kvs, page.count);
+        self.last = (page.header, page.count.saturating_sub(page.kvs.len() as u64));
         if !page.more {
             return Ok(State::Done);
         }
@@ -125,6 +167,94 @@ impl Pages {
             return Err(broken("a page does not tell its revision"));
         }
         Ok(State::Idle(range.after(&last.key)))
+    }
+
+    /// Takes in what was read by itself.
+    fn on_page(
+        &mut self,
+        range: &KeyRange,
+        result: Result<GetResponse, Error>,
+        member: Option<EndpointId>,
+    ) -> Option<Result<GetResponse, Error>> {
+        if is_too_large(&result) && self.page.size.shrink() {
+            self.state = State::Idle(range.clone());
+            return None;
+        }
+        self.state = State::Done;
+        Some(result.and_then(|page| {
+            self.state = match (self.advance(range, &page)?, member) {
+                (State::Idle(rest), Some(member)) if self.streams > 0 => {
+                    self.stream(rest, member)?
+                }
+                (state, _) => state,
+            };
+            Ok(page)
+        }))
+    }
+
+    /// Takes in what came by the call for all that is left. A page that is not the last one has
+    /// the header of the one before.
+    fn on_piece(
+        &mut self,
+        range: &KeyRange,
+        piece: Option<Result<GetResponse, Error>>,
+        is_begun: bool,
+    ) -> Option<Result<GetResponse, Error>> {
+        let (header, left) = self.last;
+        let mut piece = match piece {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => return self.on_broken(range, is_begun, error),
+            None => {
+                self.state = State::Done;
+                return Some(Err(broken("the pages end before the last one")));
+            }
+        };
+        let is_last = piece.header != ResponseHeader::default();
+        if !is_last {
+            piece.header = header;
+        }
+        piece.more |= !is_last;
+        piece.count = left;
+        match self.advance(range, &piece) {
+            Ok(State::Idle(rest)) => {
+                if let State::Streaming(range, _) = &mut self.state {
+                    *range = rest;
+                }
+                Some(Ok(piece))
+            }
+            Ok(state) => {
+                self.state = state;
+                Some(Ok(piece))
+            }
+            Err(error) => {
+                self.state = State::Done;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Makes the next page one that is read by itself; if that fails, too, it says why.
+    fn on_broken(
+        &mut self,
+        range: &KeyRange,
+        is_begun: bool,
+        error: Error,
+    ) -> Option<Result<GetResponse, Error>> {
+        match error.kind() {
+            ErrorKind::ClusterChanged { .. } => {
+                self.state = State::Done;
+                return Some(Err(error));
+            }
+            // Another member may have what this one lacks, or be there.
+            ErrorKind::Unsupported { .. } | ErrorKind::TimedOut(Phase::Connection) => {}
+            ErrorKind::ResponseOverLimit { .. } => self.streams = 0,
+            _ if is_begun => {}
+            // Something in between may let nothing through: that costs time once.
+            ErrorKind::TimedOut(_) => self.streams = 0,
+            _ => self.streams = self.streams.saturating_sub(1),
+        }
+        self.state = State::Idle(range.clone());
+        None
     }
 }
 
@@ -148,26 +278,26 @@ impl Stream for Pages {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            match &mut self.state {
+            let next = match &mut self.state {
                 State::Done => return Poll::Ready(None),
                 State::Idle(range) => {
                     let range = range.clone();
                     self.state = State::Reading(range.clone(), self.read(range));
+                    None
                 }
                 State::Reading(range, reading) => {
-                    let result = ready!(reading.as_mut().poll(cx));
-                    let range = range.clone();
-                    if is_too_large(&result) && self.page.size.shrink() {
-                        self.state = State::Idle(range);
-                        continue;
-                    }
-                    self.state = State::Done;
-                    let page = result.and_then(|page| {
-                        self.state = self.advance(&range, &page)?;
-                        Ok(page)
-                    });
-                    return Poll::Ready(Some(page));
+                    let result = ready!(Pin::new(&mut *reading).poll(cx));
+                    let (range, member) = (range.clone(), reading.last_endpoint());
+                    self.on_page(&range, result, member)
                 }
+                State::Streaming(range, pieces) => {
+                    let piece = ready!(pieces.poll_next(cx));
+                    let (range, is_begun) = (range.clone(), pieces.driver.machine.is_begun());
+                    self.on_piece(&range, piece, is_begun)
+                }
+            };
+            if let Some(page) = next {
+                return Poll::Ready(Some(page));
             }
         }
     }

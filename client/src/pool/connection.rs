@@ -1,5 +1,6 @@
 //! What the task of a connection, the control task and the attempts tell each other.
 
+use super::facts::Facts;
 use super::notify_all;
 use crate::transport::exchange::{self, Exchange, Sender};
 use atomic_waker::AtomicWaker;
@@ -39,6 +40,8 @@ pub(crate) struct ConnectionHandle {
     stream_migrations: AtomicU64,
     migrating: Event,
     end: OnceLock<Option<ConnectionError>>,
+    /// What is known of the server.
+    pub(crate) facts: Facts,
     /// The task of the connection, and whether it was called.
     task: AtomicWaker,
     is_called: AtomicBool,
@@ -70,6 +73,7 @@ impl Default for ConnectionHandle {
             stream_migrations: AtomicU64::default(),
             migrating: Event::new(),
             end: OnceLock::default(),
+            facts: Facts::default(),
             task: AtomicWaker::new(),
             is_called: AtomicBool::default(),
         }

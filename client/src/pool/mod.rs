@@ -4,6 +4,7 @@
 //! task asks what is to be done. After every change it is woken if it would look too late.
 
 mod connection;
+mod facts;
 mod notify;
 mod permit;
 mod wakeups;
@@ -14,11 +15,11 @@ pub(crate) use wakeups::{Sleeper, WakeupKey, Wakeups};
 
 use crate::runtime::Runtime;
 use etcd3_core::channel::{
-    Admission, Channel, ConnectionId, Denied, Finished, Freshness, HealthSignal, Input, Output,
-    Settings, Want,
+    Admission, Channel, ConnectionId, Denied, EndpointId, Finished, Freshness, HealthSignal, Input,
+    Output, Settings, Want,
 };
 use etcd3_core::endpoint::Endpoint;
-use etcd3_core::{ErrorKind, Instant, Machine, Next};
+use etcd3_core::{ErrorKind, Instant, Machine, Next, Version};
 use event_listener::{Event, EventListener};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -214,6 +215,14 @@ impl Pool {
 
     pub(crate) fn connection(&self, id: ConnectionId) -> Option<Arc<ConnectionHandle>> {
         self.lock().connections.get(&id).map(|connection| Arc::clone(&connection.handle))
+    }
+
+    /// Notes the version of the server that the connection to this endpoint leads to.
+    pub(crate) fn note_version(&self, endpoint: Option<EndpointId>, version: Version) {
+        let id = endpoint.and_then(|endpoint| self.lock().channel.connection_to(endpoint));
+        if let Some(connection) = id.and_then(|id| self.connection(id)) {
+            connection.facts.note_version(version);
+        }
     }
 
     /// Notified when attempts that want this should look for a connection again.

@@ -42,6 +42,9 @@ pub struct Personality {
     /// A range of keys alone does not tell their leases, since it is answered from the index; one
     /// that is sorted by values still does.
     pub keys_lack_lease: bool,
+    /// The method `RangeStream` exists.
+    // K22, V5
+    pub has_range_stream: bool,
     /// Members that were not asked leave the reads of a transaction out, so that they execute what
     /// the one that was asked refuses for the revision of a read (etcd#18667).
     pub leaves_unawaited_reads_out: bool,
@@ -125,6 +128,7 @@ impl Personality {
             checks_txn_in_order: (major, minor) >= (3, 6),
             checks_lease_first: (major, minor) >= (3, 7),
             keys_lack_lease: (major, minor) >= (3, 7),
+            has_range_stream: (major, minor) >= (3, 7),
             leaves_unawaited_reads_out: (major, minor) < (3, 7),
             has_auth_status: since(u16::MAX, 0),
             auth_status_is_free: (major, minor) >= (3, 7),

@@ -1,5 +1,7 @@
 //! The model etcd behind real gRPC over the real h2: one listener for each member.
 
+mod range_stream;
+
 use crate::executor::Executor;
 use crate::lock::locked;
 use crate::model::{Call, Cluster, Output, RpcResult, StreamId, StreamOptions, Ticket, rpc};
@@ -200,6 +202,7 @@ impl Service {
         match head.uri.path() {
             WATCH => self.watch(about, body, respond).await,
             KEEP_ALIVE => self.keep_alive(about, body, respond).await,
+            range_stream::PATH => self.range_stream(about, body, respond).await,
             path => match self.unary(&about, path, body).await? {
                 Ok(response) => {
                     let mut send = respond.send_response(response_head(), false)?;

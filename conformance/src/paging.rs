@@ -1,12 +1,14 @@
 //! How long it takes to read many keys, page by page and at once: `cargo xtask pages`.
 //!
-//! A server counts what is left of a range for every page, so that the time of many small pages
-//! grows with the square of the number of keys. Only ratios are judged.
+//! A server counts what is left of a range for every page that is read by itself, so that the time
+//! of many small ones grows with the square of the number of keys; where it has `RangeStream`, all
+//! pages but the first come by one call. Only ratios are judged, and of them those of the way that
+//! `Client::pages` goes by itself.
 
 use crate::load::{BlockingRuntime, Error, Table};
 use etcd3::{Client, Config, Pages, prefix};
 use etcd3_lab::Server;
-use etcd3_lab::etcd::Binary;
+use etcd3_lab::etcd::{Binary, Version};
 use futures_lite::StreamExt;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,7 @@ const MAX_EXPONENT: f64 = 1.25;
 const MAX_RATIO: f64 = 1.5;
 /// The most bytes of keys and values that a page may have: a quarter of the largest response.
 const MAX_PAGE: usize = 16 << 20;
-/// How often each reading is made; the quickest counts.
+/// How often each reading is made; the quickest counts, and the slowest is shown beside it.
 const ROUNDS: usize = 5;
 /// The page size that is compared with, in keys.
 const FIXED: u64 = 1_000;
@@ -34,10 +36,16 @@ const MAX_RESPONSE: usize = 512 << 20;
 /// One way to read everything.
 #[derive(Debug, Clone, Copy)]
 enum Way {
-    Adaptive,
+    /// As `Client::pages` does by itself.
+    Pages,
+    /// Each page by itself, where there is another way.
+    Separate,
     Fixed,
     AtOnce,
 }
+
+/// The first version that has another way than pages that are read by themselves.
+const STREAMS_SINCE: Version = Version::minor(3, 7);
 
 /// What a reading took, and brought.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,23 +71,29 @@ pub fn run(runtime: &BlockingRuntime, etcd: &Binary, fixed: bool) -> Result<bool
     let config = config.request_timeout(LIMIT).max_txn_ops(BATCH as usize);
     let client = runtime.connect_with(config.clone())?;
     let whole = runtime.connect_with(config.max_response_bytes(MAX_RESPONSE))?;
-    let mut table =
-        Table::new(["keys", "pages", "in", "largest page", "pages of 1,000", "one get"]);
+    let head = ["keys", "pages", "in", "largest", "separate", "in", "of 1,000", "one get"];
+    let mut table = Table::new(head);
     let (mut written, mut seen) = (0, Vec::new());
+    let is_streamed = etcd.version >= STREAMS_SINCE;
     for count in COUNTS {
         fill(runtime, &client, written..count)?;
         written = count;
-        let [adaptive, at_once] = quickest(runtime, &client, &whole, count)?;
+        let ways = [Some(Way::Pages), is_streamed.then_some(Way::Separate), Some(Way::AtOnce)];
+        let [pages, separate, at_once] =
+            by_turns(runtime, [&client, &client, &whole], ways, count)?;
         let thousands = fixed.then(|| read(runtime, &client, Way::Fixed, count)).transpose()?;
+        let or_none = |seen: bool, text: String| if seen { text } else { "-".to_owned() };
         table.row([
             count.to_string(),
-            adaptive.pages.to_string(),
-            seconds(adaptive.seconds),
-            format!("{:.1} MiB", mebibytes(adaptive.largest)),
+            pages.best.pages.to_string(),
+            pages.seconds(),
+            format!("{:.1} MiB", mebibytes(pages.best.largest)),
+            or_none(is_streamed, separate.best.pages.to_string()),
+            or_none(is_streamed, separate.seconds()),
             thousands.map_or_else(|| "-".to_owned(), |it| seconds(it.seconds)),
-            seconds(at_once.seconds),
+            at_once.seconds(),
         ]);
-        seen.push((count, adaptive, at_once));
+        seen.push((count, pages.best, at_once.best));
     }
     print!("{table}");
     Ok(holds(&seen))
@@ -95,7 +109,7 @@ fn holds(seen: &[(u32, Reading, Reading)]) -> bool {
         "exponent {exponent:.2} from {fewest} to {most} keys, {MAX_EXPONENT} allowed; {ratio:.2} \
          times as long as one get of everything, {MAX_RATIO} allowed"
     );
-    let largest = seen.iter().map(|(_, adaptive, _)| adaptive.largest).max().unwrap_or_default();
+    let largest = seen.iter().map(|(_, pages, _)| pages.largest).max().unwrap_or_default();
     println!("largest page {:.1} MiB, {:.1} allowed\n", mebibytes(largest), mebibytes(MAX_PAGE));
     exponent <= MAX_EXPONENT && ratio <= MAX_RATIO && largest <= MAX_PAGE
 }
@@ -118,25 +132,44 @@ fn fill(
     })
 }
 
-/// Reads in both ways by turns, so that what else the machine does meets both, and returns the
-/// quickest reading of each: page by page, and at once.
-fn quickest(
+/// The readings of one way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Readings {
+    /// The quickest.
+    best: Reading,
+    /// What the slowest took, in seconds.
+    slowest: f64,
+}
+
+impl Readings {
+    fn add(&mut self, reading: Reading) {
+        if self.slowest == 0.0 || reading.seconds < self.best.seconds {
+            self.best = reading;
+        }
+        self.slowest = self.slowest.max(reading.seconds);
+    }
+
+    fn seconds(&self) -> String {
+        format!("{:.3}-{:.3} s", self.best.seconds, self.slowest)
+    }
+}
+
+/// Reads in all ways by turns, so that what else the machine does meets all of them.
+fn by_turns<const N: usize>(
     runtime: &BlockingRuntime,
-    client: &Client,
-    whole: &Client,
+    clients: [&Client; N],
+    ways: [Option<Way>; N],
     count: u32,
-) -> Result<[Reading; 2], Error> {
-    let turn = || -> Result<[Reading; 2], Error> {
-        let adaptive = read(runtime, client, Way::Adaptive, count)?;
-        Ok([adaptive, read(runtime, whole, Way::AtOnce, count)?])
-    };
-    let mut best = turn()?;
-    for _ in 1..ROUNDS {
-        for (best, again) in best.iter_mut().zip(turn()?) {
-            best.seconds = best.seconds.min(again.seconds);
+) -> Result<[Readings; N], Error> {
+    let mut readings = [Readings::default(); N];
+    for _ in 0..ROUNDS {
+        for ((readings, client), way) in readings.iter_mut().zip(clients).zip(ways) {
+            if let Some(way) = way {
+                readings.add(read(runtime, client, way, count)?);
+            }
         }
     }
-    Ok(best)
+    Ok(readings)
 }
 
 /// Reads everything, and checks that all of it came.
@@ -151,7 +184,8 @@ fn read(
     let mut reading = runtime.run(async move {
         let pages = client.pages(prefix("page/"));
         match way {
-            Way::Adaptive => all_pages(pages).await,
+            Way::Pages => all_pages(pages).await,
+            Way::Separate => all_pages(pages.separate()).await,
             Way::Fixed => all_pages(pages.page_size(FIXED)).await,
             Way::AtOnce => {
                 let keys = client.get(prefix("page/")).await?.kvs.len();

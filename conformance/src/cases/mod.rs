@@ -38,8 +38,10 @@ mod kv_stale;
 mod net_faults;
 mod net_sweep;
 mod nginx;
+mod pages_streamed;
 mod proxied;
 mod proxy_limits;
+mod range_stream;
 mod runtime_panics;
 mod streams;
 mod tls_authority;
@@ -85,6 +87,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_misc::CASES,
         kv_outage::CASES,
         kv_pages::CASES,
+        pages_streamed::CASES,
+        range_stream::CASES,
         kv_put::CASES,
         kv_query::CASES,
         kv_quorum::CASES,

@@ -73,7 +73,7 @@ pub use etcd3_core::{
     ServerError, Status, UnaryRequest, Version, all, from_key, key, ops, prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
-pub use pages::Pages;
+pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};
 #[doc(hidden)]

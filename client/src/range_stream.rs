@@ -15,7 +15,7 @@ use etcd3_core::stream::server_stream::{Options, ServerStream};
 use etcd3_core::{Get, Version};
 use futures_core::Stream;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -89,6 +89,19 @@ impl RangeStream {
     pub fn require_leader(mut self, is_required: bool) -> Self {
         self.options.require_leader = Some(is_required);
         self
+    }
+
+    /// Returns the next piece; `None` after the last one, or after a failure.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream; a failure ends it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<GetResponse, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
     fn begin(&self) -> Result<State, Error> {

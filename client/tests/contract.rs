@@ -19,6 +19,9 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<Request<etcd3::Get>>();
     crosses_threads::<etcd3::Health>();
     crosses_threads::<etcd3::HealthChanges>();
+    crosses_threads::<etcd3::Pages>();
+    crosses_threads::<etcd3::KeyValues>();
+    crosses_threads::<etcd3::RangeStream>();
     crosses_threads::<etcd3::runtime::Lookup>();
 }
 
@@ -54,11 +57,11 @@ mod root {
     use etcd3::{
         Bytes, Client, Code, Compact, CompactResponse, Compare, CompareOp, Config, ConnectFailure,
         Delete, DeleteResponse, EndpointHealth, EndpointState, Error, ErrorKind, Get, GetResponse,
-        Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange, KeyValue, LeaseId,
-        Limits, Op, OpResponse, Operation, Outcome, Pages, Phase, Put, PutLease, PutResponse,
-        PutValue, Raw, Report, Request, RequestFuture, ResponseHeader, ServerError, SortOrder,
-        SortTarget, Status, Txn, TxnResponse, UnaryRequest, all, compact, delete, from_key, get,
-        key, ops, prefix, proto, put, request, runtime, trace, txn,
+        Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange, KeyValue, KeyValues,
+        LeaseId, Limits, Op, OpResponse, Operation, Outcome, Pages, Phase, Put, PutLease,
+        PutResponse, PutValue, Raw, Report, Request, RequestFuture, ResponseHeader, ServerError,
+        SortOrder, SortTarget, Status, Txn, TxnResponse, UnaryRequest, all, compact, delete,
+        from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn,
     };
 
     #[cfg(feature = "tls")]

@@ -9,7 +9,6 @@ use crate::load::{BlockingRuntime, Error, Table};
 use etcd3::{Client, Config, Pages, prefix};
 use etcd3_lab::Server;
 use etcd3_lab::etcd::{Binary, Version};
-use futures_lite::StreamExt;
 use std::time::{Duration, Instant};
 
 /// How many keys are read.

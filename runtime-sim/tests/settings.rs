@@ -136,8 +136,9 @@ fn no_setting_is_left_out() {
         let known = ["timeout", "require_leader", "only", "connection", "max_attempts"];
         assert_eq!(fields(&options), BTreeSet::from(known));
         let pages = format!("{:#?}", client.pages("k"));
+        let known = ["size", "keys_only", "is_serializable", "revision", "limit"];
         let options = pages.split("page: ").nth(1).unwrap().replace("\n    ", "\n");
-        assert_eq!(fields(&options), BTreeSet::from(["size", "keys_only", "revision"]));
+        assert_eq!(fields(&options), BTreeSet::from(known));
     })
     .unwrap();
 }

@@ -6,7 +6,6 @@ use etcd3::{
     Client, ErrorKind, IgnoreLease, IgnoreValue, Op, ServerError, SortOrder, SortTarget, delete,
     get, key, prefix, put,
 };
-use futures_lite::StreamExt;
 use std::error::Error;
 
 /// Walks through the API, saying what it does and what came back.

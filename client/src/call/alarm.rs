@@ -4,7 +4,7 @@ use super::open_stream::OpenStream;
 use crate::pool::{Pool, Sleeper, WakeupKey};
 use crate::runtime::BoxFuture;
 use etcd3_core::Instant;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 
 /// A registration of a call with the wake-ups of its client; forgotten when dropped.
@@ -12,8 +12,9 @@ pub(crate) struct Alarm {
     pub(crate) pool: Arc<Pool>,
     pub(crate) stream: Arc<OpenStream>,
     set: Option<WakeupKey>,
-    /// A timer of its own, for a call that cannot rely on the control task.
-    own: Option<(Instant, BoxFuture<'static, ()>)>,
+    /// A timer of its own, for a call that cannot rely on the control task. Never locked: the mutex
+    /// makes it, and with it every call, `Sync`.
+    own: Option<(Instant, Mutex<BoxFuture<'static, ()>>)>,
 }
 
 impl Alarm {
@@ -55,9 +56,11 @@ impl Alarm {
     /// Sets a timer in the context of the caller: the runtime of the client may not be driven.
     fn set_own(&mut self, at: Instant, cx: &mut Context<'_>) {
         if self.own.as_ref().is_none_or(|(set, _)| *set != at) {
-            self.own = Some((at, self.pool.rt.sleep_until(at)));
+            self.own = Some((at, Mutex::new(self.pool.rt.sleep_until(at))));
         }
-        let is_over = self.own.as_mut().is_some_and(|(_, own)| own.as_mut().poll(cx).is_ready());
+        let is_over = self.own.as_mut().is_some_and(|(_, own)| {
+            own.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx).is_ready()
+        });
         if is_over {
             self.own = None;
             cx.waker().wake_by_ref();

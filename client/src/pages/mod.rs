@@ -2,7 +2,10 @@
 
 // K21, K24, I-D2
 
+mod key_values;
 mod size;
+
+pub use key_values::KeyValues;
 
 use crate::call::CallOptions;
 use crate::range_stream::{Pieces, StreamOptions};
@@ -14,7 +17,7 @@ use etcd3_core::request::GetResponse;
 use etcd3_core::{Get, KeyRange, ResponseHeader, get};
 use futures_core::Stream;
 use size::PageSize;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -26,7 +29,7 @@ const STREAMS: u8 = 3;
 ///
 /// All pages show the store as it was at one revision, which the first page pins unless
 /// [`revision`](Self::revision) did. Keys come in ascending order. `more` is false on the last page
-/// only; `count` is that of what was left when the page was read.
+/// only, unless a [`limit`](Self::limit) cut it; `count` is that of what was left when the page was read.
 ///
 /// Where the member that answers the first page has `RangeStream`, as those of etcd 3.7 have, all
 /// that follows comes by one such call: the member need not count what is left for every page, and
@@ -65,7 +68,10 @@ pub struct Pages {
 struct PageOptions {
     size: PageSize,
     keys_only: bool,
+    is_serializable: bool,
     revision: i64,
+    /// How many keys may yet be read.
+    limit: Option<u64>,
 }
 
 enum State {
@@ -80,7 +86,13 @@ enum State {
 impl Pages {
     pub(crate) fn new(client: Client, range: KeyRange) -> Self {
         let size = PageSize::adaptive(client.shared().config.max_response_bytes);
-        let page = PageOptions { size, keys_only: false, revision: 0 };
+        let page = PageOptions {
+            size,
+            keys_only: false,
+            is_serializable: false,
+            revision: 0,
+            limit: None,
+        };
         let (options, last) = (CallOptions::default(), (ResponseHeader::default(), 0));
         Self { options, page, streams: STREAMS, last, state: State::Idle(range), client }
     }
@@ -106,6 +118,38 @@ impl Pages {
         self
     }
 
+    /// Ends after this many keys; 0 is no limit. `more` of the last page then tells whether the range
+    /// has further ones.
+    pub fn limit(mut self, keys: u64) -> Self {
+        self.page.limit = (keys > 0).then_some(keys);
+        self
+    }
+
+    /// Lets each member answer from its own data; see [`Get::serializable`]. The first page may then
+    /// be stale, and the others are of its revision.
+    pub fn serializable(mut self) -> Self {
+        self.page.is_serializable = true;
+        self
+    }
+
+    /// Turns into a stream of the keys with their values, one by one.
+    pub fn key_values(self) -> KeyValues {
+        KeyValues::new(self)
+    }
+
+    /// Returns the next page; `None` after the last one, or after a failure.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read; a failure ends the stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<GetResponse, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
     /// Reads at this revision; 0 is the revision at which the first page is read. A negative one is
     /// refused before anything is sent.
     pub fn revision(mut self, revision: i64) -> Self {
@@ -128,13 +172,18 @@ impl Pages {
     }
 
     fn request(&self, range: KeyRange) -> Get {
-        let PageOptions { keys_only, revision, .. } = self.page;
-        let request = get(range).revision(revision);
-        if keys_only { request.keys_only() } else { request }
+        let PageOptions { keys_only, is_serializable, revision, limit, .. } = self.page;
+        let mut request = get(range).revision(revision).limit(limit.unwrap_or(0));
+        if keys_only {
+            request = request.keys_only();
+        }
+        if is_serializable { request.serializable() } else { request }
     }
 
     fn read(&self, range: KeyRange) -> Box<RequestFuture<Get>> {
-        let request = self.request(range).limit(self.page.size.keys());
+        let keys = self.page.size.keys();
+        let keys = self.page.limit.map_or(keys, |limit| limit.min(keys));
+        let request = self.request(range).limit(keys);
         Box::new(self.client.clone().run(request, self.options))
     }
 
@@ -154,7 +203,10 @@ impl Pages {
         }
         self.page.size.learn(&page.kvs, page.count);
         self.last = (page.header, page.count.saturating_sub(page.kvs.len() as u64));
-        if !page.more {
+        if let Some(limit) = &mut self.page.limit {
+            *limit = limit.saturating_sub(page.kvs.len() as u64);
+        }
+        if !page.more || self.page.limit == Some(0) {
             return Ok(State::Done);
         }
         let Some(last) = page.kvs.last() else {

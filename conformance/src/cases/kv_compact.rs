@@ -6,7 +6,6 @@ use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::{Client, Error, key};
 use etcd3_lab::etcd::Version;
-use futures_lite::StreamExt;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[

@@ -1,13 +1,15 @@
 //! Ranges page by page: what a RangeStream does, for servers that have none (K21, K24).
 
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3::{Client, Config, Error, ErrorKind, GetResponse, Outcome, Pages, prefix};
+use etcd3::{Client, Config, Error, ErrorKind, GetResponse, Outcome, Pages, ServerError, prefix};
 use futures_lite::StreamExt;
 
 pub(super) const CASES: &[Case] = &[
     case!(pages_hold_each_key_once_at_one_revision, ["KV-139"]).plain_and_tls(),
     case!(many_keys_come_in_several_pages, ["KV-115"]),
     case!(pages_are_read_at_a_revision_that_there_is, []),
+    case!(pages_end_at_their_limit, []),
+    case!(a_range_is_read_key_by_key, []),
     case!(pages_adapt_to_what_the_keys_hold, []),
     case!(large_values_come_in_several_pages, ["KV-122"]).real("a restart with other flags"),
 ];
@@ -36,6 +38,51 @@ async fn pages_hold_each_key_once_at_one_revision(ctx: Ctx) -> CaseResult {
         assert_eq!((kvs, whole.count), (whole.kvs.clone(), 3));
         client.delete("key_9").await?;
     }
+    Ok(())
+}
+
+/// K18: whether a range has more than was asked for is told with the last page, on any way to it.
+async fn pages_end_at_their_limit(ctx: Ctx) -> CaseResult {
+    const KEYS: u64 = 400;
+    let (_server, client) = ctx.server_and_client().await?;
+    for first in (0..KEYS).step_by(100) {
+        let puts = (first..first + 100).map(|n| etcd3::put(format!("k{n:03}"), "v"));
+        client.txn().then(puts).await?;
+    }
+    let ways: [fn(Pages) -> Pages; 4] =
+        [|it| it, Pages::separate, |it| it.page_size(7), Pages::serializable];
+    for way in ways {
+        for limit in [1, 7, 128, 129, KEYS - 1, KEYS, KEYS + 1, 0] {
+            let pages = all_of(way(client.pages(prefix("k")).limit(limit))).await?;
+            let expected = if limit == 0 { KEYS } else { limit.min(KEYS) };
+            let keys: Vec<_> = pages.iter().flat_map(|page| &page.kvs).collect();
+            assert_eq!(keys.len() as u64, expected, "{limit}");
+            assert!(keys.is_sorted_by(|a, b| a.key < b.key), "{limit}");
+            let last = pages.last().ok_or("no page")?;
+            assert_eq!(last.more, expected < KEYS, "{limit}");
+        }
+    }
+    Ok(())
+}
+
+/// I-D2: the same keys, without the pages.
+async fn a_range_is_read_key_by_key(ctx: Ctx) -> CaseResult {
+    let (_server, client) = ctx.server_and_client().await?;
+    for n in 0..25 {
+        client.put(format!("k{n:02}"), format!("v{n}")).await?;
+    }
+    let whole = client.get(prefix("k")).await?;
+    let mut pairs = client.pages(prefix("k")).page_size(4).key_values();
+    let mut found = Vec::new();
+    while let Some(pair) = pairs.next().await {
+        found.push(pair?);
+    }
+    assert_eq!(found, whole.kvs);
+    assert!(pairs.next().await.is_none(), "the end stays the end");
+    let mut failing = client.pages(prefix("k")).revision(99).key_values();
+    let error = failing.next().await.ok_or("no failure")?.unwrap_err();
+    assert_eq!(error.server_error(), Some(ServerError::FutureRev));
+    assert!(failing.next().await.is_none());
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use super::workers::PREFIX;
 use super::{BlockingRuntime, CallKind, CallRecord, Error};
 use etcd3::{Client, Outcome, prefix};
-use futures_lite::StreamExt;
 use std::collections::BTreeMap;
 use std::time::Instant;
 

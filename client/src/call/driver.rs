@@ -13,7 +13,6 @@ use etcd3_core::transport::Event;
 use etcd3_core::{Error, Instant, Machine, Next};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 /// Drives one call to its end.
 pub(crate) struct Driver {
@@ -45,12 +44,9 @@ impl Driver {
             if ready!(self.attempt.poll_final_read(now, due, cx)) {
                 self.take_in(now, cx);
             }
-            let next = self.call.poll(now);
-            if self.call.retries() != self.traced {
-                self.trace(now, &next);
-            }
-            match next {
+            match self.call.poll(now) {
                 Next::Do(Output::Attempt(order)) => {
+                    self.trace(now, now);
                     self.attempt.release(now, self.call.signal());
                     self.attempt.begin(order);
                 }
@@ -66,6 +62,7 @@ impl Driver {
                     return Poll::Ready(result);
                 }
                 Next::Wait(deadline) => {
+                    self.trace(now, deadline.unwrap_or(now));
                     let Poll::Ready(progress) = self.attempt.poll_progress(now, cx) else {
                         if let Some(deadline) = deadline {
                             self.attempt.set_alarm(now, deadline, cx);
@@ -87,16 +84,19 @@ impl Driver {
         self.attempt.last.as_ref()
     }
 
-    /// Tells of the attempt that failed last, and when the next one is made.
+    /// Tells of an attempt that failed since the last time, and when the next one is made.
+    fn trace(&mut self, now: Instant, next: Instant) {
+        if self.call.retries() != self.traced {
+            self.trace_failure(now, next);
+        }
+    }
+
     #[cold]
-    fn trace(&mut self, now: Instant, next: &Next<Output>) {
+    fn trace_failure(&mut self, now: Instant, next: Instant) {
         self.traced = self.call.retries();
-        let again_in = match next {
-            Next::Wait(Some(at)) => at.saturating_since(now),
-            Next::Do(_) | Next::Wait(None) => Duration::ZERO,
-        };
         if let Some(error) = self.call.last_error() {
             let (method, attempt) = (self.call.method().path, self.traced);
+            let again_in = next.saturating_since(now);
             trace::attempt_failed(method, self.last(), attempt, error, again_in);
         }
     }

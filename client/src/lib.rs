@@ -41,6 +41,7 @@ mod control;
 mod count;
 mod health;
 mod lookup;
+mod operations;
 mod pages;
 mod pool;
 mod probe;

@@ -51,6 +51,26 @@ const STREAMS: u8 = 3;
 /// # Cancel safety
 ///
 /// Dropping the future of one `next` loses nothing; the page under way is kept.
+///
+/// # Examples
+///
+/// ```
+/// use etcd3::prefix;
+/// use futures_lite::StreamExt;
+///
+/// # etcd3_sim::example(|client| async move {
+/// # for n in 0..5 {
+/// #     client.put(format!("users/{n}"), "").await?;
+/// # }
+/// let mut pages = client.pages(prefix("users/")).keys_only().page_size(2);
+/// while let Some(page) = pages.next().await {
+///     for pair in page?.kvs {
+///         println!("{}", pair.key_str()?);
+///     }
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Pages {
     options: CallOptions,

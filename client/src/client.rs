@@ -316,8 +316,8 @@ impl Client {
         self.request(SyncEndpoints(()))
     }
 
-    /// Makes a client for calls to one member: all that it does goes to this endpoint, which need not be
-    /// one of the others, over the same pool of connections.
+    /// Makes a client for calls to one member: all that it does goes to this endpoint, which need
+    /// not be one of the others, over the same pool of connections.
     ///
     /// The endpoint stays connected as long as this client, one of its clones or a request lives.
     /// Answers of one that is not among the others are not checked for the cluster that they come

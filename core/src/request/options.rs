@@ -3,8 +3,8 @@
 /// Gives an operation its options.
 ///
 /// Also exports a macro by which `etcd3` gives the same ones, with the same documentation, to the
-/// request that a client makes of the operation; links in it have to resolve there, too: begin
-/// them with `super` or `Self`. The first token is a dollar sign, which a macro cannot write itself.
+/// request that a client makes of the operation; links in it have to resolve there, too: begin them
+/// with `super` or `Self`. The first token is a dollar sign, which a macro cannot write itself.
 macro_rules! options {
     ($d:tt $operation:ident as $export:ident {
         $(

@@ -35,6 +35,8 @@
 //!
 //! # Operations
 #![doc = crate::operations_table!()]
+//! # Pages
+#![doc = crate::list_of_pages!()]
 //! # Features
 //!
 //! | feature | what for |
@@ -59,10 +61,10 @@ mod connection_task;
 mod control;
 #[cfg(test)]
 mod count;
+mod front_page;
 mod health;
 mod lookup;
 mod operations;
-mod operations_table;
 mod pages;
 mod pool;
 mod probe;

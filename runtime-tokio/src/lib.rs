@@ -13,6 +13,7 @@
 //! # Operations
 #![doc = etcd3::operations_table!()]
 //! # More
+#![doc = etcd3::list_of_pages!()]
 //!
 //! Everything else is documented in [`etcd3`], which is re-exported whole.
 #![forbid(unsafe_code)]

@@ -2,12 +2,12 @@
 //! `docs/many-calls-at-once.md`. `--keys N` writes as many, instead of 100,000.
 //!
 //! ```text
-//! cargo run --release -p etcd3-conformance --bin many_calls
+//! cargo run -p etcd3-conformance --bin many_calls
 //! ```
 #![forbid(unsafe_code)]
 
 use etcd3::{Client, put};
-use etcd3_conformance::load::{self, Args, Error, Table};
+use etcd3_conformance::load::{Args, Error, Table};
 use etcd3_lab::Server;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
@@ -26,7 +26,13 @@ const WAYS: [&str; 4] =
     ["one after the other", "buffer_unordered(64)", "transactions of 100, 64 at once", "join_all"];
 
 fn main() -> ExitCode {
-    load::exit_code(run().map(|()| true))
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn run() -> Result<(), Error> {
@@ -62,7 +68,8 @@ fn measure(way: &str, endpoint: &str, keys: u32) -> Result<(), Error> {
         let (before, begin) = (largest_size()?, Instant::now());
         write(&client, way, keys).await?;
         let time = begin.elapsed().as_secs_f64();
-        println!("{time:.1} s\t{} MiB", (largest_size()? - before) / 1024);
+        let kibibytes = largest_size()?.saturating_sub(before);
+        println!("{time:.1} s\t{}.{} MiB", kibibytes / 1024, kibibytes % 1024 * 10 / 1024);
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use crate::workspace;
 use etcd3_lab::{Error, Result};
 
 /// The table that the front pages show.
-const TABLE: &str = "client/src/operations_table.rs";
+const TABLE: &str = "client/src/front_page.rs";
 /// What makes a client, and is no operation of one.
 const CONSTRUCTORS: &[&str] = &["connect_on", "connect_lazy_on"];
 

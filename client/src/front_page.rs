@@ -1,9 +1,9 @@
-//! The table of operations that front pages show.
+//! What the front pages of this crate and of the adapters have in common.
 
 /// Expands to the table of operations in Markdown, for the front page of an adapter.
 ///
 /// A macro since a package cannot include a file of another one. Its links resolve where all of
-/// this crate is re-exported. `tests/operations_table.rs` compiles the examples.
+/// this crate is re-exported. `tests/front_page.rs` compiles the examples.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! operations_table {
@@ -84,6 +84,34 @@ macro_rules! operations_table {
             "[`send()`](Request::send) for what takes futures. Watch, leases, authentication,\n",
             "cluster and maintenance calls, locks and elections are still to come; until then,\n",
             "`rpc` calls any unary method.\n",
+        )
+    };
+}
+
+/// Expands to the list of the pages in `docs/`, with links into the repository that the manifest
+/// names.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! list_of_pages {
+    () => {
+        concat!(
+            "\n- [When members fail](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/when-members-fail.md): what callers see, with all bounds",
+            "\n- [Many calls at once](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/many-calls-at-once.md): join, `buffer_unordered`, transactions",
+            "\n- [Migrating from etcd-client](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/migrating-from-etcd-client.md), and [from Go's clientv3](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/migrating-from-clientv3.md): every method, option and default",
+            "\n- [Testing with etcd3-sim](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/testing-with-etcd3-sim.md): your program in virtual time, with faults",
+            "\n- [Embedding the core](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/embedding-the-core.md): another transport, or no async at all\n",
         )
     };
 }

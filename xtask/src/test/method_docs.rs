@@ -81,10 +81,31 @@ fn name_in(line: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    const SOURCE: &str = "use a;\n\nimpl Client {\n    /// Reads.\n    ///\n    /// ```\n    \
-        /// client.get(1);\n    /// ```\n    pub fn get(&self) {}\n\n    /// Writes.\n    pub async \
-        fn put<T>(&self) {}\n\n    /// ```\n    /// ```\n    #[doc(hidden)]\n    pub fn raw(&self) \
-        {}\n\n    fn own(&self) {}\n}\n\nimpl Other {\n    pub fn other(&self) {}\n}\n";
+    const SOURCE: &str = "use a;
+
+impl Client {
+    /// Reads.
+    ///
+    /// ```
+    /// client.get(1);
+    /// ```
+    pub fn get(&self) {}
+
+    /// Writes.
+    pub async fn put<T>(&self) {}
+
+    /// ```
+    /// ```
+    #[doc(hidden)]
+    pub fn raw(&self) {}
+
+    fn own(&self) {}
+}
+
+impl Other {
+    pub fn other(&self) {}
+}
+";
 
     #[test]
     fn the_methods_of_a_client_that_users_see_are_found_with_their_examples() {

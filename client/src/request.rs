@@ -215,7 +215,10 @@ etcd3_core::delete_options!(options);
 etcd3_core::compact_options!(options);
 
 impl<Stage> Request<Txn<Stage>> {
-    /// See [`Txn::dangerously_allow_pinned_reads_in_writes`], which says what it endangers.
+    /// Sends the transaction although one of its branches writes and, beside that, reads at a
+    /// revision. Where that revision turns out to be compacted or in the future, members before
+    /// etcd 3.7 differ from one another from then on, and nothing mends that (etcd#18667):
+    /// [`Txn::dangerously_allow_pinned_reads_in_writes`] says more.
     pub fn dangerously_allow_pinned_reads_in_writes(self) -> Self {
         self.map(Txn::dangerously_allow_pinned_reads_in_writes)
     }

@@ -66,6 +66,7 @@ impl Client {
     ///
     /// ```
     /// use etcd3::{get, prefix};
+    /// use futures_lite::StreamExt;
     ///
     /// # etcd3_sim::example(|client| async move {
     /// # for n in 0..25 {

@@ -20,6 +20,7 @@ fn the_examples_of_the_table_work() {
         assert!(done.succeeded);
         assert!(client.compare([key("lock").exists()]).await?);
         assert!(client.pages(prefix("users/")).page_size(1000).next().await.is_some());
+        assert!(client.range_stream(get(prefix("users/"))).next().await.is_some());
         client.compact(revision).await?;
         client.execute(get("config/colour")).await?;
         client.rpc(StatusRequest::default()).await?;
@@ -44,7 +45,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 22, "{examples:?}");
+    assert_eq!(examples.len(), 23, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

@@ -21,7 +21,7 @@ fn advice(error: &Error) -> &'static str {
         ErrorKind::InvalidRequest => "mend the program: no server would take it",
         ErrorKind::InvalidConfig | ErrorKind::NoUsableMember => "mend the configuration",
         ErrorKind::PlaintextPassword => "use TLS, or allow_plaintext_passwords",
-        ErrorKind::OldServer { .. } => "update that member",
+        ErrorKind::OldServer { .. } | ErrorKind::Unsupported { .. } => "update that member",
         ErrorKind::StaleRead { .. } => "if the cluster was restored, call forget_revision",
         ErrorKind::ClusterChanged { .. } => "these are endpoints of another cluster",
         ErrorKind::Protocol => "what answers there is no etcd, or is broken",

@@ -3,7 +3,7 @@
 /// Expands to the table of operations in Markdown, for the front page of an adapter.
 ///
 /// A macro since a package cannot include a file of another one. Its links resolve where all of
-/// this crate is re-exported. `tests/front_page.rs` compiles the examples.
+/// this crate is re-exported. `runtime-sim/tests/front_page.rs` runs the examples.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! operations_table {

@@ -41,7 +41,6 @@ impl Client {
     ///
     /// ```
     /// use etcd3::prefix;
-    /// use futures_lite::StreamExt;
     ///
     /// # etcd3_sim::example(|client| async move {
     /// # for n in 0..25 {
@@ -66,7 +65,6 @@ impl Client {
     ///
     /// ```
     /// use etcd3::{get, prefix};
-    /// use futures_lite::StreamExt;
     ///
     /// # etcd3_sim::example(|client| async move {
     /// # for n in 0..25 {

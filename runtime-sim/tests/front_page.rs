@@ -2,7 +2,6 @@
 
 use etcd3::proto::etcdserverpb::{LeaseGrantRequest, StatusRequest};
 use etcd3::{get, key, prefix, put};
-use futures_lite::StreamExt;
 
 /// Every example of the table, as it stands there.
 #[test]

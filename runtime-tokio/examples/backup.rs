@@ -2,7 +2,6 @@
 //! restores them from it; wants the endpoints as arguments.
 
 use etcd3_tokio::{Client, GetResponse, prefix, put};
-use futures_lite::StreamExt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;

@@ -56,7 +56,6 @@ const STREAMS: u8 = 3;
 ///
 /// ```
 /// use etcd3::prefix;
-/// use futures_lite::StreamExt;
 ///
 /// # etcd3_sim::example(|client| async move {
 /// # for n in 0..5 {
@@ -67,6 +66,12 @@ const STREAMS: u8 = 3;
 ///     for pair in page?.kvs {
 ///         println!("{}", pair.key_str()?);
 ///     }
+/// }
+///
+/// // The same without the pages.
+/// let mut users = client.pages(prefix("users/")).keys_only().key_values();
+/// while let Some(user) = users.next().await {
+///     println!("{}", user?.key_str()?);
 /// }
 /// # Ok(())
 /// # });

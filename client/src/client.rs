@@ -2,8 +2,6 @@
 
 use crate::call::{CallOptions, OperationCall};
 use crate::health::{Health, HealthChanges};
-use crate::pages::Pages;
-use crate::range_stream::RangeStream;
 use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
@@ -12,10 +10,7 @@ use crate::{Config, control, sync};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
-use etcd3_core::request::{
-    Compact, Compare, Comparison, Delete, Get, Operation, Put, PutValue, Raw, Txn, When,
-};
-use etcd3_core::{IntoBytes, KeyRange, UnaryRequest};
+use etcd3_core::request::Operation;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -73,6 +68,20 @@ impl Client {
     ///
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is no endpoint, or one
     /// that cannot be read, or a setting that cannot mean anything.
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::{Client, Config};
+    /// use std::sync::Arc;
+    ///
+    /// # etcd3_sim::example_with(|_, etcd, world| async move {
+    /// // The runtime of a simulation here; adapters make a client on theirs by `connect_lazy`.
+    /// let runtime = Arc::new(world.host().runtime());
+    /// let client = Client::connect_lazy_on(runtime, Config::new(etcd.endpoints()))?;
+    /// client.put("greeting", "hello").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn connect_lazy_on(rt: Arc<dyn Runtime>, config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
         config.validate()?;
@@ -101,6 +110,20 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::{Client, Config};
+    /// use std::sync::Arc;
+    ///
+    /// # etcd3_sim::example_with(|_, etcd, world| async move {
+    /// // The runtime of a simulation here; adapters make a client on theirs by `connect`.
+    /// let runtime = Arc::new(world.host().runtime());
+    /// let client = Client::connect_on(runtime, Config::new(etcd.endpoints())).await?;
+    /// assert!(client.health().is_connected());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn connect_on(
         rt: Arc<dyn Runtime>,
         config: impl Into<Config>,
@@ -132,6 +155,19 @@ impl Client {
     }
 
     /// Returns the runtime that the client was made on.
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let rt = client.runtime();
+    /// let begin = rt.now();
+    /// rt.sleep_until(begin + Duration::from_secs(1)).await;
+    /// assert!(rt.now() >= begin + Duration::from_secs(1));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn runtime(&self) -> &Arc<dyn Runtime> {
         &self.shared().pool.rt
     }
@@ -141,6 +177,19 @@ impl Client {
     ///
     /// A future that holds a clone of the client keeps it open. A panic of it does not close the
     /// client; that its runtime drops it does, since then the runtime itself has ended.
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// let writer = client.clone();
+    /// client.spawn(async move {
+    ///     if let Err(error) = writer.put("started", "yes").await {
+    ///         eprintln!("{}", error.report());
+    ///     }
+    /// });
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.shared().tasks.spawn(future);
     }
@@ -154,6 +203,17 @@ impl Client {
     /// # Cancel safety
     ///
     /// The client is closed as soon as the future is first polled; dropping it only stops waiting.
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// client.put("k", "v").await?;
+    /// client.close().await;
+    /// let error = client.get("k").await.unwrap_err();
+    /// assert!(error.is_closed());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn close(&self) {
         let (pool, tasks) = (&self.shared().pool, &self.shared().tasks);
         pool.close(ErrorKind::Closed);
@@ -172,12 +232,31 @@ impl Client {
 
     /// Returns whether [`close`](Self::close) was called on this client or one of its clones, or
     /// the runtime that it was made on has ended.
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// let clone = client.clone();
+    /// clone.close().await;
+    /// assert!(client.is_closed());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared().pool.is_closed()
     }
 
     /// Returns the endpoints that calls go to: those that were given, or that the cluster named
     /// since.
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// client.set_endpoints(["http://etcd-0:2379", "http://etcd-1:2379"])?;
+    /// assert_eq!(client.endpoints(), ["http://etcd-0:2379", "http://etcd-1:2379"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn endpoints(&self) -> Vec<String> {
         let health = self.shared().pool.channel(|channel| channel.health());
         let listed = health.iter().filter(|it| it.listed == Listed::Primary);
@@ -190,6 +269,16 @@ impl Client {
     ///
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when there is none, or one that
     /// cannot be read; the endpoints stay as they were then.
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// client.set_endpoints(["http://etcd-2:2379"])?;
+    /// client.put("k", "v").await?;
+    /// assert!(client.set_endpoints(["http://etcd:port"]).is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn set_endpoints<E: Into<String>>(
         &self,
         endpoints: impl IntoIterator<Item = E>,
@@ -199,10 +288,10 @@ impl Client {
         Ok(())
     }
 
-    /// A request that asks the cluster for its members, and takes over the endpoints of those that
-    /// are started and no learners. The endpoints that were given by hand are kept for when none of
-    /// the members can be reached. A client that was given nothing but encrypted endpoints takes no
-    /// others.
+    /// Makes a request that asks the cluster for its members, and takes over the endpoints of those
+    /// that are started and no learners. The endpoints that were given by hand are kept for when
+    /// none of the members can be reached. A client that was given nothing but encrypted endpoints
+    /// takes no others.
     ///
     /// # Errors
     ///
@@ -212,13 +301,23 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future leaves the endpoints as they were.
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// client.set_endpoints(["http://etcd-0:2379"])?;
+    /// client.sync_endpoints().await?;
+    /// assert_eq!(client.endpoints().len(), 3);
+    /// # Ok(())
+    /// # });
+    /// ```
     // I-C7
     pub fn sync_endpoints(&self) -> Request<SyncEndpoints> {
         self.request(SyncEndpoints(()))
     }
 
-    /// A client for calls to one member: all that it does goes to this endpoint, which need not be
-    /// one of the others, over the same pool of connections.
+    /// Makes a client for calls to one member: all that it does goes to this endpoint, which need
+    /// not be one of the others, over the same pool of connections.
     ///
     /// The endpoint stays connected as long as this client, one of its clones or a request lives.
     /// Answers of one that is not among the others are not checked for the cluster that they come
@@ -227,6 +326,19 @@ impl Client {
     /// # Errors
     ///
     /// Kind [`InvalidConfig`](ErrorKind::InvalidConfig) when the endpoint cannot be read.
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::proto::etcdserverpb::StatusRequest;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// for endpoint in client.endpoints() {
+    ///     let status = client.pinned_to(&endpoint)?.rpc(StatusRequest::default()).await?;
+    ///     println!("{endpoint} runs etcd {}", status.version);
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn pinned_to(&self, endpoint: impl Into<String>) -> Result<Self, Error> {
         let shared = self.shared();
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
@@ -237,72 +349,70 @@ impl Client {
         Ok(Self { handle: Arc::clone(&self.handle), pin })
     }
 
-    /// How the endpoints do: which are connected, since when, and what went wrong.
+    /// Returns how the endpoints do: which are connected, since when, and what went wrong.
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::EndpointState;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// client.put("k", "v").await?;
+    /// let health = client.health();
+    /// assert!(health.is_connected());
+    /// for endpoint in health.endpoints.iter().filter(|it| it.state != EndpointState::Ready) {
+    ///     println!("{} is {:?}: {:?}", endpoint.endpoint, endpoint.state, endpoint.last_error);
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn health(&self) -> Health {
         Health::of(self.shared())
     }
 
-    /// The same as a stream: how the endpoints do now, and again after each change.
+    /// Returns the same as a stream: how the endpoints do now, and again after each change.
     ///
     /// Changes that come faster than they are read are seen as one. The stream ends when the client
     /// is closed, and does not keep it open.
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// let mut changes = client.health_changes();
+    /// client.put("k", "v").await?;
+    /// while let Some(health) = changes.next().await {
+    ///     if health.is_connected() {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn health_changes(&self) -> HealthChanges {
         HealthChanges::new(Arc::clone(self.shared()))
     }
 
     /// Accepts answers that are older than what was seen before, as after the cluster was restored
     /// from a snapshot: see [`StaleRead`](ErrorKind::StaleRead).
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::ErrorKind;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let found = match client.get("k").await {
+    ///     Err(error) if matches!(error.kind(), ErrorKind::StaleRead { .. }) => {
+    ///         // The operator says that the cluster was restored from a snapshot.
+    ///         client.forget_revision();
+    ///         client.get("k").await?
+    ///     }
+    ///     other => other?,
+    /// };
+    /// assert_eq!(found.count, 0);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn forget_revision(&self) {
         self.shared().pool.feed(channel::Input::ForgetFloor);
-    }
-
-    /// Reads one key, or all keys of a range.
-    pub fn get(&self, range: impl Into<KeyRange>) -> Request<Get> {
-        self.request(etcd3_core::get(range))
-    }
-
-    /// Reads a range page by page, all pages at the revision of the first one; from servers that
-    /// have `RangeStream` by one call.
-    pub fn pages(&self, range: impl Into<KeyRange>) -> Pages {
-        Pages::new(self.clone(), range.into())
-    }
-
-    /// Reads a range by one call whose answer comes in pieces, which needs etcd 3.7.
-    pub fn range_stream(&self, get: Get) -> RangeStream {
-        RangeStream::new(self.clone(), get)
-    }
-
-    /// Writes one key.
-    pub fn put(&self, key: impl IntoBytes, value: impl Into<PutValue>) -> Request<Put> {
-        self.request(etcd3_core::put(key, value))
-    }
-
-    /// Deletes one key, or all keys of a range.
-    pub fn delete(&self, range: impl Into<KeyRange>) -> Request<Delete> {
-        self.request(etcd3_core::delete(range))
-    }
-
-    /// Begins a transaction.
-    pub fn txn(&self) -> Request<Txn<When>> {
-        self.request(etcd3_core::txn())
-    }
-
-    /// Compacts the history up to this revision.
-    pub fn compact(&self, revision: i64) -> Request<Compact> {
-        self.request(etcd3_core::compact(revision))
-    }
-
-    /// Runs an operation that was made before: one of the typed ones, an [`Op`](crate::Op), or one
-    /// of a program's own.
-    pub fn execute<T: Operation>(&self, operation: T) -> Request<T> {
-        self.request(operation)
-    }
-
-    /// Calls any unary method of the API with its message as it is on the wire.
-    ///
-    /// For what has no typed request. Nothing is checked but for values that crash servers.
-    pub fn rpc<Q: UnaryRequest>(&self, message: Q) -> Request<Raw<Q>> {
-        self.request(Raw(message))
     }
 
     /// Opens a bidirectional stream of messages as they are on the wire.
@@ -313,17 +423,7 @@ impl Client {
         RawStream::open(self.shared(), method, self.only())
     }
 
-    /// Evaluates conditions: whether all of them hold. Short for a transaction of nothing but
-    /// compares.
-    ///
-    /// # Errors
-    ///
-    /// Those of any read.
-    pub fn compare(&self, compares: impl IntoIterator<Item = Compare>) -> Request<Comparison> {
-        self.request(etcd3_core::request::compare(compares))
-    }
-
-    fn request<T>(&self, operation: T) -> Request<T> {
+    pub(crate) fn request<T>(&self, operation: T) -> Request<T> {
         Request::new(self.clone(), operation)
     }
 

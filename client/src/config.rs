@@ -36,6 +36,20 @@ use std::time::Duration;
 /// | [`stream_window`](Self::stream_window) | 256 KiB |
 /// | [`connection_window`](Self::connection_window) | 256 MiB |
 ///
+/// # Examples
+///
+/// ```
+/// use etcd3::Config;
+/// use std::time::Duration;
+///
+/// let config = Config::parse("http://10.0.0.1:2379,http://10.0.0.2:2379")?
+///     .request_timeout(Duration::from_secs(5))
+///     .auto_sync(Duration::from_secs(60));
+/// # let _ = config;
+/// assert!(Config::parse("http://10.0.0.1:port").is_err());
+/// # Ok::<(), etcd3::Error>(())
+/// ```
+///
 /// [`InvalidConfig`]: ErrorKind::InvalidConfig
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -32,7 +32,7 @@ pub struct EndpointHealth {
     pub lasts: Duration,
     /// Whether it is only used when no other works.
     pub is_fallback: bool,
-    /// Whether it is there only for those who named it (`Client::endpoint`).
+    /// Whether it is there only for those who named it (`Client::pinned_to`).
     pub is_only_named: bool,
     /// How many calls are under way there.
     pub calls: u32,

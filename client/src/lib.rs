@@ -5,6 +5,22 @@
 //! and takes a `&etcd3::Client`. On another runtime, implement
 //! [`Runtime`](runtime::Runtime) and hand it to [`Client::connect_on`].
 //!
+//! ```
+//! use etcd3::{Client, Error, key, put};
+//!
+//! /// Claims a name, if nobody has it.
+//! async fn claim(client: &Client, name: &str, who: &str) -> Result<bool, Error> {
+//!     let free = key(name).missing();
+//!     let done = client.txn().when([free]).then([put(name, who)]).await?;
+//!     Ok(done.succeeded)
+//! }
+//! # etcd3_sim::example(|client| async move {
+//! # assert!(claim(&client, "names/a", "me").await?);
+//! # assert!(!claim(&client, "names/a", "you").await?);
+//! # Ok(())
+//! # });
+//! ```
+//!
 //! - [`Client`] has a method for each operation. It returns a [`Request`]: set options on it, then
 //!   await it, or [`send`](Request::send) it.
 //! - [`get`], [`put`], [`delete`] and [`txn`] make operations as values, for transactions and for
@@ -16,6 +32,12 @@
 //! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
 //!   messages of the wire. The last change with etcd and with prost, outside of the promises that
 //!   versions of this crate make.
+//!
+//! # Operations
+#![doc = crate::operations_table!()]
+//! # Pages
+#![doc = crate::list_of_pages!()]
+//! # Features
 //!
 //! | feature | what for |
 //! |---|---|
@@ -39,8 +61,10 @@ mod connection_task;
 mod control;
 #[cfg(test)]
 mod count;
+mod front_page;
 mod health;
 mod lookup;
+mod operations;
 mod pages;
 mod pool;
 mod probe;

@@ -19,6 +19,33 @@ use std::time::Duration;
 /// Has the options of the operation that it makes, and those of every call:
 /// [`timeout`](Self::timeout) and [`require_leader`](Self::require_leader).
 ///
+/// # Examples
+///
+/// ```
+/// use etcd3::{SortOrder, SortTarget, prefix};
+/// use std::time::Duration;
+///
+/// # etcd3_sim::example(|client| async move {
+/// // Options first, then await it.
+/// let newest = client
+///     .get(prefix("config/"))
+///     .sort(SortTarget::Mod, SortOrder::Descend)
+///     .limit(1)
+///     .timeout(Duration::from_secs(2))
+///     .await?;
+/// # assert_eq!(newest.count, 0);
+///
+/// // Or make it a future, for what joins, spawns or selects futures.
+/// let (a, b) = futures_lite::future::zip(
+///     client.put("a", "1").send(),
+///     client.put("b", "2").send(),
+/// )
+/// .await;
+/// println!("revisions {} and {}", a?.header.revision, b?.header.revision);
+/// # Ok(())
+/// # });
+/// ```
+///
 /// # Errors
 ///
 /// Every failure is an [`Error`] with a kind, an outcome, the endpoint and the attempts. Reads are
@@ -166,54 +193,32 @@ impl<T> fmt::Debug for RequestFuture<T> {
     }
 }
 
-/// Gives a request the options of its operation.
+/// Gives a request the options of its operation, as the core lists and documents them.
 macro_rules! options {
-    ($($operation:ident { $($name:ident($($arg:ident: $type:ty),*);)* })*) => {
-        $(impl Request<$operation> {
-            $(#[doc = concat!(
-                "See [`", stringify!($operation), "::", stringify!($name), "`](etcd3_core::",
-                stringify!($operation), "::", stringify!($name), ")."
-            )]
-            pub fn $name(self, $($arg: $type),*) -> Self {
-                self.map(|operation| operation.$name($($arg),*))
-            })*
-        })*
+    ($operation:ident {
+        $($(#[$meta:meta])* $name:ident($($arg:ident: $type:ty),*);)*
+    }) => {
+        impl Request<$operation> {
+            $(
+                $(#[$meta])*
+                pub fn $name(self, $($arg: $type),*) -> Self {
+                    self.map(|operation| operation.$name($($arg),*))
+                }
+            )*
+        }
     };
 }
 
-options! {
-    Get {
-        revision(revision: i64);
-        limit(limit: u64);
-        sort(target: SortTarget, order: SortOrder);
-        serializable();
-        keys_only();
-        count_only();
-        min_mod_revision(revision: i64);
-        max_mod_revision(revision: i64);
-        min_create_revision(revision: i64);
-        max_create_revision(revision: i64);
-        first_create();
-        last_create();
-        first_key();
-        last_key();
-        first_revision();
-        last_revision();
-    }
-    Put {
-        lease(lease: impl Into<PutLease>);
-        prev_kv();
-    }
-    Delete {
-        prev_kv();
-    }
-    Compact {
-        physical();
-    }
-}
+etcd3_core::get_options!(options);
+etcd3_core::put_options!(options);
+etcd3_core::delete_options!(options);
+etcd3_core::compact_options!(options);
 
 impl<Stage> Request<Txn<Stage>> {
-    /// See [`Txn::dangerously_allow_pinned_reads_in_writes`], which says what it endangers.
+    /// Sends the transaction although one of its branches writes and, beside that, reads at a
+    /// revision. Where that revision turns out to be compacted or in the future, members before
+    /// etcd 3.7 differ from one another from then on, and nothing mends that (etcd#18667):
+    /// [`Txn::dangerously_allow_pinned_reads_in_writes`] says more.
     pub fn dangerously_allow_pinned_reads_in_writes(self) -> Self {
         self.map(Txn::dangerously_allow_pinned_reads_in_writes)
     }
@@ -228,7 +233,8 @@ impl<Stage> Request<Txn<Stage>> {
 }
 
 impl Request<Txn<When>> {
-    /// Sets the conditions; all of them must hold. See [`Txn`].
+    /// Sets the conditions; all of them must hold. Without any, the first list of operations is
+    /// executed.
     pub fn when(self, compares: impl IntoIterator<Item = Compare>) -> Request<Txn<Then>> {
         self.map(|txn| txn.when(compares))
     }
@@ -238,7 +244,8 @@ impl Request<Txn<When>> {
 macro_rules! branches {
     ($($stage:ident: $(then $then:ident,)? otherwise;)*) => {
         $(impl Request<Txn<$stage>> {
-            $(/// Sets what to do if the conditions hold.
+            $(/// Sets what to do if the conditions hold; operations of different kinds by
+            /// [`ops!`](crate::ops).
             pub fn then<O: Into<Op>>(
                 self,
                 ops: impl IntoIterator<Item = O>,
@@ -246,7 +253,8 @@ macro_rules! branches {
                 self.map(|txn| txn.then(ops))
             })?
 
-            /// Sets what to do if a condition does not hold.
+            /// Sets what to do if a condition does not hold; operations of different kinds by
+            /// [`ops!`](crate::ops).
             pub fn otherwise<O: Into<Op>>(self, ops: impl IntoIterator<Item = O>) -> Request<Txn> {
                 self.map(|txn| txn.otherwise(ops))
             }

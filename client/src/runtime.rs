@@ -39,6 +39,65 @@ pub enum Target {
 /// Implement it to run the client on a runtime that has no adapter; the example `own_runtime` does
 /// so in about 70 lines. All that the client knows of time, chance and the network comes from here,
 /// so a deterministic implementation makes the client deterministic.
+///
+/// # Examples
+///
+/// A runtime that counts the tasks of the client, and leaves the rest to another one:
+///
+/// ```
+/// use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
+/// use etcd3::{Client, Config};
+/// use std::net::SocketAddr;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use std::io;
+///
+/// struct Counting {
+///     inner: Arc<dyn Runtime>,
+///     tasks: AtomicUsize,
+/// }
+///
+/// impl Runtime for Counting {
+///     fn now(&self) -> Instant {
+///         self.inner.now()
+///     }
+///
+///     fn seed(&self) -> u64 {
+///         self.inner.seed()
+///     }
+///
+///     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+///         self.inner.sleep_until(at)
+///     }
+///
+///     fn spawn(&self, task: BoxFuture<'static, ()>) {
+///         self.tasks.fetch_add(1, Ordering::Relaxed);
+///         self.inner.spawn(task);
+///     }
+///
+///     fn resolve<'a>(
+///         &'a self,
+///         host: &'a str,
+///         port: u16,
+///     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+///         self.inner.resolve(host, port)
+///     }
+///
+///     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
+///         self.inner.connect(target)
+///     }
+/// }
+///
+/// # etcd3_sim::example_with(|_, etcd, world| async move {
+/// let inner = Arc::new(world.host().runtime());
+/// let runtime = Arc::new(Counting { inner, tasks: AtomicUsize::new(0) });
+/// let client = Client::connect_on(runtime.clone(), Config::new(etcd.endpoints())).await?;
+/// client.put("k", "v").await?;
+/// // The control task, and one for each connection.
+/// assert!(runtime.tasks.load(Ordering::Relaxed) >= 2);
+/// # Ok(())
+/// # });
+/// ```
 pub trait Runtime: Send + Sync + 'static {
     /// Tells the time; never goes back.
     fn now(&self) -> Instant;

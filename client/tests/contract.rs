@@ -59,9 +59,9 @@ mod root {
         Delete, DeleteResponse, EndpointHealth, EndpointState, Error, ErrorKind, Get, GetResponse,
         Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange, KeyValue, KeyValues,
         LeaseId, Limits, Op, OpResponse, Operation, Outcome, Pages, Phase, Put, PutLease,
-        PutResponse, PutValue, Raw, Report, Request, RequestFuture, ResponseHeader, ServerError,
-        SortOrder, SortTarget, Status, Txn, TxnResponse, UnaryRequest, all, compact, delete,
-        from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn,
+        PutResponse, PutValue, RangeStream, Raw, Report, Request, RequestFuture, ResponseHeader,
+        ServerError, SortOrder, SortTarget, Status, Txn, TxnResponse, UnaryRequest, Version, all,
+        compact, delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn,
     };
 
     #[cfg(feature = "tls")]

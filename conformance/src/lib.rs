@@ -85,7 +85,27 @@ macro_rules! suite {
     };
 }
 
-/// The example of the README compiles.
+/// Compiles the examples of the README and of `docs/`, and runs those that need no server.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../docs/embedding-the-core.md")]
+    struct EmbeddingTheCore;
+
+    #[doc = include_str!("../../docs/many-calls-at-once.md")]
+    struct ManyCallsAtOnce;
+
+    #[doc = include_str!("../../docs/migrating-from-clientv3.md")]
+    struct MigratingFromClientv3;
+
+    #[doc = include_str!("../../docs/migrating-from-etcd-client.md")]
+    struct MigratingFromEtcdClient;
+
+    #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
+    struct TestingWithEtcd3Sim;
+
+    #[doc = include_str!("../../docs/when-members-fail.md")]
+    struct WhenMembersFail;
+}

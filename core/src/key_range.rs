@@ -85,7 +85,8 @@ const LOWEST: Bytes = Bytes::from_static(&[0]);
 /// ranges convert too:
 ///
 /// ```
-/// use etcd3_core::{KeyRange, all, from_key, key, prefix};
+/// # use etcd3_core as etcd3;
+/// use etcd3::{KeyRange, all, from_key, key, prefix};
 ///
 /// assert_eq!(KeyRange::from("a"), key("a"));
 /// assert_eq!(KeyRange::from("a"..), from_key("a"));

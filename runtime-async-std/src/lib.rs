@@ -1,8 +1,6 @@
 //! The etcd3 client on [`async_std`].
 //!
 //! ```no_run
-//! use etcd3_async_std::Config;
-//!
 //! # async fn demo() -> Result<(), etcd3_async_std::Error> {
 //! let client = etcd3_async_std::connect("http://127.0.0.1:2379").await?;
 //! client.put("greeting", "hello").await?;
@@ -11,6 +9,11 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Operations
+#![doc = etcd3::operations_table!()]
+//! # More
+#![doc = etcd3::list_of_pages!()]
 //!
 //! Everything else is documented in [`etcd3`], which is re-exported whole. async-std itself
 //! is no longer maintained (RUSTSEC-2025-0052): new programs are better off with smol.

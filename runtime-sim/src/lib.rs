@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod etcd;
+mod example;
 mod executor;
 mod explore;
 pub mod faults;
@@ -40,6 +41,8 @@ mod world;
 
 pub use etcd::Etcd;
 pub use etcd3;
+#[doc(hidden)]
+pub use example::{Outcome, example, example_with};
 pub use explore::{Found, attempt, explore};
 pub use host::Host;
 pub use model::{ClusterConfig, Personality};

@@ -1,8 +1,6 @@
 //! The etcd3 client on [tokio].
 //!
 //! ```no_run
-//! use etcd3_tokio::Config;
-//!
 //! # async fn demo() -> Result<(), etcd3_tokio::Error> {
 //! let client = etcd3_tokio::connect("http://127.0.0.1:2379").await?;
 //! client.put("greeting", "hello").await?;
@@ -11,6 +9,11 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Operations
+#![doc = etcd3::operations_table!()]
+//! # More
+#![doc = etcd3::list_of_pages!()]
 //!
 //! Everything else is documented in [`etcd3`], which is re-exported whole.
 #![forbid(unsafe_code)]

@@ -29,7 +29,8 @@ const STREAMS: u8 = 3;
 ///
 /// All pages show the store as it was at one revision, which the first page pins unless
 /// [`revision`](Self::revision) did. Keys come in ascending order. `more` is false on the last page
-/// only, unless a [`limit`](Self::limit) cut it; `count` is that of what was left when the page was read.
+/// only, unless a [`limit`](Self::limit) cut it; `count` is that of what was left when the page was
+/// read.
 ///
 /// Where the member that answers the first page has `RangeStream`, as those of etcd 3.7 have, all
 /// that follows comes by one such call: the member need not count what is left for every page, and
@@ -51,6 +52,31 @@ const STREAMS: u8 = 3;
 /// # Cancel safety
 ///
 /// Dropping the future of one `next` loses nothing; the page under way is kept.
+///
+/// # Examples
+///
+/// ```
+/// use etcd3::prefix;
+///
+/// # etcd3_sim::example(|client| async move {
+/// # for n in 0..5 {
+/// #     client.put(format!("users/{n}"), "").await?;
+/// # }
+/// let mut pages = client.pages(prefix("users/")).keys_only().page_size(2);
+/// while let Some(page) = pages.next().await {
+///     for pair in page?.kvs {
+///         println!("{}", pair.key_str()?);
+///     }
+/// }
+///
+/// // The same without the pages.
+/// let mut users = client.pages(prefix("users/")).keys_only().key_values();
+/// while let Some(user) = users.next().await {
+///     println!("{}", user?.key_str()?);
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Pages {
     options: CallOptions,
@@ -118,15 +144,15 @@ impl Pages {
         self
     }
 
-    /// Ends after this many keys; 0 is no limit. `more` of the last page then tells whether the range
-    /// has further ones.
+    /// Ends after this many keys; 0 is no limit. `more` of the last page then tells whether the
+    /// range has further ones.
     pub fn limit(mut self, keys: u64) -> Self {
         self.page.limit = (keys > 0).then_some(keys);
         self
     }
 
-    /// Lets each member answer from its own data; see [`Get::serializable`]. The first page may then
-    /// be stale, and the others are of its revision.
+    /// Lets each member answer from its own data; see [`Get::serializable`]. The first page may
+    /// then be stale, and the others are of its revision.
     pub fn serializable(mut self) -> Self {
         self.page.is_serializable = true;
         self

@@ -120,7 +120,7 @@ pub enum ConnectFailure {
     ClosedByPeer,
     /// The connection was made and worked, and was closed or broke since.
     Lost,
-    /// The connection was made, but a PING was not answered in time (`Config::keepalive`).
+    /// The connection was made, but a PING was not answered in time (`Config::ping_timeout`).
     Unresponsive,
     /// The TLS handshake failed: the peer has no certificate that is valid, trusted and of its
     /// name, or does not take the client's, or does not speak TLS. The cause says which.

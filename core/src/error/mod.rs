@@ -27,6 +27,27 @@ use std::sync::Arc;
 /// As text it says what was called, what went wrong, what may have become of the request, and after
 /// how many attempts where. The causes are left to [`source`](StdError::source): to print them too,
 /// take [`report`](Self::report), or what prints a chain of sources, as `{:#}` of anyhow does.
+///
+/// # Examples
+///
+/// What a program does about the error of a write:
+///
+/// ```
+/// # use etcd3_core as etcd3;
+/// use etcd3::{Error, Outcome};
+///
+/// fn after_write(error: &Error) -> &'static str {
+///     match error.outcome() {
+///         _ if error.is_closed() => "stop: the client was closed",
+///         // No server can have acted on it, and it may work a moment later.
+///         Outcome::NotSent if error.is_retryable() => "write again",
+///         Outcome::NotSent | Outcome::Rejected => "nothing was written, and will not be",
+///         Outcome::Unknown => "read, to see whether it was written",
+///     }
+/// }
+/// # let error = Error::new(etcd3::ErrorKind::Closed);
+/// # assert_eq!(after_write(&error), "stop: the client was closed");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(Arc<Parts>);
 

@@ -1,5 +1,6 @@
 //! Compacting the history.
 
+use super::options::options;
 use super::{check_revision, operation};
 use crate::ResponseHeader;
 use etcd3_proto::etcdserverpb::{CompactionRequest, CompactionResponse};
@@ -22,14 +23,13 @@ pub fn compact(revision: i64) -> Compact {
     Compact { request: CompactionRequest { revision, physical: false } }
 }
 
-impl Compact {
+options! { $ Compact as compact_options {
     /// Waits until the member that answers has removed the data from its disk.
-    #[must_use]
     pub fn physical(mut self) -> Self {
         self.request.physical = true;
         self
     }
-}
+} }
 
 /// The answer to a [`Compact`].
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -14,6 +14,25 @@ use std::fmt;
 /// Made from a [`KeyRange`]: `key("k").version().eq(0)`. Of a range, every key must comply. A key
 /// that does not exist has version, revisions and lease 0; a comparison of its value is never true,
 /// and a range without keys counts as one key that does not exist.
+///
+/// # Examples
+///
+/// ```
+/// # use etcd3_core as etcd3;
+/// use etcd3::request::CompareOp;
+/// use etcd3::{key, prefix};
+///
+/// let conditions = [
+///     key("config").mod_revision().eq(42),
+///     key("owner").value().ne("somebody else"),
+///     key("lock").missing(),
+///     // Every key of the range was changed since.
+///     prefix("members/").mod_revision().gt(42),
+///     // The operator as a value.
+///     key("config").version().is(CompareOp::Less, 100),
+/// ];
+/// # let _ = conditions;
+/// ```
 // K42, K43
 #[derive(Clone, PartialEq)]
 pub struct Compare {

@@ -1,6 +1,7 @@
 //! Deleting keys.
 
 use super::operation;
+use super::options::options;
 use crate::{KeyRange, KeyValue, ResponseHeader};
 use etcd3_proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse};
 
@@ -20,14 +21,13 @@ pub fn delete(range: impl Into<KeyRange>) -> Delete {
     Delete { request: DeleteRangeRequest { key, range_end, ..DeleteRangeRequest::default() } }
 }
 
-impl Delete {
+options! { $ Delete as delete_options {
     /// Returns the pairs that were deleted.
-    #[must_use]
     pub fn prev_kv(mut self) -> Self {
         self.request.prev_kv = true;
         self
     }
-}
+} }
 
 /// The answer to a [`Delete`].
 #[derive(Debug, Clone, PartialEq, Default)]

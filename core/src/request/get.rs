@@ -1,5 +1,6 @@
 //! Reading keys.
 
+use super::options::options;
 use super::{check_revision, operation};
 use crate::error::Error;
 use crate::{KeyRange, KeyValue, ResponseHeader};
@@ -50,21 +51,19 @@ pub fn get(range: impl Into<KeyRange>) -> Get {
     Get { request: RangeRequest { key, range_end, ..RangeRequest::default() } }
 }
 
-impl Get {
+options! { $ Get as get_options {
     /// Reads at this revision instead of the current one; 0 is the current one.
     ///
     /// The server answers `FutureRev` above its current revision, `Compacted` below the revision
     /// of the last compaction. A negative revision is refused before it is sent, and so is a
     /// [`Txn`](super::Txn) that also writes, in most cases: see there.
     // K16
-    #[must_use]
     pub fn revision(mut self, revision: i64) -> Self {
         self.request.revision = revision;
         self
     }
 
     /// Returns at most this many keys; 0 is no limit. `count` still tells of all of them.
-    #[must_use]
     pub fn limit(mut self, limit: u64) -> Self {
         self.request.limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self
@@ -75,31 +74,14 @@ impl Get {
     /// Any other sort than by ascending key makes the server read the whole range before it applies
     /// the limit. Ascending keys are what it returns anyway and are asked for as no sort.
     // K12
-    #[must_use]
     pub fn sort(mut self, target: SortTarget, order: SortOrder) -> Self {
-        let order = match (target, order) {
-            (SortTarget::Key, SortOrder::Ascend) => SortOrder::None,
-            (_, order) => order,
-        };
-        self.request.set_sort_target(match target {
-            SortTarget::Key => range_request::SortTarget::Key,
-            SortTarget::Version => range_request::SortTarget::Version,
-            SortTarget::Create => range_request::SortTarget::Create,
-            SortTarget::Mod => range_request::SortTarget::Mod,
-            SortTarget::Value => range_request::SortTarget::Value,
-        });
-        self.request.set_sort_order(match order {
-            SortOrder::None => range_request::SortOrder::None,
-            SortOrder::Ascend => range_request::SortOrder::Ascend,
-            SortOrder::Descend => range_request::SortOrder::Descend,
-        });
+        set_sort(&mut self.request, target, order);
         self
     }
 
     /// Lets the member answer from its own data, without asking the cluster: cheaper, works without
     /// a quorum, and may be stale.
     // K15
-    #[must_use]
     pub fn serializable(mut self) -> Self {
         self.request.serializable = true;
         self
@@ -107,14 +89,12 @@ impl Get {
 
     /// Leaves the values out; servers from 3.7 on leave the leases out, too, unless the keys are
     /// sorted by value.
-    #[must_use]
     pub fn keys_only(mut self) -> Self {
         self.request.keys_only = true;
         self
     }
 
     /// Returns only the number of keys; outweighs [`keys_only`](Self::keys_only).
-    #[must_use]
     pub fn count_only(mut self) -> Self {
         self.request.count_only = true;
         self
@@ -123,7 +103,6 @@ impl Get {
     /// Leaves out keys last changed before this revision; 0 for no bound. A negative one is refused
     /// before it is sent. `count` does not change.
     // K18
-    #[must_use]
     pub fn min_mod_revision(mut self, revision: i64) -> Self {
         self.request.min_mod_revision = revision;
         self
@@ -132,7 +111,6 @@ impl Get {
     /// Leaves out keys last changed after this revision; 0 for no bound. A negative one is refused
     /// before it is sent. `count` does not change.
     // K18
-    #[must_use]
     pub fn max_mod_revision(mut self, revision: i64) -> Self {
         self.request.max_mod_revision = revision;
         self
@@ -141,7 +119,6 @@ impl Get {
     /// Leaves out keys created before this revision; 0 for no bound. A negative one is refused
     /// before it is sent. `count` does not change.
     // K18
-    #[must_use]
     pub fn min_create_revision(mut self, revision: i64) -> Self {
         self.request.min_create_revision = revision;
         self
@@ -150,40 +127,60 @@ impl Get {
     /// Leaves out keys created after this revision; 0 for no bound. A negative one is refused
     /// before it is sent. `count` does not change.
     // K18
-    #[must_use]
     pub fn max_create_revision(mut self, revision: i64) -> Self {
         self.request.max_create_revision = revision;
         self
     }
-}
 
-/// The first key to have been created under a prefix, as a read of one key.
-// K14
-macro_rules! one_of_a_prefix {
-    ($($(#[$doc:meta])* $name:ident = $target:ident, $order:ident;)*) => {
-        impl Get {
-            $($(#[$doc])*
-            #[must_use]
-            pub fn $name(self) -> Self {
-                self.sort(SortTarget::$target, SortOrder::$order).limit(1)
-            })*
-        }
-    };
-}
-
-one_of_a_prefix! {
     /// Returns only the key of the range that was created first.
-    first_create = Create, Ascend;
+    // K14
+    pub fn first_create(self) -> Self {
+        self.sort(SortTarget::Create, SortOrder::Ascend).limit(1)
+    }
+
     /// Returns only the key of the range that was created last.
-    last_create = Create, Descend;
+    pub fn last_create(self) -> Self {
+        self.sort(SortTarget::Create, SortOrder::Descend).limit(1)
+    }
+
     /// Returns only the lowest key of the range.
-    first_key = Key, Ascend;
+    pub fn first_key(self) -> Self {
+        self.sort(SortTarget::Key, SortOrder::Ascend).limit(1)
+    }
+
     /// Returns only the highest key of the range.
-    last_key = Key, Descend;
+    pub fn last_key(self) -> Self {
+        self.sort(SortTarget::Key, SortOrder::Descend).limit(1)
+    }
+
     /// Returns only the key of the range that was changed longest ago.
-    first_revision = Mod, Ascend;
+    pub fn first_revision(self) -> Self {
+        self.sort(SortTarget::Mod, SortOrder::Ascend).limit(1)
+    }
+
     /// Returns only the key of the range that was changed last.
-    last_revision = Mod, Descend;
+    pub fn last_revision(self) -> Self {
+        self.sort(SortTarget::Mod, SortOrder::Descend).limit(1)
+    }
+} }
+
+fn set_sort(request: &mut RangeRequest, target: SortTarget, order: SortOrder) {
+    let order = match (target, order) {
+        (SortTarget::Key, SortOrder::Ascend) => SortOrder::None,
+        (_, order) => order,
+    };
+    request.set_sort_target(match target {
+        SortTarget::Key => range_request::SortTarget::Key,
+        SortTarget::Version => range_request::SortTarget::Version,
+        SortTarget::Create => range_request::SortTarget::Create,
+        SortTarget::Mod => range_request::SortTarget::Mod,
+        SortTarget::Value => range_request::SortTarget::Value,
+    });
+    request.set_sort_order(match order {
+        SortOrder::None => range_request::SortOrder::None,
+        SortOrder::Ascend => range_request::SortOrder::Ascend,
+        SortOrder::Descend => range_request::SortOrder::Descend,
+    });
 }
 
 /// The answer to a [`Get`].

@@ -70,6 +70,7 @@ mod comparison;
 mod delete;
 mod get;
 mod op;
+mod options;
 mod put;
 pub mod range_stream;
 mod show;

@@ -27,7 +27,8 @@ pub enum Op {
 /// Makes an array of [`Op`]s out of operations of different kinds, or out of none.
 ///
 /// ```
-/// use etcd3_core::{get, key, ops, put, txn};
+/// # use etcd3_core as etcd3;
+/// use etcd3::{get, key, ops, put, txn};
 ///
 /// let take = txn()
 ///     .when([key("lock").missing()])

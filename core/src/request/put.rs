@@ -1,6 +1,7 @@
 //! Writing a key.
 
 use super::operation;
+use super::options::options;
 use super::show::Show;
 use crate::{IntoBytes, KeyValue, LeaseId, ResponseHeader};
 use bytes::Bytes;
@@ -94,12 +95,11 @@ impl From<IgnoreLease> for PutLease {
     }
 }
 
-impl Put {
+options! { $ Put as put_options {
     /// Attaches the key to a lease, by its id; or keeps the lease that it has ([`IgnoreLease`]).
     ///
     /// Without this, and with id 0, the key loses the lease that it has.
     // K26
-    #[must_use]
     pub fn lease(mut self, lease: impl Into<PutLease>) -> Self {
         let PutLease(id) = lease.into();
         self.request.ignore_lease = id.is_none();
@@ -109,12 +109,11 @@ impl Put {
 
     /// Returns the pair that was there before, if there was one.
     // K27
-    #[must_use]
     pub fn prev_kv(mut self) -> Self {
         self.request.prev_kv = true;
         self
     }
-}
+} }
 
 /// The answer to a [`Put`].
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -26,14 +26,16 @@ pub const NESTING_LIMIT: u32 = 32;
 /// still follow; misuse does not compile:
 ///
 /// ```
-/// use etcd3_core::{get, key, put, txn};
+/// # use etcd3_core as etcd3;
+/// use etcd3::{get, key, put, txn};
 ///
 /// let create = txn().when([key("k").version().eq(0)]).then([put("k", "v")]).otherwise([get("k")]);
 /// # let _ = create;
 /// ```
 ///
 /// ```compile_fail
-/// use etcd3_core::{get, key, put, txn};
+/// # use etcd3_core as etcd3;
+/// use etcd3::{get, key, put, txn};
 ///
 /// let create = txn().when([key("k").version().eq(0)]).otherwise([get("k")]).then([put("k", "v")]);
 /// ```

@@ -8,6 +8,7 @@ mod deny;
 mod examples;
 mod followed;
 mod hygiene;
+mod method_docs;
 mod packages;
 mod report;
 mod share;

@@ -2,7 +2,7 @@
 
 use super::deny::Deny;
 use super::share::Share;
-use super::{examples, followed, hygiene, packages, size, tree};
+use super::{examples, followed, hygiene, method_docs, packages, size, tree};
 use crate::coverage;
 use crate::passed::Passed;
 use crate::shell::STEP_LIMIT;
@@ -62,6 +62,7 @@ pub(super) const ALL: &[Step] = &[
     step("hygiene", |_| hygiene::check_files()),
     step("size of the adapters", |_| size::check_adapters()),
     step("README example", |_| examples::readme_is_the_same()),
+    step("examples of methods", |_| method_docs::check()),
     step("core purity", |_| tree::core()),
     step("crates of a program", |_| tree::program()),
     step("etcd versions", |_| etcd::demand_versions()).within(Share::Packages),

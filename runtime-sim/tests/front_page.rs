@@ -1,0 +1,51 @@
+//! The table of operations on the front pages says what compiles and works.
+
+use etcd3::proto::etcdserverpb::{LeaseGrantRequest, StatusRequest};
+use etcd3::{get, key, prefix, put};
+
+/// Every example of the table, as it stands there.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_the_table_work() {
+    etcd3_sim::example(|client| async move {
+        let lease = client.rpc(LeaseGrantRequest { ttl: 60, id: 0 }).await?.id;
+        let revision = client.put("config/colour", "red").await?.header.revision;
+        client.get("config/colour").await?;
+        client.get(prefix("config/")).limit(100).await?;
+        client.put("session", "me").lease(lease).await?;
+        client.delete(prefix("config/")).prev_kv().await?;
+        let done =
+            client.txn().when([key("lock").missing()]).then([put("lock", "me")]).await?;
+        assert!(done.succeeded);
+        assert!(client.compare([key("lock").exists()]).await?);
+        assert!(client.pages(prefix("users/")).page_size(1000).next().await.is_some());
+        assert!(client.range_stream(get(prefix("users/"))).next().await.is_some());
+        client.compact(revision).await?;
+        client.execute(get("config/colour")).await?;
+        client.rpc(StatusRequest::default()).await?;
+        let one = client.pinned_to("http://etcd-1:2379")?;
+        one.get("lock").await?;
+        client.set_endpoints(["http://etcd-1:2379"])?;
+        client.sync_endpoints().await?;
+        assert_eq!(client.endpoints().len(), 3);
+        assert!(client.health().is_connected());
+        assert!(client.health_changes().next().await.is_some());
+        client.forget_revision();
+        client.runtime().now();
+        client.spawn(async { println!("runs until it ends") });
+        assert!(!client.is_closed());
+        client.close().await;
+        Ok(())
+    });
+}
+
+#[test]
+fn the_table_shows_nothing_else() {
+    let here = include_str!("front_page.rs");
+    let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
+    let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
+    assert_eq!(examples.len(), 23, "{examples:?}");
+    for example in examples {
+        assert!(here.contains(example), "{example}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Every method of `Client` has an example, and stands in the table of operations.
+
+use crate::passed::Passed;
+use crate::workspace;
+use etcd3_lab::{Error, Result};
+
+/// The table that the front pages show.
+const TABLE: &str = "client/src/front_page.rs";
+/// What makes a client, and is no operation of one.
+const CONSTRUCTORS: &[&str] = &["connect_on", "connect_lazy_on"];
+
+/// A method that users see.
+#[derive(Debug, PartialEq, Eq)]
+struct Documented {
+    name: String,
+    has_example: bool,
+}
+
+pub(super) fn check() -> Result<Passed> {
+    let mut methods = Vec::new();
+    for file in workspace::files()? {
+        if file.starts_with("client/src/") && workspace::is_source(&file) {
+            methods.extend(methods_in(&workspace::read(&file)?));
+        }
+    }
+    let table = workspace::read(TABLE)?;
+    let problems = problems_of(&methods, &table);
+    if problems.is_empty() && !methods.is_empty() {
+        let count = methods.len();
+        return Ok(Passed::saying(format!("{count} of {count} methods of Client have an example")));
+    }
+    Err(Error::new(problems.join("\n")))
+}
+
+fn problems_of(methods: &[Documented], table: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    for Documented { name, has_example } in methods {
+        if !has_example {
+            problems.push(format!("Client::{name} has no example."));
+        }
+        let is_listed = table.contains(&format!("(Client::{name})"));
+        if !is_listed && !CONSTRUCTORS.contains(&name.as_str()) {
+            problems.push(format!("{TABLE}: Client::{name} is missing."));
+        }
+    }
+    problems
+}
+
+/// Finds the public methods in the blocks `impl Client` of a source file.
+fn methods_in(text: &str) -> Vec<Documented> {
+    let mut methods = Vec::new();
+    let blocks = text.split("\nimpl Client {\n").skip(1);
+    for block in blocks.filter_map(|rest| rest.split("\n}\n").next()) {
+        let (mut fences, mut is_hidden) = (0, false);
+        for line in block.lines().map(str::trim_start) {
+            if let Some(name) = name_in(line) {
+                if !is_hidden {
+                    methods.push(Documented { name: name.to_owned(), has_example: fences >= 2 });
+                }
+                (fences, is_hidden) = (0, false);
+            } else if line.starts_with("#[doc(hidden)]") {
+                is_hidden = true;
+            } else if line.starts_with("/// ```") {
+                fences += 1;
+            } else if line.starts_with("fn ") || line.starts_with("pub(crate) ") {
+                (fences, is_hidden) = (0, false);
+            }
+        }
+    }
+    methods
+}
+
+/// Finds the name in the line that begins a public method.
+fn name_in(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("pub ")?;
+    let rest = rest.strip_prefix("async ").or_else(|| rest.strip_prefix("const ")).unwrap_or(rest);
+    rest.strip_prefix("fn ")?.split(['(', '<']).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "use a;
+
+impl Client {
+    /// Reads.
+    ///
+    /// ```
+    /// client.get(1);
+    /// ```
+    pub fn get(&self) {}
+
+    /// Writes.
+    pub async fn put<T>(&self) {}
+
+    /// ```
+    /// ```
+    #[doc(hidden)]
+    pub fn raw(&self) {}
+
+    fn own(&self) {}
+}
+
+impl Other {
+    pub fn other(&self) {}
+}
+";
+
+    #[test]
+    fn the_methods_of_a_client_that_users_see_are_found_with_their_examples() {
+        let found = methods_in(SOURCE);
+        let found: Vec<_> = found.iter().map(|it| (it.name.as_str(), it.has_example)).collect();
+        assert_eq!(found, [("get", true), ("put", false)]);
+    }
+
+    #[test]
+    fn a_method_needs_an_example_and_a_row() {
+        let method = |name: &str, has_example| Documented { name: name.to_owned(), has_example };
+        let methods = [method("get", true), method("put", false), method("connect_on", true)];
+        let problems = problems_of(&methods, "[`put`](Client::put)");
+        let missing = format!("{TABLE}: Client::get is missing.");
+        assert_eq!(problems, [missing, "Client::put has no example.".to_owned()]);
+    }
+}

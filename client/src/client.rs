@@ -195,7 +195,7 @@ impl Client {
     }
 
     /// Closes the client and all its clones, and waits until its tasks have ended, those of
-    /// [`spawn`](Self::spawn) included; for these, five seconds at most.
+    /// [`spawn`](Self::spawn) included; all of them for five seconds at most.
     ///
     /// Calls under way, and later ones, end in an error of kind
     /// [`Closed`](ErrorKind::Closed). May be called more than once.

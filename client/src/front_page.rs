@@ -109,7 +109,7 @@ macro_rules! list_of_pages {
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/migrating-from-etcd-client.md), and [from Go's clientv3](",
             env!("CARGO_PKG_REPOSITORY"),
-            "/blob/HEAD/docs/migrating-from-clientv3.md): every method, option and default",
+            "/blob/HEAD/docs/migrating-from-clientv3.md): every method, and the defaults",
             "\n- [Testing with etcd3-sim](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/testing-with-etcd3-sim.md): your program in virtual time, with faults",

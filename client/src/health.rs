@@ -29,11 +29,11 @@ pub struct EndpointHealth {
     /// Its state.
     pub state: EndpointState,
     /// For how long it has been connected, being connected to, or down.
-    pub lasts: Duration,
+    pub elapsed: Duration,
     /// Whether it is only used when no other works.
     pub is_fallback: bool,
     /// Whether it is there only for those who named it (`Client::pinned_to`).
-    pub is_only_named: bool,
+    pub is_pinned: bool,
     /// How many calls are under way there.
     pub calls: u32,
     /// How many streams are open there.
@@ -72,7 +72,7 @@ impl Health {
     /// are only there for who named them.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        let listed = self.endpoints.iter().filter(|endpoint| !endpoint.is_only_named);
+        let listed = self.endpoints.iter().filter(|endpoint| !endpoint.is_pinned);
         let mut states = listed.map(|endpoint| endpoint.state);
         states.any(|state| matches!(state, EndpointState::Ready | EndpointState::Suspect))
     }
@@ -93,9 +93,9 @@ impl Health {
                 }
                 _ => EndpointState::Idle,
             },
-            lasts: now.saturating_since(it.since),
+            elapsed: now.saturating_since(it.since),
             is_fallback: it.listed == Listed::Fallback,
-            is_only_named: it.listed == Listed::No,
+            is_pinned: it.listed == Listed::No,
             calls: it.calls,
             streams: it.streams,
             last_error: it.last.map(|last| Error::from(last).with_endpoint(it.endpoint.text())),

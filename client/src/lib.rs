@@ -85,7 +85,7 @@ mod version;
 
 pub use client::Client;
 pub use config::Config;
-pub use etcd3_core::error::{ConnectFailure, Phase, Report};
+pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::proto;
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,

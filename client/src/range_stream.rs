@@ -25,8 +25,7 @@ use std::time::Duration;
 /// each key once. Made by [`Client::range_stream`].
 ///
 /// For etcd 3.7 and later, without a proxy of etcd in between. [`Client::pages`] takes any server,
-/// uses this call where it can, and goes on where it was after a loss: prefer it where no limit is
-/// needed.
+/// uses this call where it can, and goes on where it was after a loss: prefer it.
 ///
 /// All pieces show the store as it was at one revision, and their keys come in ascending order.
 /// `header`, `more` and `count` are those of the answer as a whole and stand in the last piece

@@ -6,7 +6,13 @@ use crate::{Client, Error, sync};
 use etcd3_core::channel::EndpointId;
 pub use etcd3_core::method::{Effect, Method, Shape};
 pub use etcd3_core::namespace::KeyPrefix;
-pub use etcd3_core::request::*;
+pub use etcd3_core::request::{
+    Compact, CompactResponse, Compare, CompareOp, CompareTarget, Comparison, Delete,
+    DeleteResponse, Get, GetResponse, IgnoreLease, IgnoreValue, Limits, NESTING_LIMIT, Op,
+    OpResponse, Operand, Operation, Otherwise, Put, PutLease, PutResponse, PutValue, Raw,
+    SortOrder, SortTarget, Then, Txn, TxnResponse, When, Whole, compact, compare, delete, get, put,
+    txn,
+};
 pub use etcd3_core::rpc::{Rpc, UnaryRequest};
 use std::fmt;
 use std::future::{Future, IntoFuture};

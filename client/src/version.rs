@@ -3,7 +3,7 @@
 // B25
 
 use crate::{Client, Version};
-use etcd3_core::error::{Error, ErrorKind};
+use etcd3_core::error::Error;
 use etcd3_core::method::{self, Effect};
 use etcd3_core::proto::etcdserverpb::StatusRequest;
 
@@ -11,7 +11,7 @@ impl Client {
     /// Asks every member that can be reached for its version.
     ///
     /// Unlike in Go's client, a member that is down is no reason to fail, unless no member answers.
-    pub(crate) async fn require_version(&self, least: (u16, u16)) -> Result<(), Error> {
+    pub(crate) async fn require_version(&self, least: Version) -> Result<(), Error> {
         let timeout = self.connect_timeout();
         let (mut is_known, mut failure) = (false, None);
         for endpoint in self.endpoints() {
@@ -26,9 +26,8 @@ impl Client {
                             .with_endpoint(Some(endpoint.as_str().into()))
                     })?;
                     self.shared().pool.note_version(member.only(), found);
-                    let Version { major, minor } = found;
-                    if (major, minor) < least {
-                        let error = Error::new(ErrorKind::OldServer { major, minor });
+                    if found < least {
+                        let error = Error::old_server(least, found);
                         return Err(error.with_endpoint(Some(endpoint.into())));
                     }
                     is_known = true;

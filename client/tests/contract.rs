@@ -55,13 +55,14 @@ fn what_a_request_turns_into_crosses_threads() {
 #[allow(unused_imports, reason = "that they can be named is all")]
 mod root {
     use etcd3::{
-        Bytes, Client, Code, Compact, CompactResponse, Compare, CompareOp, Config, ConnectFailure,
-        Delete, DeleteResponse, EndpointHealth, EndpointState, Error, ErrorKind, Get, GetResponse,
-        Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange, KeyValue, KeyValues,
-        LeaseId, Limits, Op, OpResponse, Operation, Outcome, Pages, Phase, Put, PutLease,
-        PutResponse, PutValue, RangeStream, Raw, Report, Request, RequestFuture, ResponseHeader,
-        ServerError, SortOrder, SortTarget, Status, Txn, TxnResponse, UnaryRequest, Version, all,
-        compact, delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn,
+        Bytes, Cause, Client, Code, Compact, CompactResponse, Compare, CompareOp, Config,
+        ConnectFailure, Delete, DeleteResponse, EndpointHealth, EndpointState, Error, ErrorKind,
+        Get, GetResponse, Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange,
+        KeyValue, KeyValues, LeaseId, Limits, Op, OpResponse, Operation, Outcome, Pages, Phase,
+        Put, PutLease, PutResponse, PutValue, RangeStream, Raw, Report, Request, RequestFuture,
+        ResponseHeader, ServerError, SortOrder, SortTarget, Status, Txn, TxnResponse, UnaryRequest,
+        Version, all, compact, delete, from_key, get, key, ops, prefix, proto, put, request,
+        runtime, trace, txn,
     };
 
     #[cfg(feature = "tls")]

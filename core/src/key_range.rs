@@ -287,6 +287,12 @@ impl<T: IntoBytes> From<RangeFrom<T>> for KeyRange {
     }
 }
 
+impl From<&Self> for KeyRange {
+    fn from(range: &Self) -> Self {
+        range.clone()
+    }
+}
+
 impl From<RangeFull> for KeyRange {
     fn from(_: RangeFull) -> Self {
         all()

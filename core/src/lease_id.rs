@@ -17,6 +17,12 @@ impl LeaseId {
     pub const fn is_some(self) -> bool {
         self.0 != 0
     }
+
+    /// Returns whether this stands for no lease.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
 }
 
 impl From<i64> for LeaseId {
@@ -52,6 +58,7 @@ mod tests {
         assert_eq!(LeaseId(0x694d_81e9_5a4b_c20f).to_string(), "694d81e95a4bc20f");
         assert_eq!(LeaseId(7).to_string(), "0000000000000007");
         assert_eq!(LeaseId(-1).to_string(), "ffffffffffffffff");
-        assert!(!LeaseId::NONE.is_some() && LeaseId::from(7).is_some());
+        assert!(LeaseId::NONE.is_none() && !LeaseId::NONE.is_some());
+        assert!(!LeaseId(7).is_none() && LeaseId::from(7).is_some());
     }
 }

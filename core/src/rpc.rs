@@ -10,6 +10,7 @@ use etcd3_proto::{etcdserverpb as pb, health, mvccpb, v3electionpb, v3lockpb};
 
 /// What is to be known of a request to make a call of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rpc {
     /// The method that is called.
     pub method: &'static Method,
@@ -25,6 +26,20 @@ impl Rpc {
     #[must_use]
     pub const fn new(method: &'static Method) -> Self {
         Self { method, effect: method.effect, is_linearizable: false }
+    }
+
+    /// Sets what the request may do to the store.
+    #[must_use]
+    pub const fn effect(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+
+    /// Sets whether the answer must not be older than what was seen before the request was sent.
+    #[must_use]
+    pub const fn linearizable(mut self, is_linearizable: bool) -> Self {
+        self.is_linearizable = is_linearizable;
+        self
     }
 }
 

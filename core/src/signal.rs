@@ -1,5 +1,12 @@
 //! What an attempt tells: of its endpoint, and how fresh its response is.
 
+use crate::ResponseHeader;
+use crate::error::ErrorKind;
+use std::time::Duration;
+
+/// A server that was silent for less than this is not to blame when the time of a call is up.
+const MIN_SILENCE: Duration = Duration::from_secs(1);
+
 /// What an attempt told of its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HealthSignal {
@@ -33,4 +40,26 @@ pub enum Freshness {
         /// The cluster as it was.
         expected: u64,
     },
+}
+
+impl HealthSignal {
+    /// What it tells of an endpoint that it was silent for so long when the time of a call was up.
+    pub(crate) fn of_silence(silence: Duration) -> Self {
+        if silence >= MIN_SILENCE { Self::Unhealthy } else { Self::None }
+    }
+}
+
+impl Freshness {
+    /// Returns why an answer with this header is not handed out; `None` if it is.
+    pub(crate) const fn refusal(self, header: &ResponseHeader) -> Option<ErrorKind> {
+        match self {
+            Self::Fresh => None,
+            Self::Stale { floor } => {
+                Some(ErrorKind::StaleRead { revision: header.revision, seen: floor })
+            }
+            Self::Foreign { expected } | Self::Changed { expected } => {
+                Some(ErrorKind::ClusterChanged { expected, found: header.cluster_id })
+            }
+        }
+    }
 }

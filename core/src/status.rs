@@ -84,6 +84,12 @@ impl Code {
     }
 }
 
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 /// The longest text kept of a status, in bytes.
 pub const MESSAGE_LIMIT: usize = 8 * 1024;
 

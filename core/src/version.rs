@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The version of a server, without its patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub struct Version {
     /// The major version.
     pub major: u16,
@@ -23,6 +24,12 @@ impl Version {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         Some(Self::new(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+}
+
+impl From<(u16, u16)> for Version {
+    fn from((major, minor): (u16, u16)) -> Self {
+        Self::new(major, minor)
     }
 }
 

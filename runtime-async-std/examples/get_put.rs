@@ -1,4 +1,4 @@
-//! Writes a key and reads it back; wants the endpoints as arguments.
+//! Writes a key and reads it back; takes the endpoints as arguments.
 
 use etcd3_async_std::Config;
 use std::error::Error;

@@ -315,7 +315,7 @@ fn the_version_of_a_server_is_asked_for_once() {
             let config = ClusterConfig::new(1, Personality::of(3, 5, 30), world.seed());
             let etcd = world.etcd(config);
             let config = Config::new(etcd.endpoints());
-            let config = if is_checked { config.min_server_version(3, 4) } else { config };
+            let config = if is_checked { config.min_server_version((3, 4)) } else { config };
             let runtime = Arc::new(world.host().runtime());
             let client = Client::connect_on(runtime, config).await.unwrap();
             let needs = Version::new(3, 7);

@@ -104,7 +104,7 @@ fn settings() -> Vec<Setting> {
         // Refused by what the members are.
         two("min_server_version", |it, [a, b]| {
             let part = |size: Size| u16::try_from(size.number()).unwrap_or(u16::MAX);
-            it.min_server_version(part(a), part(b))
+            it.min_server_version((part(a), part(b)))
         }),
     ]
 }

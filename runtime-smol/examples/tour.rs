@@ -1,4 +1,4 @@
-//! A tour of the API on this runtime; wants the endpoints as arguments.
+//! A tour of the API on this runtime; takes the endpoints as arguments.
 
 use std::error::Error;
 

@@ -1,5 +1,5 @@
 //! Copies all keys of a prefix to a file, as they were at one revision, then deletes them and
-//! restores them from it; wants the endpoints as arguments.
+//! restores them from it; takes the endpoints as arguments.
 
 use etcd3_tokio::{Client, GetResponse, prefix, put};
 use std::fs::File;

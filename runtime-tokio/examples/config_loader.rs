@@ -1,5 +1,5 @@
 //! Loads a configuration, changes one line of it, and writes it back only where nobody else has
-//! changed it meanwhile (compare-and-swap); wants the endpoints as arguments.
+//! changed it meanwhile (compare-and-swap); takes the endpoints as arguments.
 
 use etcd3_tokio::{Client, Error, Outcome, key, put};
 

@@ -1,4 +1,4 @@
-//! Writes a few keys and reads them; wants the endpoints as argument.
+//! Writes a few keys and reads them; takes the endpoints as argument.
 
 use etcd3_tokio::{get, key, prefix, put};
 

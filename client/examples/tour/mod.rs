@@ -1,6 +1,6 @@
 //! A tour of the API, shared by the adapters: each runs it on its own runtime.
 //!
-//! `cargo xtask demo` starts an etcd and runs it; on its own it wants the endpoints as arguments.
+//! `cargo xtask demo` starts an etcd and runs it; on its own it takes the endpoints as arguments.
 
 use etcd3::{
     Client, ErrorKind, IgnoreLease, IgnoreValue, Op, ServerError, SortOrder, SortTarget, delete,

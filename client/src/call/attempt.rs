@@ -100,7 +100,11 @@ impl Carrier {
                 Poll::Ready(match admitted {
                     Ok(permit) => Progress::Admitted(permit, *order),
                     Err(NoPermit::Closed(kind)) => Progress::Event(AttemptEvent::Closed(kind)),
-                    Err(NoPermit::Denied(denied)) => Progress::Event(AttemptEvent::Denied(denied)),
+                    Err(NoPermit::Denied(denied)) => {
+                        // Over: the machine says when there is to be another one.
+                        self.state = State::Idle(None);
+                        Progress::Event(AttemptEvent::Denied(denied))
+                    }
                 })
             }
             State::Streaming | State::Finished(_) => Poll::Pending,

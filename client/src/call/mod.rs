@@ -100,7 +100,7 @@ fn begin<T: Operation>(
         Err(error) => return Err(of(&operation.rpc(), error)),
     };
     // After the encoding, which may complete the message.
-    let Rpc { method, effect, is_linearizable } = operation.rpc();
+    let Rpc { method, effect, is_linearizable, .. } = operation.rpc();
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let config = &shared.config;
     let options = Options {

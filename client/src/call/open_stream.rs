@@ -82,7 +82,10 @@ impl OpenStream {
     /// Waits for nothing until the next poll, as if it had just been polled: the stream is not
     /// taken away.
     pub(crate) fn rest(&self) {
-        let old = self.lock().waker.replace(Waker::noop().clone());
+        let mut state = self.lock();
+        state.alarm = None;
+        let old = state.waker.replace(Waker::noop().clone());
+        drop(state);
         drop(old);
     }
 
@@ -157,9 +160,11 @@ impl State {
 impl Sleeper for OpenStream {
     fn fire(&self, key: WakeupKey) -> bool {
         let mut state = self.lock();
-        if state.alarm == Some(key) {
-            state.alarm = None;
+        // Another moment is waited for, or none: the registration was too late to be removed.
+        if state.alarm != Some(key) {
+            return false;
         }
+        state.alarm = None;
         let (waker, is_open) = (state.waker.take(), state.open.is_some());
         drop(state);
         waker.into_iter().for_each(Waker::wake);

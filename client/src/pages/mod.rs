@@ -10,7 +10,7 @@ pub use key_values::KeyValues;
 use crate::call::CallOptions;
 use crate::range_stream::{Pieces, StreamOptions};
 use crate::request::RequestFuture;
-use crate::{Client, Error, ErrorKind, Phase};
+use crate::{Client, Error, ErrorKind, KeyValue, Phase, ServerError};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::method::{self, Effect};
 use etcd3_core::request::GetResponse;
@@ -183,7 +183,8 @@ impl Pages {
         self
     }
 
-    /// Sets how long one page may take, in place of `Config::request_timeout`. Zero ends the stream
+    /// Sets how long one call for a page may take, in place of `Config::request_timeout`; a page
+    /// takes several where the first ones fail or bring too much. Zero ends the stream
     /// in [`TimedOut`](crate::ErrorKind::TimedOut), and nothing is sent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
@@ -230,7 +231,15 @@ impl Pages {
         self.page.size.learn(&page.kvs, page.count);
         self.last = (page.header, page.count.saturating_sub(page.kvs.len() as u64));
         if let Some(limit) = &mut self.page.limit {
-            *limit = limit.saturating_sub(page.kvs.len() as u64);
+            let left = limit.checked_sub(page.kvs.len() as u64);
+            *limit = left.ok_or_else(|| broken("a page has more keys than were asked for"))?;
+        }
+        let is_within = |pair: Option<&KeyValue>| pair.is_none_or(|it| range.contains(&it.key));
+        if !is_within(page.kvs.first()) || !is_within(page.kvs.last()) {
+            return Err(broken("a page holds a key that was not asked for"));
+        }
+        if !page.kvs.is_sorted_by(|a, b| a.key < b.key) {
+            return Err(broken("the keys of a page are not in ascending order"));
         }
         if !page.more || self.page.limit == Some(0) {
             return Ok(State::Done);
@@ -238,9 +247,6 @@ impl Pages {
         let Some(last) = page.kvs.last() else {
             return Err(broken("a page without keys says that there are more"));
         };
-        if !range.contains(&last.key) {
-            return Err(broken("a page holds a key that was not asked for"));
-        }
         if self.page.revision <= 0 {
             return Err(broken("a page does not tell its revision"));
         }
@@ -254,7 +260,7 @@ impl Pages {
         result: Result<GetResponse, Error>,
         member: Option<EndpointId>,
     ) -> Option<Result<GetResponse, Error>> {
-        if is_too_large(&result) && self.page.size.shrink() {
+        if is_too_large(&result) && self.page.size.shrink(self.page.limit.unwrap_or(u64::MAX)) {
             self.state = State::Idle(range.clone());
             return None;
         }
@@ -300,6 +306,10 @@ impl Pages {
                 }
                 Some(Ok(piece))
             }
+            Ok(State::Done) if !is_last => {
+                self.state = State::Done;
+                Some(Err(broken("the last page does not tell its revision")))
+            }
             Ok(state) => {
                 self.state = state;
                 Some(Ok(piece))
@@ -323,9 +333,13 @@ impl Pages {
                 self.state = State::Done;
                 return Some(Err(error));
             }
+            _ if error.server_error() == Some(ServerError::NotSupportedForLearner) => {
+                self.streams = 0;
+            }
             // Another member may have what this one lacks, or be there.
             ErrorKind::Unsupported { .. } | ErrorKind::TimedOut(Phase::Connection) => {}
             ErrorKind::ResponseOverLimit { .. } => self.streams = 0,
+            ErrorKind::TimedOut(_) if is_begun => self.streams = self.streams.saturating_sub(1),
             _ if is_begun => {}
             // Something in between may let nothing through: that costs time once.
             ErrorKind::TimedOut(_) => self.streams = 0,

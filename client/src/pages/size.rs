@@ -58,11 +58,12 @@ impl PageSize {
         self.keys = fitting.min(count.saturating_mul(GROWTH)).clamp(1, MOST);
     }
 
-    /// Asks for less after a page was too large; tells whether that is possible.
-    pub(super) fn shrink(&mut self) -> bool {
-        let may = self.most.is_some() && self.keys > 1;
+    /// Asks for less after a page of so many keys was too large; tells whether that is possible.
+    pub(super) fn shrink(&mut self, asked: u64) -> bool {
+        let asked = asked.min(self.keys);
+        let may = self.most.is_some() && asked > 1;
         if may {
-            self.keys = (self.keys / SHRINK).max(1);
+            self.keys = (asked / SHRINK).max(1);
         }
         may
     }
@@ -122,7 +123,7 @@ mod tests {
     fn what_was_too_large_is_asked_for_in_parts_down_to_one_key() {
         let mut size = PageSize::adaptive(64 << 20);
         let mut seen = Vec::new();
-        while size.shrink() {
+        while size.shrink(u64::MAX) {
             seen.push(size.keys());
         }
         assert_eq!(seen, [16, 2, 1]);
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!(size.keys(), 1);
         size = PageSize::fixed(10);
         size.learn(&page(10, 0), 1_000_000);
-        assert!(!size.shrink());
+        assert!(!size.shrink(u64::MAX));
         assert_eq!(size.keys(), 10);
     }
 

@@ -105,7 +105,7 @@ impl TlsConfig {
         self
     }
 
-    /// Expects this name in the certificate of one endpoint; outweighs
+    /// Expects this name in the certificate of one endpoint; takes precedence over
     /// [`server_name`](Self::server_name). The endpoint is written as in the configuration, or in
     /// any other form that leads to the same place.
     #[must_use]

@@ -18,7 +18,7 @@ impl TlsConfig {
 }
 
 pub(crate) fn check_endpoint(_: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {
-    let why = "speaks TLS, which this build has not: enable the feature `tls`";
+    let why = "speaks TLS, which this build does not support: enable the feature `tls`";
     Err(Cause::new(format!("endpoint {endpoint} {why}")))
 }
 

@@ -123,7 +123,9 @@ const CHANGES: usize = 8;
 /// CONN-024, R43: the same read fails without retries and succeeds with them.
 async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
     // Long enough for a read to arrive before the followers elect another leader.
-    let cluster = ctx.cluster_with(|cluster| cluster.behind_peer_proxy().election(2000)).await?;
+    let election = ctx.stretched(Duration::from_secs(2)).min(Duration::from_secs(10));
+    let election = u32::try_from(election.as_millis()).unwrap();
+    let cluster = ctx.cluster_with(|it| it.behind_peer_proxy().election(election)).await?;
     ctx.connect(cluster.client_urls()).await?.put("foo", "bar").await?;
     for _ in 0..CHANGES {
         ctx.until("a leader", LIMIT, || async { cluster.leader().is_some() }).await?;

@@ -34,7 +34,6 @@ use crate::status::Status;
 use crate::stream::{End, Received};
 use crate::transport::{Event, Lost};
 use crate::{Instant, Machine, Next};
-use std::time::Duration;
 use streaming::Streaming;
 
 #[derive(Debug, Clone)]
@@ -72,9 +71,6 @@ pub struct Call {
     state: State,
     ignored: u64,
 }
-
-/// A server that was silent for less than this is not to blame when the time of a call is up.
-const MIN_SILENCE: Duration = Duration::from_secs(1);
 
 impl Call {
     /// Makes a call that has not begun.
@@ -345,16 +341,10 @@ impl Call {
     fn on_freshness(&mut self, now: Instant, freshness: Freshness) {
         let State::Releasing { header, reply, .. } = &mut self.state else { return };
         let header = header.unwrap_or_default();
-        let kind = match freshness {
-            Freshness::Fresh => {
-                let Reply { endpoint, attempts, .. } = *reply;
-                let message = std::mem::take(&mut reply.message);
-                return self.finish(Ok(Reply { message, endpoint, attempts }));
-            }
-            Freshness::Stale { floor } => ErrorKind::StaleRead { revision: header.revision, floor },
-            Freshness::Foreign { expected } | Freshness::Changed { expected } => {
-                ErrorKind::ClusterChanged { expected, found: header.cluster_id }
-            }
+        let Some(kind) = freshness.refusal(&header) else {
+            let Reply { endpoint, attempts, .. } = *reply;
+            let message = std::mem::take(&mut reply.message);
+            return self.finish(Ok(Reply { message, endpoint, attempts }));
         };
         self.fail(now, Failure::NotFresh(freshness), Error::new(kind));
     }
@@ -385,10 +375,7 @@ impl Call {
             // Members answer, and what they say is what the caller must know.
             (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
             (State::Streaming(streaming), last) => {
-                let waited = now.saturating_since(streaming.progress);
-                let is_to_blame = waited >= MIN_SILENCE;
-                self.signal =
-                    if is_to_blame { HealthSignal::Unhealthy } else { HealthSignal::None };
+                self.signal = HealthSignal::of_silence(now.saturating_since(streaming.progress));
                 let cause = last.map_or_else(|| streaming.silence(now), Cause::new);
                 timeout(Phase::Answer, Outcome::Unknown, Some(cause))
             }

@@ -50,7 +50,7 @@ pub enum ErrorKind {
         /// The revision of the answer.
         revision: i64,
         /// The revision that had been seen.
-        floor: i64,
+        seen: i64,
     },
     /// The answer comes from another cluster than those before it.
     ClusterChanged {
@@ -63,11 +63,12 @@ pub enum ErrorKind {
     /// (`Config::allow_plaintext_passwords`).
     PlaintextPassword,
     /// A member is of an older version than `Config::min_server_version` allows.
+    #[non_exhaustive]
     OldServer {
-        /// The major version of that member.
-        major: u16,
-        /// Its minor version.
-        minor: u16,
+        /// The version that is asked for.
+        needs: Version,
+        /// The version of that member.
+        has: Version,
     },
     /// The server, or a proxy before it, does not have what was asked for.
     Unsupported {
@@ -137,9 +138,8 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(error) => f.write_str(error.text()),
-            Self::Status(code) => write!(f, "the server answered {code:?}"),
-            Self::TimedOut(Phase::Connection) => f.write_str("timed out waiting for a connection"),
-            Self::TimedOut(Phase::Answer) => f.write_str("timed out waiting for the answer"),
+            Self::Status(code) => write!(f, "the server answered {code}"),
+            Self::TimedOut(phase) => write!(f, "timed out {phase}"),
             // It was connected.
             Self::Connect(failure @ (ConnectFailure::Lost | ConnectFailure::Unresponsive)) => {
                 write!(f, "not connected: {failure}")
@@ -158,19 +158,19 @@ impl fmt::Display for ErrorKind {
             }
             Self::InvalidRequest => f.write_str("the request is not valid"),
             Self::InvalidConfig => f.write_str("the configuration is not valid"),
-            Self::StaleRead { revision, floor } => write!(
+            Self::StaleRead { revision, seen } => write!(
                 f,
-                "the answer is of revision {revision}, though {floor} had been seen before; if the \
+                "the answer is of revision {revision}, though {seen} had been seen before; if the \
                  cluster was restored, call Client::forget_revision"
             ),
             Self::ClusterChanged { expected, found } => {
                 write!(f, "the answer is of cluster {found:x}, not of {expected:x} as before")
             }
             Self::PlaintextPassword => f.write_str(
-                "a password goes to no endpoint that is neither encrypted nor on this machine",
+                "the request carries a password, and no endpoint is encrypted or on this machine",
             ),
-            Self::OldServer { major, minor } => {
-                write!(f, "the member is of version {major}.{minor}, older than min_server_version")
+            Self::OldServer { needs, has } => {
+                write!(f, "the member is of version {has}, and min_server_version is {needs}")
             }
             Self::Unsupported { needs, has: None } => write!(f, "this needs etcd {needs}"),
             Self::Unsupported { needs, has: Some(has) } if has < needs => {
@@ -187,6 +187,15 @@ impl fmt::Display for ErrorKind {
             Self::Closed => f.write_str("the client is closed"),
             Self::RuntimeEnded => f.write_str("the runtime that this client was made on has ended"),
         }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "waiting for a connection",
+            Self::Answer => "waiting for the answer",
+        })
     }
 }
 

@@ -27,6 +27,7 @@ use std::sync::Arc;
 /// As text it says what was called, what went wrong, what may have become of the request, and after
 /// how many attempts where. The causes are left to [`source`](StdError::source): to print them too,
 /// take [`report`](Self::report), or what prints a chain of sources, as `{:#}` of anyhow does.
+/// `{:?}`, which `unwrap` and a failing `main` print, is the report; `{:#?}` shows all parts.
 ///
 /// # Examples
 ///
@@ -48,7 +49,7 @@ use std::sync::Arc;
 /// # let error = Error::new(etcd3::ErrorKind::Closed);
 /// # assert_eq!(after_write(&error), "stop: the client was closed");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error(Arc<Parts>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +155,12 @@ impl Error {
             }
             other => Self::invalid_request(other),
         }
+    }
+
+    /// Makes the error of a member of an old version.
+    #[must_use]
+    pub fn old_server(needs: Version, has: Version) -> Self {
+        Self::new(ErrorKind::OldServer { needs, has })
     }
 
     /// Sets what may have become of the request.

@@ -150,7 +150,7 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
         (ErrorKind::TimedOut(Phase::Connection), true),
         (ErrorKind::TimedOut(Phase::Answer), true),
         (ErrorKind::ConnectionLost, true),
-        (ErrorKind::StaleRead { revision: 1, floor: 2 }, true),
+        (ErrorKind::StaleRead { revision: 1, seen: 2 }, true),
         (ErrorKind::Protocol, false),
         (ErrorKind::RequestOverLimit { len, limit }, false),
         (ErrorKind::ResponseOverLimit { len, limit }, false),
@@ -158,7 +158,7 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
         (ErrorKind::InvalidConfig, false),
         (ErrorKind::ClusterChanged { expected: 1, found: 2 }, false),
         (ErrorKind::PlaintextPassword, false),
-        (ErrorKind::OldServer { major: 3, minor: 3 }, false),
+        (ErrorKind::OldServer { needs: Version::new(3, 5), has: Version::new(3, 3) }, false),
         (ErrorKind::Unsupported { needs: Version::new(3, 7), has: None }, false),
         (ErrorKind::NoUsableMember, false),
         (ErrorKind::Closed, false),
@@ -310,4 +310,12 @@ fn what_a_server_lacks_is_said_with_the_version_that_has_it() {
     // What every version has is missing for another reason.
     let other = Error::answered_to(&method::PUT, &status, None).with_version(Some(needs));
     assert_eq!(other.kind(), ErrorKind::Status(Code::Unimplemented));
+}
+
+// `unwrap` and a failing `main` print it.
+#[test]
+fn debug_is_the_report_unless_all_parts_are_asked_for() {
+    let error = Error::new(ErrorKind::Closed).with_method("/etcdserverpb.KV/Put");
+    assert_eq!(format!("{error:?}"), error.report().to_string());
+    assert!(format!("{error:#?}").contains("kind: Closed"));
 }

@@ -80,8 +80,12 @@ impl KeyRange {
     }
 
     /// Compares the id of the lease that the key is attached to, 0 for none.
-    pub fn lease(self) -> CompareTarget<i64> {
-        CompareTarget { range: self, property: Property::Lease, union: TargetUnion::Lease }
+    pub fn lease(self) -> CompareTarget<LeaseId> {
+        CompareTarget {
+            range: self,
+            property: Property::Lease,
+            union: |lease| TargetUnion::Lease(lease.0),
+        }
     }
 
     /// The condition that the key exists: its version is above 0.
@@ -101,6 +105,7 @@ impl KeyRange {
 
 /// How a property of a key is compared, as a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum CompareOp {
     /// The property is equal to the operand.
     Equal,
@@ -128,7 +133,13 @@ macro_rules! integers {
     };
 }
 
-integers!(i32, u32, i64, LeaseId);
+integers!(i32, u32, i64);
+
+impl<I: Into<LeaseId>> Operand<LeaseId> for I {
+    fn into_operand(self) -> LeaseId {
+        self.into()
+    }
+}
 
 impl<B: IntoBytes> Operand<bytes::Bytes> for B {
     fn into_operand(self) -> bytes::Bytes {
@@ -210,7 +221,7 @@ mod tests {
         assert_eq!(wire(key("k").mod_revision().lt(3)), (2, 2, of(TargetUnion::ModRevision(3))));
         assert_eq!(wire(key("k").value().ne("v")), (3, 3, of(TargetUnion::Value("v".into()))));
         assert_eq!(wire(key("k").lease().eq(-1)), (4, 0, of(TargetUnion::Lease(-1))));
-        assert_eq!(key("k").lease().eq(LeaseId(7)), key("k").lease().eq(7u32));
+        assert_eq!(key("k").lease().eq(LeaseId(7)), key("k").lease().eq(7));
         assert_eq!(key("k").version().ge(1), key("k").version().gt(0i64));
         assert_eq!(key("k").version().le(1), key("k").version().lt(2));
         assert_eq!(key("k").version().ge(i64::MIN), key("k").version().gt(i64::MIN));

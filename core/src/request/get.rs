@@ -9,6 +9,7 @@ use etcd3_proto::etcdserverpb::{RangeRequest, RangeResponse, range_request};
 
 /// What a sorted answer is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
 pub enum SortTarget {
     /// The key, in byte order.
     #[default]
@@ -25,6 +26,7 @@ pub enum SortTarget {
 
 /// Which way an answer is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
 pub enum SortOrder {
     /// As the server has it: by key, or ascending when another target is named.
     #[default]
@@ -94,7 +96,7 @@ options! { $ Get as get_options {
         self
     }
 
-    /// Returns only the number of keys; outweighs [`keys_only`](Self::keys_only).
+    /// Returns only the number of keys; takes precedence over [`keys_only`](Self::keys_only).
     pub fn count_only(mut self) -> Self {
         self.request.count_only = true;
         self
@@ -218,6 +220,13 @@ impl GetResponse {
     #[must_use]
     pub fn value(&self) -> Option<&Bytes> {
         self.first().map(|pair| &pair.value)
+    }
+
+    /// Returns the value of the first key found as text; `None` when there is none, or it is not
+    /// UTF-8.
+    #[must_use]
+    pub fn value_str(&self) -> Option<&str> {
+        self.first().and_then(|pair| pair.value_str().ok())
     }
 }
 

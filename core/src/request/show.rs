@@ -41,13 +41,19 @@ impl fmt::Debug for Show<'_, pb::Compare> {
         let pb::Compare { result, target, key, range_end, target_union } = self.0;
         let operand: &dyn fmt::Debug = match target_union {
             Some(TargetUnion::Value(value)) => &format_args!("{} bytes", value.len()),
-            _ => target_union,
+            Some(
+                TargetUnion::Version(number)
+                | TargetUnion::CreateRevision(number)
+                | TargetUnion::ModRevision(number)
+                | TargetUnion::Lease(number),
+            ) => number,
+            None => &(),
         };
         f.debug_struct("Compare")
             .field("key", &Text(key))
             .field("range_end", &Text(range_end))
-            .field("target", &CompareTarget::try_from(*target))
-            .field("result", &CompareResult::try_from(*result))
+            .field("target", &CompareTarget::try_from(*target).unwrap_or_default())
+            .field("result", &CompareResult::try_from(*result).unwrap_or_default())
             .field("operand", operand)
             .finish()
     }

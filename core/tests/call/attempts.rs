@@ -179,7 +179,7 @@ fn a_stale_answer_is_asked_for_again_until_the_deadline() {
     }
     assert!(attempts > 3);
     let error = rig.error();
-    assert_eq!(error.kind(), ErrorKind::StaleRead { revision: 9, floor: 10 });
+    assert_eq!(error.kind(), ErrorKind::StaleRead { revision: 9, seen: 10 });
     let text = error.to_string();
     assert!(text.contains("forget_revision") && text.contains("revision 9"), "{text}");
 }

@@ -372,9 +372,14 @@ impl ServerStream {
         }
     }
 
-    /// What a response tells of its endpoint.
+    /// What a response tells of its endpoint. A member asks its cluster before it begins; the rest
+    /// comes from its own data, for as long as that takes.
     const fn signal_of_response(&self) -> HealthSignal {
-        if self.options.is_linearizable { HealthSignal::Healthy } else { HealthSignal::Alive }
+        if self.options.is_linearizable && !self.is_begun {
+            HealthSignal::Healthy
+        } else {
+            HealthSignal::Alive
+        }
     }
 
     fn on_status(&mut self, now: Instant, status: &Status) {
@@ -396,15 +401,9 @@ impl ServerStream {
     fn on_freshness(&mut self, now: Instant, freshness: Freshness) {
         let (message, header) = self.last.take().unzip();
         let header = header.unwrap_or_default();
-        let kind = match freshness {
-            Freshness::Fresh => {
-                self.ready = message;
-                return self.finish(Ok(()));
-            }
-            Freshness::Stale { floor } => ErrorKind::StaleRead { revision: header.revision, floor },
-            Freshness::Foreign { expected } | Freshness::Changed { expected } => {
-                ErrorKind::ClusterChanged { expected, found: header.cluster_id }
-            }
+        let Some(kind) = freshness.refusal(&header) else {
+            self.ready = message;
+            return self.finish(Ok(()));
         };
         self.fail(now, Failure::NotFresh(freshness), Error::new(kind));
     }
@@ -415,8 +414,9 @@ impl ServerStream {
         let error = match (&self.state, last) {
             // The deadline only ended the retries; what went wrong is the last failure.
             (State::Waiting(_), Some(last)) => last,
-            (State::Streaming(_), last) => {
-                self.signal = HealthSignal::Unhealthy;
+            (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
+            (State::Streaming(streaming), last) => {
+                self.signal = HealthSignal::of_silence(now.saturating_since(streaming.progress));
                 self.silence(now).with_cause(last.map(Cause::new))
             }
             (State::Releasing { .. }, _) => Error::new(ErrorKind::TimedOut(Phase::Answer)),

@@ -1,13 +1,15 @@
 //! The configuration of a client.
 
+mod endpoints;
+
 use crate::tls::{self, TlsConfig};
 use crate::{Error, ErrorKind};
+use etcd3_core::Version;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{PingSettings, Settings};
 use etcd3_core::endpoint::{Destination, Endpoint, Security};
 use etcd3_core::error::Cause;
 use etcd3_core::request::Limits;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// How a client connects, how long it waits and what it refuses.
@@ -62,7 +64,7 @@ pub struct Config {
     pub(crate) reconnect_backoff: Backoff,
     pub(crate) keepalive: PingSettings,
     pub(crate) auto_sync: Option<Duration>,
-    pub(crate) min_server_version: Option<(u16, u16)>,
+    pub(crate) min_server_version: Option<Version>,
     pub(crate) plaintext_passwords: bool,
     pub(crate) limits: Limits,
     pub(crate) max_response_bytes: usize,
@@ -135,28 +137,9 @@ impl Config {
         }
     }
 
-    /// Reads a list of endpoints with commas between them, as `etcdctl --endpoints` takes it; the
-    /// rest is as in [`new`](Self::new).
-    ///
-    /// # Errors
-    ///
-    /// Kind [`InvalidConfig`] when there is none, or one that cannot be read.
-    ///
-    /// [`InvalidConfig`]: ErrorKind::InvalidConfig
-    // C1
-    pub fn parse(endpoints: &str) -> Result<Self, Error> {
-        let config = Self::from(endpoints);
-        if config.endpoints.is_empty() {
-            return Err(invalid(Cause::new("no endpoints are given")));
-        }
-        for text in &config.endpoints {
-            text.parse::<Endpoint>().map_err(|error| invalid(Cause::new(error)))?;
-        }
-        Ok(config)
-    }
-
     /// How long a call may take, everything included: waiting for a connection, retries and the
-    /// answer. A request's own `timeout` outweighs it. Below one millisecond it is refused.
+    /// answer. A request's own `timeout` takes precedence over it. Below one millisecond it is
+    /// refused.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -209,8 +192,8 @@ impl Config {
     /// reached is of an older version than this, such as `(3, 5)`. A lazy client does not look.
     // B25
     #[must_use]
-    pub fn min_server_version(mut self, major: u16, minor: u16) -> Self {
-        self.min_server_version = Some((major, minor));
+    pub fn min_server_version(mut self, version: impl Into<Version>) -> Self {
+        self.min_server_version = Some(version.into());
         self
     }
 
@@ -331,7 +314,7 @@ impl Config {
     }
 
     /// Sets whether a member that knows no leader is to refuse requests, instead of letting them
-    /// wait; off by default. A request's own `require_leader` outweighs it.
+    /// wait; off by default. A request's own `require_leader` takes precedence over it.
     #[must_use]
     pub fn require_leader(mut self, is_required: bool) -> Self {
         self.require_leader = is_required;
@@ -418,40 +401,6 @@ fn invalid(cause: Cause) -> Error {
     Error::new(ErrorKind::InvalidConfig).with_cause(cause)
 }
 
-impl FromStr for Config {
-    type Err = Error;
-
-    fn from_str(endpoints: &str) -> Result<Self, Error> {
-        Self::parse(endpoints)
-    }
-}
-
-/// Endpoints with commas between them, read when the client is made.
-impl From<&str> for Config {
-    fn from(endpoints: &str) -> Self {
-        Self::new(endpoints.split(',').map(str::trim).filter(|endpoint| !endpoint.is_empty()))
-    }
-}
-
-/// Endpoints with commas between them, read when the client is made.
-impl From<String> for Config {
-    fn from(endpoints: String) -> Self {
-        Self::from(&endpoints[..])
-    }
-}
-
-impl<E: Into<String>, const N: usize> From<[E; N]> for Config {
-    fn from(endpoints: [E; N]) -> Self {
-        Self::new(endpoints)
-    }
-}
-
-impl<E: Into<String>> From<Vec<E>> for Config {
-    fn from(endpoints: Vec<E>) -> Self {
-        Self::new(endpoints)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -466,19 +415,6 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
             let text = error.report().to_string();
             assert!(text.contains(missing) && text.contains(endpoint), "{text}");
-        }
-    }
-
-    #[test]
-    fn endpoints_come_in_one_text_too() {
-        for config in [Config::parse(" http://a:1,b , "), Config::parse("http://a:1,b")] {
-            assert_eq!(config.unwrap().endpoints, ["http://a:1", "b"]);
-        }
-        assert_eq!(Config::from("a,b").endpoints, Config::from(["a", "b"]).endpoints);
-        assert_eq!(Config::from(vec!["a"]).endpoints, Config::from("a".to_owned()).endpoints);
-        for bad in ["", " , ", "http://a:99999", "a,ftp://b"] {
-            let error = bad.parse::<Config>().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{bad}");
         }
     }
 

@@ -127,4 +127,18 @@ mod tests {
         shared.pool.wakeups.fire(at(10), None);
         assert_eq!(late.0.load(Ordering::Relaxed), 1, "it waits anew once its moment has come");
     }
+
+    // The moment of a call may come while it is polled, and it then waits for nothing: it was not
+    // overdue, and its stream stays.
+    #[test]
+    fn a_moment_that_was_given_up_meanwhile_leaves_the_call_alone() {
+        let shared = Still::shared(&["http://a"]);
+        let mut alarm = Alarm::new(Arc::clone(&shared.pool));
+        alarm.set(at(0), at(10), &mut Context::from_waker(Waker::noop()));
+        let key = alarm.set.expect("it is set");
+        alarm.rest();
+        let stream = Arc::clone(&alarm.stream);
+        assert!(!stream.fire(key), "nothing is to be looked at later");
+        assert!(stream.is_resting());
+    }
 }

@@ -89,6 +89,12 @@ impl OpenStream {
         drop(old);
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_resting(&self) -> bool {
+        let state = self.lock();
+        state.alarm.is_none() && state.waker.is_some()
+    }
+
     /// Shares a stream that has just been opened.
     pub(crate) fn open(&self, open: Open) {
         let before = self.lock().open.replace(open);

@@ -295,6 +295,17 @@ fn a_silent_member_is_given_up_before_its_first_message() {
     assert_eq!(rig.wake(), Some(TIMEOUT));
 }
 
+// Who wants a message sooner than a second says nothing of the server.
+#[test]
+fn a_short_deadline_blames_nobody() {
+    for (timeout, signal) in [(500, HealthSignal::None), (1_500, HealthSignal::Unhealthy)] {
+        let message_timeout = Duration::from_millis(timeout);
+        let mut rig = Rig::begun(Options { message_timeout, ..OPTIONS });
+        assert_eq!(failure(&rig.pass(message_timeout)).kind(), ErrorKind::TimedOut(Phase::Answer));
+        assert_eq!(rig.stream.signal(), signal);
+    }
+}
+
 // The time that a user takes over a message is no time of the server.
 #[test]
 fn the_deadline_counts_from_when_a_message_is_wanted() {

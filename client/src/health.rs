@@ -98,7 +98,7 @@ impl Health {
             is_pinned: it.listed == Listed::No,
             calls: it.calls,
             streams: it.streams,
-            last_error: it.last.map(|last| Error::from(last).with_endpoint(it.endpoint.text())),
+            last_error: it.last.map(|last| last.into_error().with_endpoint(it.endpoint.text())),
             endpoint: it.endpoint.text(),
         });
         Self { endpoints: endpoints.collect() }

@@ -6,6 +6,7 @@ use etcd3::{Bytes, Status};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::metadata::{Metadata, request_head};
 use etcd3_core::method::Method;
+use etcd3_core::status;
 use futures_lite::FutureExt;
 use std::error::Error;
 use std::future::poll_fn;
@@ -32,14 +33,14 @@ pub async fn refusal_of_stream(
         let (response, mut send) = requests.send_request(head, false)?;
         send.send_data(message, false)?;
         let (head, mut body) = response.await?.into_parts();
-        if let Some(status) = Status::from_headers(&head.headers) {
+        if let Some(status) = status::from_headers(&head.headers) {
             return Ok(status);
         }
         while let Some(chunk) = body.data().await {
             body.flow_control().release_capacity(chunk?.len())?;
         }
         let trailers = poll_fn(|cx| body.poll_trailers(cx)).await?.ok_or("no trailers")?;
-        Status::from_headers(&trailers).ok_or_else(|| "no status".into())
+        status::from_headers(&trailers).ok_or_else(|| "no status".into())
     };
     exchange.or(async { Err(format!("the connection ended: {:?}", connection.await).into()) }).await
 }

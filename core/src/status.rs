@@ -123,55 +123,6 @@ impl Status {
         if self.undefined == 0 { self.code.number().into() } else { self.undefined }
     }
 
-    /// Reads `grpc-status` and `grpc-message`, from trailers or from the head of a response that
-    /// has no body ("trailers-only"). `None` when there is no `grpc-status` at all.
-    ///
-    /// A status that is not a number, or given twice, is [`Code::Unknown`]. One that is no error
-    /// has no message.
-    // E34
-    #[must_use]
-    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(&GRPC_STATUS).iter();
-        let value = values.next()?;
-        let is_single = values.next().is_none();
-        if value == "0" && is_single {
-            // Most are, and have no message.
-            return Some(Self { code: Code::Ok, message: String::new(), undefined: 0 });
-        }
-        let number = value.to_str().ok().and_then(parse_number).filter(|_| is_single);
-        let message = || headers.get(&GRPC_MESSAGE).map(percent_decode).unwrap_or_default();
-        Some(match number {
-            Some(0) => Self::new(Code::Ok, ""),
-            Some(number) => {
-                let code = Code::from_number(number);
-                let undefined = if number == u32::from(code.number()) { 0 } else { number };
-                Self { undefined, ..Self::new(code, message()) }
-            }
-            None => Self::new(Code::Unknown, format!("malformed grpc-status: {value:?}")),
-        })
-    }
-
-    /// Judges the head of a response that is no gRPC answer: another HTTP status than 200, or
-    /// another content type. `None` when head and body are to be read as gRPC.
-    // E28–E31
-    #[must_use]
-    pub fn from_http(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
-        let code = match status.as_u16() {
-            200 if is_grpc(headers) => return None,
-            400 => Code::Internal,
-            401 => Code::Unauthenticated,
-            403 => Code::PermissionDenied,
-            404 => Code::Unimplemented,
-            429 | 502 | 503 | 504 => Code::Unavailable,
-            _ => Code::Unknown,
-        };
-        let content = match headers.get(http::header::CONTENT_TYPE) {
-            Some(content) => format!("content-type {content:?}"),
-            None => "no content-type".to_owned(),
-        };
-        Some(Self::new(code, format!("not an answer of gRPC: HTTP {status}, {content}")))
-    }
-
     /// The status that a missing one stands for: the stream ended on data without trailers.
     // E33
     #[must_use]
@@ -200,6 +151,55 @@ impl Status {
         };
         Self::new(code, format!("stream reset by the peer with HTTP/2 error code {reason:#x}"))
     }
+}
+
+/// Reads `grpc-status` and `grpc-message`, from trailers or from the head of a response that
+/// has no body ("trailers-only"). `None` when there is no `grpc-status` at all.
+///
+/// A status that is not a number, or given twice, is [`Code::Unknown`]. One that is no error
+/// has no message.
+// E34
+#[must_use]
+pub fn from_headers(headers: &HeaderMap) -> Option<Status> {
+    let mut values = headers.get_all(&GRPC_STATUS).iter();
+    let value = values.next()?;
+    let is_single = values.next().is_none();
+    if value == "0" && is_single {
+        // Most are, and have no message.
+        return Some(Status { code: Code::Ok, message: String::new(), undefined: 0 });
+    }
+    let number = value.to_str().ok().and_then(parse_number).filter(|_| is_single);
+    let message = || headers.get(&GRPC_MESSAGE).map(percent_decode).unwrap_or_default();
+    Some(match number {
+        Some(0) => Status::new(Code::Ok, ""),
+        Some(number) => {
+            let code = Code::from_number(number);
+            let undefined = if number == u32::from(code.number()) { 0 } else { number };
+            Status { undefined, ..Status::new(code, message()) }
+        }
+        None => Status::new(Code::Unknown, format!("malformed grpc-status: {value:?}")),
+    })
+}
+
+/// Judges the head of a response that is no gRPC answer: another HTTP status than 200, or
+/// another content type. `None` when head and body are to be read as gRPC.
+// E28–E31
+#[must_use]
+pub fn from_http(status: StatusCode, headers: &HeaderMap) -> Option<Status> {
+    let code = match status.as_u16() {
+        200 if is_grpc(headers) => return None,
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502 | 503 | 504 => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    let content = match headers.get(http::header::CONTENT_TYPE) {
+        Some(content) => format!("content-type {content:?}"),
+        None => "no content-type".to_owned(),
+    };
+    Some(Status::new(code, format!("not an answer of gRPC: HTTP {status}, {content}")))
 }
 
 impl fmt::Display for Status {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     fn status(pairs: &[(&'static str, &'static str)]) -> Option<(Code, String)> {
-        Status::from_headers(&headers(pairs)).map(|s| (s.code, s.message))
+        from_headers(&headers(pairs)).map(|s| (s.code, s.message))
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
     fn a_code_that_grpc_does_not_define_keeps_its_number() {
         for (number, text) in [("17", "17"), ("99", "99"), ("999999999", "999999999")] {
             let status = headers(&[("grpc-status", number), ("grpc-message", "odd")]);
-            let status = Status::from_headers(&status).unwrap();
+            let status = from_headers(&status).unwrap();
             assert_eq!((status.code, status.message.as_str()), (Code::Unknown, "odd"));
             assert_eq!(status.number().to_string(), text);
             assert_eq!(status.to_string(), format!("Unknown (grpc-status {text}): odd"));
@@ -324,7 +324,7 @@ mod tests {
         ];
         for (encoded, decoded) in cases {
             let (_, message) =
-                Status::from_headers(&headers(&[("grpc-status", "2"), ("grpc-message", encoded)]))
+                from_headers(&headers(&[("grpc-status", "2"), ("grpc-message", encoded)]))
                     .map(|s| (s.code, s.message))
                     .unwrap();
             assert_eq!(message, decoded);
@@ -349,9 +349,9 @@ mod tests {
         ];
         for (http, code) in table {
             let http = StatusCode::from_u16(http).unwrap();
-            assert_eq!(Status::from_http(http, &grpc).unwrap().code, code, "{http}");
+            assert_eq!(from_http(http, &grpc).unwrap().code, code, "{http}");
         }
-        assert_eq!(Status::from_http(StatusCode::OK, &grpc), None);
+        assert_eq!(from_http(StatusCode::OK, &grpc), None);
         for (content, is_grpc) in [
             ("application/grpc+proto", true),
             ("application/grpc; charset=utf-8", true),
@@ -359,10 +359,10 @@ mod tests {
             ("text/html", false),
         ] {
             let headers = headers(&[("content-type", content)]);
-            assert_eq!(Status::from_http(StatusCode::OK, &headers).is_none(), is_grpc, "{content}");
+            assert_eq!(from_http(StatusCode::OK, &headers).is_none(), is_grpc, "{content}");
         }
         let text = |http: StatusCode, headers: &HeaderMap| {
-            Status::from_http(http, headers).map(|status| status.to_string())
+            from_http(http, headers).map(|status| status.to_string())
         };
         assert_eq!(
             text(StatusCode::OK, &headers(&[("content-type", "text/html")])).as_deref(),

@@ -6,6 +6,7 @@ use etcd3_core::call::{Call, Input, Options, Output, Reply};
 use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
 use etcd3_core::method::{self, Effect};
 use etcd3_core::retry::{self, Failure, RetryAction};
+use etcd3_core::status;
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{
     Code, Error, ErrorKind, Instant, Machine, Next, Outcome, ServerError, Status, laws,
@@ -242,11 +243,11 @@ impl Watched {
             Input::Migrate | Input::Closed(_) if self.is_sent => {
                 self.end = Some((false, Outcome::Unknown));
             }
-            Input::Stream(Event::Head { headers, .. }) => self.head = Status::from_headers(headers),
+            Input::Stream(Event::Head { headers, .. }) => self.head = status::from_headers(headers),
             // Whatever ends with a refusal may be sent again if the decision on it says so.
             Input::Stream(Event::End(trailers)) => {
                 let status = match trailers {
-                    Some(trailers) => Status::from_headers(trailers),
+                    Some(trailers) => status::from_headers(trailers),
                     None => self.head.take(),
                 };
                 let may_follow = status.as_ref().is_some_and(|status| self.may_retry(status));

@@ -3,7 +3,7 @@
 use arbitrary::Arbitrary;
 use etcd3_core::method::Effect;
 use etcd3_core::retry::{self, Failure, RetryAction};
-use etcd3_core::status::MESSAGE_LIMIT;
+use etcd3_core::status::{self, MESSAGE_LIMIT};
 use etcd3_core::{Code, Error, Outcome, ServerError, Status};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -57,7 +57,7 @@ fn headers_of(input: &Input) -> HeaderMap {
 /// E34: the code is that of the one status that is a plain number; anything else is unknown.
 fn check_headers(headers: &HeaderMap) {
     let codes: Vec<_> = headers.get_all("grpc-status").iter().map(HeaderValue::as_bytes).collect();
-    let read = Status::from_headers(headers);
+    let read = status::from_headers(headers);
     assert_eq!(read.is_none(), codes.is_empty(), "no status is no success");
     let Some(read) = read else { return };
     let expected = match &codes[..] {
@@ -103,7 +103,7 @@ fn check_http(headers: &HeaderMap, http: u16) {
         let is_grpc = content == b"application/grpc"
             || content.starts_with(b"application/grpc+")
             || content.starts_with(b"application/grpc;");
-        let read = Status::from_http(http, headers);
+        let read = status::from_http(http, headers);
         assert_eq!(read.is_none(), http == StatusCode::OK && is_grpc);
         if let Some(read) = read {
             assert_ne!(read.code, Code::Ok);
@@ -124,7 +124,7 @@ fn check_text(code: Code, text: &str, require_leader: bool) {
             .filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)))
             .collect();
     let read = if code == Code::Ok { Status::new(code, "") } else { made.clone() };
-    assert_eq!(Status::from_headers(&headers), Some(read));
+    assert_eq!(status::from_headers(&headers), Some(read));
     judge(&made, require_leader);
 }
 

@@ -18,7 +18,7 @@ impl Channel {
             failures.reduce(|one, other| if one == other { one } else { ConnectFailure::Mixed })?;
         if let [_] = &endpoints[..] {
             let only = endpoints.pop()?;
-            return Some(Error::from(only.last?).with_endpoint(only.endpoint.text()));
+            return Some(only.last?.into_error().with_endpoint(only.endpoint.text()));
         }
         let cause = Cause::new(Each::new(now, endpoints));
         Some(Error::new(ErrorKind::Connect(failure)).with_cause(cause))
@@ -47,9 +47,11 @@ impl Channel {
     }
 }
 
-impl From<ConnectionError> for Error {
-    fn from(error: ConnectionError) -> Self {
-        Self::new(ErrorKind::Connect(error.failure)).with_cause(error.cause)
+impl ConnectionError {
+    /// Turns into the error of a client that waits for the connection.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        Error::new(ErrorKind::Connect(self.failure)).with_cause(self.cause)
     }
 }
 
@@ -65,7 +67,7 @@ fn describe(now: Instant, health: EndpointView) -> Cause {
         (state, _) if is_connected(state) => {
             Cause::new(format!("{endpoint}: it is connected, and takes no more calls now"))
         }
-        (_, Some(last)) => Cause::new(Error::from(last).with_endpoint(endpoint)),
+        (_, Some(last)) => Cause::new(last.into_error().with_endpoint(endpoint)),
         (ConnectionState::Connecting, None) => {
             Cause::new(format!("{endpoint}: it has been connecting for {since:?}"))
         }

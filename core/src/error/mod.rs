@@ -414,14 +414,16 @@ impl Error {
     }
 }
 
-impl From<FrameError> for Error {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::TooLarge { len, limit } => {
-                Self::new(ErrorKind::ResponseOverLimit { len, limit })
+impl FrameError {
+    /// Turns into the error of the call whose response cannot be read.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::TooLarge { len, limit } => {
+                Error::new(ErrorKind::ResponseOverLimit { len, limit })
                     .with_outcome(Outcome::Unknown)
             }
-            malformed => Self::protocol(malformed),
+            malformed => Error::protocol(malformed),
         }
     }
 }

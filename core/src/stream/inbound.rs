@@ -12,7 +12,7 @@
 
 use crate::error::Error;
 use crate::frame::Decoder;
-use crate::status::{Code, Status};
+use crate::status::{self, Code, Status};
 use crate::transport::{Event, Lost};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -96,14 +96,16 @@ impl Inbound {
             match self.decoder.next_message() {
                 Ok(Some(message)) => return Some(Received::Message(message)),
                 Ok(None) => {}
-                Err(error) => self.state = State::Ended(End::Malformed(error.into())),
+                Err(error) => self.state = State::Ended(End::Malformed(error.into_error())),
             }
         }
         match self.state {
             State::EndedOk => {
                 self.state = State::Read;
-                let end =
-                    self.decoder.finish().map_or_else(|e| End::Malformed(e.into()), |()| End::Ok);
+                let end = self
+                    .decoder
+                    .finish()
+                    .map_or_else(|e| End::Malformed(e.into_error()), |()| End::Ok);
                 Some(Received::End(end))
             }
             State::Ended(_) => match std::mem::replace(&mut self.state, State::Read) {
@@ -125,9 +127,9 @@ impl Inbound {
     }
 
     fn on_head(&mut self, status: StatusCode, headers: &HeaderMap) {
-        self.state = match Status::from_headers(headers) {
+        self.state = match status::from_headers(headers) {
             Some(status) => State::HeadStatus(status),
-            None => match Status::from_http(status, headers) {
+            None => match status::from_http(status, headers) {
                 Some(status) => State::Ended(End::Status(status)),
                 None => State::Body,
             },
@@ -141,7 +143,7 @@ impl Inbound {
         };
         let status = match (trailers, in_head) {
             (Some(trailers), None) => {
-                Status::from_headers(trailers).unwrap_or_else(Status::without_code)
+                status::from_headers(trailers).unwrap_or_else(Status::without_code)
             }
             (Some(_), Some(_)) => return self.malformed("a status in head and trailers"),
             (None, Some(status)) => status,

@@ -3,6 +3,8 @@
 use crate::BoxError;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, Member, case};
 use etcd3::{Client, Code, EndpointState, Error, ErrorKind, Outcome, ServerError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -133,11 +135,21 @@ async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
         let follower = cluster.member((leader + 1) % 3).client_url();
         let once = ctx.connect_with(ctx.config([follower.as_str()]).max_attempts(1)).await?;
         let often = ctx.connect([follower]).await?;
+        // Begun before that, so that one of the reads waits for the leader that is cut off,
+        // however long the machine takes for it.
+        let (timeout, is_over) = (ctx.stretched(LONG), Arc::new(AtomicBool::new(false)));
+        let until = Arc::clone(&is_over);
+        let reads = ctx.spawn(async move {
+            while !until.load(Ordering::Relaxed) {
+                once.get("foo").timeout(timeout).await?;
+            }
+            Ok::<(), Error>(())
+        });
         cluster.partition(leader)?;
         let retried = ctx.spawn(often.get("foo").into_future());
-        let read = once.get("foo").timeout(ctx.stretched(LONG)).await;
         assert_eq!(retried.await?.kvs.len(), 1);
-        if let Err(error) = read
+        is_over.store(true, Ordering::Relaxed);
+        if let Err(error) = reads.await
             && error.server_error() == Some(ServerError::LeaderChanged)
         {
             assert_eq!((error.code(), error.attempts()), (Code::Unavailable, 1), "{error}");

@@ -7,7 +7,7 @@
 
 // I-C6
 
-use crate::call::attempt::{AttemptEvent, Carrier, Progress};
+use crate::call::attempt::{Carrier, Progress};
 use crate::call::open_stream::Receiver;
 use crate::pool::{Permit, Pool};
 use crate::shared::Shared;
@@ -322,16 +322,5 @@ impl Receiver for raw::RawStream {
 
     fn migrate(&mut self, now: Instant) {
         self.handle(now, Input::Migrate);
-    }
-}
-
-impl From<AttemptEvent> for Input {
-    fn from(event: AttemptEvent) -> Self {
-        match event {
-            AttemptEvent::Sent(sent) => Self::Sent(sent),
-            AttemptEvent::Denied(denied) => Self::Denied(denied),
-            AttemptEvent::Stream(event) => Self::Stream(event),
-            AttemptEvent::Closed(kind) => Self::Closed(kind),
-        }
     }
 }

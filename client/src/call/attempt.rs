@@ -18,6 +18,7 @@ use crate::transport::exchange::{Exchange, Sender};
 use etcd3_core::call::{self, Sent};
 use etcd3_core::channel::{self, Denied, Finished, Freshness, Retirement, Want};
 use etcd3_core::endpoint::Endpoint;
+use etcd3_core::stream;
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{ErrorKind, Instant};
 use event_listener::EventListener;
@@ -61,6 +62,24 @@ pub(crate) enum AttemptEvent {
     Stream(Event),
     Closed(ErrorKind),
 }
+
+/// Makes inputs of machines of what an attempt tells; all of them have these four.
+macro_rules! inputs_of_machines {
+    ($($input:ty),* $(,)?) => {
+        $(impl From<AttemptEvent> for $input {
+                fn from(event: AttemptEvent) -> Self {
+                    match event {
+                        AttemptEvent::Sent(sent) => Self::Sent(sent),
+                        AttemptEvent::Denied(denied) => Self::Denied(denied),
+                        AttemptEvent::Stream(event) => Self::Stream(event),
+                        AttemptEvent::Closed(kind) => Self::Closed(kind),
+                    }
+                }
+            })*
+    };
+}
+
+inputs_of_machines!(call::Input, stream::raw::Input, stream::server_stream::Input);
 
 impl Carrier {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {

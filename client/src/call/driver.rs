@@ -2,7 +2,7 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{AttemptEvent, Carrier, Progress};
+use super::attempt::{Carrier, Progress};
 use super::open_stream::Receiver;
 use crate::pool::{Permit, Pool};
 use crate::trace;
@@ -145,16 +145,5 @@ impl Receiver for Call {
 
     fn migrate(&mut self, now: Instant) {
         self.handle(now, Input::Migrate);
-    }
-}
-
-impl From<AttemptEvent> for Input {
-    fn from(event: AttemptEvent) -> Self {
-        match event {
-            AttemptEvent::Sent(sent) => Self::Sent(sent),
-            AttemptEvent::Denied(denied) => Self::Denied(denied),
-            AttemptEvent::Stream(event) => Self::Stream(event),
-            AttemptEvent::Closed(kind) => Self::Closed(kind),
-        }
     }
 }

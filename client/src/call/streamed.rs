@@ -3,7 +3,7 @@
 //! Nothing is read unless the caller waits for a message, so that the window of the stream holds
 //! the server back from one who is slow.
 
-use super::attempt::{AttemptEvent, Carrier, Progress};
+use super::attempt::{Carrier, Progress};
 use super::open_stream::Receiver;
 use crate::pool::{ConnectionHandle, Permit, Pool};
 use crate::trace;
@@ -183,16 +183,5 @@ impl Receiver for ServerStream {
 
     fn migrate(&mut self, now: Instant) {
         self.handle(now, Input::Migrate);
-    }
-}
-
-impl From<AttemptEvent> for Input {
-    fn from(event: AttemptEvent) -> Self {
-        match event {
-            AttemptEvent::Sent(sent) => Self::Sent(sent),
-            AttemptEvent::Denied(denied) => Self::Denied(denied),
-            AttemptEvent::Stream(event) => Self::Stream(event),
-            AttemptEvent::Closed(kind) => Self::Closed(kind),
-        }
     }
 }

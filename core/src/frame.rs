@@ -134,6 +134,12 @@ impl Decoder {
         self.partial.len() + self.chunk.len()
     }
 
+    /// Returns the beginning of the message that is next, as far as it lies in one piece.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        if self.partial.is_empty() { &self.chunk } else { &self.partial }
+    }
+
     fn continue_partial(&mut self) -> Result<Option<Bytes>, FrameError> {
         self.fill_partial(HEAD);
         let Some(len) = claimed(&self.partial, self.limit)? else { return Ok(None) };

@@ -44,6 +44,7 @@ pub mod stream;
 mod time;
 pub mod transport;
 mod version;
+pub mod watch;
 
 pub use bytes::Bytes;
 pub use error::{Error, ErrorKind};

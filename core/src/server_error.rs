@@ -252,6 +252,27 @@ pub(crate) fn tells_of_a_deadline(status: &Status) -> bool {
         || matches!(status.message.as_str(), "context deadline exceeded" | "context canceled")
 }
 
+/// Reads the reason why a watch was refused or ended: the text of a status, or of an error that is
+/// known. `None` for other texts.
+// E6
+pub(crate) fn status_of_reason(reason: &str) -> Option<Status> {
+    let Some((code, message)) =
+        reason.strip_prefix("rpc error: code = ").and_then(|rest| rest.split_once(" desc = "))
+    else {
+        let status = Status::new(Code::Unknown, reason);
+        let code = ServerError::from_status(&status)?.code();
+        return Some(Status::new(code, reason));
+    };
+    let code = Code::ALL.into_iter().find(|known| format!("{known:?}") == code);
+    Some(Status::new(code.unwrap_or(Code::Unknown), message))
+}
+
+/// Returns whether a watch was refused because its id is in use on its stream.
+// W3
+pub(crate) fn tells_of_a_duplicate_watch(reason: &str) -> bool {
+    reason == "mvcc: duplicate watch ID provided on the WatchStream"
+}
+
 /// Returns whether a server, or a proxy before it, does not have the method that was called.
 ///
 /// | text of a status `Unimplemented` | said by |
@@ -337,6 +358,23 @@ mod tests {
     }
 
     // K22: the three meanings of the code
+    // W7, W13, W14, E6
+    #[test]
+    fn the_reason_of_a_refused_watch_is_the_text_of_a_status() {
+        let read =
+            |reason| status_of_reason(reason).map(|it| (it.code, ServerError::from_status(&it)));
+        let denied =
+            read("rpc error: code = PermissionDenied desc = etcdserver: permission denied");
+        assert_eq!(denied, Some((Code::PermissionDenied, Some(ServerError::PermissionDenied))));
+        let token = read("rpc error: code = Unauthenticated desc = etcdserver: invalid auth token");
+        assert_eq!(token, Some((Code::Unauthenticated, Some(ServerError::InvalidAuthToken))));
+        assert_eq!(read("rpc error: code = Odd desc = why"), Some((Code::Unknown, None)));
+        let compacted = read("etcdserver: mvcc: required revision has been compacted");
+        assert_eq!(compacted, Some((Code::OutOfRange, Some(ServerError::Compacted))));
+        assert_eq!(read("mvcc: watcher range is empty"), None);
+        assert_eq!(read(""), None);
+    }
+
     #[test]
     fn a_missing_method_is_told_from_a_missing_option() {
         for (code, text, expected) in [

@@ -59,6 +59,19 @@ pub enum ErrorKind {
         /// The id in the answer.
         found: u64,
     },
+    /// The changes that a watch is to deliver next have been compacted away.
+    // I-W6
+    WatchCompacted {
+        /// The first revision that has not been delivered.
+        requested: i64,
+        /// The oldest revision that can be watched; 0 where the server did not tell.
+        compacted: i64,
+    },
+    /// The server, or a proxy before it, did not take the watch; the source says why, if it gave a
+    /// reason. Refusals that etcd is known for are of kind [`Server`](Self::Server).
+    WatchRefused,
+    /// The server, or a proxy before it, ended the watch; the source says why, if it gave a reason.
+    WatchCanceled,
     /// The request carries a password, and the endpoint is neither encrypted nor on this machine
     /// (`Config::allow_plaintext_passwords`).
     PlaintextPassword,
@@ -166,6 +179,16 @@ impl fmt::Display for ErrorKind {
             Self::ClusterChanged { expected, found } => {
                 write!(f, "the answer is of cluster {found:x}, not of {expected:x} as before")
             }
+            Self::WatchCompacted { requested, compacted: 0 } => {
+                write!(f, "revision {requested} has been compacted")
+            }
+            Self::WatchCompacted { requested, compacted } => write!(
+                f,
+                "revision {requested} has been compacted; the oldest that can be watched is \
+                 {compacted}"
+            ),
+            Self::WatchRefused => f.write_str("the server did not take the watch"),
+            Self::WatchCanceled => f.write_str("the server ended the watch"),
             Self::PlaintextPassword => f.write_str(
                 "the request carries a password, and no endpoint is encrypted or on this machine",
             ),

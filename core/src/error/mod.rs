@@ -278,7 +278,10 @@ impl Error {
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
             ErrorKind::Unsupported { .. } => Code::Unimplemented,
-            ErrorKind::ClusterChanged { .. }
+            ErrorKind::WatchCompacted { .. } => Code::OutOfRange,
+            ErrorKind::WatchRefused
+            | ErrorKind::WatchCanceled
+            | ErrorKind::ClusterChanged { .. }
             | ErrorKind::OldServer { .. }
             | ErrorKind::NoUsableMember
             | ErrorKind::PlaintextPassword => Code::FailedPrecondition,
@@ -308,6 +311,7 @@ impl Error {
     #[must_use]
     pub fn is_compacted(&self) -> bool {
         self.server_error() == Some(ServerError::Compacted)
+            || matches!(self.kind(), ErrorKind::WatchCompacted { .. })
     }
 
     /// Returns whether the request, or its answer, is larger than the client, the server or a proxy
@@ -404,6 +408,9 @@ impl Error {
             | ErrorKind::InvalidRequest
             | ErrorKind::InvalidConfig
             | ErrorKind::ClusterChanged { .. }
+            | ErrorKind::WatchCompacted { .. }
+            | ErrorKind::WatchRefused
+            | ErrorKind::WatchCanceled
             | ErrorKind::OldServer { .. }
             | ErrorKind::Unsupported { .. }
             | ErrorKind::PlaintextPassword

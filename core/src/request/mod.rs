@@ -76,6 +76,7 @@ pub mod range_stream;
 mod show;
 mod txn;
 mod txn_check;
+mod watch;
 
 pub use compact::{Compact, CompactResponse, compact};
 pub use compare::{Compare, CompareOp, CompareTarget, Operand};
@@ -85,6 +86,7 @@ pub use get::{Get, GetResponse, SortOrder, SortTarget, get};
 pub use op::{Op, OpResponse};
 pub use put::{IgnoreLease, IgnoreValue, Put, PutLease, PutResponse, PutValue, put};
 pub use txn::{NESTING_LIMIT, Otherwise, Then, Txn, TxnResponse, When, Whole, txn};
+pub use watch::{WatchOptions, watch};
 
 use crate::error::Error;
 use crate::frame;

@@ -116,6 +116,12 @@ impl Inbound {
         }
     }
 
+    /// Returns what was received and not handed out: after a message over the limit, its beginning.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        self.decoder.rest()
+    }
+
     /// Returns whether the head was received.
     #[must_use]
     pub const fn has_head(&self) -> bool {

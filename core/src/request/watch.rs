@@ -1,0 +1,165 @@
+//! What a watch is to deliver.
+
+use super::options::options;
+use crate::key_range::KeyRange;
+use crate::watch::{Event, EventKind, ResumeToken};
+use etcd3_proto::etcdserverpb::WatchCreateRequest;
+use etcd3_proto::etcdserverpb::watch_create_request::FilterType;
+
+/// What a watch is to deliver: changes of which keys, from which revision on, and what of them.
+///
+/// Made by [`watch`], to be handed to a client, or to [`Watches`](crate::watch::Watches).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WatchOptions {
+    range: KeyRange,
+    /// All but the range, the start and the id.
+    create: WatchCreateRequest,
+    start: i64,
+    cluster_id: u64,
+    max_buffered_bytes: usize,
+}
+
+/// How many bytes may wait to be taken, unless a watch says otherwise.
+const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
+
+/// Makes a watch of a key, or of a range of keys.
+pub fn watch(range: impl Into<KeyRange>) -> WatchOptions {
+    let mut range = range.into();
+    if range.start().is_empty() {
+        // As servers take it.
+        range = KeyRange::from_wire(vec![0], range.range_end().clone());
+    }
+    WatchOptions {
+        range,
+        create: WatchCreateRequest { fragment: true, ..WatchCreateRequest::default() },
+        start: 0,
+        cluster_id: 0,
+        max_buffered_bytes: MAX_BUFFERED_BYTES,
+    }
+}
+
+options! { $ WatchOptions as watch_options {
+    /// Delivers every change from this revision on, that included. It may be in the past, down to
+    /// the last compaction, or in the future. Without it, and with 0, the watch delivers what
+    /// changes after it was begun: a linearizable read of a key of the range finds out where that
+    /// is.
+    // I-W5, W6
+    pub fn from_revision(mut self, revision: i64) -> Self {
+        self.start = revision;
+        self
+    }
+
+    /// Goes on where a batch of an earlier watch of the same keys ended.
+    pub fn resume(mut self, token: ResumeToken) -> Self {
+        self.start = token.revision;
+        self.cluster_id = token.cluster_id;
+        self
+    }
+
+    /// Delivers with each event the pair as it was before.
+    pub fn prev_kv(mut self) -> Self {
+        self.create.prev_kv = true;
+        self
+    }
+
+    /// Leaves out events of keys that are written.
+    // W11
+    pub fn without_puts(mut self) -> Self {
+        self.create.filters.push(FilterType::Noput as i32);
+        self
+    }
+
+    /// Leaves out events of keys that are deleted or expire.
+    pub fn without_deletes(mut self) -> Self {
+        self.create.filters.push(FilterType::Nodelete as i32);
+        self
+    }
+
+    /// Has the server say, every ten minutes by default and as long as there are no events, up to
+    /// which revision everything has been sent.
+    // W22
+    pub fn progress_notify(mut self) -> Self {
+        self.create.progress_notify = true;
+        self
+    }
+
+    /// Sets whether the server may cut large responses into parts, which are put together again;
+    /// true unless this is called. Otherwise a response comes in one piece, and ends the watch if
+    /// it is over `Config::max_response_bytes`.
+    // I-W17
+    pub fn fragment(mut self, is_allowed: bool) -> Self {
+        self.create.fragment = is_allowed;
+        self
+    }
+
+    /// Sets how many bytes of events may wait to be taken, the memory for each event included; 8
+    /// MiB unless this is called. A watch that has more is cancelled at the server, and goes on
+    /// from where it was as soon as half is taken: nothing is lost, unless the rest is compacted
+    /// meanwhile. One batch is always taken, whatever its size.
+    // I-W10
+    pub fn max_buffered_bytes(mut self, limit: usize) -> Self {
+        self.max_buffered_bytes = limit;
+        self
+    }
+} }
+
+impl WatchOptions {
+    /// Returns the keys that are watched.
+    #[must_use]
+    pub const fn range(&self) -> &KeyRange {
+        &self.range
+    }
+
+    /// Returns the first revision; 0 for a watch that begins where the store is.
+    #[must_use]
+    pub const fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// Returns the cluster that the first revision is of; 0 where that is not known.
+    #[must_use]
+    pub const fn cluster_id(&self) -> u64 {
+        self.cluster_id
+    }
+
+    /// Returns how many bytes may wait to be taken.
+    #[must_use]
+    pub const fn buffer_limit(&self) -> usize {
+        self.max_buffered_bytes
+    }
+
+    /// Returns whether the pairs before each change are asked for.
+    #[must_use]
+    pub const fn has_prev_kv(&self) -> bool {
+        self.create.prev_kv
+    }
+
+    /// Returns whether progress is to be told now and then.
+    #[must_use]
+    pub const fn has_progress_notify(&self) -> bool {
+        self.create.progress_notify
+    }
+
+    /// Returns whether an event is one that was asked for.
+    // I-W14
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        let left_out = match event.kind {
+            EventKind::Put => FilterType::Noput,
+            EventKind::Delete => FilterType::Nodelete,
+        };
+        !self.create.filters.contains(&(left_out as i32)) && self.range.contains(&event.kv.key)
+    }
+
+    /// Makes the message that creates a watcher with this id on its stream.
+    #[must_use]
+    pub fn create(&self, watch_id: i64, start_revision: i64) -> WatchCreateRequest {
+        WatchCreateRequest {
+            key: self.range.start().clone(),
+            range_end: self.range.range_end().clone(),
+            start_revision,
+            watch_id,
+            ..self.create.clone()
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! Many watches on one gRPC stream, which is opened again when it is lost.
+//!
+//! The stream:
+//!
+//! ```text
+//!          something is to be watched            Sent
+//!   Idle ───────────────────────────► Acquiring ──────► Open
+//!    ▲                                 ▲                 │
+//!    │                                 │ poll: Attempt   │ Lost, Migrate, a status, silence,
+//!    │                                 │                 │ a token that is too old
+//!    │                               Waiting ◄───────────┘
+//!    └── Close: nothing is watched, and the linger is over ── any state
+//! ```
+//!
+//! Each watcher on it:
+//!
+//! ```text
+//!            its turn              created
+//!   Queued ───────────► Creating ──────────► Live ───────────────► End: compacted, refused,
+//!    ▲  ▲                  │                  │ │                   cancelled by the server, …
+//!    │  └──────────────────┴─ the stream ends ┘ │ more waits than it may buffer
+//!    └─────────── half of it was taken ── Paused ◄┘
+//! ```
+//!
+//! Every watcher has a *position*, the first revision that was not delivered; the server is told to
+//! begin there whenever the watcher is created, so that nothing is lost and nothing comes twice.
+//! Only `position.rs` moves it. Cancelling removes a watcher whatever its state.
+//!
+//! Ids on the stream are chosen here, so that a cancellation need not wait for the answer to the
+//! creation. What is delivered and not yet taken is counted: a watcher that has too much waiting is
+//! cancelled at the server and created again later, and the stream is always read.
+//!
+//! A silent server is asked for progress; if that is not answered, as servers are free to do, to
+//! create a watcher; and if it does not answer that either, the stream goes elsewhere.
+
+// W70–W88, I-W1–I-W17
+
+mod batch;
+mod confirmation;
+mod events;
+mod open;
+mod position;
+mod progress;
+mod refusal;
+mod responses;
+mod stream;
+mod watcher;
+
+pub use crate::request::{WatchOptions, watch};
+pub use batch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
+pub use events::{Input, Item, Output, Settings, WatcherKey};
+pub use progress::progress_is_ordered;
+
+use crate::auth::Generation;
+use crate::channel::{EndpointId, HealthSignal};
+use crate::error::{Error, ErrorKind};
+use crate::frame;
+use crate::outcome::Outcome;
+use crate::proto::etcdserverpb::{
+    WatchCancelRequest, WatchProgressRequest, WatchRequest, watch_request::RequestUnion,
+};
+use crate::retry::Failure;
+use crate::rng::Rng;
+use crate::transport;
+use crate::{Instant, KeyRange, Machine, Next};
+use confirmation::Confirmation;
+use open::{Due, Open};
+use prost::Message;
+use std::collections::{BTreeMap, VecDeque};
+use watcher::{State, Watcher};
+
+#[derive(Debug, Clone)]
+enum Stream {
+    Idle,
+    Waiting(Option<Instant>),
+    Acquiring,
+    Open(Box<Open>),
+    Closed(ErrorKind),
+}
+
+/// All watches on one stream; see the [module](self).
+#[derive(Debug, Clone)]
+pub struct Watches {
+    settings: Settings,
+    watchers: BTreeMap<WatcherKey, Watcher>,
+    /// Those to be created, in their order; some may be gone.
+    queue: VecDeque<WatcherKey>,
+    stream: Stream,
+    /// The last id that was chosen.
+    last_id: i64,
+    /// Since when nothing is watched.
+    idle_since: Option<Instant>,
+    /// Which cluster the stream is of; 0 until that is known.
+    cluster_id: u64,
+    /// The highest revision that a header told.
+    seen: i64,
+    confirmation: Confirmation,
+    attempts: u32,
+    /// Consecutive streams that were of no use.
+    failures: u32,
+    /// Consecutive streams that were given up for want of an answer.
+    unanswered: u32,
+    /// Consecutive streams that ended for a reason that does not pass.
+    strikes: u8,
+    last_endpoint: Option<EndpointId>,
+    last_error: Option<Error>,
+    stale_token: Option<Generation>,
+    signal: HealthSignal,
+    rng: Rng,
+    /// How many watchers wait for progress.
+    awaiting: usize,
+    outputs: VecDeque<Output>,
+    ignored: u64,
+    anomalies: u64,
+}
+
+impl Watches {
+    /// Makes a stream that is not open and on which nothing is watched.
+    #[must_use]
+    pub const fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            watchers: BTreeMap::new(),
+            queue: VecDeque::new(),
+            stream: Stream::Idle,
+            last_id: 0,
+            idle_since: None,
+            cluster_id: 0,
+            seen: 0,
+            confirmation: Confirmation::NotNeeded,
+            attempts: 0,
+            failures: 0,
+            unanswered: 0,
+            strikes: 0,
+            last_endpoint: None,
+            last_error: None,
+            stale_token: None,
+            signal: HealthSignal::None,
+            rng: Rng::new(settings.seed),
+            awaiting: 0,
+            outputs: VecDeque::new(),
+            ignored: 0,
+            anomalies: 0,
+        }
+    }
+}
+
+impl Machine for Watches {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Create(key, options) => self.create(key, options),
+            Input::Cancel(key) => self.cancel(now, key),
+            Input::Taken(key, bytes) => self.taken(key, bytes),
+            Input::RequestProgress(key) => self.request_progress(now, key),
+            Input::OrderedProgress(is_ordered) => match &mut self.stream {
+                Stream::Open(open) => open.is_ordered = is_ordered,
+                _ => self.ignored += 1,
+            },
+            Input::Confirmed(answer) => self.on_confirmed(now, answer),
+            Input::Sent(sent) if self.is_acquiring() => self.on_sent(now, sent),
+            Input::Denied(denied) if self.is_acquiring() => self.on_denied(now, denied),
+            Input::Stream(transport::Event::Lost(lost)) if self.is_acquiring() => {
+                self.on_lost(now, &lost);
+            }
+            Input::Stream(event) if self.is_streaming() => self.on_event(now, event),
+            Input::Migrate if self.is_streaming() => {
+                self.signal = HealthSignal::None;
+                self.leave_stream();
+                self.stream = Stream::Waiting(None);
+            }
+            Input::Closed(kind) if !matches!(self.stream, Stream::Closed(_)) => {
+                self.end_all(&Error::new(kind));
+                self.stream = Stream::Closed(kind);
+            }
+            _ => self.ignored += 1,
+        }
+        self.pump(now);
+    }
+
+    fn poll(&mut self, now: Instant) -> Next<Output> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Next::Do(output);
+            }
+            let due = self.next_due();
+            match due {
+                Some(at) if at <= now => self.on_due(now),
+                _ => return Next::Wait(due),
+            }
+        }
+    }
+}
+
+impl Watches {
+    /// Returns whether the stream is open.
+    #[must_use]
+    pub const fn is_streaming(&self) -> bool {
+        matches!(self.stream, Stream::Open(_))
+    }
+
+    /// Returns how many watchers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.watchers.len()
+    }
+
+    /// Returns whether nothing is watched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.watchers.is_empty()
+    }
+
+    /// Returns the endpoint that the stream was last opened to.
+    #[must_use]
+    pub const fn endpoint(&self) -> Option<EndpointId> {
+        self.last_endpoint
+    }
+
+    /// Returns when the last message came on the stream that is open.
+    #[must_use]
+    pub fn heard(&self) -> Option<Instant> {
+        match &self.stream {
+            Stream::Open(open) => Some(open.heard),
+            _ => None,
+        }
+    }
+
+    /// Returns why the last stream that failed did.
+    #[must_use]
+    pub const fn last_error(&self) -> Option<&Error> {
+        self.last_error.as_ref()
+    }
+
+    /// Returns what the last stream that is over told of its endpoint.
+    #[must_use]
+    pub const fn signal(&self) -> HealthSignal {
+        self.signal
+    }
+
+    /// Returns the first revision that was not delivered to a watcher.
+    #[must_use]
+    pub fn position(&self, key: WatcherKey) -> Option<i64> {
+        self.watchers.get(&key).map(|watcher| watcher.position.next())
+    }
+
+    /// Returns how many inputs did not fit the state and were ignored.
+    #[must_use]
+    pub const fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
+    /// Returns how many events came again, and were not delivered.
+    // I-W2
+    #[must_use]
+    pub const fn anomalies(&self) -> u64 {
+        self.anomalies
+    }
+
+    const fn is_acquiring(&self) -> bool {
+        matches!(self.stream, Stream::Acquiring)
+    }
+
+    fn create(&mut self, key: WatcherKey, options: WatchOptions) {
+        if self.watchers.contains_key(&key) {
+            self.ignored += 1;
+            return;
+        }
+        let refusal = match &self.stream {
+            Stream::Closed(kind) => Some(Error::new(*kind)),
+            _ if options.start() < 1 => {
+                Some(Error::invalid_request("a watch begins at a revision above 0"))
+            }
+            _ if self.is_too_large(&options) => {
+                let limit = self.settings.max_request_bytes;
+                Some(Error::new(ErrorKind::RequestOverLimit { len: create_len(&options), limit }))
+            }
+            _ if self.is_of_another_cluster(options.cluster_id()) => {
+                let (expected, found) = (options.cluster_id(), self.cluster_id);
+                Some(Error::new(ErrorKind::ClusterChanged { expected, found }))
+            }
+            _ => None,
+        };
+        if let Some(error) = refusal {
+            return self.outputs.push_back(Output::End(key, error));
+        }
+        self.watchers.insert(key, Watcher::new(options));
+        self.queue.push_back(key);
+        self.idle_since = None;
+    }
+
+    fn is_too_large(&self, options: &WatchOptions) -> bool {
+        create_len(options) > self.settings.max_request_bytes
+    }
+
+    const fn is_of_another_cluster(&self, cluster_id: u64) -> bool {
+        cluster_id != 0 && self.cluster_id != 0 && cluster_id != self.cluster_id
+    }
+
+    fn cancel(&mut self, now: Instant, key: WatcherKey) {
+        let Some(watcher) = self.watchers.remove(&key) else {
+            self.ignored += 1;
+            return;
+        };
+        self.drop_watcher(now, &watcher);
+    }
+
+    /// Has the server forget a watcher that is gone.
+    // I-W9, W80, W81
+    fn drop_watcher(&mut self, now: Instant, watcher: &Watcher) {
+        self.awaiting -= usize::from(watcher.awaits_progress);
+        if self.watchers.is_empty() {
+            self.idle_since = Some(now);
+        }
+        let Stream::Open(open) = &mut self.stream else { return };
+        match watcher.state {
+            State::Live(id) => {
+                open.ids.remove(&id);
+                self.send_cancel(now, id);
+            }
+            State::Creating(id) => {
+                let Some(creating) = open.creating.iter_mut().find(|it| it.id == id) else {
+                    return;
+                };
+                creating.key = None;
+                // A server that chooses ids itself does not know this one.
+                if open.takes_ids == Some(true) {
+                    creating.is_canceled = true;
+                    self.send_cancel(now, id);
+                }
+            }
+            State::Queued | State::Paused => {}
+        }
+    }
+
+    fn taken(&mut self, key: WatcherKey, bytes: usize) {
+        let Some(watcher) = self.watchers.get_mut(&key) else { return };
+        watcher.buffered = watcher.buffered.saturating_sub(bytes);
+        if watcher.state == State::Paused && watcher.has_drained() {
+            watcher.state = State::Queued;
+            self.queue.push_back(key);
+        }
+    }
+
+    fn end(&mut self, now: Instant, key: WatcherKey, error: Error) {
+        if let Some(watcher) = self.watchers.remove(&key) {
+            self.outputs.push_back(Output::End(key, error));
+            self.drop_watcher(now, &watcher);
+        }
+    }
+
+    fn end_all(&mut self, error: &Error) {
+        for (key, _) in std::mem::take(&mut self.watchers) {
+            self.outputs.push_back(Output::End(key, error.clone()));
+        }
+        self.queue.clear();
+        self.awaiting = 0;
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let idle = self.idle_since.map(|since| since + self.settings.linger);
+        let confirm = match self.confirmation {
+            Confirmation::Later(_, at) => Some(at),
+            Confirmation::NotNeeded | Confirmation::Asked(_) => None,
+        };
+        let stream = match &self.stream {
+            Stream::Idle | Stream::Waiting(_) if !self.is_queued() => None,
+            Stream::Idle => Some(Instant::ORIGIN),
+            Stream::Waiting(until) => Some(until.unwrap_or(Instant::ORIGIN)),
+            Stream::Open(open) => self.due_of(open).map(|due| due.0),
+            Stream::Acquiring | Stream::Closed(_) => None,
+        };
+        [idle, confirm, stream].into_iter().flatten().min()
+    }
+
+    /// Returns whether a watcher is to be created.
+    fn is_queued(&self) -> bool {
+        self.queue.iter().any(|key| self.is_in_queue(*key))
+    }
+
+    fn is_in_queue(&self, key: WatcherKey) -> bool {
+        self.watchers.get(&key).is_some_and(|watcher| watcher.state == State::Queued)
+    }
+
+    fn due_of(&self, open: &Open) -> Option<(Instant, Due)> {
+        let is_watching = !open.ids.is_empty();
+        open.due(&self.settings, self.unanswered, is_watching, self.awaiting > 0)
+    }
+
+    fn on_due(&mut self, now: Instant) {
+        if self.idle_since.is_some_and(|since| since + self.settings.linger <= now) {
+            return self.close(now);
+        }
+        if let Confirmation::Later(revision, at) = self.confirmation
+            && at <= now
+        {
+            self.confirmation = Confirmation::Asked(revision);
+            return self.outputs.push_back(Output::Confirm);
+        }
+        match &mut self.stream {
+            // What is watched again at once is not to open one stream after another.
+            Stream::Idle if self.failures > 0 => self.wait(now),
+            Stream::Idle | Stream::Waiting(_) => {
+                let attempt = self.begin_attempt();
+                self.outputs.push_back(Output::Attempt(attempt));
+            }
+            Stream::Open(_) => self.on_silence(now),
+            Stream::Acquiring | Stream::Closed(_) => {}
+        }
+    }
+
+    fn on_silence(&mut self, now: Instant) {
+        let Stream::Open(open) = &self.stream else { return };
+        let Some((_, due)) = self.due_of(open) else { return };
+        match due {
+            Due::Progress => {
+                if let Stream::Open(open) = &mut self.stream {
+                    open.on_due(now, &self.settings);
+                }
+                self.send(RequestUnion::ProgressRequest(WatchProgressRequest {}));
+            }
+            Due::Probe => {
+                let id = self.next_id();
+                if let Stream::Open(open) = &mut self.stream {
+                    open.created(now, id, None);
+                }
+                // A key that nobody has, at a revision that never comes.
+                let probe = watch(KeyRange::from_wire(vec![0], vec![]));
+                self.send(RequestUnion::CreateRequest(probe.create(id, i64::MAX - 1)));
+            }
+            Due::Lost => {
+                self.unanswered = self.unanswered.saturating_add(1);
+                let error = Error::new(ErrorKind::TimedOut(crate::error::Phase::Answer));
+                self.fail(now, Failure::Unanswered, &error.with_outcome(Outcome::Unknown));
+            }
+        }
+    }
+
+    /// Sends creations as far as the server keeps up with them.
+    fn pump(&mut self, now: Instant) {
+        while let Stream::Open(open) = &mut self.stream
+            && open.may_create()
+            && let Some(key) = self.queue.pop_front()
+        {
+            let Some(watcher) = self.watchers.get_mut(&key) else { continue };
+            if watcher.state != State::Queued {
+                continue;
+            }
+            let id = self.last_id.saturating_add(1);
+            self.last_id = id;
+            watcher.leave(State::Creating(id));
+            open.created(now, id, Some(key));
+            let create = watcher.options.create(id, watcher.position.next());
+            self.send(RequestUnion::CreateRequest(create));
+        }
+    }
+
+    const fn next_id(&mut self) -> i64 {
+        self.last_id = self.last_id.saturating_add(1);
+        self.last_id
+    }
+
+    fn send_cancel(&mut self, now: Instant, id: i64) {
+        let Stream::Open(open) = &mut self.stream else { return };
+        match open.cancel(id) {
+            Some(true) => {
+                let cancel = WatchCancelRequest { watch_id: id };
+                self.send(RequestUnion::CancelRequest(cancel));
+            }
+            Some(false) => {}
+            None => {
+                let error = Error::protocol("the server confirms no cancellation");
+                self.fail(now, Failure::Malformed, &error);
+            }
+        }
+    }
+
+    /// Sends a request; creations that are too large were refused before.
+    fn send(&mut self, union: RequestUnion) {
+        let message = WatchRequest { request_union: Some(union) };
+        if let Ok(frame) = frame::encode(&message, usize::MAX) {
+            self.outputs.push_back(Output::Send(frame));
+        }
+    }
+}
+
+/// Returns the most bytes that a creation with these options takes.
+fn create_len(options: &WatchOptions) -> usize {
+    let create = RequestUnion::CreateRequest(options.create(i64::MAX, i64::MAX));
+    WatchRequest { request_union: Some(create) }.encoded_len()
+}

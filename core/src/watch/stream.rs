@@ -1,0 +1,135 @@
+//! Opening the stream, giving it up, and what becomes of the watchers then.
+
+use super::open::Open;
+use super::watcher::State;
+use super::{Output, Settings, Stream, Watches};
+use crate::Instant;
+use crate::attempt::{Attempt, Sent};
+use crate::channel::{AttemptKind, Denied, HealthSignal, Want};
+use crate::error::{Error, ErrorKind};
+use crate::method::Effect;
+use crate::outcome::Outcome;
+use crate::retry::{self, Failure, RetryAction};
+use crate::transport::Lost;
+use std::time::Duration;
+
+/// A stream that stayed open for so long was of use, whatever came on it.
+// I-W12
+const USEFUL_AGE: Duration = Duration::from_secs(5);
+/// How often in a row a stream may end for a reason that does not pass before it is believed.
+pub(super) const MAX_STRIKES: u8 = 3;
+
+impl Watches {
+    /// Gives the stream back: nothing is watched.
+    // W88
+    pub(super) fn close(&mut self, now: Instant) {
+        self.judge_use(now);
+        self.idle_since = None;
+        self.queue.clear();
+        self.signal = HealthSignal::None;
+        if !matches!(self.stream, Stream::Closed(_)) {
+            self.stream = Stream::Idle;
+        }
+        self.outputs.push_back(Output::Close);
+    }
+
+    pub(super) fn begin_attempt(&mut self) -> Attempt {
+        self.attempts = self.attempts.saturating_add(1);
+        self.stream = Stream::Acquiring;
+        let Settings { only, require_leader, .. } = self.settings;
+        let avoid = self.last_endpoint.filter(|_| self.failures > 0);
+        let want = Want { kind: AttemptKind::Stream, avoid, only, ..Want::default() };
+        let (number, stale_token) = (self.attempts, self.stale_token);
+        Attempt { number, want, deadline: None, require_leader, stale_token }
+    }
+
+    pub(super) fn on_sent(&mut self, now: Instant, sent: Sent) {
+        self.last_endpoint = Some(sent.endpoint);
+        self.signal = HealthSignal::None;
+        self.stream = Stream::Open(Box::new(Open::new(now, sent, self.settings.max_message_bytes)));
+        self.outputs.push_back(Output::Identify(sent.endpoint));
+    }
+
+    pub(super) fn on_denied(&mut self, now: Instant, denied: Denied) {
+        match denied {
+            Denied::NoConnection => {}
+            Denied::Throttled => self.wait(now),
+            Denied::Plaintext(endpoint) => {
+                let error = Error::new(ErrorKind::PlaintextPassword);
+                self.end_all(&error.with_endpoint(Some(endpoint.text())));
+                self.close(now);
+            }
+        }
+    }
+
+    pub(super) fn on_lost(&mut self, now: Instant, lost: &Lost) {
+        let is_unsent = lost.outcome == Outcome::NotSent;
+        let failure = if is_unsent { Failure::NotSent } else { Failure::Lost };
+        let error = Error::new(ErrorKind::ConnectionLost).with_cause(lost.cause.clone());
+        self.fail(now, failure, &error);
+    }
+
+    /// Gives the stream up; all that was watched on it goes on elsewhere, unless that is no use.
+    // W84, I-W12
+    pub(super) fn fail(&mut self, now: Instant, failure: Failure<'_>, error: &Error) {
+        let decision = retry::decide(Effect::Read, failure);
+        self.signal = self.signal.max(decision.signal);
+        self.last_error = Some(error.clone());
+        match decision.action {
+            RetryAction::Again | RetryAction::Later => {}
+            RetryAction::NewToken if self.wants_newer_token() => {}
+            // What the server refuses for good, it refuses again.
+            RetryAction::NewToken | RetryAction::None => {
+                self.strikes = self.strikes.saturating_add(1);
+                let is_certain = decision.outcome == Outcome::Rejected;
+                if is_certain || self.strikes >= MAX_STRIKES {
+                    self.end_all(error);
+                    self.close(now);
+                    self.failures = self.failures.saturating_add(1);
+                    return;
+                }
+            }
+        }
+        self.wait(now);
+    }
+
+    /// Notes the token of the stream as too old; returns whether it had one.
+    // H8, I-W16
+    pub(super) fn wants_newer_token(&mut self) -> bool {
+        let Stream::Open(open) = &self.stream else { return false };
+        self.stale_token = self.stale_token.max(open.sent.token);
+        open.sent.token.is_some()
+    }
+
+    /// Leaves the stream and waits before the next one.
+    pub(super) fn wait(&mut self, now: Instant) {
+        self.judge_use(now);
+        self.leave_stream();
+        let wait = self.settings.backoff.after(self.failures, &mut self.rng);
+        self.failures = self.failures.saturating_add(1);
+        self.stream = Stream::Waiting(Some(now + wait));
+    }
+
+    /// Forgets the failures before, if the stream that is open was of use.
+    fn judge_use(&mut self, now: Instant) {
+        if let Stream::Open(open) = &self.stream
+            && (open.is_useful || open.age(now) >= USEFUL_AGE)
+        {
+            self.failures = 0;
+        }
+    }
+
+    /// Queues all that was watched on the stream, before what was queued already.
+    pub(super) fn leave_stream(&mut self) {
+        // What was to be sent belongs to this stream.
+        self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Identify(_)));
+        let queued = std::mem::take(&mut self.queue);
+        for (key, watcher) in &mut self.watchers {
+            if watcher.id().is_some() {
+                watcher.leave(State::Queued);
+                self.queue.push_back(*key);
+            }
+        }
+        self.queue.extend(queued);
+    }
+}

@@ -1,0 +1,183 @@
+//! One watcher: what it wants, how far it has come, and where it stands.
+
+use super::batch::{Event, WatchBatch};
+use super::position::Position;
+use crate::error::{Error, ErrorKind};
+use crate::header::ResponseHeader;
+use crate::proto::mvccpb;
+use crate::request::WatchOptions;
+
+/// What an event takes in memory beside its bytes.
+const EVENT_BYTES: usize = size_of::<Event>();
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    /// To be created when its turn comes.
+    Queued,
+    /// Its creation was sent under this id.
+    Creating(i64),
+    /// The server has it under this id.
+    Live(i64),
+    /// Cancelled at the server until more has been taken.
+    Paused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Watcher {
+    pub(super) options: WatchOptions,
+    pub(super) position: Position,
+    pub(super) state: State,
+    /// Whether it was told of its creation.
+    pub(super) is_created: bool,
+    /// Whether it waits for the answer to a request for progress.
+    pub(super) awaits_progress: bool,
+    /// How often it was refused, or had a response over the limit, since something came for it.
+    pub(super) strikes: u8,
+    /// The bytes that were delivered and not taken.
+    pub(super) buffered: usize,
+    /// The first parts of a response that is not complete.
+    partial: Option<Box<Partial>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Partial {
+    events: Vec<mvccpb::Event>,
+    bytes: usize,
+}
+
+/// What became of a response with events.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// These are to be delivered.
+    Batch(WatchBatch, usize),
+    /// Nothing: it was delivered before, or is not complete.
+    Nothing,
+    /// There is no room for them.
+    Full,
+    /// The server breaks the rules.
+    Broken(Error),
+}
+
+impl Watcher {
+    pub(super) const fn new(options: WatchOptions) -> Self {
+        Self {
+            position: Position::new(options.start()),
+            options,
+            state: State::Queued,
+            is_created: false,
+            awaits_progress: false,
+            strikes: 0,
+            buffered: 0,
+            partial: None,
+        }
+    }
+
+    /// Returns the id under which the server has it, or is about to.
+    pub(super) const fn id(&self) -> Option<i64> {
+        match self.state {
+            State::Creating(id) | State::Live(id) => Some(id),
+            State::Queued | State::Paused => None,
+        }
+    }
+
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.state, State::Live(_))
+    }
+
+    /// Returns whether a response is incomplete.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Returns whether progress up to this revision is news. Before the start that was asked for,
+    /// or that of a member that lags, it is none.
+    // W65, W68
+    pub(super) const fn may_progress(&self, revision: i64) -> bool {
+        !self.is_partial() && revision >= self.position.next() - 1
+    }
+
+    /// Leaves the stream: what is incomplete is delivered again by the next one.
+    // W63
+    pub(super) fn leave(&mut self, state: State) {
+        self.partial = None;
+        self.state = state;
+    }
+
+    /// Returns whether so little waits that it may go on.
+    pub(super) const fn has_drained(&self) -> bool {
+        self.buffered <= self.options.buffer_limit() / 2
+    }
+
+    /// Takes the events of a response, of which more parts follow or not.
+    pub(super) fn take(
+        &mut self,
+        header: ResponseHeader,
+        events: Vec<mvccpb::Event>,
+        bytes: usize,
+        has_more: bool,
+        max_bytes: usize,
+    ) -> Taken {
+        if has_more || self.is_partial() {
+            let partial = self.partial.get_or_insert_default();
+            partial.bytes += bytes + events.len() * EVENT_BYTES;
+            if partial.bytes > max_bytes {
+                return Taken::Broken(self.over_limit(partial_len(self), max_bytes));
+            }
+            partial.events.extend(events);
+            if has_more {
+                return Taken::Nothing;
+            }
+            let Partial { events, bytes } = *self.partial.take().unwrap_or_default();
+            return self.take_whole(header, events, bytes);
+        }
+        let bytes = bytes + events.len() * EVENT_BYTES;
+        self.take_whole(header, events, bytes)
+    }
+
+    fn take_whole(
+        &mut self,
+        header: ResponseHeader,
+        events: Vec<mvccpb::Event>,
+        bytes: usize,
+    ) -> Taken {
+        let (count, has_prev_kv) = (events.len(), self.options.has_prev_kv());
+        let mut events: Vec<Event> =
+            events.into_iter().map_while(|event| Event::new(event, has_prev_kv)).collect();
+        if events.len() < count {
+            return Taken::Broken(Error::protocol(
+                "an event without its pair, or of no known kind",
+            ));
+        }
+        if self.position.remove_delivered(&mut events).is_none() {
+            return Taken::Broken(Error::protocol("events that are not in order"));
+        }
+        if events.is_empty() {
+            return Taken::Nothing;
+        }
+        if !events.iter().all(|event| self.options.wants(event)) {
+            return Taken::Broken(Error::protocol("an event that was not asked for"));
+        }
+        let waits = self.buffered.saturating_add(bytes);
+        if !self.has_drained() && waits > self.options.buffer_limit() {
+            return Taken::Full;
+        }
+        self.position.delivered(&events);
+        self.buffered += bytes;
+        self.strikes = 0;
+        Taken::Batch(WatchBatch { header, events }, bytes)
+    }
+
+    /// Makes the error of a response that is larger than what is taken.
+    // I-W17
+    pub(super) fn over_limit(&self, len: usize, limit: usize) -> Error {
+        let next = self.position.next();
+        let cause = format!("a response of the watch, at revision {next} or after it");
+        Error::new(ErrorKind::ResponseOverLimit { len, limit })
+            .with_outcome(crate::Outcome::Unknown)
+            .with_cause(crate::error::Cause::new(cause))
+    }
+}
+
+fn partial_len(watcher: &Watcher) -> usize {
+    watcher.partial.as_ref().map_or(0, |partial| partial.bytes)
+}

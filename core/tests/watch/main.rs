@@ -1,0 +1,4 @@
+//! Many watches on one stream: transcripts, one a rule, and the laws.
+
+mod create;
+mod rig;

@@ -6,7 +6,7 @@ use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::stream::RawStream;
-use crate::{Config, control, sync};
+use crate::{Config, control, sync, watch};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
@@ -35,11 +35,14 @@ pub struct Client {
 }
 
 /// Closes the client when its last clone is dropped.
-struct CloseOnDrop(Arc<Shared>);
+struct CloseOnDrop {
+    shared: Arc<Shared>,
+    watches: Arc<watch::Registry>,
+}
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.pool.close(ErrorKind::Closed);
+        self.shared.pool.close(ErrorKind::Closed);
     }
 }
 
@@ -91,7 +94,8 @@ impl Client {
         if let Some(interval) = shared.config.auto_sync {
             shared.tasks.spawn(sync::repeat(Arc::clone(&shared), interval));
         }
-        Ok(Self { handle: Arc::new(CloseOnDrop(shared)), pin: None })
+        let handle = CloseOnDrop { shared, watches: Arc::default() };
+        Ok(Self { handle: Arc::new(handle), pin: None })
     }
 
     /// Makes a client on this runtime and waits until one endpoint can be used. The adapters have a
@@ -437,7 +441,12 @@ impl Client {
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.handle.0
+        &self.handle.shared
+    }
+
+    /// The streams of its watches.
+    pub(crate) fn watches(&self) -> &Arc<watch::Registry> {
+        &self.handle.watches
     }
 
     /// Runs one operation, and keeps the client open meanwhile.

@@ -82,6 +82,7 @@ mod tls;
 pub mod trace;
 mod transport;
 mod version;
+mod watch;
 
 pub use client::Client;
 pub use config::Config;
@@ -90,8 +91,10 @@ pub use etcd3_core::proto;
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
     IgnoreLease, IgnoreValue, Limits, Op, OpResponse, Operation, Put, PutLease, PutResponse,
-    PutValue, Raw, SortOrder, SortTarget, Txn, TxnResponse, compact, delete, get, put, txn,
+    PutValue, Raw, SortOrder, SortTarget, Txn, TxnResponse, WatchOptions, compact, delete, get,
+    put, txn, watch,
 };
+pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
     Bytes, Code, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome, ResponseHeader,
     ServerError, Status, UnaryRequest, Version, all, from_key, key, ops, prefix,
@@ -105,3 +108,4 @@ pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "_tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub use tls::TlsConfig;
+pub use watch::{Watch, WatchHandle, WatchItem, WatchItems, WatchStatus};

@@ -3,7 +3,7 @@
 use crate::Client;
 use crate::pages::Pages;
 use crate::range_stream::RangeStream;
-use crate::request::Request;
+use crate::request::{BeginWatch, Request};
 use etcd3_core::request::{
     Compact, Compare, Comparison, Delete, Get, Operation, Put, PutValue, Raw, Txn, When,
 };
@@ -81,6 +81,45 @@ impl Client {
     /// ```
     pub fn range_stream(&self, get: Get) -> RangeStream {
         RangeStream::new(self.clone(), get)
+    }
+
+    /// Watches a key, or a range of keys: awaiting the request gives a [`Watch`](crate::Watch) once
+    /// the server has taken it.
+    ///
+    /// Without [`from_revision`](crate::Request::from_revision) the watch delivers what is written
+    /// after this was called; a linearizable read of its first key finds out where that is. A
+    /// member that knows no leader refuses the watch, unless
+    /// [`require_leader(false)`](crate::Request::require_leader) is called: it could not tell of
+    /// changes.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read, and why the server did not take the watch.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the watch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::prefix;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let mut watch = client.watch(prefix("config/")).prev_kv().await?;
+    /// client.put("config/colour", "red").await?;
+    ///
+    /// while let Some(batch) = watch.next().await {
+    ///     for event in &batch?.events {
+    ///         println!("{:?} {:?}", event.kind, event.kv.key);
+    ///     }
+    /// #   break;
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn watch(&self, range: impl Into<KeyRange>) -> Request<BeginWatch> {
+        self.request(BeginWatch(etcd3_core::request::watch(range)))
     }
 
     /// Writes one key.

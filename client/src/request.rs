@@ -2,6 +2,7 @@
 
 use crate::call::{CallOptions, OperationCall};
 use crate::runtime::BoxFuture;
+pub use crate::watch::BeginWatch;
 use crate::{Client, Error, sync};
 use etcd3_core::channel::EndpointId;
 pub use etcd3_core::method::{Effect, Method, Shape};
@@ -10,10 +11,11 @@ pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, CompareTarget, Comparison, Delete,
     DeleteResponse, Get, GetResponse, IgnoreLease, IgnoreValue, Limits, NESTING_LIMIT, Op,
     OpResponse, Operand, Operation, Otherwise, Put, PutLease, PutResponse, PutValue, Raw,
-    SortOrder, SortTarget, Then, Txn, TxnResponse, When, Whole, compact, compare, delete, get, put,
-    txn,
+    SortOrder, SortTarget, Then, Txn, TxnResponse, WatchOptions, When, Whole, compact, compare,
+    delete, get, put, txn, watch,
 };
 pub use etcd3_core::rpc::{Rpc, UnaryRequest};
+use etcd3_core::watch::ResumeToken;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -121,7 +123,7 @@ impl<T: Execute> IntoFuture for Request<T> {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 
     impl<T: etcd3_core::Operation> Sealed for T {}
@@ -219,6 +221,24 @@ etcd3_core::get_options!(options);
 etcd3_core::put_options!(options);
 etcd3_core::delete_options!(options);
 etcd3_core::compact_options!(options);
+
+/// Gives the request of a watch the options of the watch.
+macro_rules! options_of_watch {
+    ($operation:ident {
+        $($(#[$meta:meta])* $name:ident($($arg:ident: $type:ty),*);)*
+    }) => {
+        impl Request<BeginWatch> {
+            $(
+                $(#[$meta])*
+                pub fn $name(self, $($arg: $type),*) -> Self {
+                    self.map(|BeginWatch(watch)| BeginWatch(watch.$name($($arg),*)))
+                }
+            )*
+        }
+    };
+}
+
+etcd3_core::watch_options!(options_of_watch);
 
 impl<Stage> Request<Txn<Stage>> {
     /// Sends the transaction although one of its branches writes and, beside that, reads at a

@@ -10,6 +10,7 @@
 //! | `etcd3::connection` | INFO, then DEBUG | `cannot connect` | C |
 //! | `etcd3::endpoint` | WARN | `suspect` | `endpoint` |
 //! | `etcd3::endpoint` | INFO | `no longer suspect` | `endpoint` |
+//! | `etcd3::stream` | DEBUG | `stream lost` | `method`, `endpoint`, `error` |
 //! | `etcd3::sync` | DEBUG | `the members are not known` | `error` |
 //!
 //! A: `method`, `endpoint`, `attempt`, `error`, `outcome`, `again_in`. C: `endpoint`, `failure`,
@@ -17,7 +18,7 @@
 //!
 //! A response is refused when it is older than what was seen before, or of another cluster. An
 //! endpoint is a suspect when it left calls unanswered or cannot serve them. What fails again in
-//! the same way is told at DEBUG.
+//! the same way is told at DEBUG. A stream of watches that is lost is opened again.
 //!
 //! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before
 //! the next attempt. No event has a key, a value, a token or a password in it.
@@ -33,6 +34,7 @@ use tracing::{Level, debug, enabled, info, warn};
 const CALL: &str = "etcd3::call";
 const CONNECTION: &str = "etcd3::connection";
 const ENDPOINT: &str = "etcd3::endpoint";
+const STREAM: &str = "etcd3::stream";
 const SYNC: &str = "etcd3::sync";
 
 /// Tells of an attempt that failed and is made again after a wait.
@@ -68,6 +70,13 @@ pub(crate) fn call_failed(method: &str, endpoint: Option<&Endpoint>, error: &Err
     let (endpoint, outcome) = (Shown(endpoint), error.outcome());
     let (attempts, error) = (error.attempts(), error.kind());
     debug!(target: CALL, method, %endpoint, attempts, %error, ?outcome, "call failed");
+}
+
+/// Tells of a stream that was lost and is opened again.
+#[cold]
+pub(crate) fn stream_lost(method: &str, endpoint: Option<&Endpoint>, error: Option<&Error>) {
+    let (endpoint, error) = (Shown(endpoint), Shown(error.map(Error::report)));
+    debug!(target: STREAM, method, %endpoint, %error, "stream lost");
 }
 
 /// Tells of a connection that can take calls.

@@ -13,14 +13,14 @@
 use super::alarm::Alarm;
 use super::final_read::FinalRead;
 use super::open_stream::{Open, OpenStream, Receiver};
-use crate::pool::{NoPermit, Permit, Pool};
+use crate::pool::{ConnectionHandle, NoPermit, Permit, Pool};
 use crate::transport::exchange::{Exchange, Sender};
 use etcd3_core::call::{self, Sent};
 use etcd3_core::channel::{self, Denied, Finished, Freshness, Retirement, Want};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::stream;
 use etcd3_core::transport::{Event, Lost};
-use etcd3_core::{ErrorKind, Instant};
+use etcd3_core::{ErrorKind, Instant, watch};
 use event_listener::EventListener;
 use std::future::Future;
 use std::pin::Pin;
@@ -79,7 +79,7 @@ macro_rules! inputs_of_machines {
     };
 }
 
-inputs_of_machines!(call::Input, stream::raw::Input, stream::server_stream::Input);
+inputs_of_machines!(call::Input, stream::raw::Input, stream::server_stream::Input, watch::Input,);
 
 impl Carrier {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
@@ -212,6 +212,11 @@ impl Carrier {
     /// Uses the sending half of the stream, if it has one.
     pub(crate) fn with_sender<T>(&self, act: impl FnOnce(&mut Sender) -> T) -> Option<T> {
         self.stream().with_sender(act)
+    }
+
+    /// Returns the connection of the stream that is open.
+    pub(crate) fn connection(&self) -> Option<Arc<ConnectionHandle>> {
+        self.stream().look(|open| Arc::clone(&open.permit.connection))
     }
 
     /// Returns a listener for the moment at which streams of this connection are to leave it.

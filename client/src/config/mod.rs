@@ -35,6 +35,7 @@ use std::time::Duration;
 /// | [`max_request_bytes`](Self::max_request_bytes) | 2 MiB |
 /// | [`max_response_bytes`](Self::max_response_bytes) | 64 MiB |
 /// | [`max_txn_ops`](Self::max_txn_ops) | 128 |
+/// | [`watch_probe_interval`](Self::watch_probe_interval) | 15 s |
 /// | [`stream_window`](Self::stream_window) | 256 KiB |
 /// | [`connection_window`](Self::connection_window) | 256 MiB |
 ///
@@ -71,6 +72,7 @@ pub struct Config {
     pub(crate) stream_window: u32,
     pub(crate) connection_window: u32,
     pub(crate) require_leader: bool,
+    pub(crate) watch_probe_interval: Duration,
     pub(crate) tls: Option<TlsConfig>,
 }
 
@@ -87,6 +89,8 @@ const MAX_MESSAGE: usize = u32::MAX as usize;
 const MIN_ATTEMPT: Duration = Duration::from_millis(100);
 const MIN_CONNECT: Duration = Duration::from_millis(100);
 const MIN_SYNC: Duration = Duration::from_secs(1);
+/// The least of what is raised to it: less would keep servers busy.
+const MIN_WATCH_PROBE: Duration = Duration::from_secs(1);
 /// The least of what is raised to it: less would keep a processor busy, and servers.
 const MIN_RETRY: Backoff =
     Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(50) };
@@ -133,6 +137,7 @@ impl Config {
             stream_window: 256 << 10,
             connection_window: 256 << 20,
             require_leader: false,
+            watch_probe_interval: Duration::from_secs(15),
             tls: None,
         }
     }
@@ -300,6 +305,17 @@ impl Config {
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
         self.connection_window = bytes.clamp(MIN_CONNECTION_WINDOW, MAX_WINDOW);
+        self
+    }
+
+    /// Sets how long the server of a watch may say nothing before it is asked whether it is there;
+    /// a second at least. One that does not answer within another few seconds, twice
+    /// [`attempt_timeout`](Self::attempt_timeout) for each of two questions, is left for another
+    /// member.
+    // I-W11
+    #[must_use]
+    pub fn watch_probe_interval(mut self, interval: Duration) -> Self {
+        self.watch_probe_interval = interval.max(MIN_WATCH_PROBE);
         self
     }
 

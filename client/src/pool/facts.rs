@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Facts {
     version: OnceLock<Version>,
     lacks_range_stream: AtomicBool,
+    is_progress_ordered: OnceLock<bool>,
 }
 
 impl Facts {
@@ -27,6 +28,16 @@ impl Facts {
     /// Returns the version of the server, if it told it.
     pub(crate) fn version(&self) -> Option<Version> {
         self.version.get().copied()
+    }
+
+    /// Notes whether the server answers requests for progress in their order.
+    pub(crate) fn note_progress_order(&self, is_ordered: bool) {
+        let _ = self.is_progress_ordered.set(is_ordered);
+    }
+
+    /// Returns whether the server answers requests for progress in their order, if that is known.
+    pub(crate) fn is_progress_ordered(&self) -> Option<bool> {
+        self.is_progress_ordered.get().copied()
     }
 
     /// Notes that the server, or a proxy before it, has no `RangeStream`.

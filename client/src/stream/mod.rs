@@ -13,11 +13,12 @@ pub use raw::{RawStream, StreamEvent};
 
 use crate::call::attempt::{AttemptEvent, Carrier, Progress};
 use crate::call::open_stream::Receiver;
-use crate::pool::{Permit, Pool};
+use crate::pool::{ConnectionHandle, Permit, Pool};
 use crate::transport::exchange::Sender;
 use bytes::Bytes;
 use etcd3_core::call::Attempt;
 use etcd3_core::channel::HealthSignal;
+use etcd3_core::endpoint::Endpoint;
 use etcd3_core::metadata::Metadata;
 use etcd3_core::method::Method;
 use etcd3_core::{Instant, Machine, Next};
@@ -77,6 +78,16 @@ impl OwnedStream {
     pub(crate) fn release(&mut self, now: Instant, signal: HealthSignal) {
         self.migration = None;
         self.attempt.release(now, signal);
+    }
+
+    /// Returns the endpoint of the stream that is open, or of the last one.
+    pub(crate) const fn endpoint(&self) -> Option<&Endpoint> {
+        self.attempt.last.as_ref()
+    }
+
+    /// Returns the connection of the stream that is open.
+    pub(crate) fn connection(&self) -> Option<Arc<ConnectionHandle>> {
+        self.attempt.connection()
     }
 
     /// Queues a frame; returns whether there was room for it, or no stream.

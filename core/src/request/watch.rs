@@ -17,6 +17,7 @@ pub struct WatchOptions {
     start: i64,
     cluster_id: u64,
     max_buffered_bytes: usize,
+    has_own_stream: bool,
 }
 
 /// How many bytes may wait to be taken, unless a watch says otherwise.
@@ -35,6 +36,7 @@ pub fn watch(range: impl Into<KeyRange>) -> WatchOptions {
         start: 0,
         cluster_id: 0,
         max_buffered_bytes: MAX_BUFFERED_BYTES,
+        has_own_stream: false,
     }
 }
 
@@ -101,6 +103,13 @@ options! { $ WatchOptions as watch_options {
         self.max_buffered_bytes = limit;
         self
     }
+
+    /// Watches on a stream of its own. Otherwise watches share streams, and with them the time that
+    /// the server takes to catch up with each.
+    pub fn own_stream(mut self) -> Self {
+        self.has_own_stream = true;
+        self
+    }
 } }
 
 impl WatchOptions {
@@ -126,6 +135,12 @@ impl WatchOptions {
     #[must_use]
     pub const fn buffer_limit(&self) -> usize {
         self.max_buffered_bytes
+    }
+
+    /// Returns whether nothing else is to be watched on its stream.
+    #[must_use]
+    pub const fn has_own_stream(&self) -> bool {
+        self.has_own_stream
     }
 
     /// Returns whether the pairs before each change are asked for.

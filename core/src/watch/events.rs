@@ -85,9 +85,13 @@ pub enum Output {
     Send(Bytes),
     /// Hand this to whoever watches.
     Deliver(WatcherKey, Item),
+    /// So much of the watch waits to be taken that nothing more is asked for; it
+    /// [resumes](Item::Resumed) when half is.
+    Suspended(WatcherKey),
     /// The watch is over, for this reason; nothing follows.
     End(WatcherKey, Error),
-    /// Nothing is watched, and nothing was for a while: drop what is left of the stream.
+    /// Nothing is watched, and nothing was for a while, or the client is closed: drop what is left
+    /// of the stream.
     Close,
 }
 

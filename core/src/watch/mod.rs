@@ -174,6 +174,7 @@ impl Machine for Watches {
             Input::Closed(kind) if !matches!(self.stream, Stream::Closed(_)) => {
                 self.end_all(&Error::new(kind));
                 self.stream = Stream::Closed(kind);
+                self.outputs.push_back(Output::Close);
             }
             _ => self.ignored += 1,
         }

@@ -255,6 +255,7 @@ impl Watches {
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
         let id = watcher.id();
         watcher.leave(State::Paused);
+        self.outputs.push_back(Output::Suspended(key));
         if let Some(id) = id {
             open.ids.remove(&id);
             self.send_cancel(now, id);

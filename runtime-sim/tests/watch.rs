@@ -1,0 +1,272 @@
+//! Watches of the shipped client in virtual time.
+#![allow(clippy::unwrap_used)]
+
+use etcd3::{Client, Config, ErrorKind, EventKind, Previous, Watch, WatchItem, prefix};
+use etcd3_sim::{ClusterConfig, Cut, Etcd, Host, Link, Personality, Reachability, World, run};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn scene_of(world: &World, members: usize) -> (Etcd, Host, Client) {
+    let etcd = world.etcd(ClusterConfig::new(members, Personality::of(3, 5, 30), world.seed()));
+    let host = world.host();
+    let client = host.client(Config::new(etcd.endpoints())).unwrap();
+    client.put("before", "").await.unwrap();
+    (etcd, host, client)
+}
+
+async fn scene(world: &World) -> (Etcd, Host, Client) {
+    scene_of(world, 3).await
+}
+
+/// Takes events until so many have come; returns their keys and revisions.
+async fn take(watch: &mut Watch, count: usize) -> Vec<(String, i64)> {
+    let mut events = vec![];
+    while events.len() < count {
+        let batch = watch.next().await.unwrap().unwrap();
+        events.extend(
+            batch.into_iter().map(|it| (it.kv.key_str().unwrap().to_owned(), it.revision())),
+        );
+    }
+    events
+}
+
+fn refusing() -> Link {
+    Link { reachability: Reachability::Refuse, ..Link::default() }
+}
+
+fn stalled() -> Link {
+    Link { stall_up: true, stall_down: true, ..Link::default() }
+}
+
+/// Cuts all connections of a host.
+fn cut(world: &World, etcd: &Etcd, host: &Host) {
+    for member in 0..etcd.members() {
+        world.net().cut(host.id(), etcd.address(member), Cut::Reset);
+    }
+}
+
+#[test]
+fn events_say_what_happened() {
+    run(1, |world| async move {
+        let (_etcd, _host, client) = scene(&world).await;
+        let mut watch = client.watch(prefix("k/")).prev_kv().await.unwrap();
+        client.put("k/a", "1").await.unwrap();
+        client.put("k/a", "").await.unwrap();
+        client.put("other", "").await.unwrap();
+        client.delete("k/a").await.unwrap();
+        let mut seen = vec![];
+        while seen.len() < 3 {
+            seen.extend(watch.next().await.unwrap().unwrap());
+        }
+        assert!(seen[0].is_create() && seen[0].prev_kv() == Previous::Absent);
+        assert!(seen[1].is_modify() && seen[1].prev_kv().pair().unwrap().value == "1");
+        assert!(seen[2].kind == EventKind::Delete && seen[2].prev_kv().pair().unwrap().value == "");
+        assert!(watch.status().is_live);
+        watch.cancel().await;
+    })
+    .unwrap();
+}
+
+// I-W1, I-W2, W84: whatever is cut, each event comes once and in order.
+#[test]
+fn a_watch_survives_cuts_and_dead_members() {
+    for seed in 0..30 {
+        run(seed, |world| async move {
+            let (etcd, host, client) = scene(&world).await;
+            let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+            let mut watch = client.watch(prefix("k/")).await.unwrap();
+            let start = watch.status().revision + 1;
+            for n in 0..60 {
+                // Whether it is written or not, the changes tell.
+                let _ = writer.put(format!("k/{}", n % 7), n.to_string()).await;
+                match world.below(6) {
+                    0 => cut(&world, &etcd, &host),
+                    1 => {
+                        let member = usize::try_from(world.below(3)).unwrap();
+                        etcd.kill(member);
+                        world.sleep(SECOND / 2).await;
+                        etcd.revive(member);
+                    }
+                    _ => {}
+                }
+            }
+            etcd.heal();
+            client.get("k").await.unwrap();
+            let changes = etcd.changes().into_iter().filter(|it| it.revision >= start);
+            let changes: Vec<_> = changes.map(|it| (it.key, it.revision)).collect();
+            assert!(changes.len() > 30, "{}", changes.len());
+            assert_eq!(take(&mut watch, changes.len()).await, changes);
+        })
+        .unwrap();
+    }
+}
+
+// H1, H2, I-W5: nothing was delivered yet, and nothing of before or of the time between is wrong.
+#[test]
+fn an_idle_watch_that_is_cut_goes_on_where_it_began() {
+    run(1, |world| async move {
+        let (etcd, host, client) = scene(&world).await;
+        client.put("k", "old").await.unwrap();
+        let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+        let mut watch = client.watch("k").await.unwrap();
+        cut(&world, &etcd, &host);
+        let revision = writer.put("k", "new").await.unwrap().header.revision;
+        assert_eq!(take(&mut watch, 1).await, [("k".to_owned(), revision)]);
+    })
+    .unwrap();
+}
+
+// I-W6, W78
+#[test]
+fn compaction_is_told_once_with_both_revisions() {
+    run(1, |world| async move {
+        let (etcd, host, client) = scene(&world).await;
+        let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+        let mut watch = client.watch("k").await.unwrap();
+        let start = watch.status().revision + 1;
+        for member in 0..3 {
+            world.net().set_link(host.id(), etcd.address(member), refusing());
+        }
+        cut(&world, &etcd, &host);
+        for _ in 0..5 {
+            writer.put("k", "").await.unwrap();
+        }
+        writer.compact(start + 3).await.unwrap();
+        for member in 0..3 {
+            world.net().set_link(host.id(), etcd.address(member), Link::default());
+        }
+        let error = watch.next().await.unwrap().unwrap_err();
+        let expected = ErrorKind::WatchCompacted { requested: start, compacted: start + 3 };
+        assert_eq!(error.kind(), expected, "{error}");
+        assert!(error.is_compacted());
+        assert!(watch.next().await.is_none());
+    })
+    .unwrap();
+}
+
+// W38, W81, I-W9
+#[test]
+fn cancelling_takes_no_time_when_nobody_answers() {
+    run(1, |world| async move {
+        let (etcd, host, client) = scene(&world).await;
+        let mut watch = client.watch("k").await.unwrap();
+        for member in 0..3 {
+            world.net().set_link(host.id(), etcd.address(member), stalled());
+        }
+        let handle = watch.handle();
+        let began = world.now();
+        handle.cancel().await;
+        assert_eq!(world.now(), began);
+        assert!(watch.next().await.is_none());
+        // One that no server has taken yet, too.
+        let begun = client.watch("k").from_revision(1).timeout(SECOND).send().await;
+        assert!(begun.unwrap_err().is_timeout());
+    })
+    .unwrap();
+}
+
+// W88, I-W9: the stream is given back a second after its last watch.
+#[test]
+fn a_stream_without_watches_is_closed() {
+    run(1, |world| async move {
+        let (_etcd, _host, client) = scene(&world).await;
+        let streams =
+            || client.health().endpoints.iter().map(|endpoint| endpoint.streams).sum::<u32>();
+        let first = client.watch("a").await.unwrap();
+        let second = client.watch("b").await.unwrap();
+        assert_eq!(streams(), 1, "they share one");
+        drop(first);
+        world.sleep(2 * SECOND).await;
+        assert_eq!(streams(), 1);
+        drop(second);
+        world.sleep(2 * SECOND).await;
+        assert_eq!(streams(), 0);
+        let third = client.watch("c").own_stream().await.unwrap();
+        let _fourth = client.watch("d").await.unwrap();
+        assert_eq!(streams(), 2);
+        drop(third);
+        client.close().await;
+    })
+    .unwrap();
+}
+
+// I-W10: what is not read is bounded, and nothing is lost of it.
+#[test]
+fn a_watch_that_is_not_read_is_suspended_and_goes_on() {
+    run(1, |world| async move {
+        let (_etcd, _host, client) = scene(&world).await;
+        let mut slow = client.watch(prefix("k/")).max_buffered_bytes(4_000).await.unwrap();
+        let mut other = client.watch(prefix("k/")).await.unwrap();
+        let mut written = vec![];
+        for n in 0..200 {
+            let key = format!("k/{n}");
+            let revision = client.put(key.as_str(), "x".repeat(100)).await.unwrap().header.revision;
+            written.push((key, revision));
+        }
+        assert_eq!(take(&mut other, 200).await, written);
+        assert!(!slow.status().is_live);
+        assert!(slow.status().revision < written[100].1);
+        assert_eq!(take(&mut slow, 200).await, written);
+    })
+    .unwrap();
+}
+
+// W76, W77, I-W7
+#[test]
+fn progress_is_told_on_request() {
+    for version in [(3, 4, 23), (3, 5, 30), (3, 7, 3)] {
+        run(1, |world| async move {
+            let (major, minor, patch) = version;
+            let personality = Personality::of(major, minor, patch);
+            let etcd = world.etcd(ClusterConfig::new(1, personality, world.seed()));
+            let client = world.host().client(Config::new(etcd.endpoints())).unwrap();
+            let mut watch = client.watch("k").await.unwrap();
+            client.put("k", "").await.unwrap();
+            let revision = client.put("other", "").await.unwrap().header.revision;
+            assert_eq!(watch.request_progress().await.unwrap(), revision, "{version:?}");
+            let mut items = vec![];
+            for _ in 0..3 {
+                items.push(watch.next_item().await.unwrap().unwrap());
+            }
+            assert!(matches!(items[0], WatchItem::Created(_)));
+            assert!(matches!(&items[1], WatchItem::Events(batch) if batch.events.len() == 1));
+            assert_eq!(items[2], WatchItem::Progress(revision));
+            assert_eq!(watch.status().revision, revision);
+        })
+        .unwrap();
+    }
+}
+
+// W53, W54, I-W13
+#[test]
+fn closing_the_client_ends_its_watches_with_a_reason() {
+    run(1, |world| async move {
+        let (_etcd, host, client) = scene(&world).await;
+        let mut watch = client.watch("k").await.unwrap();
+        client.close().await;
+        assert_eq!(watch.next().await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
+        assert!(watch.next().await.is_none());
+        assert_eq!(client.watch("k").await.unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(host.tasks(), 0);
+    })
+    .unwrap();
+}
+
+// I-W11: the server is there and says nothing, as one behind a proxy that forwards nothing more.
+#[test]
+fn a_silent_server_is_left() {
+    run(1, |world| async move {
+        let (etcd, host, client) = scene(&world).await;
+        let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+        let mut watch = client.watch("k").await.unwrap();
+        let at = client.health().endpoints.iter().position(|it| it.streams == 1).unwrap();
+        world.net().set_link(host.id(), etcd.address(at), stalled());
+        let began = world.now();
+        let revision = writer.put("k", "").await.unwrap().header.revision;
+        assert_eq!(take(&mut watch, 1).await, [("k".to_owned(), revision)]);
+        let took = world.now().saturating_since(began);
+        assert!(took < 20 * SECOND, "{took:?}");
+    })
+    .unwrap();
+}

@@ -52,6 +52,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod cache;
 mod call;
 mod client;
 mod clock;
@@ -61,8 +62,10 @@ mod connection_task;
 mod control;
 #[cfg(test)]
 mod count;
+mod either;
 mod front_page;
 mod health;
+mod list_watch;
 mod lookup;
 mod operations;
 mod pages;
@@ -84,6 +87,7 @@ mod transport;
 mod version;
 mod watch;
 
+pub use cache::{Cache, CacheChanges, CacheItem, CachedValue};
 pub use client::Client;
 pub use config::Config;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
@@ -96,10 +100,11 @@ pub use etcd3_core::request::{
 };
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
-    Bytes, Code, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome, ResponseHeader,
-    ServerError, Status, UnaryRequest, Version, all, from_key, key, ops, prefix,
+    Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome,
+    ResponseHeader, ServerError, Status, UnaryRequest, Version, all, from_key, key, ops, prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
+pub use list_watch::{ListWatch, ListWatchItem};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};

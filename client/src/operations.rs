@@ -1,9 +1,10 @@
 //! The operations of a client.
 
 use crate::Client;
+use crate::list_watch::ListWatch;
 use crate::pages::Pages;
 use crate::range_stream::RangeStream;
-use crate::request::{BeginWatch, Request};
+use crate::request::{BeginCache, BeginWatch, Request};
 use etcd3_core::request::{
     Compact, Compare, Comparison, Delete, Get, Operation, Put, PutValue, Raw, Txn, When,
 };
@@ -120,6 +121,74 @@ impl Client {
     /// ```
     pub fn watch(&self, range: impl Into<KeyRange>) -> Request<BeginWatch> {
         self.request(BeginWatch(etcd3_core::request::watch(range)))
+    }
+
+    /// Reads a range and watches it from there on: a stream of all pairs at one revision, then of
+    /// every change after it, also across compactions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::{Difference, ListWatchItem, prefix};
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// # client.put("services/a", "10.0.0.1").await?;
+    /// let mut services = client.list_watch(prefix("services/"));
+    /// while let Some(item) = services.next().await {
+    ///     match item? {
+    ///         ListWatchItem::Page(pairs) => println!("{} services", pairs.len()),
+    ///         ListWatchItem::Listed(revision) => {
+    ///             println!("that is all as of revision {revision}");
+    /// #           break;
+    ///         }
+    ///         ListWatchItem::Events(batch) => println!("{} changes", batch.events.len()),
+    ///         ListWatchItem::Differences(differences) => {
+    ///             for difference in differences {
+    ///                 match difference {
+    ///                     Difference::Put(pair) => println!("{:?} is new", pair.key),
+    ///                     Difference::Delete(key) => println!("{key:?} is gone"),
+    ///                     _ => {}
+    ///                 }
+    ///             }
+    ///         }
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn list_watch(&self, range: impl Into<KeyRange>) -> ListWatch {
+        ListWatch::new(self.clone(), range.into())
+    }
+
+    /// Keeps a range in memory: awaiting the request gives a [`Cache`](crate::Cache) once the range
+    /// has been read.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the cache.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::prefix;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let cache = client.cache(prefix("flags/")).await?;
+    /// let written = client.put("flags/dark", "on").await?;
+    ///
+    /// cache.wait_for(written.header.revision).await?;
+    /// let dark = cache.get("flags/dark")?.expect("just written");
+    /// assert_eq!(dark.value, "on");
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn cache(&self, range: impl Into<KeyRange>) -> Request<BeginCache> {
+        self.request(BeginCache::new(range.into()))
     }
 
     /// Writes one key.

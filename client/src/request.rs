@@ -1,5 +1,6 @@
 //! A request that is sent by awaiting it, and what it can be made of.
 
+pub use crate::cache::BeginCache;
 use crate::call::{CallOptions, OperationCall};
 use crate::runtime::BoxFuture;
 pub use crate::watch::BeginWatch;
@@ -100,7 +101,7 @@ impl<T> Request<T> {
         self.operation
     }
 
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Request<U> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Request<U> {
         let Self { client, operation, options } = self;
         Request { client, operation: change(operation), options }
     }

@@ -217,6 +217,21 @@ impl KeyRange {
         }
     }
 
+    /// Returns whether every key of the other range belongs to this one.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        if other.is_single_key() {
+            return self.contains(&other.key);
+        }
+        let is_begun = !self.is_single_key() && self.key <= other.key;
+        let is_ended = match (&self.range_end[..], &other.range_end[..]) {
+            ([0], _) => true,
+            (_, [0]) => false,
+            (end, other) => other <= end,
+        };
+        is_begun && is_ended
+    }
+
     /// The part of the range that comes after `key`, for paging. If nothing comes after, the result
     /// is an empty range.
     // K21

@@ -24,6 +24,7 @@ pub mod frame;
 mod header;
 mod key_range;
 mod key_value;
+mod known_keys;
 #[cfg(feature = "laws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "laws")))]
 pub mod laws;
@@ -52,6 +53,7 @@ pub use etcd3_proto as proto;
 pub use header::ResponseHeader;
 pub use key_range::{IntoBytes, KeyRange, all, from_key, key, prefix};
 pub use key_value::KeyValue;
+pub use known_keys::{Difference, KnownKeys};
 pub use lease_id::LeaseId;
 pub use machine::{Machine, Next};
 pub use outcome::Outcome;

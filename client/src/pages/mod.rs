@@ -123,6 +123,11 @@ impl Pages {
         Self { options, page, streams: STREAMS, last, state: State::Idle(range), client }
     }
 
+    pub(crate) fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Sets the number of keys of a page, which adapts otherwise; 0 counts as 1.
     pub fn page_size(mut self, keys: u64) -> Self {
         self.page.size = PageSize::fixed(keys);

@@ -3,6 +3,7 @@
 use super::inbox::{Inbox, Known};
 use super::registry::{Command, Mailbox};
 use super::status::WatchStatus;
+use crate::either::either;
 use crate::runtime::Runtime;
 use crate::{Client, Error, ErrorKind};
 use etcd3_core::error::Phase;
@@ -11,7 +12,7 @@ use etcd3_core::watch::{Item, WatchBatch, WatcherKey};
 use etcd3_core::{Instant, Outcome, ResponseHeader};
 use futures_core::Stream;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -91,6 +92,10 @@ impl Watch {
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<WatchBatch, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    pub(crate) fn poll_item(&self, cx: &mut Context<'_>) -> Poll<Option<Result<WatchItem, Error>>> {
+        self.handle.poll_item(cx)
     }
 
     /// Waits for the next batch of events, or other news; `None` after the end was told.
@@ -265,7 +270,7 @@ impl WatchHandle {
     ) -> Result<T, Option<Error>> {
         let mut timer = None;
         loop {
-            let mut changed = self.inbox.listen();
+            let changed = self.inbox.listen();
             let known = self.inbox.known();
             if let Some(found) = find(&known) {
                 return Ok(found);
@@ -278,11 +283,7 @@ impl WatchHandle {
                 return Err(None);
             }
             let timer = timer.get_or_insert_with(|| self.rt.sleep_until(deadline));
-            poll_fn(|cx| match Pin::new(&mut changed).poll(cx) {
-                Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => timer.as_mut().poll(cx),
-            })
-            .await;
+            either(changed, timer.as_mut()).await;
         }
     }
 

@@ -128,6 +128,12 @@ pub struct WatchBatch {
 }
 
 impl WatchBatch {
+    /// Makes a batch of events of whole revisions, in their order; `None` of none.
+    #[must_use]
+    pub fn new(header: ResponseHeader, events: Vec<Event>) -> Option<Self> {
+        (!events.is_empty()).then_some(Self { header, events })
+    }
+
     /// Returns the revision of the last event: all that matched up to it has been delivered.
     #[must_use]
     pub fn revision(&self) -> i64 {

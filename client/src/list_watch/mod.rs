@@ -1,0 +1,312 @@
+//! A listing of keys, and every change after it.
+//!
+//! ```text
+//!             the last page              the server took it
+//!   Listing ───────────────► Beginning ─────────────────────► Watching
+//!      ▲ │ compacted             │ compacted                     │ compacted
+//!      └─┴───────────────────────┴───────────────────────────────┘
+//!
+//!   any state ── any other failure ──► Done
+//! ```
+//!
+//! The first listing delivers pairs; each further one delivers what is different from what had been
+//! delivered until then.
+
+// I-W6, I-D2, I-D3
+
+use crate::call::CallOptions;
+use crate::request::Execute;
+use crate::runtime::BoxFuture;
+use crate::watch::{BeginWatch, Watch, WatchHandle, WatchItem, WatchStatus};
+use crate::{Client, Error, ErrorKind, Pages};
+use etcd3_core::watch::{ResumeToken, WatchBatch, WatchOptions, watch};
+use etcd3_core::{Difference, KeyRange, KeyValue, KnownKeys, ResponseHeader};
+use futures_core::Stream;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// A listing of a range at one revision, then every change after it: a stream of
+/// [`ListWatchItem`]s. Made by [`Client::list_watch`](crate::Client::list_watch).
+///
+/// What is delivered adds up to the state of the range, at every moment and whatever happens: a
+/// watch goes on after a loss, and where changes have been compacted away meanwhile, the range is
+/// listed again and what is different is delivered. For that, the keys and their revisions are kept
+/// in memory, without the values.
+///
+/// # Errors
+///
+/// Those of [`Pages`] and of [`Watch`], but for compaction. A failure ends the stream; the watch
+/// itself goes on after all failures that pass.
+///
+/// # Cancel safety
+///
+/// Dropping the future of one `next` loses nothing. Dropping the stream cancels the watch.
+#[must_use = "a stream does nothing until it is polled"]
+pub struct ListWatch {
+    watch: WatchOptions,
+    options: CallOptions,
+    known: KnownKeys,
+    /// Whether the first listing is complete.
+    is_listed: bool,
+    /// The header of the first page of the listing, whose revision all pages are of.
+    header: Option<ResponseHeader>,
+    /// What is to be delivered before anything else.
+    next: Option<ListWatchItem>,
+    state: State,
+    /// Declared last so that it is dropped last.
+    client: Client,
+}
+
+enum State {
+    Listing(Box<Pages>),
+    Beginning(BoxFuture<'static, Result<Watch, Error>>),
+    Watching(Watch),
+    Done,
+}
+
+/// What a [`ListWatch`] delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListWatchItem {
+    /// A part of the first listing.
+    Page(Vec<KeyValue>),
+    /// The first listing is complete: all there was at this revision.
+    Listed(i64),
+    /// Changes.
+    Events(WatchBatch),
+    /// Changes from the revision `requested` on have been compacted away, up to `compacted`, or to
+    /// an unknown revision if that is 0. What follows until [`Resynced`](Self::Resynced) is what is
+    /// different from what was delivered, without the steps between.
+    Compacted {
+        /// The first revision that was not delivered.
+        requested: i64,
+        /// The oldest revision that can be watched.
+        compacted: i64,
+    },
+    /// A part of what is different.
+    Differences(Vec<Difference>),
+    /// All is delivered that was different at this revision.
+    Resynced(i64),
+    /// Everything up to this revision has been delivered.
+    Progress(i64),
+    /// The watch goes on, at this revision.
+    Resumed(i64),
+}
+
+impl ListWatch {
+    pub(crate) fn new(client: Client, range: KeyRange) -> Self {
+        let (watch, options) = (watch(range), CallOptions::default());
+        let pages = pages(&client, &watch, options);
+        Self {
+            watch,
+            options,
+            known: KnownKeys::default(),
+            is_listed: false,
+            header: None,
+            next: None,
+            state: State::Listing(pages),
+            client,
+        }
+    }
+
+    pub(crate) fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options;
+        self.restart()
+    }
+
+    /// Delivers with each event the pair as it was before.
+    pub fn prev_kv(mut self) -> Self {
+        self.watch = self.watch.prev_kv();
+        self
+    }
+
+    /// Has the server say now and then up to which revision everything has been delivered, while
+    /// there are no events.
+    pub fn progress_notify(mut self) -> Self {
+        self.watch = self.watch.progress_notify();
+        self
+    }
+
+    /// Sets how many bytes of events may wait to be taken, as for a watch.
+    pub fn max_buffered_bytes(mut self, limit: usize) -> Self {
+        self.watch = self.watch.max_buffered_bytes(limit);
+        self
+    }
+
+    /// Sets how long one page may take, and how long it may take until a server has taken the
+    /// watch, in place of `Config::request_timeout`.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self.restart()
+    }
+
+    /// Sets whether a member that knows no leader is to refuse the pages and the watch; in place of
+    /// `Config::require_leader` for the pages, and of true for the watch.
+    pub fn require_leader(mut self, is_required: bool) -> Self {
+        self.options.require_leader = Some(is_required);
+        self.restart()
+    }
+
+    /// Begins with these options; nothing was sent yet.
+    fn restart(mut self) -> Self {
+        self.state = State::Listing(pages(&self.client, &self.watch, self.options));
+        self
+    }
+
+    /// Waits for the next item; `None` after a failure.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream; a failure ends it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<ListWatchItem, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Returns how the watch does; `None` as long as the range is being listed.
+    #[must_use]
+    pub fn status(&self) -> Option<WatchStatus> {
+        match &self.state {
+            State::Watching(watch) => Some(watch.status()),
+            State::Listing(_) | State::Beginning(_) | State::Done => None,
+        }
+    }
+
+    /// Returns a handle of the watch that there is.
+    pub(crate) fn handle(&self) -> Option<WatchHandle> {
+        match &self.state {
+            State::Watching(watch) => Some(watch.handle()),
+            State::Listing(_) | State::Beginning(_) | State::Done => None,
+        }
+    }
+
+    /// Takes a page of a listing.
+    fn take_page(&mut self, header: ResponseHeader, page: Vec<KeyValue>) -> Option<ListWatchItem> {
+        self.header.get_or_insert(header);
+        if self.is_listed {
+            let differences = self.known.take_page(page);
+            return (!differences.is_empty()).then_some(ListWatchItem::Differences(differences));
+        }
+        let differences = self.known.take_page(page);
+        let pairs = differences.into_iter().filter_map(|difference| match difference {
+            Difference::Put(pair) => Some(pair),
+            _ => None,
+        });
+        let pairs: Vec<KeyValue> = pairs.collect();
+        (!pairs.is_empty()).then_some(ListWatchItem::Page(pairs))
+    }
+
+    /// The listing is complete: watches from there on.
+    fn end_listing(&mut self) -> Option<ListWatchItem> {
+        let header = self.header.take().unwrap_or_default();
+        let (revision, gone) = (header.revision, self.known.end_listing());
+        let is_first = !std::mem::replace(&mut self.is_listed, true);
+        let token = ResumeToken { revision: revision + 1, cluster_id: header.cluster_id };
+        let watch = BeginWatch(self.watch.clone().resume(token));
+        self.state = State::Beginning(watch.execute(self.client.clone(), self.options));
+        if is_first {
+            return Some(ListWatchItem::Listed(revision));
+        }
+        self.next = Some(ListWatchItem::Resynced(revision));
+        if gone.is_empty() { self.next.take() } else { Some(ListWatchItem::Differences(gone)) }
+    }
+
+    /// Lists again if it is a compaction that ended what was under way.
+    fn fail(&mut self, error: Error) -> Result<ListWatchItem, Error> {
+        let (requested, compacted) = match error.kind() {
+            ErrorKind::WatchCompacted { requested, compacted } => (requested, compacted),
+            _ if error.is_compacted() => (self.header.unwrap_or_default().revision, 0),
+            _ => {
+                self.state = State::Done;
+                return Err(error);
+            }
+        };
+        self.header = None;
+        // What was delivered of a listing counts as known, and the rest is what is different.
+        self.is_listed = true;
+        self.known.begin_listing();
+        self.state = State::Listing(pages(&self.client, &self.watch, self.options));
+        Ok(ListWatchItem::Compacted { requested, compacted })
+    }
+
+    fn take_item(&mut self, item: WatchItem) -> Option<ListWatchItem> {
+        match item {
+            WatchItem::Created(_) => None,
+            WatchItem::Events(batch) => {
+                self.known.apply(&batch);
+                Some(ListWatchItem::Events(batch))
+            }
+            WatchItem::Progress(revision) => Some(ListWatchItem::Progress(revision)),
+            WatchItem::Resumed(revision) => Some(ListWatchItem::Resumed(revision)),
+        }
+    }
+
+    /// Takes one step; what it comes to, if that is to be delivered.
+    fn poll_step(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Option<ListWatchItem>, Error>>> {
+        if let Some(item) = self.next.take() {
+            return Poll::Ready(Some(Ok(Some(item))));
+        }
+        let step = match &mut self.state {
+            State::Done => return Poll::Ready(None),
+            State::Listing(pages) => match ready!(Pin::new(&mut **pages).poll_next(cx)) {
+                Some(Ok(page)) => Ok(self.take_page(page.header, page.kvs)),
+                Some(Err(error)) => self.fail(error).map(Some),
+                None => Ok(self.end_listing()),
+            },
+            State::Beginning(begun) => match ready!(begun.as_mut().poll(cx)) {
+                Ok(watch) => {
+                    self.state = State::Watching(watch);
+                    Ok(None)
+                }
+                Err(error) => self.fail(error).map(Some),
+            },
+            State::Watching(watch) => match ready!(watch.poll_item(cx)) {
+                Some(Ok(item)) => Ok(self.take_item(item)),
+                Some(Err(error)) => self.fail(error).map(Some),
+                None => {
+                    self.state = State::Done;
+                    return Poll::Ready(None);
+                }
+            },
+        };
+        Poll::Ready(Some(step))
+    }
+}
+
+fn pages(client: &Client, watch: &WatchOptions, options: CallOptions) -> Box<Pages> {
+    Box::new(Pages::new(client.clone(), watch.range().clone()).with_options(options))
+}
+
+impl Stream for ListWatch {
+    type Item = Result<ListWatchItem, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(self.poll_step(cx)) {
+                Some(Ok(None)) => {}
+                Some(Ok(Some(item))) => return Poll::Ready(Some(Ok(item))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ListWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListWatch")
+            .field("range", self.watch.range())
+            .field("keys", &self.known.len())
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}

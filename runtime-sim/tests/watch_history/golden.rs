@@ -60,6 +60,9 @@ fn what_is_right_passes() {
 fn what_a_compaction_explains_passes() {
     let log = compacted(&[4, 7]);
     let unavailable = |at| move |r: &mut Record| r.first(at).prev = Prev::Unavailable;
+    let last = play(all(2), "2 3 4").but(unavailable(2)).ends(End::Cancelled);
+    assert!(check(&compacted(&[4]), &last, &demand(0)).is_clean());
+    assert_eq!(check(&compacted(&[3]), &last, &demand(0)).count(Rule::PrevKv), 1);
     for record in [
         play(all(2), "2 3").ends(compacted_at(4, 7)),
         play(all(2), "").ends(compacted_at(2, 4)),
@@ -121,6 +124,7 @@ fn filter() -> Vec<Record> {
         play(only_a(2), "2 3 4"),
         play(Asked::new("a", "b", all(1).start), "2 3 4"),
         play(Asked::new("b", vec![0], all(1).start), "2 3"),
+        play(Asked::new("b", "d", all(1).start), "2 3"),
         play(Asked { no_put: true, ..all(2) }, "2 5"),
         play(Asked { no_delete: true, ..only_a(2) }, "2 4 5"),
     ]
@@ -146,6 +150,7 @@ fn resumable() -> Vec<Record> {
         replay("2 r 4 5"),
         // Jumped to what a compaction left.
         replay("2 3 r r 7 8 9"),
+        replay("2 r p4 r 5"),
         replay("p3 4"),
         play(now(4, 7), "8 9"),
         play(now(4, 7), "4 5 6 7"),
@@ -302,14 +307,39 @@ fn all_faults_of_a_watch_are_found() {
     assert_eq!(verdict.violations.len(), 12);
 }
 
+// What is missing without an event in between is one gap, unless something else is to blame.
+#[test]
+fn a_gap_is_one_violation() {
+    for (record, gaps) in [
+        (replay("2 6"), &[Rule::Reliable][..]),
+        (replay("2 4 6"), &[Rule::Reliable, Rule::Reliable]),
+        (replay("6"), &[Rule::Resumable]),
+        (play(only_a(2), "6/a"), &[Rule::Resumable]),
+        (play(only_a(1), "2 r 6/a"), &[Rule::Resumable]),
+        (replay("2 p3 r 6"), &[Rule::Reliable, Rule::Resumable]),
+    ] {
+        let verdict = check(&small(), &record, &demand(0));
+        let rules: Vec<Rule> = verdict.violations.iter().map(|v| v.rule).collect();
+        assert_eq!(rules, gaps, "{}: {verdict}", record.name);
+    }
+}
+
 #[test]
 fn changes_that_no_store_makes_are_refused() {
     type Edit = fn(&mut Vec<Change>);
-    let edits: [Edit; 11] = [
+    let edits: [Edit; 13] = [
         |c| c.swap(0, 1),
         |c| c.insert(1, c[0].clone()),
         |c| c.insert(6, c[4].clone()),
         |c| c[0].kv.mod_revision = 1,
+        |c| {
+            c.truncate(1);
+            (c[0].kv.mod_revision, c[0].kv.create_revision) = (1, 1);
+        },
+        |c| {
+            c.insert(1, c[0].clone());
+            c[1].kv.version = 2;
+        },
         |c| c[0].kv.version = 2,
         |c| c[0].kv.create_revision = 1,
         |c| c[2].kv.version = 1,

@@ -3,7 +3,7 @@
 use super::known::Known;
 use super::log::Log;
 use super::missing;
-use super::record::{Asked, Batch, Delivery, End, Event, Kind, Prev, Record, Start};
+use super::record::{Asked, Batch, Delivery, End, Event, Prev, Record, Start};
 use super::verdict::{Rule, Verdict, Violation};
 use etcd3::proto::mvccpb::KeyValue;
 use std::ops::Range;
@@ -178,7 +178,7 @@ impl<'a> Scan<'a> {
         for event in &batch.events {
             self.event(event);
         }
-        self.closed = self.closed.max(self.last_revision());
+        self.closed = self.last_revision();
     }
 
     // I-W3, I-W4, W9
@@ -246,7 +246,8 @@ impl<'a> Scan<'a> {
             let got = (event.kind, &event.kv);
             self.report(Cause::Altered, format!("{got:?} came, and what happened is {change:?}"));
         }
-        let is_create = change.kind == Kind::Put && before.is_none();
+        // Nothing deletes a key that is absent.
+        let is_create = before.is_none();
         if event.is_create != is_create {
             let text = format!("is_create must be {is_create} of {}", brief(event));
             self.report(Cause::IsCreate, text);
@@ -289,8 +290,8 @@ impl<'a> Scan<'a> {
     }
 
     fn resumed(&mut self) {
-        // Before the first event it is the start that counts.
-        if self.last.is_some() && self.fresh.is_none() {
+        // Until an event came, it is the start, or the resumption before, that counts.
+        if self.fresh.is_none() {
             self.fresh = Some(self.log.first_at(self.position().saturating_add(1)));
         }
     }

@@ -326,5 +326,5 @@ fn compaction(dice: &mut Dice, log: &Log, record: &mut Record) -> Rules {
         _ => (position + 1, log.last() + 5),
     };
     record.end = End::Compacted { requested, compacted };
-    Some(&[Rule::Compaction])
+    Some(&[Rule::Compaction, Rule::Bookmarkable])
 }

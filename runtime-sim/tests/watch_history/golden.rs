@@ -136,6 +136,9 @@ fn bookmarkable() -> Vec<Record> {
         replay("2 p9 3 4 5 6 7 8 9"),
         replay("2 3 p3 p2"),
         replay("2 3 p2"),
+        replay("2 3 p4").ends(compacted_at(4, 7)),
+        replay("2 3 p5").ends(compacted_at(4, 7)),
+        play(all(4), "p6").ends(compacted_at(4, 7)),
         replay("2 3 4 5 6 7 8 9 p10"),
         play(now(2, 9), "p5 5 6 7"),
         play(plain(2), "2 p2"),
@@ -337,7 +340,8 @@ fn changes_that_no_store_makes_are_refused() {
             (c[0].kv.mod_revision, c[0].kv.create_revision) = (1, 1);
         },
         |c| {
-            c.insert(1, c[0].clone());
+            c.truncate(1);
+            c.push(c[0].clone());
             c[1].kv.version = 2;
         },
         |c| c[0].kv.version = 2,

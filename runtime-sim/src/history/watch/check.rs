@@ -53,7 +53,7 @@ pub(super) enum Cause {
     Split,
     /// A revision of which a part is missing.
     Torn,
-    /// An event at or below a revision that progress claimed.
+    /// An event, or a compaction, at or below a revision that progress claimed.
     Overtaken,
     /// Progress that cannot be.
     FalseProgress,
@@ -155,9 +155,14 @@ impl<'a> Scan<'a> {
         self.last.map_or(0, |at| self.log.changes()[at].revision())
     }
 
-    /// Returns the revision up to which everything was delivered, by what was delivered.
+    /// Returns the revision up to which everything was delivered, by the events.
+    pub(super) fn delivered(&self) -> i64 {
+        self.before_start().max(self.last_revision())
+    }
+
+    /// Returns the revision up to which everything was delivered, by events and progress.
     pub(super) fn position(&self) -> i64 {
-        self.before_start().max(self.last_revision()).max(self.progress)
+        self.delivered().max(self.progress)
     }
 
     /// Notes what is wrong, unless a known bug explains it.
@@ -299,18 +304,20 @@ impl<'a> Scan<'a> {
     // I-W6, W8
     fn compacted(&mut self) {
         let End::Compacted { requested, compacted } = self.record.end else { return };
-        let (position, compactions) = (self.position(), self.log.compactions());
-        let what = if !compactions.contains(&compacted) {
-            format!("the store was compacted at {compactions:?}")
+        let (delivered, compactions) = (self.delivered(), self.log.compactions());
+        let (cause, what) = if !compactions.contains(&compacted) {
+            (Cause::Compaction, format!("the store was compacted at {compactions:?}"))
         } else if requested >= compacted {
-            "what it asked for was there".to_owned()
-        } else if requested <= position {
-            format!("it had everything up to {position}")
+            (Cause::Compaction, "what it asked for was there".to_owned())
+        } else if requested <= delivered {
+            (Cause::Compaction, format!("it had everything up to {delivered}"))
+        } else if requested <= self.progress {
+            (Cause::Overtaken, format!("progress was at {}", self.progress))
         } else {
             return;
         };
         let text = format!("asked for {requested}, compacted at {compacted}, but {what}");
-        self.report(Cause::Compaction, text);
+        self.report(cause, text);
     }
 }
 

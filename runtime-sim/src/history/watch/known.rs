@@ -7,16 +7,14 @@ use super::record::Kind;
 /// A bug of some servers that excuses a violation. Lists are made by [`Known::of`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Known {
-    /// Progress that was requested overtakes events of the same or a lower revision. What is lost
-    /// because a watch was resumed from such progress is the client's fault and not excused.
+    /// Progress that was requested overtakes events of the same or a lower revision, or the news
+    /// that they are compacted. What is lost because a watch was resumed from such progress is the
+    /// client's fault and not excused.
     // W-06, W24
     ProgressOvertakes,
     /// A member that was brought up to date by a snapshot delivers old events again.
     // W-12
     BackInTime,
-    /// Watchers that lag lose events when history is compacted.
-    // W-14
-    LostInStarvation,
     /// A deletion at the revision of a compaction is not delivered.
     // W-15, W67
     DeleteAtCompaction,
@@ -26,17 +24,21 @@ pub enum Known {
     /// A watcher with a start in the future, as on a lagging member, gets older events.
     // W-13, W65
     FutureStart,
+    /// Watchers that lag lose events when history is compacted.
+    // W-14
+    LostInStarvation,
 }
 
 impl Known {
-    /// All of them.
+    /// All of them, those that explain least first: where two explain a violation, the first is
+    /// named.
     pub const ALL: [Self; 6] = [
         Self::ProgressOvertakes,
         Self::BackInTime,
-        Self::LostInStarvation,
         Self::DeleteAtCompaction,
         Self::DeleteAtResumedCompaction,
         Self::FutureStart,
+        Self::LostInStarvation,
     ];
 
     /// Returns the issue that describes it.

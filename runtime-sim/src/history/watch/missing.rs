@@ -60,7 +60,8 @@ fn end(scan: &Scan<'_>) -> i64 {
     let position = scan.position();
     match scan.record.end {
         End::Open => position.max(scan.demands.through),
-        End::Compacted { requested, .. } => position.max(requested.saturating_sub(1)),
+        // What progress claimed beyond is reported already.
+        End::Compacted { requested, .. } => scan.delivered().max(requested.saturating_sub(1)),
         End::Cancelled | End::Failed => position,
     }
 }

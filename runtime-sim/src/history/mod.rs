@@ -8,6 +8,10 @@
 //! 2. What was acknowledged before an operation began lies before it, and a linearizable read
 //!    shows it.
 //! 3. A read shows the state at its revision; a comparison was decided by the state before it.
+//!
+//! What watches delivered is compared with the same order by [`watch`].
+
+pub mod watch;
 
 use etcd3::Outcome;
 use etcd3::runtime::Instant;

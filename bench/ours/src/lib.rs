@@ -7,8 +7,11 @@ pub use adapters::{Adapter, AsyncStd, Smol, Tokio};
 
 use bytes::Bytes;
 use etcd3_bench::{Client, Result};
-use futures_lite::StreamExt;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::marker::PhantomData;
+
+/// How many watches are begun at a time.
+const AT_ONCE: usize = 1_000;
 
 /// The client on one of its adapters.
 #[derive(Debug)]
@@ -46,5 +49,27 @@ impl<A: Adapter> Client for Ours<A> {
             keys += page.kvs.len() as u64;
         }
         Ok(keys)
+    }
+
+    async fn flood(&mut self, key: Bytes, events: u64) -> Result<()> {
+        let mut watch = self.client.watch(key).from_revision(1).await?;
+        let mut seen = 0;
+        while seen < events {
+            let batch = watch.next().await.ok_or("the watch has ended")??;
+            seen += batch.events.len() as u64;
+        }
+        Ok(())
+    }
+
+    async fn watchers<F: FnOnce() + Send>(&mut self, count: u64, created: F) -> Result<()> {
+        let begin = |number| {
+            let key = format!("watched/{number:06}");
+            self.client.watch(key).from_revision(1).send()
+        };
+        let begun = stream::iter((0..count).map(begin)).buffer_unordered(AT_ONCE);
+        let watches: Vec<_> = begun.try_collect().await?;
+        created();
+        drop(watches);
+        Ok(())
     }
 }

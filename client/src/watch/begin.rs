@@ -32,7 +32,8 @@ async fn begin(client: Client, watch: WatchOptions, options: CallOptions) -> Res
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let deadline = shared.now() + timeout;
     let watch = match watch.start() {
-        0 => pin_start(&client, watch, options).await?,
+        // Boxed, since most watches have no such read, and there may be many.
+        0 => Box::pin(pin_start(&client, watch, options)).await?,
         _ => watch,
     };
     let inbox = Arc::new(Inbox::new(watch.buffer_limit(), watch.start()));

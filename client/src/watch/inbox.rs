@@ -1,6 +1,7 @@
 //! What was delivered to one watch and not taken yet.
 
 use atomic_waker::AtomicWaker;
+use etcd3_core::ResponseHeader;
 use etcd3_core::error::Error;
 use etcd3_core::watch::Item;
 use event_listener::{Event, EventListener};
@@ -27,6 +28,9 @@ struct State {
     /// Whether the server has the watch now.
     is_live: bool,
     is_created: bool,
+    /// What tells of the creation, until it is taken: not among the items, since most watches have
+    /// none then.
+    created: Option<ResponseHeader>,
     /// The first revision that was not delivered.
     next: i64,
     /// How often progress was told, and the last one.
@@ -68,7 +72,10 @@ impl Inbox {
     pub(super) fn put(&self, item: Item) {
         let mut state = self.lock();
         match &item {
-            Item::Created(_) => (state.is_created, state.is_live) = (true, true),
+            Item::Created(header) => {
+                (state.is_created, state.is_live) = (true, true);
+                state.created = Some(*header);
+            }
             Item::Resumed(_) => state.is_live = true,
             Item::Events(batch, _) => state.next = state.next.max(batch.revision() + 1),
             Item::Progress(revision) => {
@@ -77,7 +84,7 @@ impl Inbox {
             }
         }
         let is_news = matches!(item, Item::Events(..));
-        if !is_news {
+        if matches!(item, Item::Progress(_) | Item::Resumed(_)) {
             let same = std::mem::discriminant(&item);
             let waiting = state.items.iter().rev().take_while(|it| !matches!(it, Item::Events(..)));
             let place = waiting.take(2).position(|it| std::mem::discriminant(it) == same);
@@ -85,7 +92,9 @@ impl Inbox {
                 state.items.remove(place);
             }
         }
-        state.items.push_back(item);
+        if !matches!(item, Item::Created(_)) {
+            state.items.push_back(item);
+        }
         drop(state);
         self.user.wake();
         if !is_news {
@@ -129,6 +138,9 @@ impl Inbox {
     ) -> Poll<Option<Result<(Item, usize), Error>>> {
         self.user.register(cx.waker());
         let mut state = self.lock();
+        if let Some(header) = state.created.take() {
+            return Poll::Ready(Some(Ok((Item::Created(header), 0))));
+        }
         if let Some(item) = state.items.pop_front() {
             if let Item::Events(_, bytes) = &item {
                 state.taken += bytes;

@@ -43,7 +43,7 @@ pub(super) struct Mailbox {
 
 /// What a user wants of the task of a stream.
 pub(super) enum Command {
-    Create(WatcherKey, Box<WatchOptions>, Arc<Inbox>),
+    Create(WatcherKey, WatchOptions, Arc<Inbox>),
     Cancel(WatcherKey),
     Taken(WatcherKey, usize),
     RequestProgress(WatcherKey),
@@ -86,7 +86,7 @@ impl Registry {
         });
         mailbox.watchers.fetch_add(1, Ordering::Relaxed);
         // Under the lock: the task does not end in between.
-        mailbox.command(Command::Create(key, Box::new(options), inbox));
+        mailbox.command(Command::Create(key, options, inbox));
         drop(streams);
         if is_new {
             task::spawn(shared, self, &mailbox);

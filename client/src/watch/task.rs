@@ -16,7 +16,7 @@ use etcd3_core::proto::etcdserverpb::StatusRequest;
 use etcd3_core::request::{Get, Raw};
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::watch::{Input, Output, Settings, WatcherKey, Watches, progress_is_ordered};
-use etcd3_core::{Instant, KeyRange, Machine, Outcome, get};
+use etcd3_core::{Bytes, Instant, Machine, Outcome, get};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -62,15 +62,10 @@ struct WatchOwner {
     registry: Arc<Registry>,
     mailbox: Arc<Mailbox>,
     /// Who watches.
-    watches: BTreeMap<WatcherKey, Watched>,
+    watches: BTreeMap<WatcherKey, Arc<Inbox>>,
     identification: Option<Identification>,
     confirmation: Option<OperationCall<Get>>,
     heard: Option<Instant>,
-}
-
-struct Watched {
-    inbox: Arc<Inbox>,
-    range: KeyRange,
 }
 
 /// A server that is asked for its version.
@@ -83,13 +78,12 @@ impl WatchOwner {
     fn command(&mut self, now: Instant, machine: &mut Watches, command: Command) {
         let input = match command {
             Command::Create(key, options, inbox) => {
-                let range = options.range().clone();
-                self.watches.insert(key, Watched { inbox, range });
-                Input::Create(key, *options)
+                self.watches.insert(key, inbox);
+                Input::Create(key, options)
             }
             Command::Cancel(key) => {
-                if let Some(watched) = self.forget(key) {
-                    watched.inbox.cancel();
+                if let Some(inbox) = self.forget(key) {
+                    inbox.cancel();
                 }
                 Input::Cancel(key)
             }
@@ -99,15 +93,15 @@ impl WatchOwner {
         machine.handle(now, input);
     }
 
-    fn forget(&mut self, key: WatcherKey) -> Option<Watched> {
-        let watched = self.watches.remove(&key)?;
+    fn forget(&mut self, key: WatcherKey) -> Option<Arc<Inbox>> {
+        let inbox = self.watches.remove(&key)?;
         self.mailbox.forget();
-        Some(watched)
+        Some(inbox)
     }
 
     fn end(&mut self, key: WatcherKey, error: Error) {
-        if let Some(watched) = self.forget(key) {
-            watched.inbox.end(self.complete(error));
+        if let Some(inbox) = self.forget(key) {
+            inbox.end(self.complete(error));
         }
     }
 
@@ -136,9 +130,8 @@ impl WatchOwner {
     /// Finds out whether the cluster is the one that it was, by a key that is watched: others may
     /// not be readable.
     // I-W15
-    fn confirm(&mut self) {
-        let range = self.watches.values().next().map(|watched| watched.range.clone());
-        let key = range.unwrap_or_else(KeyRange::all).start().clone();
+    fn confirm(&mut self, machine: &Watches) {
+        let key = machine.any_range().map_or_else(Bytes::new, |range| range.start().clone());
         let options = self.options(self.mailbox.kind.only);
         let read = get(key).keys_only();
         self.confirmation = Some(OperationCall::new(Arc::clone(&self.shared), read, options));
@@ -178,8 +171,8 @@ impl WatchOwner {
             status.heard = None;
             status.last_error = error;
         });
-        for watched in self.watches.values() {
-            watched.inbox.interrupt();
+        for inbox in self.watches.values() {
+            inbox.interrupt();
         }
     }
 }
@@ -232,7 +225,7 @@ impl Owner for WatchOwner {
                     machine.handle(now, Input::OrderedProgress(is_ordered));
                 }
             }
-            Output::Confirm => self.confirm(),
+            Output::Confirm => self.confirm(machine),
             Output::Send(frame) => {
                 if !stream.push(frame) {
                     // A server that takes nothing is left for another one.
@@ -243,13 +236,13 @@ impl Owner for WatchOwner {
                 }
             }
             Output::Deliver(key, item) => {
-                if let Some(watched) = self.watches.get(&key) {
-                    watched.inbox.put(item);
+                if let Some(inbox) = self.watches.get(&key) {
+                    inbox.put(item);
                 }
             }
             Output::Suspended(key) => {
-                if let Some(watched) = self.watches.get(&key) {
-                    watched.inbox.interrupt();
+                if let Some(inbox) = self.watches.get(&key) {
+                    inbox.interrupt();
                 }
             }
             Output::End(key, error) => self.end(key, error),
@@ -279,8 +272,8 @@ impl Drop for WatchOwner {
                 inbox.end(error.clone());
             }
         }
-        for watched in std::mem::take(&mut self.watches).into_values() {
-            watched.inbox.end(error.clone());
+        for inbox in std::mem::take(&mut self.watches).into_values() {
+            inbox.end(error.clone());
         }
     }
 }

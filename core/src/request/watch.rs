@@ -12,12 +12,31 @@ use etcd3_proto::etcdserverpb::watch_create_request::FilterType;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WatchOptions {
     range: KeyRange,
-    /// All but the range, the start and the id.
-    create: WatchCreateRequest,
     start: i64,
     cluster_id: u64,
     max_buffered_bytes: usize,
-    has_own_stream: bool,
+    flags: Flags,
+}
+
+/// The options that are set or not, in a byte: a client may have many watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Flags(u8);
+
+impl Flags {
+    const FRAGMENT: Self = Self(1);
+    const PREV_KV: Self = Self(1 << 1);
+    const PROGRESS_NOTIFY: Self = Self(1 << 2);
+    const WITHOUT_PUTS: Self = Self(1 << 3);
+    const WITHOUT_DELETES: Self = Self(1 << 4);
+    const OWN_STREAM: Self = Self(1 << 5);
+
+    const fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    const fn set(&mut self, flag: Self, is_set: bool) {
+        self.0 = if is_set { self.0 | flag.0 } else { self.0 & !flag.0 };
+    }
 }
 
 /// How many bytes may wait to be taken, unless a watch says otherwise.
@@ -32,11 +51,10 @@ pub fn watch(range: impl Into<KeyRange>) -> WatchOptions {
     }
     WatchOptions {
         range,
-        create: WatchCreateRequest { fragment: true, ..WatchCreateRequest::default() },
         start: 0,
         cluster_id: 0,
         max_buffered_bytes: MAX_BUFFERED_BYTES,
-        has_own_stream: false,
+        flags: Flags::FRAGMENT,
     }
 }
 
@@ -60,20 +78,20 @@ options! { $ WatchOptions as watch_options {
 
     /// Delivers with each event the pair as it was before.
     pub fn prev_kv(mut self) -> Self {
-        self.create.prev_kv = true;
+        self.flags.set(Flags::PREV_KV, true);
         self
     }
 
     /// Leaves out events of keys that are written.
     // W11
     pub fn without_puts(mut self) -> Self {
-        self.create.filters.push(FilterType::Noput as i32);
+        self.flags.set(Flags::WITHOUT_PUTS, true);
         self
     }
 
     /// Leaves out events of keys that are deleted or expire.
     pub fn without_deletes(mut self) -> Self {
-        self.create.filters.push(FilterType::Nodelete as i32);
+        self.flags.set(Flags::WITHOUT_DELETES, true);
         self
     }
 
@@ -81,7 +99,7 @@ options! { $ WatchOptions as watch_options {
     /// which revision everything has been sent.
     // W22
     pub fn progress_notify(mut self) -> Self {
-        self.create.progress_notify = true;
+        self.flags.set(Flags::PROGRESS_NOTIFY, true);
         self
     }
 
@@ -90,7 +108,7 @@ options! { $ WatchOptions as watch_options {
     /// it is over `Config::max_response_bytes`.
     // I-W17
     pub fn fragment(mut self, is_allowed: bool) -> Self {
-        self.create.fragment = is_allowed;
+        self.flags.set(Flags::FRAGMENT, is_allowed);
         self
     }
 
@@ -107,7 +125,7 @@ options! { $ WatchOptions as watch_options {
     /// Watches on a stream of its own. Otherwise watches share streams, and with them the time that
     /// the server takes to catch up with each.
     pub fn own_stream(mut self) -> Self {
-        self.has_own_stream = true;
+        self.flags.set(Flags::OWN_STREAM, true);
         self
     }
 } }
@@ -140,19 +158,19 @@ impl WatchOptions {
     /// Returns whether nothing else is to be watched on its stream.
     #[must_use]
     pub const fn has_own_stream(&self) -> bool {
-        self.has_own_stream
+        self.flags.has(Flags::OWN_STREAM)
     }
 
     /// Returns whether the pairs before each change are asked for.
     #[must_use]
     pub const fn has_prev_kv(&self) -> bool {
-        self.create.prev_kv
+        self.flags.has(Flags::PREV_KV)
     }
 
     /// Returns whether progress is to be told now and then.
     #[must_use]
     pub const fn has_progress_notify(&self) -> bool {
-        self.create.progress_notify
+        self.flags.has(Flags::PROGRESS_NOTIFY)
     }
 
     /// Returns whether an event is one that was asked for.
@@ -160,21 +178,29 @@ impl WatchOptions {
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
         let left_out = match event.kind {
-            EventKind::Put => FilterType::Noput,
-            EventKind::Delete => FilterType::Nodelete,
+            EventKind::Put => Flags::WITHOUT_PUTS,
+            EventKind::Delete => Flags::WITHOUT_DELETES,
         };
-        !self.create.filters.contains(&(left_out as i32)) && self.range.contains(&event.kv.key)
+        !self.flags.has(left_out) && self.range.contains(&event.kv.key)
     }
 
     /// Makes the message that creates a watcher with this id on its stream.
     #[must_use]
     pub fn create(&self, watch_id: i64, start_revision: i64) -> WatchCreateRequest {
+        let filters = [
+            (Flags::WITHOUT_PUTS, FilterType::Noput),
+            (Flags::WITHOUT_DELETES, FilterType::Nodelete),
+        ];
+        let set = filters.into_iter().filter(|(flag, _)| self.flags.has(*flag));
         WatchCreateRequest {
             key: self.range.start().clone(),
             range_end: self.range.range_end().clone(),
             start_revision,
+            progress_notify: self.has_progress_notify(),
+            filters: set.map(|(_, filter)| filter as i32).collect(),
+            prev_kv: self.has_prev_kv(),
             watch_id,
-            ..self.create.clone()
+            fragment: self.flags.has(Flags::FRAGMENT),
         }
     }
 }

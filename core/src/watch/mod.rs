@@ -241,6 +241,12 @@ impl Watches {
         self.signal
     }
 
+    /// Returns the keys of a watcher, whichever.
+    #[must_use]
+    pub fn any_range(&self) -> Option<&KeyRange> {
+        self.watchers.values().next().map(|watcher| watcher.options.range())
+    }
+
     /// Returns the first revision that was not delivered to a watcher.
     #[must_use]
     pub fn position(&self, key: WatcherKey) -> Option<i64> {

@@ -164,6 +164,22 @@ func watchers(client *clientv3.Client, count int) []clientv3.WatchChan {
 	return created
 }
 
+// created tells how many watchers the server has created.
+func created(client *clientv3.Client) int {
+	answer, err := client.Get(context.Background(), "created")
+	check(err)
+	count, err := strconv.Atoi(string(answer.Kvs[0].Value))
+	check(err)
+	return count
+}
+
+// again waits until the server has created all watchers again after it was told to cut all
+// connections.
+func again(client *clientv3.Client, all int) {
+	for created(client) < all {
+	}
+}
+
 // resident tells the resident memory of the process in bytes.
 func resident() float64 {
 	text, err := os.ReadFile("/proc/self/status")
@@ -208,6 +224,13 @@ func main() {
 	case "watchers":
 		var kept []clientv3.WatchChan
 		line = measured(func() []int64 { kept = watchers(client, a.ops); return nil })
+		runtime.KeepAlive(kept)
+	case "watchers-again":
+		kept := watchers(client, a.ops)
+		all := created(client) + a.ops
+		_, err := client.Compact(context.Background(), 1)
+		check(err)
+		line = measured(func() []int64 { again(client, all); return nil })
 		runtime.KeepAlive(kept)
 	case "flood":
 		line = measured(func() []int64 { flood(client, a); return nil })

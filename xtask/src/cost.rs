@@ -31,6 +31,12 @@ const TIMES: usize = 3;
 const INSTRUCTIONS: [(&str, u64, f64); 3] =
     [("put", 1, 35_500.0), ("put", 16, 32_000.0), ("get", 16, 33_000.0)];
 
+/// Events that a watch delivers, 100 in a response.
+const EVENTS: Job = Job { work: "flood", size: 100, callers: 1, ops: 4_000 };
+
+/// The limits of an event: instructions, allocations and their bytes.
+const EVENT: (f64, f64, f64) = (1_250.0, 0.25, 900.0);
+
 /// The limits of the instructions of the core's machines, by what they do.
 const MACHINES: [(&str, f64); 4] = [
     ("machine-call", 4_000.0),
@@ -87,6 +93,13 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
         let ours = least(|| instructions("ours-tokio", urls, job))?;
         figures.push(figure("instructions", job, ours, Some(most)));
     }
+    let floor = least(|| instructions("floor", urls, EVENTS))?;
+    figures.push(figure("floor-instructions", EVENTS, floor, None));
+    let ours = least(|| instructions("ours-tokio", urls, EVENTS))?;
+    figures.push(figure("instructions", EVENTS, ours, Some(EVENT.0)));
+    let (count, bytes) = allocations("ours-counted", urls, EVENTS)?;
+    figures.push(figure("allocations", EVENTS, count, Some(EVENT.1)));
+    figures.push(figure("allocated-bytes", EVENTS, bytes, Some(EVENT.2)));
     for (work, most) in MACHINES {
         let job = Job { ops: 10_000, ..plain(work, 1) };
         figures.push(figure("instructions", job, instructions("machines", "-", job)?, Some(most)));

@@ -84,6 +84,7 @@ cargo xtask <command>
   hello     build a program that puts one key, with this client and another one, and compare
   bench     measure calls beside the floor of h2 and other clients; fails where a target does
             --quick      fewer rounds and rows, two minutes
+            --streams    watchers and leases alone
             --save       write bench/results/performance.json, .svg and .md
   cost      instructions, allocations and system calls of a call, which repeat
             --save       write what was measured to bench/results/cost.tsv, to compare with later
@@ -205,7 +206,7 @@ const COMMANDS: &[Subcommand] = &[
     Subcommand {
         name: "bench",
         valued: &[],
-        plain: &["--quick", "--save"],
+        plain: &["--quick", "--save", "--streams"],
         words: Words::Nothing,
         run: bench::run,
     },

@@ -17,18 +17,24 @@ pub enum Work {
     Flood,
     /// Creates watchers; an operation is a watcher.
     Watchers,
+    /// Creates watchers that begin where the store is; an operation is a watcher.
+    WatchersNow,
+    /// Has watchers created again after all connections were cut; an operation is a watcher.
+    WatchersAgain,
     /// Keeps leases alive; an operation is an acknowledgement.
     KeepAlives,
 }
 
 impl Work {
-    const ALL: [(&str, Self); 7] = [
+    const ALL: [(&str, Self); 9] = [
         ("put", Self::Put),
         ("get", Self::Get),
         ("connect", Self::Connect),
         ("pages", Self::Pages),
         ("flood", Self::Flood),
         ("watchers", Self::Watchers),
+        ("watchers-now", Self::WatchersNow),
+        ("watchers-again", Self::WatchersAgain),
         ("keep-alives", Self::KeepAlives),
     ];
 

@@ -54,6 +54,26 @@ pub trait Client: Clone + Send + Sized + 'static {
         ready(Err(NoSuchWork.into()))
     }
 
+    /// Creates so many watchers that begin where the store is, and calls `created` while all of
+    /// them live.
+    fn watchers_now<F>(&mut self, count: u64, created: F) -> impl Future<Output = Result<()>> + Send
+    where
+        F: FnOnce() + Send,
+    {
+        let _ = (count, created);
+        ready(Err(NoSuchWork.into()))
+    }
+
+    /// Creates so many watchers, has all connections cut by a compaction, calls `cut`, and waits
+    /// until the server has created all of them again, which the key `created` tells.
+    fn watchers_again<F>(&mut self, count: u64, cut: F) -> impl Future<Output = Result<()>> + Send
+    where
+        F: FnOnce() + Send,
+    {
+        let _ = (count, cut);
+        ready(Err(NoSuchWork.into()))
+    }
+
     /// Makes ready to keep so many leases alive, calls `created`, and has each of them acknowledged
     /// so many times.
     fn keep_alives<F>(

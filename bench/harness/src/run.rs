@@ -102,6 +102,16 @@ async fn measure<C: Client, H: Executor>(args: &Args) -> Result<(Measured, Vec<u
             client.watchers(args.ops, || measured = meter.stop()).await?;
             Ok((measured, Vec::new()))
         }
+        Work::WatchersNow => {
+            let (meter, mut measured) = (Meter::start(), Measured::default());
+            client.watchers_now(args.ops, || measured = meter.stop()).await?;
+            Ok((measured, Vec::new()))
+        }
+        Work::WatchersAgain => {
+            let mut meter = None;
+            client.watchers_again(args.ops, || meter = Some(Meter::start())).await?;
+            Ok((meter.ok_or("nothing was cut")?.stop(), Vec::new()))
+        }
         Work::KeepAlives => keep_alives(&mut client, args).await,
     }
 }

@@ -8,6 +8,7 @@ use etcd3_bench::Result;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::Request;
+use std::time::Duration;
 
 /// A call that came in.
 pub(crate) struct Exchange {
@@ -26,9 +27,18 @@ impl Exchange {
     /// Answers it.
     pub(crate) async fn answer(mut self, responses: &Responses) -> Result<()> {
         match self.path.as_str() {
-            "/etcdserverpb.Watch/Watch" => streams::watch(&mut self.requests, self.respond).await,
+            "/etcdserverpb.Watch/Watch" => {
+                streams::watch(&mut self.requests, self.respond, responses).await
+            }
             "/etcdserverpb.Lease/LeaseKeepAlive" => {
                 streams::keep_alive(&mut self.requests, self.respond).await
+            }
+            "/etcdserverpb.KV/Compact" => {
+                self.unary(responses).await?;
+                // The answer leaves before.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                responses.cut.notify_waiters();
+                Ok(())
             }
             _ => self.unary(responses).await,
         }

@@ -8,7 +8,10 @@
 //! |---|---|
 //! | `v256/…` | one key with a value of 256 bytes |
 //! | `n1000/…` to `n10000` | a range of 1,000 keys, by pages |
+//! | `created` | one key, whose value is the number of watchers that were created |
 //! | `flood/20/100`, watched | 20 responses of 100 events with values of 100 bytes |
+//!
+//! A compaction cuts all connections, a moment after its answer.
 #![forbid(unsafe_code)]
 
 mod exchange;
@@ -66,7 +69,10 @@ async fn serve() -> Result<()> {
         let responses = Rc::clone(&responses);
         tokio::task::spawn_local(async move {
             // A client that hangs up is no failure.
-            let _ = connection(stream, &responses).await;
+            tokio::select! {
+                _ = connection(stream, &responses) => {}
+                () = responses.cut.notified() => {}
+            }
         });
     }
 }

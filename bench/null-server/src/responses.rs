@@ -4,13 +4,14 @@ use crate::grpc::framed;
 use bytes::Bytes;
 use etcd3_bench::Result;
 use etcd3_proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeResponse, Member, MemberListResponse,
-    PutResponse, RangeRequest, RangeResponse, ResponseHeader, StatusResponse,
+    CompactionResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeResponse, Member,
+    MemberListResponse, PutResponse, RangeRequest, RangeResponse, ResponseHeader, StatusResponse,
 };
 use etcd3_proto::mvccpb::KeyValue;
 use prost::Message;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use tokio::sync::Notify;
 
 /// The header of all responses, as of an etcd that has seen some writes.
 pub(crate) const HEADER: ResponseHeader = ResponseHeader {
@@ -20,6 +21,9 @@ pub(crate) const HEADER: ResponseHeader = ResponseHeader {
     raft_term: 2,
 };
 
+/// The request for the key `created`.
+const CREATED: &[u8] = b"\x0a\x07created";
+
 /// The size of a value in a range, in bytes.
 const RANGE_VALUE: usize = 16;
 
@@ -28,12 +32,16 @@ const RANGE_VALUE: usize = 16;
 pub(crate) struct Responses {
     put: Bytes,
     values: RefCell<HashMap<Bytes, Bytes>>,
+    /// How many watchers were created.
+    pub(crate) created: Cell<u64>,
+    /// Ends all connections.
+    pub(crate) cut: Notify,
 }
 
 impl Default for Responses {
     fn default() -> Self {
         let put = framed(&PutResponse { header: Some(HEADER), ..Default::default() });
-        Self { put, values: RefCell::default() }
+        Self { put, values: RefCell::default(), created: Cell::new(0), cut: Notify::new() }
     }
 }
 
@@ -43,12 +51,14 @@ impl Responses {
         let header = Some(HEADER);
         Ok(Some(match path {
             "/etcdserverpb.KV/Put" => self.put.clone(),
+            "/etcdserverpb.KV/Range" if request.as_ref() == CREATED => self.count(),
             "/etcdserverpb.KV/Range" => self.range(&RangeRequest::decode(request.clone())?)?,
             "/etcdserverpb.Lease/LeaseGrant" => {
                 let LeaseGrantRequest { ttl, id } = LeaseGrantRequest::decode(request.clone())?;
                 let id = if id == 0 { 7 } else { id };
                 framed(&LeaseGrantResponse { header, id, ttl, ..Default::default() })
             }
+            "/etcdserverpb.KV/Compact" => framed(&CompactionResponse { header }),
             "/etcdserverpb.Lease/LeaseRevoke" => framed(&LeaseRevokeResponse { header }),
             "/etcdserverpb.Maintenance/Status" => framed(&StatusResponse {
                 header,
@@ -64,6 +74,13 @@ impl Responses {
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// Tells how many watchers were created.
+    fn count(&self) -> Bytes {
+        let value = self.created.get().to_string().into();
+        let pair = KeyValue { value, ..kv(Bytes::from_static(b"created"), 0) };
+        framed(&RangeResponse { header: Some(HEADER), kvs: vec![pair], more: false, count: 1 })
     }
 
     fn range(&self, request: &RangeRequest) -> Result<Bytes> {

@@ -1,7 +1,7 @@
 //! What calls with streams are answered.
 
 use crate::grpc::{Replies, Requests, framed};
-use crate::responses::HEADER;
+use crate::responses::{HEADER, Responses};
 use bytes::Bytes;
 use etcd3_bench::Result;
 use etcd3_proto::etcdserverpb::watch_request::RequestUnion;
@@ -17,7 +17,11 @@ use prost::Message;
 const EVENTS: i64 = 100;
 
 /// Creates watchers, and floods those that ask for it.
-pub(crate) async fn watch(requests: &mut Requests, respond: SendResponse<Bytes>) -> Result<()> {
+pub(crate) async fn watch(
+    requests: &mut Requests,
+    respond: SendResponse<Bytes>,
+    responses: &Responses,
+) -> Result<()> {
     let mut replies = Replies::begin(respond)?;
     let mut next = 0;
     while let Some(message) = requests.next().await? {
@@ -25,6 +29,7 @@ pub(crate) async fn watch(requests: &mut Requests, respond: SendResponse<Bytes>)
             Some(RequestUnion::CreateRequest(create)) => {
                 let watch_id = if create.watch_id == 0 { next } else { create.watch_id };
                 next += 1;
+                responses.created.set(responses.created.get() + 1);
                 replies.send(framed(&WatchResponse { created: true, ..response(watch_id) }))?;
                 flood(&mut replies, &create, watch_id).await?;
             }

@@ -7,6 +7,7 @@ pub use adapters::{Adapter, AsyncStd, Smol, Tokio};
 
 use bytes::Bytes;
 use etcd3_bench::{Client, Result};
+use etcd3_tokio::Watch;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::marker::PhantomData;
 
@@ -23,6 +24,24 @@ pub struct Ours<A> {
 impl<A> Clone for Ours<A> {
     fn clone(&self) -> Self {
         Self { client: self.client.clone(), adapter: PhantomData }
+    }
+}
+
+impl<A> Ours<A> {
+    /// Begins so many watches at a revision, 0 for where the store is.
+    async fn watch_all(&self, count: u64, revision: i64) -> Result<Vec<Watch>> {
+        let begin = |number| {
+            let key = format!("v0/{number:06}");
+            self.client.watch(key).from_revision(revision).send()
+        };
+        let begun = stream::iter((0..count).map(begin)).buffer_unordered(AT_ONCE);
+        Ok(begun.try_collect().await?)
+    }
+
+    /// Returns how many watchers the server has created.
+    async fn created(&self) -> Result<u64> {
+        let found = self.client.get("created").await?;
+        Ok(found.kvs.first().ok_or("no count")?.value_str()?.parse()?)
     }
 }
 
@@ -62,13 +81,25 @@ impl<A: Adapter> Client for Ours<A> {
     }
 
     async fn watchers<F: FnOnce() + Send>(&mut self, count: u64, created: F) -> Result<()> {
-        let begin = |number| {
-            let key = format!("watched/{number:06}");
-            self.client.watch(key).from_revision(1).send()
-        };
-        let begun = stream::iter((0..count).map(begin)).buffer_unordered(AT_ONCE);
-        let watches: Vec<_> = begun.try_collect().await?;
+        let watches = self.watch_all(count, 1).await?;
         created();
+        drop(watches);
+        Ok(())
+    }
+
+    async fn watchers_now<F: FnOnce() + Send>(&mut self, count: u64, created: F) -> Result<()> {
+        let watches = self.watch_all(count, 0).await?;
+        created();
+        drop(watches);
+        Ok(())
+    }
+
+    async fn watchers_again<F: FnOnce() + Send>(&mut self, count: u64, cut: F) -> Result<()> {
+        let watches = self.watch_all(count, 1).await?;
+        let all = self.created().await? + count;
+        self.client.compact(1).await?;
+        cut();
+        while self.created().await? < all {}
         drop(watches);
         Ok(())
     }

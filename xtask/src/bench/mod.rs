@@ -40,6 +40,10 @@ pub(crate) fn run(options: &Options) -> ExitResult {
     });
     let server = NullServer::start()?;
     let mut judge = Judge::default();
+    if options.has("--streams") {
+        streams::run(&server.urls, rounds, has_go.is_ok(), &mut judge)?;
+        return Ok(verdict(&judge));
+    }
     let seen = calls(&server.urls, is_quick, rounds, has_go.is_ok(), &mut judge)?;
     system_calls_of_ours(&server.urls, is_quick, &mut judge)?;
     allocations(&server.urls, &mut judge)?;
@@ -52,9 +56,13 @@ pub(crate) fn run(options: &Options) -> ExitResult {
     if options.has("--save") {
         save::save(&seen, &judge, rounds)?;
     }
+    Ok(verdict(&judge))
+}
+
+fn verdict(judge: &Judge) -> ExitCode {
     shell::heading("verdict");
     println!("{}", judge.summary());
-    Ok(if judge.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if judge.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Measures the rows, and prints them.

@@ -22,6 +22,13 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::Pages>();
     crosses_threads::<etcd3::KeyValues>();
     crosses_threads::<etcd3::RangeStream>();
+    crosses_threads::<etcd3::Watch>();
+    crosses_threads::<etcd3::WatchItems>();
+    crosses_threads::<etcd3::WatchHandle>();
+    crosses_threads::<etcd3::ListWatch>();
+    crosses_threads::<etcd3::Cache>();
+    crosses_threads::<etcd3::CacheChanges>();
+    crosses_threads::<etcd3::CachedValue<String>>();
     crosses_threads::<etcd3::runtime::Lookup>();
 }
 
@@ -46,6 +53,8 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.close());
         is_sent(&Client::connect_on(client.runtime().clone(), "a"));
         is_sent(&client.pages(..));
+        is_sent(&client.watch(..).send());
+        is_sent(&client.cache(..).send());
         let whole = [client.txn().into_whole(), client.txn().when([]).into_whole()];
         all_at_once(whole.into());
     };
@@ -55,14 +64,16 @@ fn what_a_request_turns_into_crosses_threads() {
 #[allow(unused_imports, reason = "that they can be named is all")]
 mod root {
     use etcd3::{
-        Bytes, Cause, Client, Code, Compact, CompactResponse, Compare, CompareOp, Config,
-        ConnectFailure, Delete, DeleteResponse, EndpointHealth, EndpointState, Error, ErrorKind,
-        Get, GetResponse, Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange,
-        KeyValue, KeyValues, LeaseId, Limits, Op, OpResponse, Operation, Outcome, Pages, Phase,
-        Put, PutLease, PutResponse, PutValue, RangeStream, Raw, Report, Request, RequestFuture,
-        ResponseHeader, ServerError, SortOrder, SortTarget, Status, Txn, TxnResponse, UnaryRequest,
-        Version, all, compact, delete, from_key, get, key, ops, prefix, proto, put, request,
-        runtime, trace, txn,
+        Bytes, Cache, CacheChanges, CacheItem, CachedValue, Cause, Client, Code, Compact,
+        CompactResponse, Compare, CompareOp, Config, ConnectFailure, Delete, DeleteResponse,
+        Difference, EndpointHealth, EndpointState, Error, ErrorKind, Event, EventKind, Get,
+        GetResponse, Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange,
+        KeyValue, KeyValues, LeaseId, Limits, ListWatch, ListWatchItem, Op, OpResponse, Operation,
+        Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
+        Report, Request, RequestFuture, ResponseHeader, ResumeToken, ServerError, SortOrder,
+        SortTarget, Status, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch,
+        WatchHandle, WatchItem, WatchItems, WatchOptions, WatchStatus, all, compact, delete,
+        from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn, watch,
     };
 
     #[cfg(feature = "tls")]

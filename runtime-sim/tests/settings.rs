@@ -93,6 +93,7 @@ fn settings() -> Vec<Setting> {
             it.reconnect_backoff_min(a.time()).reconnect_backoff_max(b.time())
         }),
         two("keepalive", |it, [a, b]| it.ping_interval(a.time()).ping_timeout(b.time())),
+        one("watch_probe_interval", |it, [a, _]| it.watch_probe_interval(a.time())),
         one("auto_sync", |it, [a, _]| it.auto_sync(a.time())),
         one("limits", |it, [a, _]| it.max_request_bytes(a.bytes()))
             .refusing("max_request_bytes", &[Zero, Tiny]),

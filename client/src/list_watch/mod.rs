@@ -25,6 +25,7 @@ use futures_core::Stream;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -62,7 +63,8 @@ pub struct ListWatch {
 
 enum State {
     Listing(Box<Pages>),
-    Beginning(BoxFuture<'static, Result<Watch, Error>>),
+    /// In a mutex that nobody locks, since the future alone cannot be shared between threads.
+    Beginning(Mutex<BoxFuture<'static, Result<Watch, Error>>>),
     Watching(Watch),
     Done,
 }
@@ -209,7 +211,8 @@ impl ListWatch {
         let is_first = !std::mem::replace(&mut self.is_listed, true);
         let token = ResumeToken { revision: revision + 1, cluster_id: header.cluster_id };
         let watch = BeginWatch(self.watch.clone().resume(token));
-        self.state = State::Beginning(watch.execute(self.client.clone(), self.options));
+        let begun = watch.execute(self.client.clone(), self.options);
+        self.state = State::Beginning(Mutex::new(begun));
         if is_first {
             return Some(ListWatchItem::Listed(revision));
         }
@@ -262,7 +265,7 @@ impl ListWatch {
                 Some(Err(error)) => self.fail(error).map(Some),
                 None => Ok(self.end_listing()),
             },
-            State::Beginning(begun) => match ready!(begun.as_mut().poll(cx)) {
+            State::Beginning(begun) => match ready!(poll_begun(begun, cx)) {
                 Ok(watch) => {
                     self.state = State::Watching(watch);
                     Ok(None)
@@ -280,6 +283,13 @@ impl ListWatch {
         };
         Poll::Ready(Some(step))
     }
+}
+
+fn poll_begun(
+    begun: &mut Mutex<BoxFuture<'static, Result<Watch, Error>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Watch, Error>> {
+    begun.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
 }
 
 fn pages(client: &Client, watch: &WatchOptions, options: CallOptions) -> Box<Pages> {

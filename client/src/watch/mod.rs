@@ -7,11 +7,13 @@
 mod begin;
 mod handle;
 mod inbox;
+mod ranges;
 mod registry;
 mod status;
 mod task;
 
 pub use begin::BeginWatch;
 pub use handle::{Watch, WatchHandle, WatchItem, WatchItems};
+pub use ranges::{BeginWatchRanges, WatchRanges};
 pub(crate) use registry::Registry;
 pub use status::WatchStatus;

@@ -14,6 +14,9 @@ use etcd3_sim::{
 use etcd3_sim::{Cut, Etcd, Host, Reachability, Travel};
 use std::time::Duration;
 
+/// The number of worlds that are drawn.
+const SEEDS: u64 = if cfg!(debug_assertions) { 5 } else { 20 };
+
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -65,7 +68,7 @@ fn stormy(seed: u64) -> Trace {
 #[test]
 fn everything_is_drawn_once_at_its_time() {
     let (mut faults, mut calls) = (0, 0);
-    for seed in 0..20 {
+    for seed in 0..SEEDS {
         let trace = stormy(seed);
         assert_complete(&trace);
         assert_eq!(trace.hosts().len(), 2 + 3);
@@ -75,13 +78,13 @@ fn everything_is_drawn_once_at_its_time() {
         faults += trace.faults().len();
         calls += trace.calls().iter().filter(|call| call.end.is_none()).count();
     }
-    assert!(faults > 100, "{faults}");
+    assert!(faults > 30, "{faults}");
     assert!(calls > 0, "no call was under way at an end");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         let page = stormy(seed).to_html();
         assert_eq!(page, stormy(seed).to_html(), "seed {seed}");
         assert_ne!(page, stormy(seed + 100).to_html());

@@ -49,6 +49,7 @@ cargo xtask <command>
             --seeds N    how many worlds, 1000 by default
             --from SEED  the first of them, 0 by default
             --seed SEED  one world again; a failing one is shrunk
+            --draw       draw that world as a page in target/sim; failing ones are drawn anyway
             --mutants    plant bugs that a thousand worlds have to find
   fuzz      look for crashes with random input, needs a nightly toolchain
             [target]     one target; all of them by default
@@ -143,7 +144,7 @@ const COMMANDS: &[Subcommand] = &[
     Subcommand {
         name: "sim",
         valued: &["--seeds", "--from", "--seed"],
-        plain: &["--mutants"],
+        plain: &["--mutants", "--draw"],
         words: Words::Nothing,
         run: sim::run,
     },

@@ -18,6 +18,7 @@ mod options;
 mod passed;
 mod proto;
 mod runs;
+mod scopes;
 mod shell;
 mod sim;
 mod strain;
@@ -50,6 +51,7 @@ cargo xtask <command>
             --from SEED  the first of them, 0 by default
             --seed SEED  one world again; a failing one is shrunk
             --mutants    plant bugs that a thousand worlds have to find
+  small-scopes   go through all interleavings of a few events and faults, for the watches
   fuzz      look for crashes with random input, needs a nightly toolchain
             [target]     one target; all of them by default
             --seconds N  time for each target, 20 by default
@@ -145,6 +147,13 @@ const COMMANDS: &[Subcommand] = &[
         plain: &["--mutants"],
         words: Words::Nothing,
         run: sim::run,
+    },
+    Subcommand {
+        name: "small-scopes",
+        valued: &[],
+        plain: &[],
+        words: Words::Nothing,
+        run: scopes::run,
     },
     Subcommand {
         name: "fuzz",

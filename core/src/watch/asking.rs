@@ -146,3 +146,15 @@ impl Asking {
         soon.into_iter().chain(later).min()
     }
 }
+
+#[cfg(feature = "laws")]
+impl Asking {
+    pub(super) fn digest(&self, digest: &mut super::digest::Digest<'_, impl std::hash::Hasher>) {
+        digest.put((self.is_ordered, self.is_wanted, self.sent - self.answered));
+        for at in [Some(self.opened), self.last, self.heard, self.unconfirmed.map(|it| it.1)] {
+            digest.at(at);
+        }
+        let unconfirmed = self.unconfirmed.map(|it| it.0);
+        digest.put(unconfirmed.map(|it| (it.revision, self.sent - it.request)));
+    }
+}

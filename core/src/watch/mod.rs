@@ -39,6 +39,8 @@ mod asking;
 mod batch;
 mod commands;
 mod confirmation;
+#[cfg(feature = "laws")]
+mod digest;
 mod events;
 mod open;
 mod pace;

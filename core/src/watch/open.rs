@@ -1,12 +1,16 @@
 //! What is known of the stream that is open.
 
 use super::asking::Asking;
+#[cfg(feature = "laws")]
+use super::digest::Digest;
 use super::events::{Settings, WatcherKey};
 use super::parts::Parts;
 use crate::Instant;
 use crate::attempt::Sent;
 use crate::stream::Inbound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+#[cfg(feature = "laws")]
+use std::hash::Hasher;
 use std::time::Duration;
 
 /// How many creations may wait for their answers, once it is known that the server takes ids that
@@ -225,5 +229,19 @@ impl Open {
         if self.heard + settings.probe_interval.max(MIN_PROBE_INTERVAL) <= now {
             self.probed.get_or_insert(now);
         }
+    }
+}
+
+#[cfg(feature = "laws")]
+impl Open {
+    /// Feeds what is not public in this module to a digest.
+    pub(super) fn digest_times(&self, digest: &mut Digest<'_, impl Hasher>) {
+        for at in [Some(self.opened), Some(self.heard), self.unanswered_since, self.probed] {
+            digest.at(at);
+        }
+        for id in &self.canceled {
+            digest.id(*id);
+        }
+        digest.put((self.canceled.len(), self.strangers));
     }
 }

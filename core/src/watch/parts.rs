@@ -80,3 +80,13 @@ impl Parts {
         incomplete
     }
 }
+
+#[cfg(feature = "laws")]
+impl Parts {
+    pub(super) fn digest(&self, digest: &mut super::digest::Digest<'_, impl std::hash::Hasher>) {
+        for (id, incomplete) in &self.incomplete {
+            digest.id(*id);
+            digest.put(incomplete);
+        }
+    }
+}

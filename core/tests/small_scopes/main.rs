@@ -10,14 +10,15 @@ mod history;
 mod server;
 mod world;
 
+use etcd3_core::rng::Rng;
 use std::collections::BTreeSet;
 use world::{Budget, World};
 
 /// One of so many of the states where a search ends before all was seen is let go on well.
 const SETTLED: usize = 7;
 
-/// Goes through all states up to so many steps, breadth first, so that the shortest run that breaks
-/// a rule is found; returns how many states there are.
+/// Visits all states up to so many steps, breadth first, so that the shortest run that breaks a
+/// rule is found; returns how many states there are.
 fn search_to(depth: usize, first: World) -> Result<usize, String> {
     let mut seen = BTreeSet::from([first.digest()]);
     let mut frontier = vec![first];
@@ -32,8 +33,8 @@ fn search_to(depth: usize, first: World) -> Result<usize, String> {
     Ok(seen.len())
 }
 
-/// Goes through all states there are, depth first, which takes the least memory; returns how many
-/// there are.
+/// Visits all states there are, depth first, which takes the least memory; returns how many there
+/// are.
 fn search_all(first: World) -> Result<usize, String> {
     let mut seen = BTreeSet::from([first.digest()]);
     let mut open = vec![first];
@@ -91,7 +92,7 @@ const OLD_PROGRESS: Scope =
     Scope { name: "a request for progress, answered past events", is_ordered: false, ..PROGRESS };
 
 impl Scope {
-    /// Goes through the states in this way, and says how many there are.
+    /// Visits the states in this way, and says how many there are.
     fn search(self, how: impl Fn(World) -> Result<usize, String>) {
         let states = World::new(self.budget, self.is_ordered).and_then(how);
         let states = states.unwrap_or_else(|broken| panic!("{}: {broken}", self.name));
@@ -105,6 +106,40 @@ fn every_short_run_keeps_the_promises() {
     for scope in [CUTS, COMPACTION, CANCELLATION, REFUSAL, PROGRESS, OLD_PROGRESS] {
         scope.search(|first| search_to(9, first));
     }
+}
+
+/// More of everything than a search can go through.
+const ALL: Budget =
+    Budget { cuts: 8, compactions: 2, cancels: 1, refusals: 1, requests: 5, ticks: 12 };
+
+// The same rules in long runs, drawn at random.
+#[test]
+fn long_random_runs_keep_the_promises() {
+    let mut steps = 0;
+    for seed in 0..3_000 {
+        let mut rng = Rng::new(seed);
+        let kept = random_run(&mut rng, seed % 4 != 0).unwrap_or_else(|broken| {
+            panic!("seed {seed}: {broken}");
+        });
+        steps += kept;
+    }
+    assert!(steps > 100_000, "too tame: {steps} steps");
+}
+
+/// Runs until nothing more can happen; returns the number of steps.
+fn random_run(rng: &mut Rng, is_ordered: bool) -> Result<usize, String> {
+    let mut world = World::new(ALL, is_ordered)?;
+    loop {
+        let actions = world.actions();
+        let place = usize::try_from(rng.below(actions.len() as u64)).unwrap_or_default();
+        let Some(action) = actions.get(place) else { break };
+        if let Err(broken) = world.step(*action) {
+            return Err(format!("{broken}\nafter {:#?}", world.path));
+        }
+    }
+    let steps = world.path.len();
+    settle(world)?;
+    Ok(steps)
 }
 
 macro_rules! to_the_end {

@@ -248,7 +248,9 @@ impl World {
             }
             Response::Refused => {
                 // The oldest creation that was not answered; judged by what the reader hears.
-                self.asked_for.retain(|_, watcher| !self.readers[*watcher].was_refused);
+                let readers = &self.readers;
+                let was_refused = |at: &usize| readers.get(*at).is_some_and(|it| it.was_refused);
+                self.asked_for.retain(|_, watcher| !was_refused(watcher));
             }
             _ => {}
         }
@@ -402,7 +404,7 @@ impl World {
         let is_true = match error.kind() {
             ErrorKind::WatchCompacted { requested, compacted } => {
                 let missing = Events::of(at, EMPTY + 1, requested - 1).without(reader.delivered);
-                requested < compacted && compacted == self.store.compacted && missing.is_empty()
+                requested < compacted && compacted <= self.store.compacted && missing.is_empty()
             }
             ErrorKind::WatchRefused => reader.was_refused,
             _ => false,

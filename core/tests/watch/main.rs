@@ -5,6 +5,7 @@ mod cluster;
 mod create;
 mod fragments;
 mod hostile;
+mod laws;
 mod overflow;
 mod progress;
 mod refusals;

@@ -57,6 +57,10 @@ mod txn_random;
 mod txn_refused;
 mod txn_wire;
 mod unpolled;
+mod watch_basics;
+mod watch_expect;
+mod watch_filters;
+mod watch_ranges;
 
 use crate::Case;
 
@@ -111,6 +115,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         txn_random::CASES,
         txn_refused::CASES,
         unpolled::CASES,
+        watch_basics::CASES,
+        watch_filters::CASES,
+        watch_ranges::CASES,
         // Last, since nginx leaves closed sockets behind, which slow peer proxies down.
         grpc_proxy::CASES,
         nginx::CASES,

@@ -23,7 +23,9 @@
 //! ```
 //!
 //! Every watcher has a *position*, the first revision that was not delivered; the server is told to
-//! begin there whenever the watcher is created, so that nothing is lost and nothing comes twice.
+//! begin there whenever the watcher is created, so that nothing is lost and nothing comes twice. One
+//! right behind the store is to begin with what comes next, and is created again if the answer shows
+//! that the store was elsewhere.
 //! Only `position.rs` moves it. Cancelling removes a watcher whatever its state.
 //!
 //! Ids on the stream are chosen here, so that a cancellation need not wait for the answer to the
@@ -64,10 +66,9 @@ use crate::rng::Rng;
 use crate::transport;
 use crate::{Instant, KeyRange, Machine, Next};
 use confirmation::Confirmation;
-use open::{Due, Open};
-use prost::Message;
+use open::{Creating, Due, Open};
 use std::collections::{BTreeMap, VecDeque};
-use watcher::{State, Watcher};
+use watcher::{State, Watcher, create_len};
 
 #[derive(Debug, Clone)]
 enum Stream {
@@ -151,7 +152,7 @@ impl Machine for Watches {
 
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Create(key, options) => self.create(key, options),
+            Input::Create(key, options) => self.create(now, key, options),
             Input::Cancel(key) => self.cancel(now, key),
             Input::Taken(key, bytes) => self.taken(key, bytes),
             Input::RequestProgress(key) => self.request_progress(now, key),
@@ -270,7 +271,7 @@ impl Watches {
         matches!(self.stream, Stream::Acquiring)
     }
 
-    fn create(&mut self, key: WatcherKey, options: WatchOptions) {
+    fn create(&mut self, now: Instant, key: WatcherKey, options: WatchOptions) {
         if self.watchers.contains_key(&key) {
             self.ignored += 1;
             return;
@@ -291,6 +292,9 @@ impl Watches {
             _ => None,
         };
         if let Some(error) = refusal {
+            if self.watchers.is_empty() {
+                self.idle_since.get_or_insert(now);
+            }
             return self.outputs.push_back(Output::End(key, error));
         }
         self.watchers.insert(key, Watcher::new(options));
@@ -431,7 +435,7 @@ impl Watches {
             Due::Probe => {
                 let id = self.next_id();
                 if let Stream::Open(open) = &mut self.stream {
-                    open.created(now, id, None);
+                    open.created(now, Creating::new(id, None, false));
                 }
                 // A key that nobody has, at a revision that never comes.
                 let probe = watch(KeyRange::from_wire(vec![0], vec![]));
@@ -458,8 +462,10 @@ impl Watches {
             let id = self.last_id.saturating_add(1);
             self.last_id = id;
             watcher.leave(State::Creating(id));
-            open.created(now, id, Some(key));
-            let create = watcher.options.create(id, watcher.position.next());
+            let is_from_now = watcher.is_at_head(self.seen);
+            open.created(now, Creating::new(id, Some(key), is_from_now));
+            let start = if is_from_now { 0 } else { watcher.position.next() };
+            let create = watcher.options.create(id, start);
             self.send(RequestUnion::CreateRequest(create));
         }
     }
@@ -491,10 +497,4 @@ impl Watches {
             self.outputs.push_back(Output::Send(frame));
         }
     }
-}
-
-/// Returns the most bytes that a creation with these options takes.
-fn create_len(options: &WatchOptions) -> usize {
-    let create = RequestUnion::CreateRequest(options.create(i64::MAX, i64::MAX));
-    WatchRequest { request_union: Some(create) }.encoded_len()
 }

@@ -29,6 +29,14 @@ pub(super) struct Creating {
     pub(super) key: Option<WatcherKey>,
     /// Whether the cancellation was sent.
     pub(super) is_canceled: bool,
+    /// Whether it is to begin with what comes next, and not at a revision.
+    pub(super) is_from_now: bool,
+}
+
+impl Creating {
+    pub(super) const fn new(id: i64, key: Option<WatcherKey>, is_from_now: bool) -> Self {
+        Self { id, key, is_canceled: false, is_from_now }
+    }
 }
 
 /// What the server is asked, when it is silent.
@@ -110,9 +118,9 @@ impl Open {
     }
 
     /// Notes that a creation was sent.
-    pub(super) fn created(&mut self, now: Instant, id: i64, key: Option<WatcherKey>) {
+    pub(super) fn created(&mut self, now: Instant, creating: Creating) {
         self.asked.get_or_insert(now);
-        self.creating.push_back(Creating { id, key, is_canceled: false });
+        self.creating.push_back(creating);
     }
 
     /// Takes out the creation that is answered: the one with this id, or the oldest.

@@ -85,7 +85,6 @@ impl Watches {
         let error = watcher.over_limit(len, limit);
         watcher.strikes += 1;
         // The first time, it may have been one that servers do not cut (W28).
-        watcher.options = watcher.options.clone().fragment(true);
         if watcher.strikes > 1 {
             self.end(now, key, error.clone());
         }
@@ -140,9 +139,16 @@ impl Watches {
             }
             return;
         };
+        let next = watcher.position.next();
+        if creating.is_from_now && header.revision != next - 1 {
+            // The store went on meanwhile, or the member lags: it began elsewhere.
+            watcher.is_exact = true;
+            watcher.leave(State::Queued);
+            self.queue.push_front(key);
+            return self.send_cancel(now, id);
+        }
         open.ids.insert(id, key);
         watcher.state = State::Live(id);
-        let next = watcher.position.next();
         let item = if std::mem::replace(&mut watcher.is_created, true) {
             Item::Resumed(next)
         } else {
@@ -195,11 +201,16 @@ impl Watches {
         if open.confirm_cancel(id) {
             return;
         }
-        let Some(key) = open.ids.remove(&id) else { return };
+        let Some(&key) = open.ids.get(&id) else { return };
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        // The server has forgotten it.
-        watcher.leave(State::Queued);
         let Watcher { position, .. } = *watcher;
+        // One that it could not serve the server keeps until it is cancelled, and meanwhile tells
+        // nobody of the stream of progress. The others it has forgotten.
+        // W8, W23
+        if response.compact_revision == 0 {
+            open.ids.remove(&id);
+            watcher.leave(State::Queued);
+        }
         let error = refusal::of_end(&response.cancel_reason, response.compact_revision, position);
         self.end(now, key, error);
     }

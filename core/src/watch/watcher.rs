@@ -4,8 +4,11 @@ use super::batch::{Event, WatchBatch};
 use super::position::Position;
 use crate::error::{Error, ErrorKind};
 use crate::header::ResponseHeader;
+use crate::proto::etcdserverpb::WatchRequest;
+use crate::proto::etcdserverpb::watch_request::RequestUnion;
 use crate::proto::mvccpb;
 use crate::request::WatchOptions;
+use prost::Message;
 
 /// What an event takes in memory beside its bytes.
 const EVENT_BYTES: usize = size_of::<Event>();
@@ -33,6 +36,9 @@ pub(super) struct Watcher {
     pub(super) awaits_progress: bool,
     /// How often it was refused, or had a response over the limit, since something came for it.
     pub(super) strikes: u8,
+    /// Whether the server is to be told the position, also where that is right behind its store: a
+    /// watcher from now on began elsewhere.
+    pub(super) is_exact: bool,
     /// The bytes that were delivered and not taken.
     pub(super) buffered: usize,
     /// The first parts of a response that is not complete.
@@ -43,6 +49,31 @@ pub(super) struct Watcher {
 struct Partial {
     events: Vec<mvccpb::Event>,
     bytes: usize,
+}
+
+impl Partial {
+    /// Returns whether there is only one revision, the rest of which may be yet to come.
+    fn is_of_one_revision(&self) -> bool {
+        self.events.first().map(revision) == self.events.last().map(revision)
+    }
+
+    /// Removes all but the last revision, the rest of which may be yet to come.
+    // I-W3
+    fn remove_whole_revisions(&mut self) -> Self {
+        let last = self.events.last().map(revision);
+        let place = self.events.iter().rposition(|event| Some(revision(event)) != last);
+        let rest = self.events.split_off(place.map_or(0, |place| place + 1));
+        let len = |event: &mvccpb::Event| event.encoded_len() + EVENT_BYTES;
+        let kept = Self { bytes: rest.iter().map(len).sum(), events: rest };
+        let mut whole = std::mem::replace(self, kept);
+        whole.bytes = whole.bytes.saturating_sub(self.bytes);
+        whole
+    }
+}
+
+/// Returns the revision of an event as it came; 0 if it lacks its pair.
+fn revision(event: &mvccpb::Event) -> i64 {
+    event.kv.as_ref().map_or(0, |kv| kv.mod_revision)
 }
 
 /// What became of a response with events.
@@ -67,6 +98,7 @@ impl Watcher {
             is_created: false,
             awaits_progress: false,
             strikes: 0,
+            is_exact: false,
             buffered: 0,
             partial: None,
         }
@@ -82,6 +114,17 @@ impl Watcher {
 
     pub(super) const fn is_live(&self) -> bool {
         matches!(self.state, State::Live(_))
+    }
+
+    /// Returns whether the position is right behind what is known of the store, so that the server
+    /// is asked to begin with what comes next: to one that is to begin at a later revision, and to
+    /// all on its stream, it tells no progress until the store is there.
+    // W23
+    pub(super) fn is_at_head(&self, seen: i64) -> bool {
+        let last = self.position.next() - 1;
+        // A revision of which the cluster is known exists there.
+        let exists = last == seen || (last > seen && self.options.cluster_id() != 0);
+        exists && last > 0 && !self.is_exact
     }
 
     /// Returns whether a response is incomplete.
@@ -117,21 +160,27 @@ impl Watcher {
         has_more: bool,
         max_bytes: usize,
     ) -> Taken {
-        if has_more || self.is_partial() {
-            let partial = self.partial.get_or_insert_default();
-            partial.bytes += bytes + events.len() * EVENT_BYTES;
-            if partial.bytes > max_bytes {
-                return Taken::Broken(self.over_limit(partial_len(self), max_bytes));
-            }
-            partial.events.extend(events);
-            if has_more {
-                return Taken::Nothing;
-            }
-            let Partial { events, bytes } = *self.partial.take().unwrap_or_default();
+        let bytes = bytes + events.len() * EVENT_BYTES;
+        if !has_more && !self.is_partial() {
             return self.take_whole(header, events, bytes);
         }
-        let bytes = bytes + events.len() * EVENT_BYTES;
-        self.take_whole(header, events, bytes)
+        let mut partial = self.partial.take().unwrap_or_default();
+        partial.bytes += bytes;
+        partial.events.extend(events);
+        let is_over = partial.bytes > max_bytes;
+        if is_over && partial.is_of_one_revision() {
+            return Taken::Broken(self.over_limit(partial.bytes, max_bytes));
+        }
+        if !has_more {
+            return self.take_whole(header, partial.events, partial.bytes);
+        }
+        // A response that catches up may be of any size: what is whole of it is delivered.
+        let whole = if is_over { partial.remove_whole_revisions() } else { Partial::default() };
+        self.partial = Some(partial);
+        if whole.events.is_empty() {
+            return Taken::Nothing;
+        }
+        self.take_whole(header, whole.events, whole.bytes)
     }
 
     fn take_whole(
@@ -178,6 +227,8 @@ impl Watcher {
     }
 }
 
-fn partial_len(watcher: &Watcher) -> usize {
-    watcher.partial.as_ref().map_or(0, |partial| partial.bytes)
+/// Returns the most bytes that a creation with these options takes.
+pub(super) fn create_len(options: &WatchOptions) -> usize {
+    let create = RequestUnion::CreateRequest(options.create(i64::MAX, i64::MAX));
+    WatchRequest { request_union: Some(create) }.encoded_len()
 }

@@ -191,6 +191,26 @@ fn a_stream_without_watches_is_closed() {
     .unwrap();
 }
 
+// I-W9: what is refused before anything is sent needs no stream.
+#[test]
+fn a_watch_that_cannot_be_right_leaves_no_task_behind() {
+    run(1, |world| async move {
+        let (_etcd, host, client) = scene(&world).await;
+        // Until all connections are there, each of which has a task.
+        world.sleep(2 * SECOND).await;
+        let before = host.tasks();
+        for start in [-1, i64::MIN] {
+            for watch in [client.watch("k"), client.watch("k").own_stream()] {
+                let error = watch.from_revision(start).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
+            }
+        }
+        world.sleep(2 * SECOND).await;
+        assert_eq!(host.tasks(), before);
+    })
+    .unwrap();
+}
+
 // I-W10: what is not read is bounded, and nothing is lost of it.
 #[test]
 fn a_watch_that_is_not_read_is_suspended_and_goes_on() {

@@ -32,6 +32,9 @@ pub(super) struct Watcher {
     pub(super) refusals: u8,
     /// How often a response was over the limit since something came for it.
     pub(super) strikes: u8,
+    /// Whether the server is to be told the position, also where that is right behind its store: a
+    /// watcher from now on began elsewhere.
+    pub(super) is_exact: bool,
     /// The bytes that were delivered and not taken.
     pub(super) buffered: usize,
 }
@@ -59,6 +62,7 @@ impl Watcher {
             awaits_progress: false,
             refusals: 0,
             strikes: 0,
+            is_exact: false,
             buffered: 0,
         }
     }
@@ -73,6 +77,17 @@ impl Watcher {
 
     pub(super) const fn is_live(&self) -> bool {
         matches!(self.state, State::Live(_))
+    }
+
+    /// Returns whether the position is right behind what is known of the store, so that the server
+    /// is asked to begin with what comes next: to one that is to begin at a later revision, and to
+    /// all on its stream, it tells no progress until the store is there.
+    // W23
+    pub(super) const fn is_at_head(&self, seen: i64) -> bool {
+        let last = self.position.next() - 1;
+        // A revision of which the cluster is known exists there.
+        let exists = last == seen || (last > seen && self.options.cluster_id() != 0);
+        exists && last > 0 && !self.is_exact
     }
 
     /// Returns whether progress up to this revision is news. Before the start that was asked for,

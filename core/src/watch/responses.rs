@@ -4,7 +4,7 @@
 
 use super::events::{Item, Output, WatcherKey};
 use super::refusal::{self, Refusal};
-use super::watcher::{State, Taken, Watcher};
+use super::watcher::{State, Taken};
 use super::{Stream, Watches};
 use crate::Instant;
 use crate::error::{Error, ErrorKind};
@@ -197,10 +197,26 @@ impl Watches {
         }
         let Some(key) = open.ids.remove(&id) else { return };
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        // The server has forgotten it.
+        // The server has forgotten it, or is told to.
         watcher.leave(State::Queued);
-        let Watcher { position, .. } = *watcher;
-        let error = refusal::of_end(&response.cancel_reason, response.compact_revision, position);
+        let (position, compacted) = (watcher.position, response.compact_revision);
+        let is_needless = compacted != 0 && position.next() >= compacted;
+        let may_repeat = is_needless && watcher.strikes < MAX_REFUSALS;
+        watcher.strikes += u8::from(may_repeat);
+        if compacted != 0 {
+            // The server keeps it until it is cancelled, and tells of no progress meanwhile.
+            // W8, W23
+            self.send_cancel(now, id);
+        }
+        if may_repeat {
+            // Servers count from the last event, whatever they told of progress since.
+            return self.queue.push_back(key);
+        }
+        let error = if is_needless {
+            Error::protocol("a compaction of what has been delivered")
+        } else {
+            refusal::of_end(&response.cancel_reason, compacted, position)
+        };
         self.end(now, key, error);
     }
 

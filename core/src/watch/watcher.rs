@@ -31,6 +31,9 @@ pub(super) struct Watcher {
     pub(super) is_created: bool,
     /// Whether it waits for the answer to a request for progress.
     pub(super) awaits_progress: bool,
+    /// The last revision that it was told of as progress, which is no position where servers answer
+    /// out of order.
+    pub(super) told: i64,
     /// How often it was refused, or had a response over the limit, since something came for it.
     pub(super) strikes: u8,
     /// The bytes that were delivered and not taken.
@@ -66,6 +69,7 @@ impl Watcher {
             state: State::Queued,
             is_created: false,
             awaits_progress: false,
+            told: 0,
             strikes: 0,
             buffered: 0,
             partial: None,

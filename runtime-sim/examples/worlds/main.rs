@@ -6,6 +6,7 @@
 
 mod batch;
 mod tally;
+mod watching;
 mod world;
 
 use std::process::ExitCode;

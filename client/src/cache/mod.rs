@@ -20,6 +20,7 @@ use crate::runtime::BoxFuture;
 use crate::watch::WatchHandle;
 use crate::{Client, Error, ErrorKind};
 use etcd3_core::error::Phase;
+use etcd3_core::method::Effect;
 use etcd3_core::{Instant, IntoBytes, KeyRange, KeyValue, Outcome, get};
 use event_listener::{Event, EventListener};
 use std::fmt;
@@ -46,6 +47,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 ///
 /// When the watch behind it ends for good, all that is asked of the cache ends in the reason of
 /// that. Compaction is none: the range is listed again, and what is different is applied at once.
+/// Nor is what passes, once there is a cache: it shows the last state meanwhile.
 #[derive(Clone)]
 pub struct Cache {
     inner: Arc<Inner>,
@@ -336,7 +338,7 @@ impl Cache {
             );
             if is_late.await {
                 let error = Error::new(ErrorKind::TimedOut(Phase::Answer));
-                return Err(error.with_outcome(Outcome::Unknown));
+                return Err(error.with_outcome(Outcome::Unknown).with_effect(Effect::Read));
             }
         }
     }

@@ -90,7 +90,7 @@ impl Watcher {
             }
         }
         digest.put((&self.options, self.position, self.is_created, self.awaits_progress));
-        digest.put((self.refusals, self.strikes, self.is_exact, self.buffered));
+        digest.put((self.refusals, self.strikes, self.is_exact, self.told, self.buffered));
     }
 }
 

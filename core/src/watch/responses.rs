@@ -219,15 +219,29 @@ impl Watches {
         let id = response.watch_id;
         let Some(&Live { key, .. }) = open.ids.get(&id) else { return open.confirm_cancel(id) };
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        let position = watcher.position;
-        // One that it could not serve the server keeps until it is cancelled, and meanwhile tells
-        // nobody of the stream of progress. The others it has forgotten.
-        // W8, W23
-        if response.compact_revision == 0 {
+        let (position, compacted) = (watcher.position, response.compact_revision);
+        let is_needless = compacted != 0 && position.next() >= compacted;
+        let may_repeat = is_needless && watcher.refusals < MAX_REFUSALS;
+        watcher.refusals += u8::from(may_repeat);
+        if compacted == 0 {
             open.unbind(id);
-            watcher.state = State::Queued;
+        } else {
+            // The server keeps it until it is cancelled, and meanwhile tells nobody of the stream
+            // of progress. Others it has forgotten.
+            // W8, W23
+            self.cancel_live(id);
         }
-        let error = refusal::of_end(&response.cancel_reason, response.compact_revision, position);
+        let Some(watcher) = self.watchers.get_mut(&key) else { return };
+        watcher.state = State::Queued;
+        if may_repeat {
+            // Servers count from the last event, whatever they told of progress since.
+            return self.queue.push_back(key);
+        }
+        let error = if is_needless {
+            Error::protocol("a compaction of what has been delivered")
+        } else {
+            refusal::of_end(&response.cancel_reason, compacted, position)
+        };
         self.end(now, key, error);
     }
 

@@ -28,6 +28,9 @@ pub(super) struct Watcher {
     pub(super) is_created: bool,
     /// Whether it waits for the answer to a request for progress.
     pub(super) awaits_progress: bool,
+    /// The last revision that it was told of as progress, which is no position where servers answer
+    /// out of order.
+    pub(super) told: i64,
     /// How often it was refused since the server last took it.
     pub(super) refusals: u8,
     /// How often a response was over the limit since something came for it.
@@ -60,6 +63,7 @@ impl Watcher {
             state: State::Queued,
             is_created: false,
             awaits_progress: false,
+            told: 0,
             refusals: 0,
             strikes: 0,
             is_exact: false,

@@ -37,18 +37,18 @@ fn a_token_is_behind_what_was_taken() {
         assert_eq!(watch.request_progress().await.unwrap(), other);
         assert_eq!(watch.status().revision, other, "all of it waits to be taken");
         assert_eq!(watch.resume_token(), begin);
-        let mut taken = take(&mut watch).await;
-        taken.extend(take(&mut watch).await);
+        let mut revisions = take(&mut watch).await;
+        revisions.extend(take(&mut watch).await);
         let token = watch.resume_token();
-        assert_eq!(token, ResumeToken { revision: taken.last().unwrap() + 1, ..begin });
+        assert_eq!(token, ResumeToken { revision: revisions.last().unwrap() + 1, ..begin });
         watch.cancel().await;
 
         let token: ResumeToken = token.to_string().parse().unwrap();
         let mut watch = client.watch(prefix("k/")).resume(token).await.unwrap();
-        while taken.len() < written.len() {
-            taken.extend(take(&mut watch).await);
+        while revisions.len() < written.len() {
+            revisions.extend(take(&mut watch).await);
         }
-        assert_eq!(taken, written);
+        assert_eq!(revisions, written);
         // The revision alone is enough to begin, and the server tells the cluster.
         let watch = client.watch("k/0").from_revision(token.revision).await.unwrap();
         assert_eq!(watch.resume_token(), token);
@@ -109,7 +109,7 @@ fn differences_add_up_to_the_state_whatever_they_came_from() {
         for n in 0..9 {
             writer.put(format!("k/{n}"), "").await.unwrap();
         }
-        let mut list = client.list_watch(prefix("k/")).own_stream();
+        let mut listing = client.list_watch(prefix("k/")).own_stream();
         let cache = client.cache(prefix("k/")).await.unwrap();
         writer.put("other", "").await.unwrap();
         cache.catch_up().await.unwrap();
@@ -118,7 +118,7 @@ fn differences_add_up_to_the_state_whatever_they_came_from() {
         let (mut listed, mut cached) = (State::new(), state_of(pairs));
         assert_eq!(cached.len(), 9);
         loop {
-            let item = list.next().await.unwrap().unwrap();
+            let item = listing.next().await.unwrap().unwrap();
             let is_listed = matches!(item, ListWatchItem::Listed(_));
             apply(&mut listed, item.into_differences());
             if is_listed {
@@ -135,7 +135,7 @@ fn differences_add_up_to_the_state_whatever_they_came_from() {
         cache.wait_for(last).await.unwrap();
         let expected = state_of(writer.get(prefix("k/")).await.unwrap().kvs);
         while listed != expected {
-            apply(&mut listed, list.next().await.unwrap().unwrap().into_differences());
+            apply(&mut listed, listing.next().await.unwrap().unwrap().into_differences());
         }
         while cached != expected {
             apply(&mut cached, changes.next().await.unwrap().unwrap().into_differences());

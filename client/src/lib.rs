@@ -113,4 +113,4 @@ pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "_tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub use tls::TlsConfig;
-pub use watch::{Watch, WatchHandle, WatchItem, WatchItems, WatchStatus};
+pub use watch::{Watch, WatchHandle, WatchItem, WatchItems, WatchRanges, WatchStatus};

@@ -4,7 +4,7 @@ use crate::Client;
 use crate::list_watch::ListWatch;
 use crate::pages::Pages;
 use crate::range_stream::RangeStream;
-use crate::request::{BeginCache, BeginWatch, Request};
+use crate::request::{BeginCache, BeginWatch, BeginWatchRanges, Request};
 use etcd3_core::request::{
     Compact, Compare, Comparison, Delete, Get, Operation, Put, PutValue, Raw, Txn, When,
 };
@@ -121,6 +121,35 @@ impl Client {
     /// ```
     pub fn watch(&self, range: impl Into<KeyRange>) -> Request<BeginWatch> {
         self.request(BeginWatch(etcd3_core::request::watch(range)))
+    }
+
+    /// Watches several ranges, which need not lie together, as one stream in the order of the
+    /// revisions.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`watch`](Self::watch).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::{key, prefix};
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let mut both = client.watch_ranges([prefix("config/"), key("lock")]).await?;
+    /// client.put("lock", "me").await?;
+    /// client.put("config/colour", "red").await?;
+    ///
+    /// let first = both.next().await.expect("it goes on")?;
+    /// assert_eq!(first.events[0].kv.key, "lock");
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn watch_ranges(
+        &self,
+        ranges: impl IntoIterator<Item = impl Into<KeyRange>>,
+    ) -> Request<BeginWatchRanges> {
+        self.request(BeginWatchRanges::new(ranges))
     }
 
     /// Reads a range and watches it from there on: a stream of all pairs at one revision, then of

@@ -3,7 +3,7 @@
 pub use crate::cache::BeginCache;
 use crate::call::{CallOptions, OperationCall};
 use crate::runtime::BoxFuture;
-pub use crate::watch::BeginWatch;
+pub use crate::watch::{BeginWatch, BeginWatchRanges};
 use crate::{Client, Error, sync};
 use etcd3_core::channel::EndpointId;
 pub use etcd3_core::method::{Effect, Method, Shape};

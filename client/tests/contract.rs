@@ -25,6 +25,7 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::Watch>();
     crosses_threads::<etcd3::WatchItems>();
     crosses_threads::<etcd3::WatchHandle>();
+    crosses_threads::<etcd3::WatchRanges>();
     crosses_threads::<etcd3::ListWatch>();
     crosses_threads::<etcd3::Cache>();
     crosses_threads::<etcd3::CacheChanges>();
@@ -72,8 +73,8 @@ mod root {
         Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
         Report, Request, RequestFuture, ResponseHeader, ResumeToken, ServerError, SortOrder,
         SortTarget, Status, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch,
-        WatchHandle, WatchItem, WatchItems, WatchOptions, WatchStatus, all, compact, delete,
-        from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn, watch,
+        WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact,
+        delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn, watch,
     };
 
     #[cfg(feature = "tls")]

@@ -2,11 +2,12 @@
 //! done once.
 //!
 //! As it stands, a worker claims a job by reading it and then writing its name on it. Some seed
-//! finds what is wrong with that; `--fixed` claims in a transaction instead.
+//! finds what is wrong with that, and the run is drawn to `target/sim`; `--fixed` claims in a
+//! transaction instead.
 
 use etcd3::{Client, Config, KeyRange, Outcome, put};
 use etcd3_sim::faults::{Planned, Scope};
-use etcd3_sim::{ClusterConfig, Personality, World, explore};
+use etcd3_sim::{ClusterConfig, Personality, World, explore, record};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -46,7 +47,7 @@ async fn owner_is(client: &Client, key: &str, name: &str) -> bool {
 async fn program(world: World, faults: Vec<Planned>, fixed: bool) -> Result<(), String> {
     let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
     let done = Arc::new(Mutex::new(Vec::new()));
-    let hosts = [world.host(), world.host()];
+    let hosts = [world.host().named("worker one"), world.host().named("worker two")];
     for (host, name) in hosts.iter().zip(["one", "two"]) {
         let client =
             host.client(Config::new(etcd.endpoints())).map_err(|e| e.report().to_string())?;
@@ -76,13 +77,19 @@ fn main() -> ExitCode {
         }
     }
     let scope = Scope { clients: 2, members: 3, lasts: Duration::from_secs(5) };
-    match explore(seeds.clone(), scope, |world, faults| program(world, faults, fixed)) {
+    let program = |world, faults| program(world, faults, fixed);
+    match explore(seeds.clone(), scope, program) {
         Ok(()) => {
             println!("{} seeds, and every job was done once at most", seeds.end - seeds.start);
             ExitCode::SUCCESS
         }
         Err(found) => {
             println!("{found}");
+            let path = format!("target/sim/two-workers-{}.html", found.seed);
+            match record(found.seed, &found.faults, &program).1.write_html(&path) {
+                Ok(()) => println!("drawn: {path}"),
+                Err(error) => println!("not drawn, {path}: {error}"),
+            }
             println!(
                 "again: cargo run -p etcd3-sim --example two_workers -- --seed {}",
                 found.seed

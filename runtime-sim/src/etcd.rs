@@ -5,6 +5,7 @@ use crate::lock::locked;
 use crate::model::{Cluster, ClusterConfig, Replica};
 use crate::net::HostId;
 use crate::server::Service;
+use crate::trace::{FaultKind, Recorder};
 use crate::world::World;
 use etcd3::runtime::Instant;
 use std::collections::BTreeMap;
@@ -17,6 +18,11 @@ const ETCD_PORT: u16 = 2379;
 const CLUSTER_HOST: u32 = 1_000_000;
 /// From one cluster's host to that of the next.
 const CLUSTER_HOSTS: u32 = 1000;
+
+/// What faults of members are called in records.
+const KILLED: &str = "killed";
+const PAUSED: &str = "paused";
+const ISOLATED: &str = "isolated";
 
 /// A running cluster; its members are numbered from 0.
 #[derive(Clone)]
@@ -62,6 +68,7 @@ impl World {
         let etcd = Etcd { world, number, service, members: members.into(), down };
         for member in 0..etcd.members.len() {
             self.net.name(&etcd.name(member), [etcd.address(member)]);
+            etcd.recorder().name(etcd.host_of(member), etcd.name(member));
             etcd.start(member);
         }
         etcd
@@ -115,6 +122,8 @@ impl Etcd {
     /// Ends the process of a member; its data stays.
     pub fn kill(&self, member: usize) {
         if self.set_power(member, Power::Killed) {
+            self.recorder().end_fault(self.host_of(member), PAUSED);
+            self.recorder().begin_fault(self.host_of(member), FaultKind::Down, KILLED);
             self.model(|cluster, now| cluster.kill(now, self.members[member]));
             self.world.executor.set_paused(self.host_of(member).0, false);
             self.world.executor.abort(self.host_of(member).0);
@@ -124,6 +133,7 @@ impl Etcd {
     /// Freezes a member; its connections stay open.
     pub fn pause(&self, member: usize) {
         if !locked(&self.down).contains_key(&member) && self.set_power(member, Power::Paused) {
+            self.recorder().begin_fault(self.host_of(member), FaultKind::Paused, PAUSED);
             self.model(|cluster, now| cluster.pause(now, self.members[member]));
             self.world.executor.set_paused(self.host_of(member).0, true);
         }
@@ -135,10 +145,12 @@ impl Etcd {
         let id = self.members[member];
         match was {
             Some(Power::Killed) => {
+                self.recorder().end_fault(self.host_of(member), KILLED);
                 self.model(|cluster, now| cluster.restart(now, id));
                 self.start(member);
             }
             Some(Power::Paused) => {
+                self.recorder().end_fault(self.host_of(member), PAUSED);
                 self.model(|cluster, now| cluster.resume(now, id));
                 self.world.executor.set_paused(self.host_of(member).0, false);
             }
@@ -148,26 +160,33 @@ impl Etcd {
 
     /// Ends the connections that a member has by GOAWAY with `NO_ERROR`; it takes new ones.
     pub fn go_away(&self, member: usize) {
+        self.recorder().fault(self.host_of(member), FaultKind::Order, "GOAWAY");
         self.service.go_away(self.member_id(member));
     }
 
     /// Cuts a member off from the others; clients still reach it.
     pub fn isolate(&self, member: usize) {
+        self.recorder().begin_fault(self.host_of(member), FaultKind::Isolated, ISOLATED);
         self.model(|cluster, now| cluster.isolate(now, self.members[member]));
     }
 
     /// Joins all members again.
     pub fn heal(&self) {
+        for member in 0..self.members() {
+            self.recorder().end_fault(self.host_of(member), ISOLATED);
+        }
         self.model(Cluster::heal);
     }
 
     /// Makes the next member in line the leader.
     pub fn move_leader(&self) {
-        self.model(|cluster, now| {
+        let next = self.model(|cluster, now| {
             let at = cluster.leader().and_then(|id| self.members.iter().position(|m| *m == id));
             let next = at.map_or(0, |at| (at + 1) % self.members.len());
             cluster.transfer_leadership(now, self.members[next]);
+            next
         });
+        self.recorder().fault(self.host_of(next), FaultKind::Order, "to be the leader");
     }
 
     /// Returns all changes of the store so far, as the most advanced member has them, in order.
@@ -189,6 +208,10 @@ impl Etcd {
             });
             events.collect()
         })
+    }
+
+    fn recorder(&self) -> &Recorder {
+        self.world.net.recorder()
     }
 
     fn start(&self, member: usize) {

@@ -33,6 +33,8 @@ struct State {
     digest: u64,
     /// Hosts whose tasks are not polled.
     paused: BTreeSet<u32>,
+    /// Whether the run is over, and its tasks are dropped.
+    is_over: bool,
 }
 
 struct Task {
@@ -88,6 +90,7 @@ impl Executor {
             asked: 0,
             digest: 0xcbf2_9ce4_8422_2325,
             paused: BTreeSet::new(),
+            is_over: false,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), ready: Arc::default() }))
     }
@@ -105,6 +108,13 @@ impl Executor {
         };
         assert!(asked < ASKED_IN_ONE_STEP, "busy loop: one step asks for the time without end");
         now
+    }
+
+    /// Returns the virtual time for the record of the run, which is no question of the program;
+    /// `None` once the run is over.
+    pub(crate) fn moment(&self) -> Option<Instant> {
+        let state = self.lock();
+        (!state.is_over).then_some(state.now)
     }
 
     /// A number drawn from the seed of the run.
@@ -178,7 +188,9 @@ impl Executor {
         main: impl Future<Output = T>,
         time_limit: Instant,
     ) -> Result<T, Stuck> {
-        let result = self.drive(main, time_limit);
+        let mut main = std::pin::pin!(main);
+        let result = self.drive(main.as_mut(), time_limit);
+        self.lock().is_over = true;
         // They hold this executor, and it holds them: nobody else would let go of them.
         loop {
             let tasks = std::mem::take(&mut self.lock().tasks);
@@ -190,8 +202,11 @@ impl Executor {
         }
     }
 
-    fn drive<T>(&self, main: impl Future<Output = T>, time_limit: Instant) -> Result<T, Stuck> {
-        let mut main = std::pin::pin!(main);
+    fn drive<T>(
+        &self,
+        mut main: Pin<&mut impl Future<Output = T>>,
+        time_limit: Instant,
+    ) -> Result<T, Stuck> {
         let waker = Waker::from(Arc::new(Wakeup { task: 0, ready: Arc::clone(&self.0.ready) }));
         self.wake(0);
         let mut steps_here = 0;

@@ -1,7 +1,8 @@
 //! Tries a program under many seeds, and reports the first failure with what it takes.
 
 use crate::faults::{Planned, Scope, shrink, swarm};
-use crate::world::{Stats, World, run};
+use crate::trace::Trace;
+use crate::world::{Stats, World, run_in};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +44,65 @@ pub fn attempt<T, F: Future<Output = Result<T, String>>>(
     faults: &[Planned],
     program: &impl Fn(World, Vec<Planned>) -> F,
 ) -> Result<(T, Stats), String> {
-    let once = || run(seed, |world| program(world, faults.to_vec()));
+    attempt_in(&World::new(seed), faults, program)
+}
+
+/// Runs a program once, as [`attempt`] does, and records it: the same seed and faults give the same
+/// run. A failure is marked at the end of the record, if the program did not
+/// [mark](World::mark_at) the same text where it belongs.
+///
+/// ```
+/// use etcd3::Config;
+/// use etcd3_sim::{ClusterConfig, Personality, World, explore, faults, record};
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// async fn program(world: World, faults: Vec<faults::Planned>) -> Result<(), String> {
+///     let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 7, 3), world.seed()));
+///     let host = world.host();
+///     let config = Config::new(etcd.endpoints()).request_timeout(Duration::from_secs(1));
+///     let client = host.client(config).map_err(|e| e.to_string())?;
+///     let (cluster, id) = (etcd.clone(), host.id());
+///     host.spawn(async move { cluster.suffer(&faults, &[id]).await });
+///     for _ in 0..50 {
+///         let call = host.call("put", client.put("k", "v"));
+///         call.await.map_err(|e| e.report().to_string())?;
+///         world.sleep(Duration::from_millis(100)).await;
+///     }
+///     Ok(())
+/// }
+///
+/// let scope = faults::Scope { clients: 1, members: 3, lasts: Duration::from_secs(5) };
+/// let found = explore(0..100, scope, program).expect_err("some put takes over a second");
+/// let (_, trace) = record(found.seed, &found.faults, &program);
+/// assert_eq!(trace.marks()[0].text, found.failure);
+/// # let folder = std::env::temp_dir().join(format!("etcd3-sim-{}", std::process::id()));
+/// # let path = folder.join("failed.html");
+/// trace.write_html(&path)?;
+/// # std::fs::remove_dir_all(&folder)
+/// # }
+/// ```
+pub fn record<T, F: Future<Output = Result<T, String>>>(
+    seed: u64,
+    faults: &[Planned],
+    program: &impl Fn(World, Vec<Planned>) -> F,
+) -> (Result<(T, Stats), String>, Trace) {
+    let world = World::new(seed);
+    world.record();
+    let result = attempt_in(&world, faults, program);
+    let mut trace = world.trace();
+    if let Err(failure) = &result {
+        trace.mark_failure(failure);
+    }
+    (result, trace)
+}
+
+fn attempt_in<T, F: Future<Output = Result<T, String>>>(
+    world: &World,
+    faults: &[Planned],
+    program: &impl Fn(World, Vec<Planned>) -> F,
+) -> Result<(T, Stats), String> {
+    let once = || run_in(world, |world| program(world, faults.to_vec()));
     match catch_unwind(AssertUnwindSafe(once)) {
         Ok(Ok((Ok(output), stats))) => Ok((output, stats)),
         Ok(Ok((Err(failure), _))) => Err(failure),

@@ -3,9 +3,12 @@
 use crate::lock::locked;
 use crate::net::HostId;
 use crate::runtime::SimRuntime;
+use crate::trace::{CallEnd, FaultKind, OpenCall};
 use crate::world::World;
 use etcd3::{Client, Config, Error};
-use std::future::Future;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// A host: what runs on it shares its fate.
@@ -20,6 +23,49 @@ impl Host {
     #[must_use]
     pub fn id(&self) -> HostId {
         self.id
+    }
+
+    /// Names this host in records; it is called `host 1`, `host 2` and so on otherwise.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        self.world.net.recorder().name(self.id, name.into());
+        self
+    }
+
+    /// Makes a call, and records it if the run is recorded: when it began and ended, its outcome,
+    /// and its error. A call whose future is dropped is recorded as dropped.
+    ///
+    /// # Errors
+    ///
+    /// As the call.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the call: dropping the future drops the call.
+    pub async fn call<T>(
+        &self,
+        name: impl fmt::Display,
+        call: impl IntoFuture<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let open = self.begin_call(name);
+        let result = call.await;
+        match &result {
+            Ok(_) => open.end(CallEnd::Completed, ""),
+            Err(error) => open.end(CallEnd::Failed(error.outcome()), error.report()),
+        }
+        result
+    }
+
+    /// Begins to record something that is no single call of a client; [`call`](Self::call) is for
+    /// those.
+    pub fn begin_call(&self, name: impl fmt::Display) -> OpenCall {
+        self.world.net.recorder().begin_call(self.id, name)
+    }
+
+    /// Records a batch of events that a watch of this host delivered just now: the watch by a name
+    /// such as its key, the revisions of the first event and the last, and how many events it has.
+    pub fn batch(&self, watch: &str, revisions: RangeInclusive<i64>, events: usize) {
+        self.world.net.recorder().batch(self.id, watch, revisions, events);
     }
 
     /// Returns the runtime of programs on this host.
@@ -45,11 +91,18 @@ impl Host {
 
     /// Ends everything that runs on this host, at once.
     pub fn crash(&self) {
+        self.world.net.recorder().fault(self.id, FaultKind::Down, "crashed");
         self.world.executor.abort(self.id.0);
     }
 
     /// Freezes everything that runs on this host, or lets it go on.
     pub fn set_paused(&self, paused: bool) {
+        let recorder = self.world.net.recorder();
+        if paused {
+            recorder.begin_fault(self.id, FaultKind::Paused, "paused");
+        } else {
+            recorder.end_fault(self.id, "paused");
+        }
         self.world.executor.set_paused(self.id.0, paused);
     }
 
@@ -72,6 +125,6 @@ impl World {
     pub fn host(&self) -> Host {
         let mut hosts = locked(&self.hosts);
         *hosts += 1;
-        Host { world: self.clone(), id: HostId(*hosts) }
+        Host { world: self.clone(), id: HostId(*hosts) }.named(format!("host {hosts}"))
     }
 }

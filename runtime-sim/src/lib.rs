@@ -37,16 +37,18 @@ mod pipe;
 mod runtime;
 mod server;
 mod suffer;
+pub mod trace;
 mod world;
 
 pub use etcd::Etcd;
 pub use etcd3;
 #[doc(hidden)]
 pub use example::{Outcome, example, example_with};
-pub use explore::{Found, attempt, explore};
+pub use explore::{Found, attempt, explore, record};
 pub use host::Host;
 pub use model::{ClusterConfig, Personality};
 pub use net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability};
 pub use pipe::{Cut, Travel};
 pub use runtime::SimRuntime;
+pub use trace::Trace;
 pub use world::{RunError, Stats, World, run};

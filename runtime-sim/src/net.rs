@@ -3,6 +3,7 @@
 use crate::executor::{Executor, Sleep};
 use crate::lock::locked;
 use crate::pipe::{Cut, Fate, Pipe, Travel};
+use crate::trace::{FaultKind, Recorder};
 use etcd3::runtime::Io;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -68,6 +69,7 @@ pub struct CutLater {
 #[derive(Clone)]
 pub struct Net {
     executor: Executor,
+    recorder: Recorder,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -84,7 +86,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Listening {
-    backlog: VecDeque<Socket>,
+    /// The hosts that connected, and our ends.
+    backlog: VecDeque<(HostId, Socket)>,
     waker: Option<Waker>,
 }
 
@@ -103,8 +106,13 @@ impl fmt::Debug for Net {
 }
 
 impl Net {
-    pub(crate) fn new(executor: Executor) -> Self {
-        Self { executor, inner: Arc::default() }
+    pub(crate) fn new(executor: Executor, recorder: Recorder) -> Self {
+        Self { executor, recorder, inner: Arc::default() }
+    }
+
+    /// Returns the recorder of the world.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Gives a name to addresses, in place of those that it had.
@@ -127,6 +135,7 @@ impl Net {
 
     /// Sets the way between a host and an address; stalls also affect the connections there are.
     pub fn set_link(&self, from: HostId, to: SocketAddr, link: Link) {
+        self.record_link(from, to, link);
         locked(&self.inner).links.insert((from, to), link);
         for connection in self.between(from, to) {
             set_stall(&connection.up, link.stall_up);
@@ -136,6 +145,7 @@ impl Net {
 
     /// Cuts all connections between a host and an address.
     pub fn cut(&self, from: HostId, to: SocketAddr, cut: Cut) {
+        self.record_cut(from, to, cut, None);
         for connection in self.between(from, to) {
             locked(&connection.up).cut(cut);
             locked(&connection.down).cut(cut);
@@ -146,6 +156,7 @@ impl Net {
     /// connections that are.
     pub fn cut_later(&self, from: HostId, to: SocketAddr, later: CutLater) -> usize {
         let CutLater { direction, bytes, cut } = later;
+        self.record_cut(from, to, cut, Some(bytes));
         let connections = self.between(from, to);
         for connection in &connections {
             let pipe = match direction {
@@ -225,10 +236,65 @@ impl Net {
         let near = Socket::new(self.executor.clone(), Arc::clone(&down), Arc::clone(&up));
         let far = Socket::new(self.executor.clone(), up, down);
         if let Some(listening) = inner.listeners.get_mut(&to) {
-            listening.backlog.push_back(far);
+            listening.backlog.push_back((from, far));
             listening.waker.take().into_iter().for_each(Waker::wake);
         }
         Ok(near)
+    }
+
+    /// Records how a link differs from what it was.
+    fn record_link(&self, from: HostId, to: SocketAddr, link: Link) {
+        if !self.recorder.is_on() {
+            return;
+        }
+        let (was, name) = (self.link(from, to), self.name_of(to));
+        let usual = locked(&self.inner).travel;
+        let states = |link: &Link| {
+            [
+                (link.stall_up, "nothing gets to"),
+                (link.stall_down, "nothing comes from"),
+                (link.reachability == Reachability::Refuse, "refused by"),
+                (link.reachability == Reachability::Hang, "no way to"),
+                (link.travel != usual, "slow to"),
+            ]
+        };
+        for ((was, what), (is, _)) in states(&was).into_iter().zip(states(&link)) {
+            match (was, is) {
+                (false, true) => {
+                    let what = format_args!("{what} {name}");
+                    self.recorder.begin_fault(from, FaultKind::Link, what);
+                }
+                (true, false) => self.recorder.end_fault(from, format_args!("{what} {name}")),
+                _ => {}
+            }
+        }
+    }
+
+    fn record_cut(&self, from: HostId, to: SocketAddr, cut: Cut, after: Option<u64>) {
+        if !self.recorder.is_on() {
+            return;
+        }
+        let how = match cut {
+            Cut::Reset => "reset",
+            Cut::Fin => "end",
+            Cut::Stall => "silence",
+        };
+        let name = self.name_of(to);
+        let kind = FaultKind::Cut;
+        match after {
+            None => self.recorder.fault(from, kind, format_args!("cut from {name}: {how}")),
+            Some(bytes) => {
+                let name = format_args!("cut from {name} in {bytes} B: {how}");
+                self.recorder.fault(from, kind, name);
+            }
+        }
+    }
+
+    /// Returns a name that leads to an address, or the address.
+    fn name_of(&self, at: SocketAddr) -> String {
+        let inner = locked(&self.inner);
+        let named = inner.names.iter().find(|(_, addresses)| addresses.contains(&at));
+        named.map_or_else(|| at.to_string(), |(name, _)| name.clone())
     }
 
     fn between(&self, from: HostId, to: SocketAddr) -> Vec<Connection> {
@@ -268,10 +334,11 @@ impl Listener {
     ///
     /// A connection that was not returned stays in the queue.
     pub async fn accept(&self) -> Box<dyn Io> {
-        self.next().await.boxed()
+        self.next().await.1.boxed()
     }
 
-    pub(crate) async fn next(&self) -> Socket {
+    /// Waits for the next connection; returns the host that made it, too.
+    pub(crate) async fn next(&self) -> (HostId, Socket) {
         poll_fn(|cx| {
             let mut inner = locked(&self.net.inner);
             let Some(listening) = inner.listeners.get_mut(&self.at) else { return Poll::Pending };

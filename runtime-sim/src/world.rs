@@ -2,6 +2,7 @@
 
 use crate::executor::{Executor, Stuck};
 use crate::net::{Listener, Net};
+use crate::trace::{Recorder, Trace};
 use etcd3::runtime::Instant;
 use std::fmt;
 use std::future::Future;
@@ -80,7 +81,14 @@ pub fn run<T, F: Future<Output = T>>(
     seed: u64,
     program: impl FnOnce(World) -> F,
 ) -> Result<(T, Stats), RunError> {
-    let world = World::new(seed);
+    run_in(&World::new(seed), program)
+}
+
+/// Runs a program in a world that is new.
+pub(crate) fn run_in<T, F: Future<Output = T>>(
+    world: &World,
+    program: impl FnOnce(World) -> F,
+) -> Result<(T, Stats), RunError> {
     let program = program(world.clone());
     let result = world.executor.run(program, Instant::ORIGIN + TIME_LIMIT);
     let output = result.map_err(|stuck| match stuck {
@@ -92,9 +100,9 @@ pub fn run<T, F: Future<Output = T>>(
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let executor = Executor::new(seed);
-        let net = Net::new(executor.clone());
+        let net = Net::new(executor.clone(), Recorder::new(executor.clone()));
         Self { executor, net, seed, hosts: Arc::default(), clusters: Arc::default() }
     }
 
@@ -125,6 +133,28 @@ impl World {
     #[must_use]
     pub fn net(&self) -> &Net {
         &self.net
+    }
+
+    /// Records what happens from now on, to be looked at or drawn; see [`trace`](crate::trace).
+    /// Recording is off otherwise, and changes nothing about the run.
+    pub fn record(&self) {
+        self.net.recorder().switch_on();
+    }
+
+    /// Returns what was recorded so far: nothing but the hosts without [`record`](Self::record).
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.net.recorder().trace(self.seed)
+    }
+
+    /// Marks a rule as violated at this moment, if the run is recorded.
+    pub fn mark(&self, rule: impl fmt::Display) {
+        self.net.recorder().mark(None, rule);
+    }
+
+    /// Marks a rule as violated at a moment that is over, if the run is recorded.
+    pub fn mark_at(&self, at: Instant, rule: impl fmt::Display) {
+        self.net.recorder().mark(Some(at), rule);
     }
 
     /// Returns what the run took so far.

@@ -270,3 +270,37 @@ fn a_silent_server_is_left() {
     })
     .unwrap();
 }
+
+// Ranges that the server serves one after the other come in the order of the revisions, and a
+// revision that touches several of them is whole.
+#[test]
+fn several_ranges_are_one_stream_in_order() {
+    for seed in 0..20 {
+        run(seed, |world| async move {
+            let (etcd, host, client) = scene(&world).await;
+            let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+            let ranges = [prefix("a/"), prefix("b/"), prefix("c/")];
+            let mut all = client.watch_ranges(ranges).await.unwrap();
+            let mut written = vec![];
+            for n in 0..40 {
+                let area = ["a", "b", "c"][usize::try_from(world.below(3)).unwrap()];
+                let keys = match world.below(3) {
+                    0 => vec!["a/both".to_owned(), "c/both".to_owned()],
+                    _ => vec![format!("{area}/{n}")],
+                };
+                let puts = keys.iter().map(|key| etcd3::put(key.as_str(), ""));
+                let done = writer.txn().then(puts).await.unwrap();
+                written.push((done.header.revision, keys));
+                if world.below(10) == 0 {
+                    cut(&world, &etcd, &host);
+                }
+            }
+            for expected in written {
+                let batch = all.next().await.unwrap().unwrap();
+                let keys = batch.events.iter().map(|it| it.kv.key_str().unwrap().to_owned());
+                assert_eq!((batch.revision(), keys.collect::<Vec<_>>()), expected, "seed {seed}");
+            }
+        })
+        .unwrap();
+    }
+}

@@ -10,7 +10,9 @@ mod tally;
 #[path = "../examples/worlds/world.rs"]
 mod world;
 
-use world::{Plan, simulate};
+use etcd3::runtime::Instant;
+use std::time::Duration;
+use world::{Plan, simulate, trace};
 
 const SEEDS: u64 = if cfg!(debug_assertions) { 5 } else { 1000 };
 
@@ -32,4 +34,31 @@ fn the_same_seed_gives_the_same_run() {
         assert_eq!(first, second, "seed {seed}");
         assert_ne!(first.digest, simulate(&Plan::draw(seed + 100)).unwrap().stats.digest);
     }
+}
+
+#[test]
+fn a_world_that_is_drawn_is_the_same() {
+    for seed in 0..2 {
+        let plan = Plan::draw(seed);
+        let (report, trace) = (simulate(&plan).unwrap(), trace(&plan));
+        assert_eq!(trace.end(), Instant::ORIGIN + report.stats.elapsed);
+        assert_eq!(trace.marks(), []);
+        let clients = trace.hosts().iter().filter(|lane| lane.name.starts_with("client "));
+        let clients: Vec<_> = clients.map(|lane| lane.host).collect();
+        assert_eq!(clients.len(), plan.clients as usize);
+        let made = trace.calls().iter().filter(|call| clients.contains(&call.host)).count();
+        assert_eq!(made as u64, report.tally.operations);
+        assert!(trace.calls().len() > made, "members serve some");
+        assert!(!trace.faults().is_empty());
+    }
+}
+
+// A world in which nothing ever recovers: what is drawn shows that, and where it ends.
+#[test]
+fn a_world_that_fails_is_drawn_with_its_failure() {
+    let plan = Plan { timeout: Duration::ZERO, ..Plan::draw(3) };
+    let failure = simulate(&plan).err().expect("nothing is done in no time");
+    let trace = trace(&plan);
+    let mark = trace.marks().last().unwrap();
+    assert_eq!((&mark.text, mark.at), (&failure, trace.end()));
 }

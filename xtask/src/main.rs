@@ -18,6 +18,7 @@ mod options;
 mod passed;
 mod proto;
 mod runs;
+mod scopes;
 mod shell;
 mod sim;
 mod strain;
@@ -49,7 +50,9 @@ cargo xtask <command>
             --seeds N    how many worlds, 1000 by default
             --from SEED  the first of them, 0 by default
             --seed SEED  one world again; a failing one is shrunk
+            --draw       draw that world as a page in target/sim; failing ones are drawn anyway
             --mutants    plant bugs that a thousand worlds have to find
+  small-scopes   go through all interleavings of a few events and faults, for the watches
   fuzz      look for crashes with random input, needs a nightly toolchain
             [target]     one target; all of them by default
             --seconds N  time for each target, 20 by default
@@ -143,9 +146,16 @@ const COMMANDS: &[Subcommand] = &[
     Subcommand {
         name: "sim",
         valued: &["--seeds", "--from", "--seed"],
-        plain: &["--mutants"],
+        plain: &["--mutants", "--draw"],
         words: Words::Nothing,
         run: sim::run,
+    },
+    Subcommand {
+        name: "small-scopes",
+        valued: &[],
+        plain: &[],
+        words: Words::Nothing,
+        run: scopes::run,
     },
     Subcommand {
         name: "fuzz",

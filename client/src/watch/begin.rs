@@ -27,7 +27,11 @@ impl Execute for BeginWatch {
     }
 }
 
-async fn begin(client: Client, watch: WatchOptions, options: CallOptions) -> Result<Watch, Error> {
+pub(super) async fn begin(
+    client: Client,
+    watch: WatchOptions,
+    options: CallOptions,
+) -> Result<Watch, Error> {
     let shared = client.shared();
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let deadline = shared.now() + timeout;
@@ -64,7 +68,7 @@ async fn begin(client: Client, watch: WatchOptions, options: CallOptions) -> Res
 /// that a linearizable read of one of its keys shows. The revision that a server tells when it has
 /// created a watch is no such point: it may be one that the watch is yet to deliver.
 // I-W5, H1
-async fn pin_start(
+pub(super) async fn pin_start(
     client: &Client,
     watch: WatchOptions,
     options: CallOptions,

@@ -363,6 +363,11 @@ impl WatchHandle {
         }
     }
 
+    /// Lets time pass.
+    pub(super) async fn rest(&self, time: Duration) {
+        self.rt.sleep_until(self.rt.now() + time).await;
+    }
+
     /// Takes the next item.
     fn poll_item(&self, cx: &mut Context<'_>) -> Poll<Option<Result<WatchItem, Error>>> {
         Poll::Ready(match ready!(self.inbox.poll_take(cx)) {

@@ -9,6 +9,7 @@
 
 use super::{Output, Watches};
 use crate::Instant;
+use crate::channel::HealthSignal;
 use crate::error::{Error, ErrorKind};
 use crate::header::ResponseHeader;
 use crate::outcome::Outcome;
@@ -48,7 +49,7 @@ impl Watches {
         };
         let expected = self.cluster_id;
         let error = match answer {
-            Ok(header) if header.cluster_id != 0 && header.cluster_id != expected => {
+            Ok(header) if self.is_of_another_cluster(header.cluster_id) => {
                 let found = header.cluster_id;
                 Error::new(ErrorKind::ClusterChanged { expected, found })
             }
@@ -76,6 +77,7 @@ impl Watches {
         // What is watched from now on is of the cluster as it is.
         (self.cluster_id, self.seen) = (0, 0);
         self.confirmation = Confirmation::NotNeeded;
+        self.signal = HealthSignal::None;
         self.close(now);
     }
 }

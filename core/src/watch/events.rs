@@ -47,7 +47,7 @@ pub enum Input {
     Create(WatcherKey, WatchOptions),
     /// This is not to be watched any more; nothing more is delivered.
     Cancel(WatcherKey),
-    /// So many bytes of what was delivered have been taken.
+    /// This many bytes of what was delivered have been taken.
     Taken(WatcherKey, usize),
     /// It is to be found out up to which revision everything has been delivered.
     RequestProgress(WatcherKey),

@@ -35,10 +35,16 @@
 
 // W70–W88, I-W1–I-W17
 
+mod asking;
 mod batch;
+mod commands;
 mod confirmation;
+#[cfg(feature = "laws")]
+mod digest;
 mod events;
 mod open;
+mod pace;
+mod parts;
 mod position;
 mod progress;
 mod refusal;
@@ -65,7 +71,7 @@ use crate::transport;
 use crate::{Instant, KeyRange, Machine, Next};
 use confirmation::Confirmation;
 use open::{Due, Open};
-use prost::Message;
+use pace::Pace;
 use std::collections::{BTreeMap, VecDeque};
 use watcher::{State, Watcher};
 
@@ -96,6 +102,7 @@ pub struct Watches {
     seen: i64,
     confirmation: Confirmation,
     attempts: u32,
+    pace: Pace,
     /// Consecutive streams that were of no use.
     failures: u32,
     /// Consecutive streams that were given up for want of an answer.
@@ -129,6 +136,7 @@ impl Watches {
             seen: 0,
             confirmation: Confirmation::NotNeeded,
             attempts: 0,
+            pace: Pace::new(),
             failures: 0,
             unanswered: 0,
             strikes: 0,
@@ -156,13 +164,15 @@ impl Machine for Watches {
             Input::Taken(key, bytes) => self.taken(key, bytes),
             Input::RequestProgress(key) => self.request_progress(now, key),
             Input::OrderedProgress(is_ordered) => match &mut self.stream {
-                Stream::Open(open) => open.is_ordered = is_ordered,
+                Stream::Open(open) => open.asking.is_ordered = is_ordered,
                 _ => self.ignored += 1,
             },
             Input::Confirmed(answer) => self.on_confirmed(now, answer),
             Input::Sent(sent) if self.is_acquiring() => self.on_sent(now, sent),
             Input::Denied(denied) if self.is_acquiring() => self.on_denied(now, denied),
             Input::Stream(transport::Event::Lost(lost)) if self.is_acquiring() => {
+                // What was told of the endpoint before was told.
+                self.signal = HealthSignal::None;
                 self.on_lost(now, &lost);
             }
             Input::Stream(event) if self.is_streaming() => self.on_event(now, event),
@@ -173,7 +183,9 @@ impl Machine for Watches {
             }
             Input::Closed(kind) if !matches!(self.stream, Stream::Closed(_)) => {
                 self.end_all(&Error::new(kind));
+                self.leave_stream();
                 self.stream = Stream::Closed(kind);
+                (self.idle_since, self.confirmation) = (None, Confirmation::NotNeeded);
                 self.outputs.push_back(Output::Close);
             }
             _ => self.ignored += 1,
@@ -270,102 +282,6 @@ impl Watches {
         matches!(self.stream, Stream::Acquiring)
     }
 
-    fn create(&mut self, key: WatcherKey, options: WatchOptions) {
-        if self.watchers.contains_key(&key) {
-            self.ignored += 1;
-            return;
-        }
-        let refusal = match &self.stream {
-            Stream::Closed(kind) => Some(Error::new(*kind)),
-            _ if options.start() < 1 => {
-                Some(Error::invalid_request("a watch begins at a revision above 0"))
-            }
-            _ if self.is_too_large(&options) => {
-                let limit = self.settings.max_request_bytes;
-                Some(Error::new(ErrorKind::RequestOverLimit { len: create_len(&options), limit }))
-            }
-            _ if self.is_of_another_cluster(options.cluster_id()) => {
-                let (expected, found) = (options.cluster_id(), self.cluster_id);
-                Some(Error::new(ErrorKind::ClusterChanged { expected, found }))
-            }
-            _ => None,
-        };
-        if let Some(error) = refusal {
-            return self.outputs.push_back(Output::End(key, error));
-        }
-        self.watchers.insert(key, Watcher::new(options));
-        self.queue.push_back(key);
-        self.idle_since = None;
-    }
-
-    fn is_too_large(&self, options: &WatchOptions) -> bool {
-        create_len(options) > self.settings.max_request_bytes
-    }
-
-    const fn is_of_another_cluster(&self, cluster_id: u64) -> bool {
-        cluster_id != 0 && self.cluster_id != 0 && cluster_id != self.cluster_id
-    }
-
-    fn cancel(&mut self, now: Instant, key: WatcherKey) {
-        let Some(watcher) = self.watchers.remove(&key) else {
-            self.ignored += 1;
-            return;
-        };
-        self.drop_watcher(now, &watcher);
-    }
-
-    /// Has the server forget a watcher that is gone.
-    // I-W9, W80, W81
-    fn drop_watcher(&mut self, now: Instant, watcher: &Watcher) {
-        self.awaiting -= usize::from(watcher.awaits_progress);
-        if self.watchers.is_empty() {
-            self.idle_since = Some(now);
-        }
-        let Stream::Open(open) = &mut self.stream else { return };
-        match watcher.state {
-            State::Live(id) => {
-                open.ids.remove(&id);
-                self.send_cancel(now, id);
-            }
-            State::Creating(id) => {
-                let Some(creating) = open.creating.iter_mut().find(|it| it.id == id) else {
-                    return;
-                };
-                creating.key = None;
-                // A server that chooses ids itself does not know this one.
-                if open.takes_ids == Some(true) {
-                    creating.is_canceled = true;
-                    self.send_cancel(now, id);
-                }
-            }
-            State::Queued | State::Paused => {}
-        }
-    }
-
-    fn taken(&mut self, key: WatcherKey, bytes: usize) {
-        let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        watcher.buffered = watcher.buffered.saturating_sub(bytes);
-        if watcher.state == State::Paused && watcher.has_drained() {
-            watcher.state = State::Queued;
-            self.queue.push_back(key);
-        }
-    }
-
-    fn end(&mut self, now: Instant, key: WatcherKey, error: Error) {
-        if let Some(watcher) = self.watchers.remove(&key) {
-            self.outputs.push_back(Output::End(key, error));
-            self.drop_watcher(now, &watcher);
-        }
-    }
-
-    fn end_all(&mut self, error: &Error) {
-        for (key, _) in std::mem::take(&mut self.watchers) {
-            self.outputs.push_back(Output::End(key, error.clone()));
-        }
-        self.queue.clear();
-        self.awaiting = 0;
-    }
-
     fn next_due(&self) -> Option<Instant> {
         let idle = self.idle_since.map(|since| since + self.settings.linger);
         let confirm = match self.confirmation {
@@ -392,12 +308,12 @@ impl Watches {
     }
 
     fn due_of(&self, open: &Open) -> Option<(Instant, Due)> {
-        let is_watching = !open.ids.is_empty();
-        open.due(&self.settings, self.unanswered, is_watching, self.awaiting > 0)
+        open.due(&self.settings, self.unanswered, self.awaiting > 0)
     }
 
     fn on_due(&mut self, now: Instant) {
         if self.idle_since.is_some_and(|since| since + self.settings.linger <= now) {
+            self.signal = HealthSignal::None;
             return self.close(now);
         }
         if let Confirmation::Later(revision, at) = self.confirmation
@@ -457,7 +373,7 @@ impl Watches {
             }
             let id = self.last_id.saturating_add(1);
             self.last_id = id;
-            watcher.leave(State::Creating(id));
+            watcher.state = State::Creating(id);
             open.created(now, id, Some(key));
             let create = watcher.options.create(id, watcher.position.next());
             self.send(RequestUnion::CreateRequest(create));
@@ -469,19 +385,16 @@ impl Watches {
         self.last_id
     }
 
-    fn send_cancel(&mut self, now: Instant, id: i64) {
+    /// Cancels a watcher that the server has, or is about to have.
+    fn cancel_live(&mut self, id: i64) {
         let Stream::Open(open) = &mut self.stream else { return };
-        match open.cancel(id) {
-            Some(true) => {
-                let cancel = WatchCancelRequest { watch_id: id };
-                self.send(RequestUnion::CancelRequest(cancel));
-            }
-            Some(false) => {}
-            None => {
-                let error = Error::protocol("the server confirms no cancellation");
-                self.fail(now, Failure::Malformed, &error);
-            }
-        }
+        open.unbind(id);
+        open.cancel(id);
+        self.send_cancel(id);
+    }
+
+    fn send_cancel(&mut self, id: i64) {
+        self.send(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: id }));
     }
 
     /// Sends a request; creations that are too large were refused before.
@@ -491,10 +404,4 @@ impl Watches {
             self.outputs.push_back(Output::Send(frame));
         }
     }
-}
-
-/// Returns the most bytes that a creation with these options takes.
-fn create_len(options: &WatchOptions) -> usize {
-    let create = RequestUnion::CreateRequest(options.create(i64::MAX, i64::MAX));
-    WatchRequest { request_union: Some(create) }.encoded_len()
 }

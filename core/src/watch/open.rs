@@ -1,21 +1,33 @@
 //! What is known of the stream that is open.
 
+use super::asking::Asking;
+#[cfg(feature = "laws")]
+use super::digest::Digest;
 use super::events::{Settings, WatcherKey};
+use super::parts::Parts;
 use crate::Instant;
 use crate::attempt::Sent;
 use crate::stream::Inbound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+#[cfg(feature = "laws")]
+use std::hash::Hasher;
 use std::time::Duration;
 
 /// How many creations may wait for their answers, once it is known that the server takes ids that
 /// are chosen for it. Before that, and where it does not, one.
 // W4, W70
 const MAX_CREATING: usize = 256;
-/// How many ids of the server's own may be cancelled without an answer before it counts as broken.
+/// How many cancelled ids are remembered, of those that the server chose.
 const MAX_CANCELED: usize = 10_000;
-/// A request for progress that is answered out of order is repeated after this time.
-// W24
-const REPEAT_PROGRESS: Duration = Duration::from_millis(100);
+/// How many watchers that nobody created may be cancelled before the server counts as broken.
+// W44, X2
+const MAX_STRANGERS: u32 = 1_000;
+/// The most doublings of the time for an answer, each after a stream that was given up for want of
+/// one.
+// I-W11
+const MAX_DOUBLINGS: u32 = 3;
+/// The shortest time of silence after which a server is asked whether it is there.
+const MIN_PROBE_INTERVAL: Duration = Duration::from_millis(100);
 /// Without events, the positions are moved once in so many intervals.
 // W11
 const PROGRESS_INTERVALS: u32 = 4;
@@ -29,6 +41,18 @@ pub(super) struct Creating {
     pub(super) key: Option<WatcherKey>,
     /// Whether the cancellation was sent.
     pub(super) is_canceled: bool,
+    /// How many requests for progress were sent before it.
+    pub(super) asked: u64,
+}
+
+/// A watcher that the server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Live {
+    pub(super) key: WatcherKey,
+    /// How many requests for progress were sent before its creation.
+    pub(super) asked: u64,
+    /// The revision of the store when it was created.
+    pub(super) revision: i64,
 }
 
 /// What the server is asked, when it is silent.
@@ -51,23 +75,21 @@ pub(super) struct Open {
     /// When the last message came.
     pub(super) heard: Instant,
     /// Since when the oldest creation waits for its answer.
-    asked: Option<Instant>,
+    unanswered_since: Option<Instant>,
     /// When the silent server was asked for progress.
     probed: Option<Instant>,
-    /// When it was last asked for progress, whatever for.
-    progress_asked: Instant,
+    pub(super) asking: Asking,
     /// The watchers that the server has, by their ids there.
-    pub(super) ids: BTreeMap<i64, WatcherKey>,
+    pub(super) ids: BTreeMap<i64, Live>,
+    pub(super) parts: Parts,
     pub(super) creating: VecDeque<Creating>,
     /// Whether the server takes the ids that are chosen for it, once that is known. etcd's proxy
     /// does not, and may answer creations out of order.
     pub(super) takes_ids: Option<bool>,
-    /// The ids whose cancellation was sent and not confirmed.
+    /// The ids of watchers that were cancelled, where the server chose them or nobody did.
     canceled: BTreeSet<i64>,
-    /// Whether the server answers requests for progress in their order.
-    pub(super) is_ordered: bool,
-    /// The revision of an answer that may have overtaken events, and when to ask again.
-    pub(super) unconfirmed: Option<(i64, Instant)>,
+    /// How many watchers that nobody created were cancelled.
+    strangers: u32,
     /// Whether a message came that was more than the answer to a creation.
     pub(super) is_useful: bool,
 }
@@ -79,15 +101,15 @@ impl Open {
             sent,
             opened: now,
             heard: now,
-            asked: None,
+            unanswered_since: None,
             probed: None,
-            progress_asked: now,
+            asking: Asking::new(now),
             ids: BTreeMap::new(),
+            parts: Parts::default(),
             creating: VecDeque::new(),
             takes_ids: None,
             canceled: BTreeSet::new(),
-            is_ordered: false,
-            unconfirmed: None,
+            strangers: 0,
             is_useful: false,
         }
     }
@@ -98,9 +120,10 @@ impl Open {
     }
 
     /// Notes that a message came.
-    pub(super) const fn hear(&mut self, now: Instant) {
+    pub(super) fn hear(&mut self, now: Instant) {
         self.heard = now;
         self.probed = None;
+        self.asking.hear(now);
     }
 
     /// Returns whether another creation may be sent.
@@ -111,8 +134,9 @@ impl Open {
 
     /// Notes that a creation was sent.
     pub(super) fn created(&mut self, now: Instant, id: i64, key: Option<WatcherKey>) {
-        self.asked.get_or_insert(now);
-        self.creating.push_back(Creating { id, key, is_canceled: false });
+        self.unanswered_since.get_or_insert(now);
+        let asked = self.asking.sent();
+        self.creating.push_back(Creating { id, key, is_canceled: false, asked });
     }
 
     /// Takes out the creation that is answered: the one with this id, or the oldest.
@@ -124,88 +148,100 @@ impl Open {
             _ => 0,
         };
         let creating = self.creating.remove(place)?;
-        self.asked = (!self.creating.is_empty()).then_some(now);
+        self.unanswered_since = (!self.creating.is_empty()).then_some(now);
         Some(creating)
     }
 
-    /// Notes that a cancellation is sent for this id. Returns false when it was sent before, and
-    /// `None` when too many are not answered.
-    pub(super) fn cancel(&mut self, id: i64) -> Option<bool> {
-        let is_new = self.canceled.insert(id);
-        (self.canceled.len() <= MAX_CANCELED).then_some(is_new)
+    /// Returns whether the creation under this id, chosen here, waits for its answer.
+    pub(super) fn is_creating(&self, id: i64) -> bool {
+        self.takes_ids != Some(false) && self.creating.iter().any(|it| it.id == id)
     }
 
-    /// Takes out an id whose cancellation is confirmed; returns whether it was sent.
-    pub(super) fn confirm_cancel(&mut self, id: i64) -> bool {
-        self.canceled.remove(&id)
+    /// Binds an id to its watcher.
+    pub(super) fn bind(&mut self, id: i64, live: Live) {
+        self.canceled.remove(&id);
+        self.ids.insert(id, live);
     }
 
-    /// Returns whether this id was cancelled, and that was not confirmed yet.
-    pub(super) fn is_canceled(&self, id: i64) -> bool {
-        self.canceled.contains(&id)
+    /// Forgets a watcher that the server has no more, or is to have no more.
+    pub(super) fn unbind(&mut self, id: i64) -> Option<WatcherKey> {
+        self.parts.forget(id);
+        self.ids.remove(&id).map(|live| live.key)
     }
 
-    /// Notes that the server is asked for progress.
-    pub(super) const fn ask_progress(&mut self, now: Instant) {
-        self.progress_asked = now;
-    }
-
-    /// Takes the revision that an answer to a request for progress names; returns the one up to
-    /// which all events have come, if that can be said.
-    // I-W7, W24
-    pub(super) fn take_progress(&mut self, now: Instant, revision: i64) -> Option<i64> {
-        if self.is_ordered {
-            return Some(revision);
+    /// Notes that the cancellation of a watcher is sent.
+    pub(super) fn cancel(&mut self, id: i64) {
+        // What is chosen here is never chosen again, and needs no memory.
+        if self.takes_ids == Some(true) {
+            return;
         }
-        match self.unconfirmed {
-            // What this one may have overtaken is newer than the one before, or the same.
-            Some((before, again)) if again <= now => {
-                self.unconfirmed = Some((revision, now + REPEAT_PROGRESS));
-                Some(before.min(revision))
-            }
-            Some(_) => None,
-            None => {
-                self.unconfirmed = Some((revision, now + REPEAT_PROGRESS));
-                None
-            }
+        self.canceled.insert(id);
+        if self.canceled.len() > MAX_CANCELED {
+            self.canceled.pop_first();
         }
     }
 
-    /// Returns what is to be asked, and when. `is_watching` says whether there are watchers that
-    /// the server has, `is_awaited` whether somebody waits for progress.
+    /// Judges a watcher that nobody has: returns whether it is to be cancelled, or `None` when
+    /// there are too many of them. `last_id` is the last one that was chosen here.
+    // W44, W82, I7
+    pub(super) fn cancel_stranger(&mut self, id: i64, last_id: i64) -> Option<bool> {
+        let is_old = self.takes_ids == Some(true) && (1..=last_id).contains(&id);
+        if is_old || !self.canceled.insert(id) {
+            return Some(false);
+        }
+        self.strangers += 1;
+        (self.strangers <= MAX_STRANGERS).then_some(true)
+    }
+
+    /// Forgets an id whose cancellation is confirmed.
+    pub(super) fn confirm_cancel(&mut self, id: i64) {
+        self.canceled.remove(&id);
+    }
+
+    /// Returns what is to be asked, and when. `is_awaited` says whether somebody waits for
+    /// progress.
     pub(super) fn due(
         &self,
         settings: &Settings,
         unanswered: u32,
-        is_watching: bool,
         is_awaited: bool,
     ) -> Option<(Instant, Due)> {
-        let doubled = 1u32.checked_shl(unanswered).unwrap_or(u32::MAX);
-        let patience = settings.answer_timeout.saturating_mul(doubled);
-        let lost = self.asked.map(|asked| (asked + patience, Due::Lost));
-        if !is_watching {
+        let patience = settings.answer_timeout.saturating_mul(1 << unanswered.min(MAX_DOUBLINGS));
+        let lost = self.unanswered_since.map(|since| (since + patience, Due::Lost));
+        if self.ids.is_empty() {
             return lost;
         }
-        let again = self.unconfirmed.filter(|_| is_awaited);
-        let again =
-            again.map(|(_, at)| (at.max(self.progress_asked + REPEAT_PROGRESS), Due::Progress));
+        let interval = settings.probe_interval.max(MIN_PROBE_INTERVAL);
+        let refresh = interval.saturating_mul(PROGRESS_INTERVALS);
+        let progress = self.asking.due(is_awaited, refresh).map(|at| (at, Due::Progress));
         let silence = match self.probed {
-            None => Some((self.heard + settings.probe_interval, Due::Progress)),
-            Some(probed) => Some((probed + settings.answer_timeout, Due::Probe)),
+            None => (self.heard + interval, Due::Progress),
+            Some(probed) => (probed + settings.answer_timeout, Due::Probe),
         };
         // A probe is under way, or a creation will tell.
-        let silence = silence.filter(|_| self.asked.is_none());
-        let refresh = settings.probe_interval.saturating_mul(PROGRESS_INTERVALS);
-        let refresh = (self.is_ordered || is_awaited)
-            .then_some((self.progress_asked + refresh, Due::Progress));
-        [lost, again, silence, refresh].into_iter().flatten().min_by_key(|due| due.0)
+        let silence = Some(silence).filter(|_| self.unanswered_since.is_none());
+        [lost, progress, silence].into_iter().flatten().min_by_key(|due| due.0)
     }
 
-    /// Notes that something was due.
+    /// Notes that the server is asked for progress since that was due.
     pub(super) fn on_due(&mut self, now: Instant, settings: &Settings) {
-        self.progress_asked = now;
-        if self.heard + settings.probe_interval <= now {
+        self.asking.ask(now);
+        if self.heard + settings.probe_interval.max(MIN_PROBE_INTERVAL) <= now {
             self.probed.get_or_insert(now);
         }
+    }
+}
+
+#[cfg(feature = "laws")]
+impl Open {
+    /// Feeds what is not public in this module to a digest.
+    pub(super) fn digest_times(&self, digest: &mut Digest<'_, impl Hasher>) {
+        for at in [Some(self.opened), Some(self.heard), self.unanswered_since, self.probed] {
+            digest.at(at);
+        }
+        for id in &self.canceled {
+            digest.id(*id);
+        }
+        digest.put((self.canceled.len(), self.strangers));
     }
 }

@@ -40,19 +40,20 @@ impl Watches {
         if let Stream::Open(open) = &mut self.stream
             && self.awaiting == 1
         {
-            // What was said before it was asked counts no more.
-            open.unconfirmed = None;
+            open.asking.begin_anew();
         }
         if is_live {
             self.ask_progress(now);
         }
     }
 
-    /// Asks the server for progress.
+    /// Asks the server for progress, now or soon: what is asked for together is asked once.
     pub(super) fn ask_progress(&mut self, now: Instant) {
         let Stream::Open(open) = &mut self.stream else { return };
-        open.ask_progress(now);
-        self.send(RequestUnion::ProgressRequest(WatchProgressRequest {}));
+        if open.asking.want(now) {
+            open.asking.ask(now);
+            self.send(RequestUnion::ProgressRequest(WatchProgressRequest {}));
+        }
     }
 
     /// Takes progress that the server tells of one watcher.
@@ -75,9 +76,14 @@ impl Watches {
     // W77
     pub(super) fn on_common_progress(&mut self, now: Instant, revision: i64) {
         let Stream::Open(open) = &mut self.stream else { return };
-        let is_ordered = open.is_ordered;
-        let Some(revision) = open.take_progress(now, revision) else { return };
-        let keys: Vec<WatcherKey> = open.ids.values().copied().collect();
+        let is_ordered = open.asking.is_ordered;
+        let Some(answer) = open.asking.take(now, revision) else { return };
+        open.is_useful = true;
+        self.strikes = 0;
+        let ids = open.ids.iter();
+        let covered = ids.filter(|(id, live)| answer.covers(live) && !open.parts.contains(**id));
+        let keys: Vec<WatcherKey> = covered.map(|(_, live)| live.key).collect();
+        let revision = answer.revision;
         for key in keys {
             if is_ordered {
                 self.on_own_progress(key, revision);

@@ -2,7 +2,7 @@
 //!
 //! | response | meaning |
 //! |---|---|
-//! | `created` and `canceled`, with the text of a status | not taken: permission, token, a bad range, … |
+//! | `created` and `canceled`, with a status as its reason | not taken: permission, token, … |
 //! | the same with "duplicate watch ID" | the id is in use on the stream |
 //! | the same without a reason, from etcd's proxy | not taken |
 //! | `canceled` with a compact revision | the position of the watch is compacted |

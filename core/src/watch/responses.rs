@@ -3,14 +3,18 @@
 // W40–W44, W71–W83
 
 use super::events::{Item, Output, WatcherKey};
+use super::open::{Creating, Live};
+use super::parts::Put;
 use super::refusal::{self, Refusal};
-use super::watcher::{State, Taken, Watcher};
+use super::watcher::{State, Taken};
 use super::{Stream, Watches};
 use crate::Instant;
+use crate::channel::HealthSignal;
 use crate::error::{Error, ErrorKind};
 use crate::header::ResponseHeader;
 use crate::outcome::Outcome;
 use crate::proto::etcdserverpb::WatchResponse;
+use crate::proto::mvccpb;
 use crate::retry::Failure;
 use crate::stream::{End, Received};
 use crate::transport::Event;
@@ -60,23 +64,12 @@ impl Watches {
         }
     }
 
-    /// Leaves a stream whose server breaks the rules.
-    fn fail_for_good(&mut self, now: Instant, error: &Error) {
-        self.strikes = self.strikes.saturating_add(1);
-        if self.strikes < super::stream::MAX_STRIKES {
-            return self.fail(now, Failure::Malformed, error);
-        }
-        self.end_all(error);
-        self.close(now);
-        self.failures = self.failures.saturating_add(1);
-    }
-
     /// A response was over the limit: the stream is of no more use, and its watcher is to blame.
     // I-W17, W86
     fn on_over_limit(&mut self, now: Instant, len: usize, limit: usize) {
         let Stream::Open(open) = &mut self.stream else { return };
         let id = id_of(open.inbound.rest());
-        let key = id.and_then(|id| open.ids.get(&id).copied());
+        let key = id.and_then(|id| open.ids.get(&id)).map(|live| live.key);
         let Some((key, watcher)) = key.and_then(|key| Some((key, self.watchers.get_mut(&key)?)))
         else {
             let error = Error::new(ErrorKind::ResponseOverLimit { len, limit });
@@ -89,7 +82,10 @@ impl Watches {
         if watcher.strikes > 1 {
             self.end(now, key, error.clone());
         }
-        self.fail(now, Failure::Lost, &error);
+        // The endpoint is not to blame.
+        self.signal = self.signal.max(HealthSignal::Healthy);
+        self.last_error = Some(error);
+        self.wait(now);
     }
 
     fn on_message(&mut self, now: Instant, message: Bytes) {
@@ -126,22 +122,38 @@ impl Watches {
         {
             open.takes_ids = Some(first.id == id);
         }
-        let is_used = open.ids.contains_key(&id);
-        let creating = if is_used { None } else { open.answered(now, Some(id)) };
+        // -1 is nobody (W2).
+        let is_free = id >= 0 && !open.ids.contains_key(&id);
+        let creating = if is_free { open.answered(now, Some(id)) } else { None };
         let Some(creating) = creating else {
             let error = Error::protocol("a watch was created that was not asked for");
             return self.fail_for_good(now, &error);
         };
         self.unanswered = 0;
-        let watcher = creating.key.and_then(|key| Some((key, self.watchers.get_mut(&key)?)));
+        let Creating { key, asked, is_canceled, .. } = creating;
+        let watcher = key.and_then(|key| Some((key, self.watchers.get_mut(&key)?)));
         let Some((key, watcher)) = watcher else {
-            if !creating.is_canceled {
-                self.send_cancel(now, id);
+            if !is_canceled {
+                self.cancel_live(id);
             }
             return;
         };
-        open.ids.insert(id, key);
+        open.bind(id, Live { key, asked, revision: header.revision });
         watcher.state = State::Live(id);
+        watcher.refusals = 0;
+        let expected = watcher.options.cluster_id();
+        if self.is_of_another_cluster(expected) {
+            let found = self.cluster_id;
+            let error = Error::new(ErrorKind::ClusterChanged { expected, found });
+            return self.end(now, key, error.with_outcome(Outcome::Rejected));
+        }
+        self.on_live(now, key, header);
+    }
+
+    /// Tells a watcher that the server has it.
+    // I-W5: the revision of this header is no position.
+    fn on_live(&mut self, now: Instant, key: WatcherKey, header: ResponseHeader) {
+        let Some(watcher) = self.watchers.get_mut(&key) else { return };
         let next = watcher.position.next();
         let item = if std::mem::replace(&mut watcher.is_created, true) {
             Item::Resumed(next)
@@ -168,13 +180,13 @@ impl Watches {
             let error = Error::protocol("a watch was refused that was not asked for");
             return self.fail_for_good(now, &error);
         };
-        open.confirm_cancel(creating.id);
+        self.unanswered = 0;
         let watcher = creating.key.and_then(|key| Some((key, self.watchers.get_mut(&key)?)));
         let Some((key, watcher)) = watcher else { return };
-        watcher.strikes = watcher.strikes.saturating_add(1);
-        let may_repeat = watcher.strikes < MAX_REFUSALS;
-        let is_first = watcher.strikes == 1;
-        watcher.leave(State::Queued);
+        watcher.refusals = watcher.refusals.saturating_add(1);
+        let may_repeat = watcher.refusals < MAX_REFUSALS;
+        let is_first = watcher.refusals == 1;
+        watcher.state = State::Queued;
         match refusal::of_creation(&response.cancel_reason, watcher.position) {
             Refusal::DuplicateId if may_repeat => self.queue.push_back(key),
             Refusal::DuplicateId => {
@@ -192,14 +204,11 @@ impl Watches {
     fn on_canceled(&mut self, now: Instant, response: &WatchResponse) {
         let Stream::Open(open) = &mut self.stream else { return };
         let id = response.watch_id;
-        if open.confirm_cancel(id) {
-            return;
-        }
-        let Some(key) = open.ids.remove(&id) else { return };
+        let Some(key) = open.unbind(id) else { return open.confirm_cancel(id) };
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
         // The server has forgotten it.
-        watcher.leave(State::Queued);
-        let Watcher { position, .. } = *watcher;
+        watcher.state = State::Queued;
+        let position = watcher.position;
         let error = refusal::of_end(&response.cancel_reason, response.compact_revision, position);
         self.end(now, key, error);
     }
@@ -215,53 +224,90 @@ impl Watches {
         let Stream::Open(open) = &mut self.stream else { return };
         let WatchResponse { watch_id, events, fragment, .. } = response;
         let is_progress = events.is_empty() && !fragment;
-        let Some(&key) = open.ids.get(&watch_id) else {
+        let Some(&Live { key, .. }) = open.ids.get(&watch_id) else {
             if is_progress && watch_id == -1 {
-                open.is_useful = true;
-                self.strikes = 0;
                 return self.on_common_progress(now, header.revision);
             }
-            // Nobody's: the server is to forget it.
-            // W44, W82
-            if !open.is_canceled(watch_id) {
-                self.send_cancel(now, watch_id);
-            }
-            return;
+            return self.on_stranger(now, watch_id);
         };
         open.is_useful = true;
         self.strikes = 0;
-        let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        if is_progress && !watcher.is_partial() {
-            return self.on_own_progress(key, header.revision);
+        if is_progress {
+            // A part that is empty is none: servers cut between events.
+            if !open.parts.contains(watch_id) {
+                self.on_own_progress(key, header.revision);
+            }
+            return;
         }
-        let count = events.len();
         let limit = self.settings.max_batch_bytes;
-        match watcher.take(header, events, len, fragment, limit) {
+        match open.parts.put(watch_id, events, len, fragment, limit) {
+            Put::Complete(events, bytes) => {
+                self.on_events(now, key, header, events, bytes);
+            }
+            Put::Incomplete => {}
+            Put::OverLimit(len) => {
+                let Some(watcher) = self.watchers.get(&key) else { return };
+                let error = watcher.over_limit(len, limit);
+                self.end(now, key, error);
+            }
+        }
+    }
+
+    fn on_events(
+        &mut self,
+        now: Instant,
+        key: WatcherKey,
+        header: ResponseHeader,
+        events: Vec<mvccpb::Event>,
+        bytes: usize,
+    ) {
+        let Some(watcher) = self.watchers.get_mut(&key) else { return };
+        let (taken, repeated) = watcher.take(header, events, bytes);
+        self.anomalies += u64::try_from(repeated).unwrap_or(0);
+        match taken {
             Taken::Batch(batch, bytes) => {
-                self.anomalies +=
-                    u64::try_from(count.saturating_sub(batch.events.len())).unwrap_or(0);
+                if let (Stream::Open(open), Some(first)) = (&mut self.stream, batch.events.first())
+                {
+                    open.asking.on_events(first.revision());
+                }
                 self.outputs.push_back(Output::Deliver(key, Item::Events(batch, bytes)));
             }
-            Taken::Nothing => self.anomalies += u64::from(!fragment),
-            Taken::Full => self.pause(now, key),
+            Taken::Nothing => {}
+            Taken::Full => self.pause(key),
             Taken::Broken(error) => self.end(now, key, error),
+        }
+    }
+
+    /// Takes news of a watcher that nobody has: the server is to forget it.
+    // W44, W82
+    fn on_stranger(&mut self, now: Instant, id: i64) {
+        let last_id = self.last_id;
+        let Stream::Open(open) = &mut self.stream else { return };
+        if open.is_creating(id) {
+            // Who knows what else came too early, and was nobody's (W4).
+            let error = Error::protocol("news of a watch before it was created");
+            return self.fail_for_good(now, &error);
+        }
+        match open.cancel_stranger(id, last_id) {
+            Some(true) => self.send_cancel(id),
+            Some(false) => {}
+            None => {
+                let error = Error::protocol("too many watchers that nobody created");
+                self.fail_for_good(now, &error);
+            }
         }
     }
 
     /// Cancels a watcher at the server until more of what waits has been taken.
     // W83, I-W10
-    fn pause(&mut self, now: Instant, key: WatcherKey) {
-        let Stream::Open(open) = &mut self.stream else { return };
+    fn pause(&mut self, key: WatcherKey) {
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
         let id = watcher.id();
-        watcher.leave(State::Paused);
+        watcher.state = State::Paused;
         self.outputs.push_back(Output::Suspended(key));
         if let Some(id) = id {
-            open.ids.remove(&id);
-            self.send_cancel(now, id);
+            self.cancel_live(id);
         }
-        // It may be that only what came at once was too much.
-        self.taken(key, 0);
     }
 }
 

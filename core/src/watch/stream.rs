@@ -17,7 +17,7 @@ use std::time::Duration;
 // I-W12
 const USEFUL_AGE: Duration = Duration::from_secs(5);
 /// How often in a row a stream may end for a reason that does not pass before it is believed.
-pub(super) const MAX_STRIKES: u8 = 3;
+const MAX_STRIKES: u8 = 3;
 
 impl Watches {
     /// Gives the stream back: nothing is watched.
@@ -26,7 +26,6 @@ impl Watches {
         self.judge_use(now);
         self.idle_since = None;
         self.queue.clear();
-        self.signal = HealthSignal::None;
         if !matches!(self.stream, Stream::Closed(_)) {
             self.stream = Stream::Idle;
         }
@@ -46,6 +45,7 @@ impl Watches {
     pub(super) fn on_sent(&mut self, now: Instant, sent: Sent) {
         self.last_endpoint = Some(sent.endpoint);
         self.signal = HealthSignal::None;
+        self.pace.opened(now);
         self.stream = Stream::Open(Box::new(Open::new(now, sent, self.settings.max_message_bytes)));
         self.outputs.push_back(Output::Identify(sent.endpoint));
     }
@@ -57,6 +57,7 @@ impl Watches {
             Denied::Plaintext(endpoint) => {
                 let error = Error::new(ErrorKind::PlaintextPassword);
                 self.end_all(&error.with_endpoint(Some(endpoint.text())));
+                self.signal = HealthSignal::None;
                 self.close(now);
             }
         }
@@ -77,20 +78,35 @@ impl Watches {
         self.last_error = Some(error.clone());
         match decision.action {
             RetryAction::Again | RetryAction::Later => {}
-            RetryAction::NewToken if self.wants_newer_token() => {}
+            RetryAction::NewToken if self.wants_newer_token() && self.may_renew() => {}
             // What the server refuses for good, it refuses again.
             RetryAction::NewToken | RetryAction::None => {
                 self.strikes = self.strikes.saturating_add(1);
                 let is_certain = decision.outcome == Outcome::Rejected;
                 if is_certain || self.strikes >= MAX_STRIKES {
-                    self.end_all(error);
-                    self.close(now);
-                    self.failures = self.failures.saturating_add(1);
-                    return;
+                    return self.give_up(now, error);
                 }
             }
         }
         self.wait(now);
+    }
+
+    /// Leaves a stream whose server breaks the rules.
+    pub(super) fn fail_for_good(&mut self, now: Instant, error: &Error) {
+        self.strikes = self.strikes.saturating_add(1);
+        if self.strikes < MAX_STRIKES {
+            return self.fail(now, Failure::Malformed, error);
+        }
+        self.signal = self.signal.max(retry::signal(Failure::Malformed));
+        self.last_error = Some(error.clone());
+        self.give_up(now, error);
+    }
+
+    /// Ends all that is watched, for this reason.
+    fn give_up(&mut self, now: Instant, error: &Error) {
+        self.end_all(error);
+        self.close(now);
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// Notes the token of the stream as too old; returns whether it had one.
@@ -101,13 +117,20 @@ impl Watches {
         open.sent.token.is_some()
     }
 
+    /// Counts a stream that was refused for its token; returns whether a newer one may help.
+    // I-W16
+    const fn may_renew(&mut self) -> bool {
+        self.strikes = self.strikes.saturating_add(1);
+        self.strikes < MAX_STRIKES
+    }
+
     /// Leaves the stream and waits before the next one.
     pub(super) fn wait(&mut self, now: Instant) {
         self.judge_use(now);
         self.leave_stream();
         let wait = self.settings.backoff.after(self.failures, &mut self.rng);
         self.failures = self.failures.saturating_add(1);
-        self.stream = Stream::Waiting(Some(now + wait));
+        self.stream = Stream::Waiting(Some((now + wait).max(self.pace.next())));
     }
 
     /// Forgets the failures before, if the stream that is open was of use.
@@ -119,14 +142,16 @@ impl Watches {
         }
     }
 
-    /// Queues all that was watched on the stream, before what was queued already.
+    /// Queues all that was watched on the stream, before what was queued already. What is
+    /// incomplete goes with the stream.
+    // W63
     pub(super) fn leave_stream(&mut self) {
         // What was to be sent belongs to this stream.
         self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Identify(_)));
         let queued = std::mem::take(&mut self.queue);
         for (key, watcher) in &mut self.watchers {
             if watcher.id().is_some() {
-                watcher.leave(State::Queued);
+                watcher.state = State::Queued;
                 self.queue.push_back(*key);
             }
         }

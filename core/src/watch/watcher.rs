@@ -7,9 +7,6 @@ use crate::header::ResponseHeader;
 use crate::proto::mvccpb;
 use crate::request::WatchOptions;
 
-/// What an event takes in memory beside its bytes.
-const EVENT_BYTES: usize = size_of::<Event>();
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum State {
     /// To be created when its turn comes.
@@ -31,26 +28,20 @@ pub(super) struct Watcher {
     pub(super) is_created: bool,
     /// Whether it waits for the answer to a request for progress.
     pub(super) awaits_progress: bool,
-    /// How often it was refused, or had a response over the limit, since something came for it.
+    /// How often it was refused since the server last took it.
+    pub(super) refusals: u8,
+    /// How often a response was over the limit since something came for it.
     pub(super) strikes: u8,
     /// The bytes that were delivered and not taken.
     pub(super) buffered: usize,
-    /// The first parts of a response that is not complete.
-    partial: Option<Box<Partial>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Partial {
-    events: Vec<mvccpb::Event>,
-    bytes: usize,
 }
 
 /// What became of a response with events.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// These are to be delivered.
+    /// These are to be delivered, and take so many bytes.
     Batch(WatchBatch, usize),
-    /// Nothing: it was delivered before, or is not complete.
+    /// Nothing: all of it was delivered before.
     Nothing,
     /// There is no room for them.
     Full,
@@ -66,9 +57,9 @@ impl Watcher {
             state: State::Queued,
             is_created: false,
             awaits_progress: false,
+            refusals: 0,
             strikes: 0,
             buffered: 0,
-            partial: None,
         }
     }
 
@@ -84,23 +75,11 @@ impl Watcher {
         matches!(self.state, State::Live(_))
     }
 
-    /// Returns whether a response is incomplete.
-    pub(super) const fn is_partial(&self) -> bool {
-        self.partial.is_some()
-    }
-
     /// Returns whether progress up to this revision is news. Before the start that was asked for,
     /// or that of a member that lags, it is none.
     // W65, W68
     pub(super) const fn may_progress(&self, revision: i64) -> bool {
-        !self.is_partial() && revision >= self.position.next() - 1
-    }
-
-    /// Leaves the stream: what is incomplete is delivered again by the next one.
-    // W63
-    pub(super) fn leave(&mut self, state: State) {
-        self.partial = None;
-        self.state = state;
+        revision >= self.position.next() - 1
     }
 
     /// Returns whether so little waits that it may go on.
@@ -108,49 +87,28 @@ impl Watcher {
         self.buffered <= self.options.buffer_limit() / 2
     }
 
-    /// Takes the events of a response, of which more parts follow or not.
+    /// Takes the events of a response, which take so many bytes; returns how many of them came
+    /// again, too.
     pub(super) fn take(
         &mut self,
         header: ResponseHeader,
         events: Vec<mvccpb::Event>,
         bytes: usize,
-        has_more: bool,
-        max_bytes: usize,
-    ) -> Taken {
-        if has_more || self.is_partial() {
-            let partial = self.partial.get_or_insert_default();
-            partial.bytes += bytes + events.len() * EVENT_BYTES;
-            if partial.bytes > max_bytes {
-                return Taken::Broken(self.over_limit(partial_len(self), max_bytes));
-            }
-            partial.events.extend(events);
-            if has_more {
-                return Taken::Nothing;
-            }
-            let Partial { events, bytes } = *self.partial.take().unwrap_or_default();
-            return self.take_whole(header, events, bytes);
-        }
-        let bytes = bytes + events.len() * EVENT_BYTES;
-        self.take_whole(header, events, bytes)
-    }
-
-    fn take_whole(
-        &mut self,
-        header: ResponseHeader,
-        events: Vec<mvccpb::Event>,
-        bytes: usize,
-    ) -> Taken {
+    ) -> (Taken, usize) {
         let (count, has_prev_kv) = (events.len(), self.options.has_prev_kv());
         let mut events: Vec<Event> =
             events.into_iter().map_while(|event| Event::new(event, has_prev_kv)).collect();
         if events.len() < count {
-            return Taken::Broken(Error::protocol(
-                "an event without its pair, or of no known kind",
-            ));
+            let error = Error::protocol("an event without its pair, or of no known kind");
+            return (Taken::Broken(error), 0);
         }
-        if self.position.remove_delivered(&mut events).is_none() {
-            return Taken::Broken(Error::protocol("events that are not in order"));
-        }
+        let Some(repeated) = self.position.remove_delivered(&mut events) else {
+            return (Taken::Broken(Error::protocol("events that are not in order")), 0);
+        };
+        (self.take_new(header, events, bytes), repeated)
+    }
+
+    fn take_new(&mut self, header: ResponseHeader, events: Vec<Event>, bytes: usize) -> Taken {
         if events.is_empty() {
             return Taken::Nothing;
         }
@@ -162,7 +120,7 @@ impl Watcher {
             return Taken::Full;
         }
         self.position.delivered(&events);
-        self.buffered += bytes;
+        self.buffered = waits;
         self.strikes = 0;
         Taken::Batch(WatchBatch { header, events }, bytes)
     }
@@ -176,8 +134,4 @@ impl Watcher {
             .with_outcome(crate::Outcome::Unknown)
             .with_cause(crate::error::Cause::new(cause))
     }
-}
-
-fn partial_len(watcher: &Watcher) -> usize {
-    watcher.partial.as_ref().map_or(0, |partial| partial.bytes)
 }

@@ -1,8 +1,9 @@
 //! Drives the watches of one stream by hand, in milliseconds, and answers as a server would.
 
 use bytes::Bytes;
+use etcd3_core::auth::Generation;
 use etcd3_core::backoff::Backoff;
-use etcd3_core::call::Sent;
+use etcd3_core::call::{Attempt, Sent};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::frame::{self, Decoder};
 use etcd3_core::proto::etcdserverpb::watch_request::RequestUnion;
@@ -12,7 +13,7 @@ use etcd3_core::proto::etcdserverpb::{
 use etcd3_core::proto::mvccpb;
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::watch::{Input, Item, Output, Settings, WatchOptions, WatcherKey, Watches};
-use etcd3_core::{Instant, Machine, Next, Outcome};
+use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message;
 use std::time::Duration;
@@ -32,10 +33,6 @@ pub(crate) fn settings() -> Settings {
         linger: Duration::from_secs(1),
         seed: 1,
     }
-}
-
-pub(crate) fn ms(at: u64) -> Instant {
-    Instant::ORIGIN + Duration::from_millis(at)
 }
 
 /// One stream, driven by hand.
@@ -96,16 +93,123 @@ impl Rig {
 
     /// Opens the stream that the machine wants, with a head.
     pub(crate) fn open(&mut self) -> &mut Self {
-        let wanted = self.outputs.iter().position(|it| matches!(it, Output::Attempt(_)));
-        self.outputs.remove(wanted.expect("an attempt"));
+        self.open_with(None)
+    }
+
+    /// The same, with a token in the head of the request.
+    pub(crate) fn open_with(&mut self, token: Option<Generation>) -> &mut Self {
+        self.take_attempt().expect("an attempt");
         self.endpoint += 1;
-        let sent = Sent { endpoint: EndpointId(self.endpoint), has_choice: true, token: None };
+        let sent = Sent { endpoint: EndpointId(self.endpoint), has_choice: true, token };
         self.feed(Input::Sent(sent));
         let wanted = self.outputs.iter().position(|it| matches!(it, Output::Identify(_)));
         self.outputs.remove(wanted.expect("a stream to identify"));
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
         self.feed(Input::Stream(Event::Head { status: StatusCode::OK, headers }))
+    }
+
+    /// Takes the attempt that the machine wants, if it does.
+    pub(crate) fn take_attempt(&mut self) -> Option<Attempt> {
+        let wanted = self.outputs.iter().position(|it| matches!(it, Output::Attempt(_)))?;
+        match self.outputs.remove(wanted) {
+            Output::Attempt(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// Returns the attempt that the machine wants, which it goes on wanting.
+    pub(crate) fn attempt(&self) -> Attempt {
+        let attempt = self.outputs.iter().find_map(|output| match output {
+            Output::Attempt(attempt) => Some(*attempt),
+            _ => None,
+        });
+        attempt.expect("an attempt")
+    }
+
+    /// Takes all but the attempt that the machine wants, if it does.
+    pub(crate) fn take_all_but_attempt(&mut self) {
+        self.outputs.retain(|it| matches!(it, Output::Attempt(_)));
+    }
+
+    /// Takes one output that is equal to this, and returns whether there was one.
+    pub(crate) fn took(&mut self, output: &Output) -> bool {
+        let place = self.outputs.iter().position(|it| it == output);
+        place.map(|at| self.outputs.remove(at)).is_some()
+    }
+
+    /// Lets the time pass until the stream is wanted again, and opens it.
+    pub(crate) fn reopen(&mut self) -> &mut Self {
+        self.rest_until_attempt();
+        self.open()
+    }
+
+    /// Lets the time pass until the stream is wanted, for an hour at most.
+    pub(crate) fn rest_until_attempt(&mut self) -> &mut Self {
+        let end = self.now + Duration::from_secs(3_600);
+        while !self.outputs.iter().any(|it| matches!(it, Output::Attempt(_))) {
+            let wake = self.wake.filter(|wake| *wake <= end).expect("the stream is not wanted");
+            self.now = self.now.max(wake);
+            self.drain();
+        }
+        self
+    }
+
+    /// Takes the ids whose cancellation was sent; there must be nothing else.
+    pub(crate) fn cancels(&mut self) -> Vec<i64> {
+        let requests = self.requests().into_iter();
+        requests
+            .map(|request| match request {
+                RequestUnion::CancelRequest(cancel) => cancel.watch_id,
+                other => panic!("not a cancellation: {other:?}"),
+            })
+            .collect()
+    }
+
+    /// Takes the requests for progress that were sent, and returns how many; there must be nothing
+    /// else.
+    pub(crate) fn progress_requests(&mut self) -> usize {
+        let requests = self.requests();
+        assert!(
+            requests.iter().all(|it| matches!(it, RequestUnion::ProgressRequest(_))),
+            "not only progress: {requests:?}"
+        );
+        requests.len()
+    }
+
+    /// Has the server end the stream with this status.
+    pub(crate) fn end_with(&mut self, code: Code, text: &str) -> &mut Self {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", u16::from(code.number()).into());
+        trailers.insert("grpc-message", text.parse().expect("a text"));
+        self.feed(Input::Stream(Event::End(Some(trailers))))
+    }
+
+    /// Takes the errors with which watches ended.
+    pub(crate) fn ends(&mut self) -> Vec<(u64, Error)> {
+        let mut ends = vec![];
+        self.outputs.retain(|output| {
+            let Output::End(key, error) = output else { return true };
+            ends.push((key.0, error.clone()));
+            false
+        });
+        ends
+    }
+
+    /// Takes the only error with which a watch ended.
+    pub(crate) fn the_end(&mut self) -> Error {
+        let mut ends = self.ends();
+        assert_eq!(ends.len(), 1, "{ends:?}");
+        ends.remove(0).1
+    }
+
+    /// Begins a watch from revision 5 on a stream of its own, which the server takes; returns the
+    /// id.
+    pub(crate) fn live(&mut self, options: WatchOptions) -> i64 {
+        self.watch(1, options).open();
+        let id = self.create_all(4)[0].watch_id;
+        assert_eq!(self.delivered(), [(1, "created".to_owned())]);
+        id
     }
 
     /// Takes the requests that were sent.
@@ -134,11 +238,18 @@ impl Rig {
             .collect()
     }
 
-    /// Takes the creations that were sent and answers each as a server at this revision.
+    /// Takes the creations that were sent, and answers each as a server at this revision; drops
+    /// other requests.
     pub(crate) fn create_all(&mut self, revision: i64) -> Vec<WatchCreateRequest> {
         let mut all = vec![];
         loop {
-            let creations = self.creations();
+            let requests = self.requests().into_iter();
+            let creations: Vec<_> = requests
+                .filter_map(|request| match request {
+                    RequestUnion::CreateRequest(create) => Some(create),
+                    _ => None,
+                })
+                .collect();
             if creations.is_empty() {
                 return all;
             }
@@ -150,6 +261,7 @@ impl Rig {
     }
 
     /// Has the server send this.
+    #[allow(clippy::needless_pass_by_value, reason = "it is made for this")]
     pub(crate) fn answer(&mut self, response: WatchResponse) -> &mut Self {
         self.feed(Input::Stream(Event::Data(framed(&response))))
     }
@@ -157,6 +269,19 @@ impl Rig {
     pub(crate) fn lose(&mut self) -> &mut Self {
         let lost = Lost { outcome: Outcome::Unknown, reset: None, cause: None };
         self.feed(Input::Stream(Event::Lost(lost)))
+    }
+
+    /// Takes how many bytes of events were delivered to a watch.
+    pub(crate) fn bytes_delivered(&mut self, key: u64) -> usize {
+        let mut bytes = 0;
+        self.outputs.retain(|output| match output {
+            Output::Deliver(to, Item::Events(_, len)) if to.0 == key => {
+                bytes += len;
+                false
+            }
+            _ => true,
+        });
+        bytes
     }
 
     /// Takes what was delivered: the revisions of events, and what else there is, in words.
@@ -179,7 +304,8 @@ fn show(item: &Item) -> String {
     match item {
         Item::Created(_) => "created".to_owned(),
         Item::Events(batch, _) => {
-            let revisions: Vec<i64> = batch.events.iter().map(|event| event.revision()).collect();
+            let revisions: Vec<i64> =
+                batch.events.iter().map(etcd3_core::watch::Event::revision).collect();
             format!("events {revisions:?}")
         }
         Item::Progress(revision) => format!("progress {revision}"),
@@ -191,7 +317,8 @@ pub(crate) fn framed(response: &WatchResponse) -> Bytes {
     frame::encode(response, usize::MAX).expect("a frame")
 }
 
-pub(crate) fn header(revision: i64) -> Option<ResponseHeader> {
+#[allow(clippy::unnecessary_wraps, reason = "as responses have it")]
+pub(crate) const fn header(revision: i64) -> Option<ResponseHeader> {
     Some(ResponseHeader { cluster_id: CLUSTER, member_id: 1, revision, raft_term: 2 })
 }
 
@@ -199,9 +326,10 @@ pub(crate) fn created(watch_id: i64, revision: i64) -> WatchResponse {
     WatchResponse { header: header(revision), watch_id, created: true, ..Default::default() }
 }
 
+/// The refusal of a creation by etcd; that of its proxy has no reason, and no header.
 pub(crate) fn refused(reason: &str) -> WatchResponse {
     WatchResponse {
-        header: header(1),
+        header: header(1).filter(|_| !reason.is_empty()),
         watch_id: -1,
         created: true,
         canceled: true,
@@ -212,19 +340,33 @@ pub(crate) fn refused(reason: &str) -> WatchResponse {
 
 /// Puts of one key, at these revisions.
 pub(crate) fn events(watch_id: i64, key: &str, revisions: &[i64]) -> WatchResponse {
-    let event = |revision: &i64| mvccpb::Event {
+    let events = revisions.iter().map(|revision| put(key, *revision)).collect();
+    WatchResponse { header: header(1_000), watch_id, events, ..Default::default() }
+}
+
+/// The put of a key.
+pub(crate) fn put(key: &str, revision: i64) -> mvccpb::Event {
+    mvccpb::Event {
         r#type: 0,
         kv: Some(mvccpb::KeyValue {
             key: Bytes::copy_from_slice(key.as_bytes()),
-            mod_revision: *revision,
+            mod_revision: revision,
             create_revision: 2,
             version: 2,
             ..Default::default()
         }),
         prev_kv: None,
-    };
-    let events = revisions.iter().map(event).collect();
-    WatchResponse { header: header(1_000), watch_id, events, ..Default::default() }
+    }
+}
+
+/// Puts of one key, in a response of which more parts follow.
+pub(crate) fn part(watch_id: i64, key: &str, revisions: &[i64]) -> WatchResponse {
+    WatchResponse { fragment: true, ..events(watch_id, key, revisions) }
+}
+
+/// The end of a watch whose next changes are compacted.
+pub(crate) fn compacted(watch_id: i64, compact_revision: i64) -> WatchResponse {
+    WatchResponse { header: header(0), compact_revision, ..canceled(watch_id) }
 }
 
 pub(crate) fn progress(watch_id: i64, revision: i64) -> WatchResponse {

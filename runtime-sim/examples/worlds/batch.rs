@@ -3,8 +3,9 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use crate::tally::Tally;
-use crate::world::{Plan, Report, simulate};
+use crate::world::{Plan, Report, simulate, trace};
 use etcd3_sim::faults::shrink;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -14,8 +15,21 @@ use std::time::Instant;
 const MEDIAN_OPERATIONS: u64 = 200;
 const MEDIAN_FAULTS: u64 = 5;
 
-/// Runs one world again, and shows its faults; a failing one is shrunk first.
-pub(crate) fn again(seed: u64) -> bool {
+/// Where drawings go to, if anywhere.
+pub(crate) type Folder<'a> = Option<&'a Path>;
+
+/// Draws a world.
+fn draw(plan: &Plan, folder: &Path) {
+    let path = folder.join(format!("seed-{}.html", plan.seed));
+    match trace(plan).write_html(&path) {
+        Ok(()) => println!("  drawn: {}", path.display()),
+        Err(error) => println!("  not drawn, {}: {error}", path.display()),
+    }
+}
+
+/// Runs one world again, and shows its faults; a failing one is shrunk and drawn, one that holds is
+/// drawn if that is wanted.
+pub(crate) fn again(seed: u64, folder: Folder<'_>, draws_all: bool) -> bool {
     let mut plan = Plan::draw(seed);
     println!("seed {seed}: {} clients, {} operations each", plan.clients, plan.operations);
     let result = simulate(&plan);
@@ -35,6 +49,9 @@ pub(crate) fn again(seed: u64) -> bool {
             fault.lasts.as_secs_f64()
         );
     }
+    if let Some(folder) = folder.filter(|_| draws_all || result.is_err()) {
+        draw(&plan, folder);
+    }
     match result {
         Ok(report) => {
             println!("held: {:?}\n{:?}", report.stats, report.tally);
@@ -45,7 +62,7 @@ pub(crate) fn again(seed: u64) -> bool {
 }
 
 /// Runs a batch of worlds; false when one failed, or the batch proves too little.
-pub(crate) fn run(from: u64, seeds: u64) -> bool {
+pub(crate) fn run(from: u64, seeds: u64, folder: Folder<'_>) -> bool {
     let started = Instant::now();
     let next = AtomicU64::new(from);
     let results = Mutex::new(Vec::new());
@@ -65,7 +82,7 @@ pub(crate) fn run(from: u64, seeds: u64) -> bool {
     });
     let mut results = results.into_inner().expect("no worker panics");
     results.sort_by_key(|(seed, _)| *seed);
-    let good = summarise(&results, seeds);
+    let good = summarise(&results, seeds, folder);
     println!("{:.1} s on this machine", started.elapsed().as_secs_f64());
     good
 }
@@ -75,13 +92,16 @@ fn median(mut values: Vec<u64>) -> u64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-fn summarise(results: &[(u64, Result<Report, String>)], seeds: u64) -> bool {
+fn summarise(results: &[(u64, Result<Report, String>)], seeds: u64, folder: Folder<'_>) -> bool {
     let mut good = true;
     for (seed, failure) in
         results.iter().filter_map(|(s, r)| r.as_ref().err().map(|e| (s, e))).take(5)
     {
         println!("seed {seed} failed: {failure}");
         println!("  again: cargo xtask sim --seed {seed}");
+        if let Some(folder) = folder {
+            draw(&Plan::draw(*seed), folder);
+        }
         good = false;
     }
     let reports: Vec<&Report> = results.iter().filter_map(|(_, r)| r.as_ref().ok()).collect();

@@ -7,7 +7,9 @@ use etcd3_core::rng::Rng;
 use etcd3_sim::faults::{Planned, Scope, swarm};
 use etcd3_sim::history::{Completion, Entry, Invocation, check_order};
 use etcd3_sim::model::Replica;
-use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, Stats, World, attempt};
+use etcd3_sim::trace::CallEnd;
+use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, Stats, Trace, World, attempt, record};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,12 +56,23 @@ pub(crate) struct Report {
 
 /// Runs a world, and checks all that was promised.
 pub(crate) fn simulate(plan: &Plan) -> Result<Report, String> {
-    let program = |world, faults| live(world, Plan { faults, ..plan.clone() });
-    let (mut tally, stats) = attempt(plan.seed, &plan.faults, &program)?;
-    tally.faults = plan.faults.len() as u64;
+    let program = |world, faults| judged(world, Plan { faults, ..plan.clone() });
+    attempt(plan.seed, &plan.faults, &program).map(|(report, _)| report)
+}
+
+/// Runs a world as [`simulate`] does, and records it.
+pub(crate) fn trace(plan: &Plan) -> Trace {
+    let program = |world, faults| judged(world, Plan { faults, ..plan.clone() });
+    record(plan.seed, &plan.faults, &program).1
+}
+
+async fn judged(world: World, plan: Plan) -> Result<Report, String> {
+    let (clients, faults) = (u64::from(plan.clients), plan.faults.len() as u64);
+    let tally = Tally { faults, ..live(world.clone(), plan).await? };
+    let stats = world.stats();
     // I-C11, I-W12: no storm of connects, whatever happens.
     let seconds = stats.elapsed.as_secs() + 10;
-    let most = u64::from(plan.clients) * MEMBERS as u64 * seconds * 2;
+    let most = clients * MEMBERS as u64 * seconds * 2;
     if stats.attempts > most {
         return Err(format!("{} connects in {seconds} s", stats.attempts));
     }
@@ -83,11 +96,12 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
     let mut hosts = Vec::new();
     let mut workers = Vec::new();
     for number in 0..plan.clients {
-        let host = world.host();
+        let host = world.host().named(format!("client {number}"));
         let config = Config::new(etcd.endpoints()).request_timeout(plan.timeout);
         let client = host.client(config).map_err(|e| e.report().to_string())?;
         let worker = Worker {
             world: world.clone(),
+            host: host.clone(),
             client: client.clone(),
             number,
             operations: plan.operations,
@@ -121,8 +135,31 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
     let history = history.lock().unwrap_or_else(PoisonError::into_inner);
     let mut changes = etcd.changes();
     changes.retain(|change| change.key.starts_with("key-"));
-    check_order(&history, &changes).map_err(|violation| violation.to_string())?;
+    check_order(&history, &changes).map_err(|violation| {
+        violation.at().into_iter().for_each(|at| world.mark_at(at, &violation));
+        violation.to_string()
+    })?;
     Ok(Tally::of(&history, &changes))
+}
+
+/// The name of an operation in a record.
+struct Named<'a>(&'a Invocation);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Invocation::Put { key, value } => write!(f, "put {key} = {value}"),
+            Invocation::CompareAndPut { key, expected, value } => {
+                write!(f, "if {key} at {expected}, put {value}")
+            }
+            Invocation::PutBoth { keys: [a, b], value } => write!(f, "put {a}, {b} = {value}"),
+            Invocation::PutBesideRead { key, value, revision } => {
+                write!(f, "put {key} = {value}, get at {revision}")
+            }
+            Invocation::Get { key, serializable: false } => write!(f, "get {key}"),
+            Invocation::Get { key, serializable: true } => write!(f, "get {key}, serializable"),
+        }
+    }
 }
 
 type Workers = Vec<(Client, Arc<Mutex<bool>>)>;
@@ -215,6 +252,7 @@ async fn finish(world: &World, hosts: &[Host], workers: Workers) -> Result<(), S
 /// One client, doing one thing after the other.
 struct Worker {
     world: World,
+    host: Host,
     client: Client,
     number: u32,
     operations: u32,
@@ -230,8 +268,14 @@ impl Worker {
             self.world.sleep(think).await;
             let invocation = self.draw(n);
             let index = self.begin(invocation.clone());
-            let completion = self.act(&invocation).await;
-            self.end(index, completion);
+            let call = self.host.begin_call(Named(&invocation));
+            let result = self.act(&invocation).await;
+            match &result {
+                Ok(completion) => call.end(CallEnd::Completed, format_args!("{completion:?}")),
+                Err(error) => call.end(CallEnd::Failed(error.outcome()), error.report()),
+            }
+            let failed = |error: Error| Completion::Failed(error.outcome());
+            self.end(index, result.unwrap_or_else(failed));
         }
     }
 
@@ -260,8 +304,8 @@ impl Worker {
         }
     }
 
-    async fn act(&mut self, invocation: &Invocation) -> Completion {
-        let result = match invocation {
+    async fn act(&mut self, invocation: &Invocation) -> Result<Completion, Error> {
+        match invocation {
             Invocation::Put { key, value } => self
                 .client
                 .put(key, value)
@@ -294,8 +338,7 @@ impl Worker {
                 .await
                 .map(|done| Completion::Written(done.header.revision)),
             Invocation::Get { key, serializable } => self.get(key, *serializable).await,
-        };
-        result.unwrap_or_else(|error| Completion::Failed(error.outcome()))
+        }
     }
 
     async fn get(&mut self, key: &str, serializable: bool) -> Result<Completion, Error> {

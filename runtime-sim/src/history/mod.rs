@@ -105,15 +105,27 @@ pub struct Change {
 
 /// What is wrong with a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation(String);
+pub struct Violation {
+    text: String,
+    at: Option<Instant>,
+}
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl std::error::Error for Violation {}
+
+impl Violation {
+    /// Returns when the operation ended that shows it, or began if it has not ended; `None` where
+    /// no operation does.
+    #[must_use]
+    pub fn at(&self) -> Option<Instant> {
+        self.at
+    }
+}
 
 /// Checks a history against all changes of the store, in their order, without compaction.
 ///
@@ -128,7 +140,8 @@ pub fn check_order(history: &[Entry], changes: &[Change]) -> Result<(), Violatio
 }
 
 fn violation<T>(entry: &Entry, what: impl fmt::Display) -> Result<T, Violation> {
-    Err(Violation(format!("{what}: {entry:?}")))
+    let at = entry.returned.as_ref().map_or(entry.invoked, |(at, _)| *at);
+    Err(Violation { text: format!("{what}: {entry:?}"), at: Some(at) })
 }
 
 fn writes(invocation: &Invocation) -> Vec<(&str, &str)> {
@@ -163,7 +176,7 @@ fn check_ownership(history: &[Entry], changes: &[Change]) -> Result<(), Violatio
     }
     match places.into_iter().next() {
         None => Ok(()),
-        Some(orphan) => Err(Violation(format!("nobody wrote {orphan:?}"))),
+        Some(orphan) => Err(Violation { text: format!("nobody wrote {orphan:?}"), at: None }),
     }
 }
 
@@ -307,6 +320,9 @@ mod tests {
         }
         let orphan = check_order(&[], &[change(2, "x")]).unwrap_err();
         assert!(orphan.to_string().contains("nobody wrote"));
+        assert_eq!(orphan.at(), None);
+        let twice = put(3, 7, "a", Completion::Written(3));
+        assert_eq!(check_order(&[twice], &[]).unwrap_err().at(), Some(at(7)));
     }
 
     // I-R8

@@ -6,6 +6,7 @@ use crate::executor::Executor;
 use crate::lock::locked;
 use crate::model::{Call, Cluster, Output, RpcResult, StreamId, StreamOptions, Ticket, rpc};
 use crate::net::{HostId, Net};
+use crate::trace::{CallEnd, OpenCall};
 use bytes::Bytes;
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::runtime::{BoxFuture, Instant, Io};
@@ -138,8 +139,9 @@ impl Service {
         let service = self.clone();
         self.spawn(host, async move {
             loop {
-                let stream = listener.next().await;
-                let connection = service.clone().connection(host, member, stream.boxed());
+                let (client, stream) = listener.next().await;
+                let (service, served) = (service.clone(), Served { host, member, client });
+                let connection = service.clone().connection(served, stream.boxed());
                 service.spawn(host, connection);
             }
         });
@@ -149,7 +151,8 @@ impl Service {
         self.executor.spawn(host.0, Box::pin(task) as BoxFuture<'static, ()>);
     }
 
-    async fn connection(self, host: HostId, member: u64, io: Box<dyn Io>) {
+    async fn connection(self, served: Served, io: Box<dyn Io>) {
+        let Served { host, member, client } = served;
         let mut builder = h2::server::Builder::new();
         // Their expiry would read the clock of the machine.
         builder.max_concurrent_reset_streams(0).max_local_error_reset_streams(None);
@@ -169,9 +172,11 @@ impl Service {
         };
         while let Some(Ok((request, respond))) = poll_fn(&mut accept).await {
             let service = self.clone();
+            let name = request.uri().path().rsplit('/').next().unwrap_or_default();
+            let call = self.net.recorder().begin_served(host, name, client);
             self.spawn(host, async move {
                 // A client that goes away is no news.
-                let _ = service.request(member, request, respond).await;
+                let _ = service.request(member, call, request, respond).await;
             });
         }
     }
@@ -188,6 +193,7 @@ impl Service {
     async fn request(
         &self,
         member: u64,
+        call: OpenCall,
         request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
     ) -> Result<(), h2::Error> {
@@ -200,18 +206,24 @@ impl Service {
             timeout: text("grpc-timeout").and_then(timeout),
         };
         match head.uri.path() {
-            WATCH => self.watch(about, body, respond).await,
-            KEEP_ALIVE => self.keep_alive(about, body, respond).await,
-            range_stream::PATH => self.range_stream(about, body, respond).await,
+            WATCH => self.watch(about, body, respond).await?,
+            KEEP_ALIVE => self.keep_alive(about, body, respond).await?,
+            range_stream::PATH => self.range_stream(about, body, respond).await?,
             path => match self.unary(&about, path, body).await? {
                 Ok(response) => {
                     let mut send = respond.send_response(response_head(), false)?;
                     send.send_data(framed(&response.encode()), false)?;
-                    send.send_trailers(trailers(&Status::new(Code::Ok, "")))
+                    send.send_trailers(trailers(&Status::new(Code::Ok, "")))?;
                 }
-                Err(status) => refuse(&mut respond, &status),
+                Err(status) => {
+                    let Status { code, message, .. } = &status;
+                    call.end(CallEnd::Error, format_args!("{code:?}: {message}"));
+                    return refuse(&mut respond, &status);
+                }
             },
         }
+        call.end(CallEnd::Completed, "");
+        Ok(())
     }
 
     async fn unary(
@@ -316,6 +328,16 @@ impl Service {
             }
         }
     }
+}
+
+/// A connection that a member serves.
+#[derive(Clone, Copy)]
+struct Served {
+    /// The host of the member.
+    host: HostId,
+    member: u64,
+    /// The host that connected.
+    client: HostId,
 }
 
 /// What the headers of a request say.

@@ -1,0 +1,160 @@
+//! Requests for progress, and what their answers are good for.
+//!
+//! A server answers a request for progress with one revision for all watchers of the stream, or,
+//! while one of them catches up, with nothing. Which request an answer belongs to is not said. It
+//! waits behind the events of the watchers, and what answers a creation does not: so the answer to
+//! a request from before a creation may come after it, and is no news of that watcher, whose events
+//! are still to come.
+//!
+//! Servers before 3.4.25 and 3.5.8 always answer, and past the events. There, a revision counts
+//! when it is answered again a while later and no event below it came meanwhile.
+
+// W23, W24, I-W7
+
+use super::open::Live;
+use crate::Instant;
+use std::time::Duration;
+
+/// The time between two requests, and between two answers of which the second confirms the first.
+/// Watchers that catch up are served every 100 ms.
+// W21, W24
+const REPEAT: Duration = Duration::from_millis(250);
+/// While somebody waits for an answer, the request is repeated after this time.
+const AWAITED: Duration = Duration::from_secs(1);
+
+/// The requests for progress on the stream that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asking {
+    opened: Instant,
+    /// Whether the server answers behind the events that came before.
+    pub(super) is_ordered: bool,
+    /// How many requests were sent.
+    sent: u64,
+    /// How many of them were answered, or will not be.
+    answered: u64,
+    /// When the last one was sent.
+    last: Option<Instant>,
+    /// When the server was first heard of, well after that.
+    heard: Option<Instant>,
+    /// Whether another one is to be sent as soon as it may.
+    is_wanted: bool,
+    /// An answer that may have overtaken events, and when to ask again.
+    unconfirmed: Option<(Answer, Instant)>,
+}
+
+/// An answer that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Answer {
+    pub(super) revision: i64,
+    /// The first request that it may belong to, counted from 1.
+    request: u64,
+}
+
+impl Answer {
+    /// Returns whether it is news of this watcher, which was created before it was asked for, or
+    /// before the store came to its revision.
+    pub(super) const fn covers(&self, live: &Live) -> bool {
+        self.revision > live.revision || self.revision == live.revision && self.request > live.asked
+    }
+}
+
+impl Asking {
+    pub(super) const fn new(opened: Instant) -> Self {
+        Self {
+            opened,
+            is_ordered: false,
+            sent: 0,
+            answered: 0,
+            last: None,
+            heard: None,
+            is_wanted: false,
+            unconfirmed: None,
+        }
+    }
+
+    /// Returns how many requests were sent.
+    pub(super) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Notes that a message came.
+    pub(super) fn hear(&mut self, now: Instant) {
+        if self.last.is_some_and(|last| last + REPEAT <= now) {
+            self.heard.get_or_insert(now);
+        }
+    }
+
+    /// Notes that a request is wanted; returns whether it is to be sent at once.
+    pub(super) fn want(&mut self, now: Instant) -> bool {
+        self.is_wanted = self.last.is_some_and(|last| now < last + REPEAT);
+        !self.is_wanted
+    }
+
+    /// Notes that what was answered before counts no more.
+    pub(super) const fn begin_anew(&mut self) {
+        self.unconfirmed = None;
+    }
+
+    /// Notes that a request is sent.
+    pub(super) fn ask(&mut self, now: Instant) {
+        if self.heard.is_some_and(|heard| heard + REPEAT <= now) {
+            // What was not answered by now was not answered at all.
+            self.answered = self.sent;
+        }
+        self.sent = self.sent.saturating_add(1);
+        self.last = Some(now);
+        self.heard = None;
+        self.is_wanted = false;
+    }
+
+    /// Notes that events from this revision on came for a watcher.
+    pub(super) fn on_events(&mut self, first: i64) {
+        if self.unconfirmed.is_some_and(|(answer, _)| first <= answer.revision) {
+            self.unconfirmed = None;
+        }
+    }
+
+    /// Takes an answer; returns the one that counts now, if any does.
+    pub(super) fn take(&mut self, now: Instant, revision: i64) -> Option<Answer> {
+        if self.answered == self.sent {
+            return None;
+        }
+        self.answered += 1;
+        let answer = Answer { revision, request: self.answered };
+        if self.is_ordered {
+            return Some(answer);
+        }
+        match self.unconfirmed {
+            Some((_, again)) if now < again => None,
+            before => {
+                self.unconfirmed = Some((answer, now + REPEAT));
+                before.map(|before| before.0).filter(|before| before.revision <= revision)
+            }
+        }
+    }
+
+    /// Returns when to ask. `is_awaited` says whether somebody waits, `refresh` how often else.
+    pub(super) fn due(&self, is_awaited: bool, refresh: Duration) -> Option<Instant> {
+        let last = self.last.unwrap_or(self.opened);
+        let soon = match self.unconfirmed {
+            _ if self.is_wanted => Some(last + REPEAT),
+            Some((_, again)) if is_awaited && last < again => Some(again),
+            _ if is_awaited => Some(last + AWAITED),
+            _ => None,
+        };
+        let later = self.is_ordered.then(|| last + refresh);
+        soon.into_iter().chain(later).min()
+    }
+}
+
+#[cfg(feature = "laws")]
+impl Asking {
+    pub(super) fn digest(&self, digest: &mut super::digest::Digest<'_, impl std::hash::Hasher>) {
+        digest.put((self.is_ordered, self.is_wanted, self.sent - self.answered));
+        for at in [Some(self.opened), self.last, self.heard, self.unconfirmed.map(|it| it.1)] {
+            digest.at(at);
+        }
+        let unconfirmed = self.unconfirmed.map(|it| it.0);
+        digest.put(unconfirmed.map(|it| (it.revision, self.sent - it.request)));
+    }
+}

@@ -100,8 +100,8 @@ macro_rules! operations_table {
             "\n",
             "Each of the first calls makes a [`Request`]: options first, then `.await`, or\n",
             "[`send()`](Request::send) for what takes futures. Leases, authentication, cluster\n",
-            "and maintenance calls, locks and elections are still to come; until then, `rpc` calls\n",
-            "any unary method.\n",
+            "and maintenance calls, locks and elections are still to come; until then, `rpc`\n",
+            "calls any unary method.\n",
         )
     };
 }

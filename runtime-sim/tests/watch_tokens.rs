@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use etcd3::{
-    Client, Config, Difference, KeyValue, ListWatchItem, ResumeToken, Watch, WatchItem, prefix,
+    Client, Config, Difference, ErrorKind, KeyValue, ListWatchItem, ResumeToken, Watch, WatchItem,
+    prefix,
 };
 use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Reachability, World, run};
 use std::collections::BTreeMap;
@@ -52,6 +53,30 @@ fn a_token_is_behind_what_was_taken() {
         // The revision alone is enough to begin, and the server tells the cluster.
         let watch = client.watch("k/0").from_revision(token.revision).await.unwrap();
         assert_eq!(watch.resume_token(), token);
+    })
+    .unwrap();
+}
+
+// A token of one stream of several ranges begins all of them, and names their cluster.
+#[test]
+fn several_ranges_go_on_behind_a_batch_of_all() {
+    run(1, |world| async move {
+        let (_etcd, _host, client) = scene(&world).await;
+        let ranges = || [prefix("a/"), prefix("b/")];
+        let mut both = client.watch_ranges(ranges()).await.unwrap();
+        client.put("a/1", "").await.unwrap();
+        let first = both.next().await.unwrap().unwrap();
+        drop(both);
+        client.put("b/1", "").await.unwrap();
+        client.put("a/2", "").await.unwrap();
+        let token = first.resume_token();
+        let mut both = client.watch_ranges(ranges()).resume(token).await.unwrap();
+        for key in ["b/1", "a/2"] {
+            assert_eq!(both.next().await.unwrap().unwrap().events[0].key(), key);
+        }
+        let wrong = ResumeToken { cluster_id: 1, ..token };
+        let refused = client.watch_ranges(ranges()).resume(wrong).await.unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::ClusterChanged { .. }), "{refused}");
     })
     .unwrap();
 }

@@ -28,11 +28,11 @@ use std::time::Duration;
 /// then in `None`.
 ///
 /// What was delivered and is not taken waits in memory, up to
-/// [`max_buffered_bytes`](crate::Request::max_buffered_bytes); beyond, the watch is suspended at the
-/// server and goes on later. Nobody else is held up by a watch that is not read.
+/// [`max_buffered_bytes`](crate::Request::max_buffered_bytes); beyond, the watch is suspended at
+/// the server and goes on later. Nobody else is held up by a watch that is not read.
 ///
-/// A stream of [`WatchBatch`]es, with a [`next`](Self::next) of its own. What else there is to know,
-/// such as that the watch goes on after a loss, comes by [`next_item`](Self::next_item) and
+/// A stream of [`WatchBatch`]es, with a [`next`](Self::next) of its own. What else there is to
+/// know, such as that the watch goes on after a loss, comes by [`next_item`](Self::next_item) and
 /// [`into_items`](Self::into_items); and from [`status`](Self::status) at any time.
 ///
 /// # Examples
@@ -178,7 +178,8 @@ impl Watch {
     ///
     /// Progress does not move it. Where [progress](WatchItem::Progress) was the last item that was
     /// taken, a token of the revision after it does as well, and is further from being compacted;
-    /// but not with servers before 3.4.25 and 3.5.8 that were [asked](Self::request_progress) for it.
+    /// but not with servers before 3.4.25 and 3.5.8 that were [asked](Self::request_progress) for
+    /// it.
     // I-W3, I-W4
     #[must_use]
     pub fn resume_token(&self) -> ResumeToken {
@@ -186,8 +187,8 @@ impl Watch {
     }
 
     /// Asks the server up to which revision everything has been delivered, and waits for the
-    /// answer, which also comes as an [item](WatchItem::Progress), behind the events that it covers.
-    /// The watch need not be read meanwhile, unless it is suspended.
+    /// answer, which also comes as an [item](WatchItem::Progress), behind the events that it
+    /// covers. The watch need not be read meanwhile, unless it is suspended.
     ///
     /// # Examples
     ///
@@ -205,9 +206,9 @@ impl Watch {
     ///
     /// Servers answer only when none of the watches of the stream is catching up or begins in the
     /// future, and etcd's proxy never does. A watch from now on begins with the next write to the
-    /// store: as long as there is none, current servers do not answer. Those before 3.4.25 and 3.5.8
-    /// may answer before they have sent all events up to the revision that they name; there the
-    /// answer is taken when it was given twice.
+    /// store: as long as there is none, current servers do not answer. Those before 3.4.25 and
+    /// 3.5.8 may answer before they have sent all events up to the revision that they name; there
+    /// the answer is taken when it was given twice.
     ///
     /// # Errors
     ///

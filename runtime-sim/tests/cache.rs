@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn scene(world: &World) -> (Etcd, Host, Client) {
+fn scene(world: &World) -> (Etcd, Host, Client) {
     let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
     let host = world.host();
     let client = host.client(Config::new(etcd.endpoints())).unwrap();
@@ -28,7 +28,7 @@ fn set_links(world: &World, etcd: &Etcd, host: &Host, reachability: Reachability
 #[test]
 fn a_cache_shows_what_was_written_before() {
     run(1, |world| async move {
-        let (etcd, _host, client) = scene(&world).await;
+        let (etcd, _host, client) = scene(&world);
         let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
         writer.put("k/a", "1").await.unwrap();
         let cache = client.cache(prefix("k/")).await.unwrap();
@@ -61,7 +61,7 @@ fn a_cache_shows_what_was_written_before() {
 #[test]
 fn a_subscriber_gets_every_change_or_is_told() {
     run(1, |world| async move {
-        let (_etcd, _host, client) = scene(&world).await;
+        let (_etcd, _host, client) = scene(&world);
         for n in 0..10 {
             client.put(format!("k/{n}"), "").await.unwrap();
         }
@@ -98,7 +98,7 @@ fn a_subscriber_gets_every_change_or_is_told() {
 #[test]
 fn a_cache_survives_compaction() {
     run(1, |world| async move {
-        let (etcd, host, client) = scene(&world).await;
+        let (etcd, host, client) = scene(&world);
         let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
         for n in 0..5 {
             writer.put(format!("k/{n}"), "old").await.unwrap();
@@ -126,7 +126,7 @@ fn a_cache_survives_compaction() {
 #[test]
 fn a_value_that_comes_back_is_seen() {
     run(1, |world| async move {
-        let (_etcd, _host, client) = scene(&world).await;
+        let (_etcd, _host, client) = scene(&world);
         let cache = client.cache("cfg").await.unwrap();
         let mut value =
             cache.value("cfg", |pair| pair.value_str().unwrap().parse::<u32>()).unwrap();
@@ -148,7 +148,7 @@ fn a_value_that_comes_back_is_seen() {
 #[test]
 fn a_cache_ends_with_its_last_clone_and_with_its_client() {
     run(1, |world| async move {
-        let (_etcd, host, client) = scene(&world).await;
+        let (_etcd, host, client) = scene(&world);
         let streams =
             || client.health().endpoints.iter().map(|endpoint| endpoint.streams).sum::<u32>();
         let cache = client.cache(prefix("k/")).await.unwrap();
@@ -171,7 +171,7 @@ fn a_cache_ends_with_its_last_clone_and_with_its_client() {
 #[test]
 fn a_cache_of_which_nothing_changes_catches_up() {
     run(1, |world| async move {
-        let (_etcd, _host, client) = scene(&world).await;
+        let (_etcd, _host, client) = scene(&world);
         client.put("k/a", "").await.unwrap();
         let cache = client.cache(prefix("k/")).await.unwrap();
         let other = client.put("other", "").await.unwrap().header.revision;

@@ -100,8 +100,8 @@ macro_rules! operations_table {
             "\n",
             "Each of the first calls makes a [`Request`]: options first, then `.await`, or\n",
             "[`send()`](Request::send) for what takes futures. Leases, authentication, cluster\n",
-            "and maintenance calls, locks and elections are still to come; until then, `rpc` calls\n",
-            "any unary method.\n",
+            "and maintenance calls, locks and elections are still to come; until then, `rpc`\n",
+            "calls any unary method.\n",
         )
     };
 }
@@ -116,6 +116,9 @@ macro_rules! list_of_pages {
             "\n- [When members fail](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/when-members-fail.md): what callers see, with all bounds",
+            "\n- [Watching](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/watching.md): watches, listings, caches, and what they promise",
             "\n- [Many calls at once](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/many-calls-at-once.md): join, `buffer_unordered`, transactions",

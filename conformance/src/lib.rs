@@ -107,6 +107,9 @@ mod pages {
     #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
     struct TestingWithEtcd3Sim;
 
+    #[doc = include_str!("../../docs/watching.md")]
+    struct Watching;
+
     #[doc = include_str!("../../docs/when-members-fail.md")]
     struct WhenMembersFail;
 }

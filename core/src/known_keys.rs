@@ -1,8 +1,8 @@
 //! Which keys there were, to tell what has changed when the changes themselves cannot be had.
 //!
-//! Whoever lists keys and then watches them may miss changes when they are compacted. Another
-//! listing then shows how the keys are, and what is known from before tells what became of them:
-//! those that were written meanwhile, and those that are gone.
+//! A program that lists keys and then watches them may miss changes when they are compacted.
+//! Another listing then shows how the keys are, and what is known from before tells what became of
+//! them: those that were written meanwhile, and those that are gone.
 
 // I-W6
 
@@ -70,7 +70,8 @@ impl KnownKeys {
         self.listed = None;
     }
 
-    /// Takes a page of the listing; returns what is different from before, in the order of the keys.
+    /// Takes a page of the listing; returns what is different from before, in the order of the
+    /// keys.
     pub fn take_page(&mut self, page: Vec<KeyValue>) -> Vec<Difference> {
         let mut differences = Vec::new();
         for pair in page {

@@ -166,3 +166,20 @@ fn a_cache_ends_with_its_last_clone_and_with_its_client() {
     })
     .unwrap();
 }
+
+// Y21: the watch behind it is asked, also while it has delivered nothing.
+#[test]
+fn a_cache_of_which_nothing_changes_catches_up() {
+    run(1, |world| async move {
+        let (_etcd, _host, client) = scene(&world);
+        client.put("k/a", "").await.unwrap();
+        let cache = client.cache(prefix("k/")).await.unwrap();
+        let other = client.put("other", "").await.unwrap().header.revision;
+        let began = world.now();
+        assert_eq!(cache.catch_up().await.unwrap(), other);
+        let took = world.now().saturating_since(began);
+        assert!(took < SECOND, "{took:?}");
+        assert!(cache.age().unwrap() < SECOND && cache.status().unwrap().is_live);
+    })
+    .unwrap();
+}

@@ -116,22 +116,22 @@ fn what_is_delivered_adds_up_to_the_state() {
                     if is_out {
                         set_links(&world, &etcd, &host, Reachability::Refuse);
                     }
-                    let mut last = 0;
+                    let mut newest = 0;
                     for _ in 0..=world.below(30) {
                         let key = format!("k/{}", world.below(40));
-                        last = if world.below(3) == 0 {
+                        newest = if world.below(3) == 0 {
                             writer.delete(key).await.unwrap().header.revision
                         } else {
                             writer.put(key, "").await.unwrap().header.revision
                         };
                     }
                     // Something to see, also where nothing was there to be deleted.
-                    last = last.max(writer.put("k/last", "").await.unwrap().header.revision);
+                    newest = newest.max(writer.put("k/last", "").await.unwrap().header.revision);
                     if world.below(2) == 0 {
-                        writer.compact(last).await.unwrap();
+                        writer.compact(newest).await.unwrap();
                     }
                     set_links(&world, &etcd, &host, Reachability::Open);
-                    sum.until(&mut watched, last).await;
+                    sum.until(&mut watched, newest).await;
                     assert_eq!(sum.state, state(&writer).await, "seed {seed}");
                 }
                 *resyncs += sum.resyncs;

@@ -1,4 +1,4 @@
-//! Writes a few keys and reads them; takes the endpoints as argument.
+//! Writes a few keys, reads and watches them; takes the endpoints as argument.
 
 use etcd3_tokio::{get, key, prefix, put};
 
@@ -20,5 +20,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .otherwise([get("config/owner")])
         .await?;
     println!("created: {} at revision {}", done.succeeded, done.header.revision);
+
+    let mut watch = client.watch(prefix("config/")).await?;
+    client.put("config/colour", "blue").await?;
+    if let Some(batch) = watch.next().await {
+        for event in &batch? {
+            println!("{} {} at {}", event.kind, event.kv.key_str()?, event.revision());
+        }
+    }
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! `cargo xtask demo` starts an etcd and runs it; on its own it takes the endpoints as arguments.
 
 use etcd3::{
-    Client, ErrorKind, IgnoreLease, IgnoreValue, Op, ServerError, SortOrder, SortTarget, delete,
-    get, key, prefix, put,
+    Client, ErrorKind, IgnoreLease, IgnoreValue, ListWatchItem, Op, ServerError, SortOrder,
+    SortTarget, delete, get, key, prefix, put,
 };
 use std::error::Error;
 
@@ -18,6 +18,7 @@ pub(crate) async fn tour(client: &Client) -> Result<(), Box<dyn Error>> {
     keys(client).await?;
     transactions(client).await?;
     paging(client).await?;
+    watching(client).await?;
     errors(client).await?;
     let gone = client.delete(prefix("tour/")).await?;
     say("delete(prefix(\"tour/\"))", format!("{} keys deleted", gone.deleted));
@@ -106,6 +107,51 @@ async fn paging(client: &Client) -> Result<(), Box<dyn Error>> {
         sizes.push(page?.kvs.len());
     }
     say("pages(prefix(\"tour/page/\")).page_size(10)", format!("pages of {sizes:?} keys"));
+    Ok(())
+}
+
+async fn watching(client: &Client) -> Result<(), Box<dyn Error>> {
+    println!("Watches");
+    let mut watch = client.watch(prefix("tour/flag")).prev_kv().await?;
+    say("watch(prefix(\"tour/flag\")).prev_kv()", "a server has the watch");
+    client.put("tour/flag", "on").await?;
+    client.delete("tour/flag").await?;
+    let mut seen = 0;
+    while seen < 2 {
+        let batch = watch.next().await.ok_or("the watch has ended")??;
+        for event in &batch {
+            let before = event.prev_kv().pair().map(|pair| &pair.value);
+            let (kind, value) = (event.kind, event.value());
+            say("next()", format!("{kind}: {value:?}, was {before:?}"));
+        }
+        seen += batch.events.len();
+    }
+    let token = watch.resume_token();
+    watch.cancel().await;
+    client.put("tour/flag", "on again").await?;
+    let mut again = client.watch("tour/flag").resume(token).await?;
+    let batch = again.next().await.ok_or("the watch has ended")??;
+    say("watch(..).resume(watch.resume_token())", format!("{:?}", batch.events[0].value()));
+
+    let mut list = client.list_watch("tour/flag");
+    while let Some(item) = list.next().await {
+        match item? {
+            ListWatchItem::Page(pairs) => say("list_watch(..)", format!("{:?}", pairs[0].value)),
+            ListWatchItem::Listed(_) => client.delete("tour/flag").await.map(drop)?,
+            item => {
+                let differences = item.into_differences();
+                if let Some(first) = differences.first() {
+                    say("  and what changes", format!("{first:?}"));
+                    break;
+                }
+            }
+        }
+    }
+    let cache = client.cache(prefix("tour/")).await?;
+    let written = client.put("tour/flag", "cached").await?;
+    cache.wait_for(written.header.revision).await?;
+    let found = cache.get("tour/flag")?.map(|pair| pair.value);
+    say("cache(prefix(\"tour/\")), wait_for, get", format!("{found:?}"));
     Ok(())
 }
 

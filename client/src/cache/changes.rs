@@ -3,6 +3,7 @@
 use super::Cache;
 use super::store::Changes;
 use crate::Error;
+use crate::list_watch::differences_of;
 use etcd3_core::watch::{Event, WatchBatch};
 use etcd3_core::{Difference, KeyRange};
 use event_listener::EventListener;
@@ -17,7 +18,8 @@ use std::task::{Context, Poll, ready};
 ///
 /// Read from what the cache remembers, so that any number of streams takes no more memory. One that
 /// is read so slowly that its next change is forgotten ends in
-/// [`WatchCompacted`](crate::ErrorKind::WatchCompacted): read the range again, and begin another.
+/// [`WatchCompacted`](crate::ErrorKind::WatchCompacted): begin another by
+/// [`Cache::range_and_changes`]. Keeps the cache alive.
 ///
 /// # Cancel safety
 ///
@@ -49,6 +51,16 @@ impl CacheItem {
         match self {
             Self::Events(batch) => batch.revision(),
             Self::Differences(revision, _) => *revision,
+        }
+    }
+
+    /// Returns what the item does to the pairs, in order: for those who keep the state and do not
+    /// care how it came about.
+    #[must_use]
+    pub fn into_differences(self) -> Vec<Difference> {
+        match self {
+            Self::Events(batch) => differences_of(batch),
+            Self::Differences(_, differences) => differences,
         }
     }
 }

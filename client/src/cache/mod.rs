@@ -17,13 +17,15 @@ use crate::either::either;
 use crate::list_watch::{ListWatch, ListWatchItem};
 use crate::request::{Execute, Request, sealed};
 use crate::runtime::BoxFuture;
-use crate::watch::WatchHandle;
+use crate::watch::{WatchHandle, WatchStatus, timed_out};
 use crate::{Client, Error, ErrorKind};
 use etcd3_core::error::Phase;
-use etcd3_core::method::Effect;
-use etcd3_core::{Instant, IntoBytes, KeyRange, KeyValue, Outcome, get};
+use etcd3_core::{Instant, IntoBytes, KeyRange, KeyValue, get};
 use event_listener::{Event, EventListener};
+use futures_core::Stream;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Store;
@@ -42,6 +44,29 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// was written before, [wait for its revision](Self::wait_for), or [catch up](Self::catch_up).
 ///
 /// Cheap to clone. Dropping the last clone ends the watch behind it. A cache keeps its client open.
+///
+/// # Examples
+///
+/// ```
+/// use etcd3::prefix;
+///
+/// # etcd3_sim::example(|client| async move {
+/// client.put("flags/dark", "on").await?;
+/// let cache = client.cache(prefix("flags/")).await?;
+///
+/// // From memory, without waiting:
+/// assert_eq!(cache.get("flags/dark")?.expect("it is there").value, "on");
+/// assert_eq!(cache.range(prefix("flags/"))?.len(), 1);
+///
+/// // The state, and every change after it:
+/// let (pairs, mut changes) = cache.range_and_changes(prefix("flags/"))?;
+/// assert_eq!(pairs.len(), 1);
+/// client.delete("flags/dark").await?;
+/// let change = changes.next().await.expect("the cache goes on")?;
+/// assert_eq!(change.into_differences()[0].key(), "flags/dark");
+/// # Ok(())
+/// # });
+/// ```
 ///
 /// # Errors
 ///
@@ -132,14 +157,12 @@ async fn feed(inner: Arc<Inner>, mut list: ListWatch) {
         if inner.lock().is_dropped {
             return;
         }
-        let next = either(async { Some(list.next().await) }, async {
+        let next = either(async { Some(next(&inner, &mut list).await) }, async {
             dropped.await;
             None
         });
         let Some(next) = next.await else { return };
-        let watch = list.handle();
         let mut state = inner.lock();
-        state.watch = watch;
         let is_over = !matches!(next, Some(Ok(_)));
         match next {
             Some(Ok(item)) => state.store.take(item),
@@ -152,6 +175,22 @@ async fn feed(inner: Arc<Inner>, mut list: ListWatch) {
             return;
         }
     }
+}
+
+/// Waits for the next item, and notes the watch as soon as there is one, or none any more: it may
+/// have nothing to deliver.
+async fn next(inner: &Inner, list: &mut ListWatch) -> Option<Result<ListWatchItem, Error>> {
+    poll_fn(|cx| {
+        let polled = Pin::new(&mut *list).poll_next(cx);
+        let mut watch = list.handle();
+        let mut state = inner.lock();
+        if state.watch.is_some() != watch.is_some() {
+            std::mem::swap(&mut state.watch, &mut watch);
+        }
+        drop(state);
+        polled
+    })
+    .await
 }
 
 impl Store {
@@ -210,12 +249,20 @@ impl Cache {
     /// watch.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
+        self.status().and_then(|status| status.age)
+    }
+
+    /// Returns how the watch behind the cache does; `None` while there is none: the range is being
+    /// listed.
+    #[must_use]
+    pub fn status(&self) -> Option<WatchStatus> {
         let watch = self.inner.lock().watch.clone();
-        watch.and_then(|watch| watch.status().age)
+        watch.map(|watch| watch.status())
     }
 
     /// Waits until every change up to this revision is in the cache. The server is asked for
-    /// progress meanwhile, since the changes may be of other keys.
+    /// progress meanwhile, since the changes may be of other keys: one question at a time, 100 ms
+    /// after the answer to the one before.
     ///
     /// # Errors
     ///
@@ -252,7 +299,8 @@ impl Cache {
         Ok(found.header.revision)
     }
 
-    /// Returns a stream of the changes of a range, from the next one on.
+    /// Returns a stream of the changes of a range, from the next one on. To have the pairs that
+    /// they change, take [`range_and_changes`](Self::range_and_changes).
     ///
     /// # Errors
     ///
@@ -261,6 +309,22 @@ impl Cache {
         let range = range.into();
         let next = self.read(&range, |store| store.revision() + 1)?;
         Ok(CacheChanges::new(self.clone(), range, next))
+    }
+
+    /// Returns the pairs of a range, in the order of their keys, and a stream of every change after
+    /// that state.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get).
+    pub fn range_and_changes(
+        &self,
+        range: impl Into<KeyRange>,
+    ) -> Result<(Vec<KeyValue>, CacheChanges), Error> {
+        let range = range.into();
+        let read = |store: &Store| (store.pairs(&range), store.revision() + 1);
+        let (pairs, next) = self.read(&range, read)?;
+        Ok((pairs, CacheChanges::new(self.clone(), range, next)))
     }
 
     /// Returns a stream of the changes of a range, from this revision on, that included. What the
@@ -337,8 +401,7 @@ impl Cache {
                 },
             );
             if is_late.await {
-                let error = Error::new(ErrorKind::TimedOut(Phase::Answer));
-                return Err(error.with_outcome(Outcome::Unknown).with_effect(Effect::Read));
+                return Err(timed_out(Phase::Answer));
             }
         }
     }

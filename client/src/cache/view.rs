@@ -8,7 +8,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// One key of a [`Cache`], whose value a function reads. Made by [`Cache::value`].
 ///
-/// The value is read once for each revision of the key that is looked at.
+/// The value is read once for each revision of the key that is looked at. A function that can fail
+/// returns a `Result`: the view then has values of that type.
+///
+/// # Examples
+///
+/// ```
+/// # etcd3_sim::example(|client| async move {
+/// client.put("config/workers", "8").await?;
+/// let cache = client.cache("config/workers").await?;
+/// let read = |pair: &etcd3::KeyValue| pair.value_str().ok()?.parse::<u32>().ok();
+/// let mut workers = cache.value("config/workers", read)?;
+///
+/// // At first as it is, then whenever it has changed.
+/// let now = workers.changed().await?.expect("it is there");
+/// assert_eq!(*now, Some(8));
+/// client.put("config/workers", "many").await?;
+/// let now = workers.changed().await?.expect("it is there");
+/// assert_eq!(*now, None);
+/// # Ok(())
+/// # });
+/// ```
 // case 25
 pub struct CachedValue<T> {
     cache: Cache,

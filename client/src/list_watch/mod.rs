@@ -22,7 +22,7 @@ use crate::runtime::BoxFuture;
 use crate::watch::{BeginWatch, Watch, WatchHandle, WatchItem, WatchStatus};
 use crate::{Client, Error, ErrorKind, Pages};
 use etcd3_core::rng::Rng;
-use etcd3_core::watch::{ResumeToken, WatchBatch, WatchOptions, watch};
+use etcd3_core::watch::{EventKind, ResumeToken, WatchBatch, WatchOptions, watch};
 use etcd3_core::{Difference, KeyRange, KeyValue, KnownKeys, ResponseHeader};
 use futures_core::Stream;
 use std::fmt;
@@ -39,6 +39,38 @@ use std::time::Duration;
 /// watch goes on after a loss, and where changes have been compacted away meanwhile, the range is
 /// listed again and what is different is delivered. For that, the keys and their revisions are kept
 /// in memory, without the values.
+///
+/// To have the pairs in memory, take a [`Cache`](crate::Cache) instead.
+///
+/// # Examples
+///
+/// A map that follows the keys, whatever the items are:
+///
+/// ```
+/// use etcd3::{Difference, prefix};
+/// use std::collections::BTreeMap;
+///
+/// # etcd3_sim::example(|client| async move {
+/// # client.put("services/a", "10.0.0.1").await?;
+/// # client.put("services/b", "10.0.0.2").await?;
+/// let mut services = BTreeMap::new();
+/// let mut list = client.list_watch(prefix("services/"));
+/// # let mut left = 2;
+/// while let Some(item) = list.next().await {
+///     for difference in item?.into_differences() {
+///         match difference {
+///             Difference::Put(pair) => services.insert(pair.key, pair.value),
+///             Difference::Delete(key) => services.remove(&key),
+///             _ => None,
+///         };
+///     }
+/// #   left -= 1;
+/// #   if left == 0 { break; }
+/// }
+/// # assert_eq!(services.len(), 2);
+/// # Ok(())
+/// # });
+/// ```
 ///
 /// # Errors
 ///
@@ -82,11 +114,12 @@ enum State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListWatchItem {
-    /// A part of the first listing.
+    /// A part of the first listing, in the order of the keys; never empty.
     Page(Vec<KeyValue>),
-    /// The first listing is complete: all there was at this revision.
+    /// The first listing is complete: all there was at this revision. Comes also where there was
+    /// nothing.
     Listed(i64),
-    /// Changes.
+    /// Changes of one or more revisions, each of them whole.
     Events(WatchBatch),
     /// Changes from the revision `requested` on have been compacted away, up to `compacted`, or to
     /// an unknown revision if that is 0. What follows until [`Resynced`](Self::Resynced) is what is
@@ -105,6 +138,35 @@ pub enum ListWatchItem {
     Progress(i64),
     /// The watch goes on, at this revision.
     Resumed(i64),
+}
+
+impl ListWatchItem {
+    /// Returns what the item does to the pairs, in order: for those who keep the state and do not
+    /// care how it came about. A page is pairs that are put, and so is an event that wrote a key;
+    /// news without pairs are nothing.
+    #[must_use]
+    pub fn into_differences(self) -> Vec<Difference> {
+        match self {
+            Self::Page(pairs) => pairs.into_iter().map(Difference::Put).collect(),
+            Self::Events(batch) => differences_of(batch),
+            Self::Differences(differences) => differences,
+            Self::Listed(_)
+            | Self::Compacted { .. }
+            | Self::Resynced(_)
+            | Self::Progress(_)
+            | Self::Resumed(_) => Vec::new(),
+        }
+    }
+}
+
+/// Returns what events do to the pairs.
+pub(crate) fn differences_of(batch: WatchBatch) -> Vec<Difference> {
+    let events = batch.into_iter();
+    let differences = events.map(|event| match event.kind {
+        EventKind::Put => Difference::Put(event.kv),
+        EventKind::Delete => Difference::Delete(event.kv.key),
+    });
+    differences.collect()
 }
 
 impl ListWatch {
@@ -145,6 +207,12 @@ impl ListWatch {
     /// Sets how many bytes of events may wait to be taken, as for a watch.
     pub fn max_buffered_bytes(mut self, limit: usize) -> Self {
         self.watch = self.watch.max_buffered_bytes(limit);
+        self
+    }
+
+    /// Watches on a stream of its own, as for a watch.
+    pub fn own_stream(mut self) -> Self {
+        self.watch = self.watch.own_stream();
         self
     }
 
@@ -219,7 +287,7 @@ impl ListWatch {
         let header = self.header.take().unwrap_or_default();
         let (revision, gone) = (header.revision, self.known.end_listing());
         let is_first = !std::mem::replace(&mut self.is_listed, true);
-        self.begin(ResumeToken { revision: revision + 1, cluster_id: header.cluster_id });
+        self.begin(ResumeToken::after(&header));
         if is_first {
             return Some(ListWatchItem::Listed(revision));
         }

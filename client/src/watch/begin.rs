@@ -40,7 +40,8 @@ pub(super) async fn begin(
         0 => Box::pin(pin_start(&client, watch, options)).await?,
         _ => watch,
     };
-    let inbox = Arc::new(Inbox::new(watch.buffer_limit(), watch.start()));
+    let start = ResumeToken { revision: watch.start(), cluster_id: watch.cluster_id() };
+    let inbox = Arc::new(Inbox::new(watch.buffer_limit(), start));
     let kind = StreamKind {
         // A member that is cut off would have nothing to say, for ever.
         // I-W11
@@ -74,8 +75,7 @@ pub(super) async fn pin_start(
 ) -> Result<WatchOptions, Error> {
     let read = get(watch.range().start().clone()).keys_only();
     let header = client.clone().run(read, options).await?.header;
-    let token = ResumeToken { revision: header.revision + 1, cluster_id: header.cluster_id };
-    Ok(watch.resume(token))
+    Ok(watch.resume(ResumeToken::after(&header)))
 }
 
 /// Makes the error of a watch that no server has taken in time.

@@ -1,6 +1,7 @@
 //! The user's end of a watch.
 
 use super::inbox::{Inbox, Known};
+use super::item::{WatchItem, WatchItems};
 use super::registry::{Command, Mailbox};
 use super::status::WatchStatus;
 use crate::either::either;
@@ -8,8 +9,8 @@ use crate::runtime::Runtime;
 use crate::{Client, Error, ErrorKind};
 use etcd3_core::error::Phase;
 use etcd3_core::method::{self, Effect};
-use etcd3_core::watch::{Item, WatchBatch, WatcherKey};
-use etcd3_core::{Instant, Outcome, ResponseHeader};
+use etcd3_core::watch::{Item, ResumeToken, WatchBatch, WatcherKey};
+use etcd3_core::{Instant, Outcome};
 use futures_core::Stream;
 use std::fmt;
 use std::future::poll_fn;
@@ -27,13 +28,60 @@ use std::time::Duration;
 /// then in `None`.
 ///
 /// What was delivered and is not taken waits in memory, up to
-/// [`max_buffered_bytes`](crate::Request::max_buffered_bytes); beyond, the watch is suspended at the
-/// server and goes on later. Nobody else is held up by a watch that is not read.
+/// [`max_buffered_bytes`](crate::Request::max_buffered_bytes); beyond, the watch is suspended at
+/// the server and goes on later. Nobody else is held up by a watch that is not read.
+///
+/// A stream of [`WatchBatch`]es, with a [`next`](Self::next) of its own. What else there is to
+/// know, such as that the watch goes on after a loss, comes by [`next_item`](Self::next_item) and
+/// [`into_items`](Self::into_items); and from [`status`](Self::status) at any time.
+///
+/// # Examples
+///
+/// A program that goes on where it was when it is started again:
+///
+/// ```
+/// use etcd3::{Client, Error, ResumeToken, prefix};
+///
+/// /// Reads `count` events, after what was read before if there is a token.
+/// async fn read(
+///     client: &Client,
+///     token: Option<ResumeToken>,
+///     count: usize,
+/// ) -> Result<ResumeToken, Error> {
+///     let mut request = client.watch(prefix("jobs/"));
+///     if let Some(token) = token {
+///         request = request.resume(token);
+///     }
+///     let mut watch = request.await?;
+///     let mut seen = 0;
+///     while seen < count
+///         && let Some(batch) = watch.next().await.transpose()?
+///     {
+///         for event in &batch {
+///             println!("{} of {:?}: {:?}", event.kind, event.key(), event.value());
+///             seen += 1;
+///         }
+///     }
+///     Ok(watch.resume_token())
+/// }
+/// # etcd3_sim::example(|client| async move {
+/// # let first = client.put("jobs/1", "a").await?.header.revision;
+/// # let begin = etcd3::ResumeToken { revision: first, cluster_id: 0 };
+///
+/// // Text is what a file or another store holds.
+/// let text = read(&client, Some(begin), 1).await?.to_string();
+/// # client.delete("jobs/1").await?;
+/// let token = read(&client, Some(text.parse()?), 1).await?;
+/// # assert_eq!(token.revision, first + 2);
+/// # Ok(())
+/// # });
+/// ```
 ///
 /// # Errors
 ///
 /// - [`WatchCompacted`](ErrorKind::WatchCompacted): what was to come next has been compacted away,
-///   while the watch was cut off, was suspended, or before it began.
+///   while the watch was cut off, was suspended, or before it began. Read the keys again, or use
+///   [`Client::list_watch`](crate::Client::list_watch), which does.
 /// - [`WatchCanceled`](ErrorKind::WatchCanceled): the server or a proxy ended it.
 /// - [`ClusterChanged`](ErrorKind::ClusterChanged) and [`StaleRead`](ErrorKind::StaleRead): the
 ///   cluster was replaced, or restored from an older snapshot.
@@ -54,26 +102,6 @@ pub struct Watch {
     handle: WatchHandle,
     /// Declared last so that it is dropped last.
     _client: Client,
-}
-
-/// What a watch delivers besides events, and events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WatchItem {
-    /// The server took the watch: the first item, which comes only once. The header is that of the
-    /// answer; its revision is not where the watch begins.
-    // I-W5
-    Created(ResponseHeader),
-    /// Events.
-    Events(WatchBatch),
-    /// Everything up to this revision has been delivered: the answer to
-    /// [`request_progress`](Watch::request_progress), or what
-    /// [`progress_notify`](crate::Request::progress_notify) asks for.
-    // I-W7
-    Progress(i64),
-    /// The watch goes on, at this revision, after its stream was lost, or after it was suspended
-    /// since too much was not taken.
-    Resumed(i64),
 }
 
 impl Watch {
@@ -112,8 +140,31 @@ impl Watch {
     }
 
     /// Turns into a stream that yields other news, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::WatchItem;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let mut items = client.watch("config").progress_notify().await?.into_items();
+    /// # let mut left = 1;
+    /// while let Some(item) = items.next().await {
+    ///     match item? {
+    ///         WatchItem::Created(_) => println!("a server has the watch"),
+    ///         WatchItem::Events(batch) => println!("{} events", batch.events.len()),
+    ///         WatchItem::Progress(revision) => println!("nothing more up to {revision}"),
+    ///         WatchItem::Resumed(revision) => println!("goes on at {revision}"),
+    ///         _ => {}
+    ///     }
+    /// #   left -= 1;
+    /// #   if left == 0 { break; }
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const fn into_items(self) -> WatchItems {
-        WatchItems(self)
+        WatchItems::new(self)
     }
 
     /// Returns how the watch does.
@@ -122,13 +173,42 @@ impl Watch {
         self.handle.status()
     }
 
+    /// Returns from where a later watch of the same keys goes on: behind the events that were taken
+    /// of this one, and where it began before there are any. What waits to be taken is not counted.
+    ///
+    /// Progress does not move it. Where [progress](WatchItem::Progress) was the last item that was
+    /// taken, a token of the revision after it does as well, and is further from being compacted;
+    /// but not with servers before 3.4.25 and 3.5.8 that were [asked](Self::request_progress) for
+    /// it.
+    // I-W3, I-W4
+    #[must_use]
+    pub fn resume_token(&self) -> ResumeToken {
+        self.handle.inbox.resume_token()
+    }
+
     /// Asks the server up to which revision everything has been delivered, and waits for the
-    /// answer, which also comes as an [item](WatchItem::Progress), behind the events that it covers.
+    /// answer, which also comes as an [item](WatchItem::Progress), behind the events that it
+    /// covers. The watch need not be read meanwhile, unless it is suspended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// let watch = client.watch("config").await?;
+    /// let other = client.put("other", "").await?.header.revision;
+    ///
+    /// // No event will come of that, and the server says so.
+    /// let revision = watch.request_progress().await?;
+    /// assert!(revision >= other);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// Servers answer only when none of the watches of the stream is catching up or begins in the
-    /// future, and proxies never do. Those before 3.4.25 and 3.5.8 may answer before they have sent
-    /// all events up to the revision that they name; there the answer is taken when it was given
-    /// twice.
+    /// future, and etcd's proxy never does. A watch from now on begins with the next write to the
+    /// store: as long as there is none, current servers do not answer. Those before 3.4.25 and
+    /// 3.5.8 may answer before they have sent all events up to the revision that they name; there
+    /// the answer is taken when it was given twice.
     ///
     /// # Errors
     ///
@@ -188,29 +268,25 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// A watch as a stream of everything that it delivers; made by [`Watch::into_items`].
-#[derive(Debug)]
-#[must_use = "a watch that is dropped is cancelled"]
-pub struct WatchItems(Watch);
-
-impl WatchItems {
-    /// Turns back into a stream of events.
-    pub fn into_watch(self) -> Watch {
-        self.0
-    }
-}
-
-impl Stream for WatchItems {
-    type Item = Result<WatchItem, Error>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.handle.poll_item(cx)
-    }
-}
-
 /// A handle of a [`Watch`], for others than the one who reads it; made by [`Watch::handle`].
 ///
 /// Does not keep the watch alive.
+///
+/// # Examples
+///
+/// ```
+/// # etcd3_sim::example(|client| async move {
+/// let mut watch = client.watch("config").await?;
+/// let handle = watch.handle();
+/// client.spawn(async move {
+///     // When it is time to stop, anywhere in the program:
+///     handle.cancel().await;
+/// });
+/// assert!(watch.next().await.is_none());
+/// assert!(watch.status().is_over);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct WatchHandle {
     pub(super) inbox: Arc<Inbox>,
@@ -229,6 +305,7 @@ impl WatchHandle {
         let heard = stream.heard.map(Instant::from_nanos);
         WatchStatus {
             is_live: known.is_live,
+            is_over: known.is_over,
             endpoint: stream.endpoint,
             revision: known.next - 1,
             age: heard.map(|heard| self.rt.now().saturating_since(heard)),
@@ -321,7 +398,7 @@ impl fmt::Debug for WatchHandle {
 }
 
 /// Makes the error of a watch that waited too long.
-pub(super) fn timed_out(phase: Phase) -> Error {
+pub(crate) fn timed_out(phase: Phase) -> Error {
     Error::new(ErrorKind::TimedOut(phase))
         .with_outcome(Outcome::Unknown)
         .with_method(method::WATCH.path)

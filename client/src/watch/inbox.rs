@@ -3,7 +3,7 @@
 use atomic_waker::AtomicWaker;
 use etcd3_core::ResponseHeader;
 use etcd3_core::error::Error;
-use etcd3_core::watch::Item;
+use etcd3_core::watch::{Item, ResumeToken};
 use event_listener::{Event, EventListener};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,11 +16,10 @@ pub(super) struct Inbox {
     user: AtomicWaker,
     /// Something changed that others than the reader wait for.
     changed: Event,
-    /// So many bytes are taken before the task is told.
+    /// The bytes that are taken before the task is told.
     report: usize,
 }
 
-#[derive(Default)]
 struct State {
     items: VecDeque<Item>,
     /// The bytes that were taken since the task was told.
@@ -33,14 +32,37 @@ struct State {
     created: Option<ResponseHeader>,
     /// The first revision that was not delivered.
     next: i64,
+    /// Behind what was taken.
+    token: ResumeToken,
     /// How often progress was told, and the last one.
     progress: (u64, i64),
     end: End,
 }
 
-#[derive(Default)]
+impl State {
+    const fn new(token: ResumeToken) -> Self {
+        Self {
+            items: VecDeque::new(),
+            taken: 0,
+            is_live: false,
+            is_created: false,
+            created: None,
+            next: token.revision,
+            token,
+            progress: (0, 0),
+            end: End::Open,
+        }
+    }
+
+    /// Notes the cluster, which is not known before if a watch begins at a bare revision.
+    const fn note_cluster(&mut self, header: &ResponseHeader) {
+        if self.token.cluster_id == 0 {
+            self.token.cluster_id = header.cluster_id;
+        }
+    }
+}
+
 enum End {
-    #[default]
     Open,
     /// To be told behind the items.
     Error(Error),
@@ -60,10 +82,10 @@ pub(super) struct Known {
 }
 
 impl Inbox {
-    /// Makes one for a watch of which so many bytes may wait, and which begins at this revision.
-    pub(super) fn new(limit: usize, start: i64) -> Self {
-        let state = State { next: start, ..State::default() };
-        let (state, user, changed) = (Mutex::new(state), AtomicWaker::new(), Event::new());
+    /// Makes one for a watch of which so many bytes may wait, and which begins here.
+    pub(super) fn new(limit: usize, start: ResumeToken) -> Self {
+        let state = Mutex::new(State::new(start));
+        let (user, changed) = (AtomicWaker::new(), Event::new());
         // Often enough that a watch that has too much waiting goes on when half is taken.
         Self { state, user, changed, report: limit / 4 }
     }
@@ -78,6 +100,7 @@ impl Inbox {
             Item::Created(header) => {
                 (state.is_created, state.is_live) = (true, true);
                 state.created = Some(*header);
+                state.note_cluster(header);
             }
             Item::Resumed(_) => state.is_live = true,
             Item::Events(batch, _) => state.next = state.next.max(batch.revision() + 1),
@@ -145,8 +168,10 @@ impl Inbox {
             return Poll::Ready(Some(Ok((Item::Created(header), 0))));
         }
         if let Some(item) = state.items.pop_front() {
-            if let Item::Events(_, bytes) = &item {
+            if let Item::Events(batch, bytes) = &item {
                 state.taken += bytes;
+                state.token.revision = batch.resume_token().revision;
+                state.note_cluster(&batch.header);
             }
             let is_due = state.taken >= self.report;
             let report = if is_due { std::mem::take(&mut state.taken) } else { 0 };
@@ -160,6 +185,11 @@ impl Inbox {
             End::Error(error) => Poll::Ready(Some(Err(error))),
             End::Over => Poll::Ready(None),
         }
+    }
+
+    /// Returns from where a later watch goes on, behind what was taken of this one.
+    pub(super) fn resume_token(&self) -> ResumeToken {
+        self.lock().token
     }
 
     pub(super) fn known(&self) -> Known {

@@ -7,13 +7,16 @@
 mod begin;
 mod handle;
 mod inbox;
+mod item;
 mod ranges;
 mod registry;
 mod status;
 mod task;
 
 pub use begin::BeginWatch;
-pub use handle::{Watch, WatchHandle, WatchItem, WatchItems};
+pub(crate) use handle::timed_out;
+pub use handle::{Watch, WatchHandle};
+pub use item::{WatchItem, WatchItems};
 pub use ranges::{BeginWatchRanges, WatchRanges};
 pub(crate) use registry::Registry;
 pub use status::WatchStatus;

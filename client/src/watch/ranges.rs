@@ -71,6 +71,11 @@ impl Request<BeginWatchRanges> {
         self.each(|watch| watch.from_revision(revision))
     }
 
+    /// Resumes where a batch of an earlier watch of the same ranges ended.
+    pub fn resume(self, token: ResumeToken) -> Self {
+        self.each(|watch| watch.resume(token))
+    }
+
     /// Delivers with each event the pair as it was before.
     pub fn prev_kv(self) -> Self {
         self.each(WatchOptions::prev_kv)

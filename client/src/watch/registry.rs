@@ -86,8 +86,9 @@ impl Registry {
         });
         mailbox.watchers.fetch_add(1, Ordering::Relaxed);
         // Under the lock: the task does not end in between.
-        mailbox.command(Command::Create(key, options, inbox));
+        mailbox.lock().push_back(Command::Create(key, options, inbox));
         drop(streams);
+        mailbox.task.wake();
         if is_new {
             task::spawn(shared, self, &mailbox);
         }

@@ -61,7 +61,7 @@ struct WatchOwner {
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     mailbox: Arc<Mailbox>,
-    /// Who watches.
+    /// The inbox of each watch.
     watches: BTreeMap<WatcherKey, Arc<Inbox>>,
     identification: Option<Identification>,
     confirmation: Option<OperationCall<Get>>,

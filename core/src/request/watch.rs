@@ -69,7 +69,7 @@ options! { $ WatchOptions as watch_options {
         self
     }
 
-    /// Goes on where a batch of an earlier watch of the same keys ended.
+    /// Resumes where a batch of an earlier watch of the same keys ended.
     pub fn resume(mut self, token: ResumeToken) -> Self {
         self.start = token.revision;
         self.cluster_id = token.cluster_id;

@@ -1,9 +1,12 @@
 //! What a watch delivers: events, in batches of whole revisions.
 
+use crate::error::Error;
 use crate::header::ResponseHeader;
 use crate::key_value::KeyValue;
 use crate::proto::mvccpb;
+use bytes::Bytes;
 use std::fmt;
+use std::str::FromStr;
 
 /// One change of one key.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -26,6 +29,16 @@ pub enum EventKind {
     Put,
     /// It was deleted, or its lease expired.
     Delete,
+}
+
+/// Shows "put" or "delete".
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Put => "put",
+            Self::Delete => "delete",
+        })
+    }
 }
 
 /// The pair as it was before a change.
@@ -63,6 +76,21 @@ impl Event {
         };
         let prev = event.prev_kv.map(KeyValue::from);
         Some(Self { kind, kv: event.kv?.into(), prev, is_prev_requested })
+    }
+
+    /// Returns the key that was changed.
+    #[must_use]
+    pub const fn key(&self) -> &Bytes {
+        &self.kv.key
+    }
+
+    /// Returns the value that was written; `None` of a deletion.
+    #[must_use]
+    pub const fn value(&self) -> Option<&Bytes> {
+        match self.kind {
+            EventKind::Put => Some(&self.kv.value),
+            EventKind::Delete => None,
+        }
     }
 
     /// Returns the revision that the change made.
@@ -146,6 +174,11 @@ impl WatchBatch {
         ResumeToken { revision: self.revision() + 1, cluster_id: self.header.cluster_id }
     }
 
+    /// Returns the events, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Event> {
+        self.events.iter()
+    }
+
     /// Returns the events of each revision.
     pub fn revisions(&self) -> impl Iterator<Item = &[Event]> {
         self.events.chunk_by(|a, b| a.revision() == b.revision())
@@ -161,14 +194,113 @@ impl IntoIterator for WatchBatch {
     }
 }
 
+impl<'a> IntoIterator for &'a WatchBatch {
+    type Item = &'a Event;
+    type IntoIter = std::slice::Iter<'a, Event>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// From where a watch goes on: a revision, of a cluster.
 ///
-/// Both are public, so that a program can store them. A watch that is begun with a token ends in
-/// [`ClusterChanged`](crate::ErrorKind::ClusterChanged) where the cluster is another one.
+/// A program stores it once it has done what a batch is for, and begins with it when it is started
+/// again: as text, which can be read back, or by its two fields. A watch that is begun with a token
+/// ends in [`ClusterChanged`](crate::ErrorKind::ClusterChanged) where the cluster is another one.
+///
+/// ```
+/// use etcd3_core::watch::ResumeToken;
+///
+/// let token = ResumeToken { revision: 42, cluster_id: 0xcdf8_1819_4e3a_8c32 };
+/// let text = token.to_string();
+/// assert_eq!(text, "42@cdf818194e3a8c32");
+/// assert_eq!(text.parse(), Ok(token));
+/// assert!("now".parse::<ResumeToken>().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResumeToken {
     /// The first revision that has not been delivered.
     pub revision: i64,
     /// The id of the cluster; 0 where it is not known.
     pub cluster_id: u64,
+}
+
+impl ResumeToken {
+    /// Returns from where a watch delivers all that a response does not show yet: the revision
+    /// after that of its header.
+    #[must_use]
+    pub const fn after(header: &ResponseHeader) -> Self {
+        Self { revision: header.revision.saturating_add(1), cluster_id: header.cluster_id }
+    }
+}
+
+/// Shows the revision and, in hexadecimal, the id of the cluster: `42@cdf818194e3a8c32`.
+impl fmt::Display for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{:x}", self.revision, self.cluster_id)
+    }
+}
+
+/// Reads what `Display` shows.
+///
+/// # Errors
+///
+/// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest) for everything else, and for a
+/// revision below 1, from which no watch goes on.
+impl FromStr for ResumeToken {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parse = || {
+            let (revision, cluster_id) = text.split_once('@')?;
+            let revision = revision.parse().ok().filter(|revision| *revision > 0)?;
+            let cluster_id = u64::from_str_radix(cluster_id, 16).ok()?;
+            let token = Self { revision, cluster_id };
+            // Signs and leading zeros are not written.
+            (token.to_string() == text).then_some(token)
+        };
+        parse().ok_or_else(|| Error::invalid_request("a resume token that cannot be read"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn event(kind: i32) -> Event {
+        let kv = mvccpb::KeyValue { key: "k".into(), mod_revision: 7, ..Default::default() };
+        let event = mvccpb::Event { r#type: kind, kv: Some(kv), prev_kv: None };
+        Event::new(event, false).unwrap()
+    }
+
+    // W10: an empty value that was written is not a deletion.
+    #[test]
+    fn an_event_tells_its_key_and_what_was_written() {
+        assert_eq!((event(0).key(), event(0).value()), (&"k".into(), Some(&Bytes::new())));
+        assert_eq!((event(1).key(), event(1).value()), (&"k".into(), None));
+        assert_eq!(format!("{:>4} {}", event(0).kind, event(1).kind), " put delete");
+        let header = ResponseHeader { revision: 9, cluster_id: 0xab, ..Default::default() };
+        let batch = WatchBatch::new(header, vec![event(0)]).unwrap();
+        assert_eq!((&batch).into_iter().count(), 1);
+        assert_eq!(batch.resume_token().to_string(), "8@ab");
+        assert_eq!(ResumeToken::after(&header).to_string(), "10@ab");
+    }
+
+    #[test]
+    fn a_token_is_read_back_and_nothing_else_is_one() {
+        for revision in [1, 42, i64::MAX] {
+            for cluster_id in [0, 0xab, u64::MAX] {
+                let token = ResumeToken { revision, cluster_id };
+                assert_eq!(token.to_string().parse(), Ok(token));
+            }
+        }
+        for text in
+            ["", "42", "@", "42@", "@ab", "0@ab", "-1@ab", "42@xy", "42@ab@1", " 42@ab", "+4@ab"]
+        {
+            let error = text.parse::<ResumeToken>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{text}");
+        }
+    }
 }

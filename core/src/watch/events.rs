@@ -85,8 +85,8 @@ pub enum Output {
     Send(Bytes),
     /// Hand this to whoever watches.
     Deliver(WatcherKey, Item),
-    /// So much of the watch waits to be taken that nothing more is asked for; it
-    /// [resumes](Item::Resumed) when half is.
+    /// Too much of the watch waits to be taken, and nothing more is asked for; it
+    /// [resumes](Item::Resumed) when half is taken.
     Suspended(WatcherKey),
     /// The watch is over, for this reason; nothing follows.
     End(WatcherKey, Error),

@@ -356,7 +356,7 @@ impl Judge {
             Output::Deliver(key, item) => self.judge_item(key, item),
             Output::End(key, _) => assert!(self.watched.remove(&key).is_some(), "I4: {key:?}"),
             Output::Attempt(_) => self.is_wanted = true,
-            Output::Identify(_) | Output::Confirm => {}
+            Output::Identify(_) | Output::Confirm | Output::Suspended(_) => {}
         }
     }
 

@@ -234,6 +234,26 @@ fn a_watch_that_is_not_read_is_suspended_and_goes_on() {
     .unwrap();
 }
 
+// H5: a stream that is left while nothing is to be created is given back, and not left unread.
+#[test]
+fn a_stream_that_is_left_while_all_is_suspended_is_given_back() {
+    run(1, |world| async move {
+        let (etcd, host, client) = scene(&world).await;
+        let mut slow = client.watch(prefix("k/")).max_buffered_bytes(4_000).await.unwrap();
+        for n in 0..100 {
+            client.put(format!("k/{n}"), "x".repeat(100)).await.unwrap();
+        }
+        assert!(!slow.status().is_live);
+        let at = client.health().endpoints.iter().position(|it| it.streams == 1).unwrap();
+        etcd.go_away(at);
+        world.sleep(SECOND).await;
+        assert_eq!(client.health().endpoints.iter().map(|it| it.streams).sum::<u32>(), 0);
+        assert_eq!(host.connections(), 3, "the one that drained has ended");
+        assert_eq!(take(&mut slow, 100).await.len(), 100);
+    })
+    .unwrap();
+}
+
 // W76, W77, I-W7
 #[test]
 fn progress_is_told_on_request() {

@@ -110,6 +110,13 @@ impl Carrier {
         permit.map_or(Freshness::Fresh, |permit| permit.release(now, finished))
     }
 
+    /// Ends a stream that is open or over; an attempt that waits for a permit goes on.
+    pub(crate) fn release_stream(&mut self, now: Instant, finished: impl Into<Finished>) {
+        if matches!(self.state, State::Streaming | State::Finished(_)) {
+            self.release(now, finished);
+        }
+    }
+
     /// Waits for what the attempt waits for, unless it is streaming.
     pub(crate) fn poll_progress(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Progress> {
         let pool = &self.alarm.pool;

@@ -179,6 +179,10 @@ where
                     }
                 }
                 Next::Wait(deadline) => {
+                    if !machine.is_receiving() {
+                        // Given up: unread, it would hold a part of the window of its connection.
+                        stream.attempt.release_stream(now, O::signal(machine));
+                    }
                     if let Poll::Ready(progress) = stream.attempt.poll_progress(now, cx) {
                         let told = match progress {
                             Progress::Admitted(permit, order) => {

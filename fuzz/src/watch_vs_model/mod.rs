@@ -374,7 +374,7 @@ impl World {
                     self.watches.handle(self.now, input);
                 }
             }
-            Output::Identify(_) => {}
+            Output::Identify(_) | Output::Suspended(_) => {}
             Output::Confirm => {
                 let header = pb::ResponseHeader {
                     cluster_id: self.cluster.id(),

@@ -61,7 +61,9 @@ fn events_say_what_happened() {
         }
         assert!(seen[0].is_create() && seen[0].prev_kv() == Previous::Absent);
         assert!(seen[1].is_modify() && seen[1].prev_kv().pair().unwrap().value == "1");
-        assert!(seen[2].kind == EventKind::Delete && seen[2].prev_kv().pair().unwrap().value == "");
+        assert!(
+            seen[2].kind == EventKind::Delete && seen[2].prev_kv().pair().unwrap().value.is_empty()
+        );
         assert!(watch.status().is_live);
         watch.cancel().await;
     })
@@ -160,8 +162,8 @@ fn cancelling_takes_no_time_when_nobody_answers() {
         assert_eq!(world.now(), began);
         assert!(watch.next().await.is_none());
         // One that no server has taken yet, too.
-        let begun = client.watch("k").from_revision(1).timeout(SECOND).send().await;
-        assert!(begun.unwrap_err().is_timeout());
+        let refused = client.watch("k").from_revision(1).timeout(SECOND).send().await;
+        assert!(refused.unwrap_err().is_timeout());
     })
     .unwrap();
 }

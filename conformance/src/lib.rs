@@ -48,13 +48,14 @@ mod task;
 mod trial;
 mod turns;
 pub mod upgrade;
+pub mod watching;
 
 pub use case::{Case, Needs};
 pub use case_result::{BoxError, CaseFuture, CaseResult};
 pub use ctx::Ctx;
 pub use etcd3_lab::{ClusterBuilder, ServerBuilder};
 pub use harness::{Environment, SuiteRuntime, main};
-pub use servers::{Cluster, EtcdSource, Member, Server};
+pub use servers::{Cluster, EtcdSource, Member, Server, WatchCounts};
 pub use task::JoinHandle;
 
 /// Makes the `main` of a test target that runs the suite on one runtime.

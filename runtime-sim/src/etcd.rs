@@ -1,12 +1,14 @@
 //! Clusters of the model etcd in a world, and the processes of their members.
 
 use crate::history::Change;
+use crate::history::watch::{self, Log, Violation};
 use crate::lock::locked;
-use crate::model::{Cluster, ClusterConfig, Replica};
+use crate::model::{Call, Cluster, ClusterConfig};
 use crate::net::HostId;
 use crate::server::Service;
 use crate::trace::{FaultKind, Recorder};
 use crate::world::World;
+use etcd3::proto::etcdserverpb as pb;
 use etcd3::runtime::Instant;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -189,24 +191,67 @@ impl Etcd {
         self.recorder().fault(self.host_of(next), FaultKind::Order, "to be the leader");
     }
 
-    /// Returns all changes of the store so far, as the most advanced member has them, in order.
+    /// Ends the history of the store so many revisions before the last one; nothing happens without
+    /// a leader, or where it ends later already.
+    pub fn compact(&self, keep: i64) {
+        self.model(|cluster, now| {
+            let Some(leader) = cluster.leader() else { return };
+            let Some(last) = cluster.replica(leader).map(|it| it.store().revision()) else {
+                return;
+            };
+            let compaction = pb::CompactionRequest { revision: last - keep, physical: false };
+            let ticket = cluster.submit(now, Call::new(leader, compaction));
+            cluster.forget(ticket);
+        });
+    }
+
+    /// Has a member fall behind: it applies nothing of what the others agree on.
+    pub fn hold_back(&self, member: usize) {
+        self.model(|cluster, now| cluster.hold_applying(now, self.members[member], true));
+    }
+
+    /// Lets a member that was held back apply what it has missed.
+    pub fn keep_up(&self, member: usize) {
+        self.model(|cluster, now| cluster.hold_applying(now, self.members[member], false));
+    }
+
+    /// Brings a member up to date by a snapshot: its store jumps ahead.
+    pub fn send_snapshot(&self, member: usize) {
+        self.model(|cluster, now| cluster.send_snapshot(now, self.members[member]));
+    }
+
+    /// Returns the last revision that any member has.
     #[must_use]
-    pub fn changes(&self) -> Vec<Change> {
+    pub fn revision(&self) -> i64 {
         self.model(|cluster, _| {
             let replicas = self.members.iter().filter_map(|id| cluster.replica(*id));
-            let stores = replicas.map(Replica::store);
-            let Some(store) = stores.max_by_key(|store| store.revision()) else {
-                return Vec::new();
-            };
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let events = store.history().iter().flat_map(|(revision, events)| {
-                events.iter().filter_map(move |event| {
-                    let kv = event.kv.as_ref()?;
-                    let value = (event.r#type == 0).then(|| text(&kv.value));
-                    Some(Change { revision: *revision, key: text(&kv.key), value })
-                })
+            replicas.map(|replica| replica.store().revision()).max().unwrap_or_default()
+        })
+    }
+
+    /// Returns all changes of the store so far, in order, what has been compacted included.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.model(|cluster, _| {
+            let changes = cluster.changes().iter().filter_map(|event| {
+                let kv = event.kv.as_ref()?;
+                let value = (event.r#type == 0).then(|| text(&kv.value));
+                Some(Change { revision: kv.mod_revision, key: text(&kv.key), value })
             });
-            events.collect()
+            changes.collect()
+        })
+    }
+
+    /// Returns all changes and compactions so far, to check watches with.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be those of one store.
+    pub fn log(&self) -> Result<Log, Violation> {
+        self.model(|cluster, _| {
+            let changes = cluster.changes().iter().filter_map(watch::Change::of).collect();
+            Log::new(changes, cluster.compactions().iter().copied())
         })
     }
 

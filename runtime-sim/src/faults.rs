@@ -82,6 +82,21 @@ pub enum Fault {
     },
     /// Another member becomes the leader.
     MoveLeader,
+    /// The history of the store is compacted.
+    Compact {
+        /// How many of the last revisions stay.
+        keep: u32,
+    },
+    /// A member ends its connections in an orderly way, by GOAWAY, and takes new ones.
+    GoAway {
+        /// The member.
+        member: usize,
+    },
+    /// A member applies nothing for a while, and is brought up to date by a snapshot then.
+    Lag {
+        /// The member.
+        member: usize,
+    },
 }
 
 /// How a connection is cut.
@@ -127,7 +142,7 @@ pub struct Scope {
     pub lasts: Duration,
 }
 
-const KINDS: usize = 11;
+const KINDS: usize = 14;
 
 /// Draws a schedule: a random subset of the kinds of faults (a "swarm"), at random rates.
 #[must_use]
@@ -174,6 +189,9 @@ fn draw(rng: &mut Rng, kind: usize, scope: Scope) -> Fault {
         7 => Fault::Kill { member },
         8 => Fault::Pause { member },
         9 => Fault::Isolate { member },
+        10 => Fault::Compact { keep: u32::try_from(rng.below(30)).unwrap_or_default() },
+        11 => Fault::GoAway { member },
+        12 => Fault::Lag { member },
         _ => Fault::MoveLeader,
     }
 }

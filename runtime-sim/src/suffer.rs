@@ -75,15 +75,24 @@ impl Etcd {
                 }
             }
             Fault::MoveLeader if begins => self.move_leader(),
-            Fault::Cut { .. } | Fault::CutAfter { .. } | Fault::MoveLeader => {}
+            Fault::Compact { keep } if begins => self.compact(keep.into()),
+            Fault::GoAway { member } if begins => self.go_away(member),
+            Fault::Lag { member } if begins => self.hold_back(member),
+            Fault::Lag { member } => self.send_snapshot(member),
+            Fault::Cut { .. }
+            | Fault::CutAfter { .. }
+            | Fault::MoveLeader
+            | Fault::Compact { .. }
+            | Fault::GoAway { .. } => {}
         }
     }
 
-    /// Ends all faults: members run and reach each other, every link is open and fast.
+    /// Ends all faults: members run, keep up and reach each other, every link is open and fast.
     pub fn recover(&self, clients: &[HostId]) {
         self.heal();
         for member in 0..self.members() {
             self.revive(member);
+            self.keep_up(member);
             for client in clients {
                 self.world.net.set_link(*client, self.address(member), Link::default());
                 self.world.net.forget_cuts(*client, self.address(member));

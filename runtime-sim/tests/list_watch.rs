@@ -4,6 +4,7 @@
 use etcd3::{Client, Config, Difference, KeyValue, ListWatch, ListWatchItem, prefix};
 use etcd3_sim::{ClusterConfig, Cut, Etcd, Host, Link, Personality, Reachability, World, run};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 type State = BTreeMap<String, i64>;
 
@@ -108,7 +109,7 @@ fn what_is_delivered_adds_up_to_the_state() {
                 for n in 0..world.below(40) {
                     writer.put(format!("k/{n}"), "").await.unwrap();
                 }
-                let mut list = client.list_watch(prefix("k/"));
+                let mut watched = client.list_watch(prefix("k/"));
                 let mut sum = Sum::default();
                 for _ in 0..6 {
                     let is_out = world.below(2) == 0;
@@ -130,7 +131,7 @@ fn what_is_delivered_adds_up_to_the_state() {
                         writer.compact(newest).await.unwrap();
                     }
                     set_links(&world, &etcd, &host, Reachability::Open);
-                    sum.until(&mut list, newest).await;
+                    sum.until(&mut watched, newest).await;
                     assert_eq!(sum.state, state(&writer).await, "seed {seed}");
                 }
                 *resyncs += sum.resyncs;
@@ -139,4 +140,40 @@ fn what_is_delivered_adds_up_to_the_state() {
         .unwrap();
     }
     assert!(resyncs > 20, "{resyncs} listings after a compaction: too few to show anything");
+}
+
+// I-W6, I-D3: an outage that is longer than any call may take meets the second listing, or the
+// watch behind it, and neither ends the stream.
+#[test]
+fn an_outage_during_a_later_listing_ends_nothing() {
+    for seed in 0..20 {
+        run(seed, |world| async move {
+            let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 7, 3), world.seed()));
+            let (host, other) = (world.host(), world.host());
+            let config = Config::new(etcd.endpoints()).request_timeout(Duration::from_secs(1));
+            let client = host.client(config).unwrap();
+            let writer = other.client(Config::new(etcd.endpoints())).unwrap();
+            writer.put("k/0", "").await.unwrap();
+            let mut watched = client.list_watch(prefix("k/"));
+            let mut sum = Sum::default();
+            sum.until(&mut watched, 2).await;
+            for round in 0..5 {
+                set_links(&world, &etcd, &host, Reachability::Refuse);
+                let last = writer.put(format!("k/{round}"), "").await.unwrap().header.revision;
+                writer.compact(last).await.unwrap();
+                // Long enough for the watch to hear of the compaction, or just not.
+                set_links(&world, &etcd, &host, Reachability::Open);
+                let some = Duration::from_millis(world.below(400));
+                let cut = async {
+                    world.sleep(some).await;
+                    set_links(&world, &etcd, &host, Reachability::Hang);
+                    world.sleep(Duration::from_secs(4)).await;
+                    set_links(&world, &etcd, &host, Reachability::Open);
+                };
+                futures_lite::future::zip(cut, sum.until(&mut watched, last)).await;
+                assert_eq!(sum.state, state(&writer).await, "seed {seed}");
+            }
+        })
+        .unwrap();
+    }
 }

@@ -162,8 +162,8 @@ fn cancelling_takes_no_time_when_nobody_answers() {
         assert_eq!(world.now(), began);
         assert!(watch.next().await.is_none());
         // One that no server has taken yet, too.
-        let refused = client.watch("k").from_revision(1).timeout(SECOND).send().await;
-        assert!(refused.unwrap_err().is_timeout());
+        let untaken = client.watch("k").from_revision(1).timeout(SECOND).send().await;
+        assert!(untaken.unwrap_err().is_timeout());
     })
     .unwrap();
 }
@@ -189,6 +189,26 @@ fn a_stream_without_watches_is_closed() {
         assert_eq!(streams(), 2);
         drop(third);
         client.close().await;
+    })
+    .unwrap();
+}
+
+// I-W9: what is refused before anything is sent needs no stream.
+#[test]
+fn a_watch_that_cannot_be_right_leaves_no_task_behind() {
+    run(1, |world| async move {
+        let (_etcd, host, client) = scene(&world).await;
+        // Until all connections are there, each of which has a task.
+        world.sleep(2 * SECOND).await;
+        let before = host.tasks();
+        for start in [-1, i64::MIN] {
+            for watch in [client.watch("k"), client.watch("k").own_stream()] {
+                let error = watch.from_revision(start).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
+            }
+        }
+        world.sleep(2 * SECOND).await;
+        assert_eq!(host.tasks(), before);
     })
     .unwrap();
 }
@@ -305,4 +325,122 @@ fn several_ranges_are_one_stream_in_order() {
         })
         .unwrap();
     }
+}
+
+// W8, W23: a server keeps a watch that it has ended for a compaction until it is cancelled, and
+// tells of no progress on its stream meanwhile.
+#[test]
+fn a_watch_that_is_compacted_is_cancelled_at_the_server() {
+    run(1, |world| async move {
+        let (etcd, _host, client) = scene_of(&world, 1).await;
+        let watch = client.watch("k").await.unwrap();
+        let mut revision = 0;
+        for _ in 0..5 {
+            revision = client.put("k", "").await.unwrap().header.revision;
+        }
+        client.compact(revision).await.unwrap();
+        let mut old = client.watch("k").from_revision(2).await.unwrap();
+        assert!(old.next().await.unwrap().unwrap_err().is_compacted());
+        let revision = client.put("other", "").await.unwrap().header.revision;
+        assert_eq!(watch.request_progress().await.unwrap(), revision);
+        let (_, watchers) = etcd.model(|cluster, _| cluster.watch_counts());
+        assert_eq!(watchers, 1);
+    })
+    .unwrap();
+}
+
+// W8, I-W6: a server counts from the last event of a watch, whatever it told of progress since. A
+// snapshot has it look again, and call a watch compacted that misses nothing.
+#[test]
+fn a_compaction_of_what_is_not_needed_ends_no_watch() {
+    for version in [(3, 4, 23), (3, 5, 30), (3, 7, 3)] {
+        run(1, |world| async move {
+            let personality = Personality::of(version.0, version.1, version.2);
+            let etcd = world.etcd(ClusterConfig::new(3, personality, world.seed()));
+            let client = world.host().client(Config::new(etcd.endpoints())).unwrap();
+            let leader = etcd.model(|cluster, _| cluster.leader()).unwrap();
+            let leader = (0..3).find(|it| etcd.member_id(*it) == leader).unwrap();
+            let follower = (leader + 1) % 3;
+            let endpoint = |member: usize| etcd.endpoints()[member].clone();
+            let writer = client.pinned_to(endpoint(leader)).unwrap();
+            let pinned = client.pinned_to(endpoint(follower)).unwrap();
+            let mut watch = pinned.watch("k").progress_notify().await.unwrap();
+            writer.put("k", "").await.unwrap();
+            take(&mut watch, 1).await;
+            let mut last = 0;
+            for _ in 0..5 {
+                last = writer.put("other", "").await.unwrap().header.revision;
+            }
+            while watch.status().revision < last {
+                world.sleep(60 * SECOND).await;
+            }
+            writer.compact(last).await.unwrap();
+            etcd.hold_back(follower);
+            writer.put("other", "").await.unwrap();
+            etcd.send_snapshot(follower);
+            let revision = writer.put("k", "").await.unwrap().header.revision;
+            assert_eq!(take(&mut watch, 1).await, [("k".to_owned(), revision)], "{version:?}");
+        })
+        .unwrap();
+    }
+}
+
+// Whoever reads a watch that was cancelled gets `None` next, also when it had ended before, with
+// items that were not taken.
+#[test]
+fn nothing_comes_out_of_a_watch_that_was_cancelled() {
+    run(1, |world| async move {
+        let (_etcd, _host, client) = scene_of(&world, 1).await;
+        let mut watch = client.watch("k").max_buffered_bytes(1).await.unwrap();
+        let mut revision = 0;
+        for _ in 0..5 {
+            revision = client.put("k", "").await.unwrap().header.revision;
+        }
+        client.compact(revision).await.unwrap();
+        world.sleep(SECOND).await;
+        // Taken, so that the rest is asked for, which is gone.
+        take(&mut watch, 1).await;
+        world.sleep(SECOND).await;
+        assert!(watch.status().last_error.is_some_and(|error| error.is_compacted()));
+        let handle = watch.handle();
+        handle.cancel().await;
+        assert!(watch.next_item().await.is_none());
+    })
+    .unwrap();
+}
+
+// W24, I-W7: what a server before 3.4.25 tells of progress moves no watch, and yet nothing less is
+// told by the member where the watch goes on.
+#[test]
+fn progress_that_was_told_does_not_go_back() {
+    run(1, |world| async move {
+        let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 4, 23), world.seed()));
+        let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+        writer.put("k", "").await.unwrap();
+        let host = world.host();
+        let client = host.client(Config::new(etcd.endpoints())).unwrap();
+        let watch = client.watch("k").await.unwrap();
+        let at = watch.status().endpoint.unwrap();
+        let at = etcd.endpoints().iter().position(|it| **it == *at).unwrap();
+        let others = [(at + 1) % 3, (at + 2) % 3];
+        let writer = writer.pinned_to(etcd.endpoints()[at].clone()).unwrap();
+        for other in others {
+            etcd.hold_back(other);
+        }
+        for _ in 0..5 {
+            writer.put("other", "").await.unwrap();
+        }
+        let told = watch.request_progress().await.unwrap();
+        world.net().set_link(host.id(), etcd.address(at), refusing());
+        cut(&world, &etcd, &host);
+        let keep_up = async {
+            world.sleep(3 * SECOND).await;
+            for other in others {
+                etcd.keep_up(other);
+            }
+        };
+        let (again, ()) = futures_lite::future::zip(watch.request_progress(), keep_up).await;
+        assert!(again.unwrap() >= told);
+    })
+    .unwrap();
 }

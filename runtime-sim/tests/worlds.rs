@@ -7,6 +7,9 @@
 #[path = "../examples/worlds/tally.rs"]
 mod tally;
 #[allow(dead_code, reason = "the example prints more than is checked here")]
+#[path = "../examples/worlds/watching/mod.rs"]
+mod watching;
+#[allow(dead_code, reason = "the example prints more than is checked here")]
 #[path = "../examples/worlds/world.rs"]
 mod world;
 

@@ -72,6 +72,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 ///
 /// When the watch behind it ends for good, all that is asked of the cache ends in the reason of
 /// that. Compaction is none: the range is listed again, and what is different is applied at once.
+/// Nor is what passes, once there is a cache: it shows the last state meanwhile.
 #[derive(Clone)]
 pub struct Cache {
     inner: Arc<Inner>,

@@ -7,6 +7,8 @@
 //!      └─┴───────────────────────┴───────────────────────────────┘
 //!
 //!   any state ── any other failure ──► Done
+//!
+//!   Listing, Beginning ── a failure that passes, after the first listing ──► Waiting ──► it again
 //! ```
 //!
 //! The first listing delivers pairs; each further one delivers what is different from what had been
@@ -19,6 +21,7 @@ use crate::request::Execute;
 use crate::runtime::BoxFuture;
 use crate::watch::{BeginWatch, Watch, WatchHandle, WatchItem, WatchStatus};
 use crate::{Client, Error, ErrorKind, Pages};
+use etcd3_core::rng::Rng;
 use etcd3_core::watch::{EventKind, ResumeToken, WatchBatch, WatchOptions, watch};
 use etcd3_core::{Difference, KeyRange, KeyValue, KnownKeys, ResponseHeader};
 use futures_core::Stream;
@@ -71,8 +74,9 @@ use std::time::Duration;
 ///
 /// # Errors
 ///
-/// Those of [`Pages`] and of [`Watch`], but for compaction. A failure ends the stream; the watch
-/// itself goes on after all failures that pass.
+/// Those of [`Pages`] and of [`Watch`], but for compaction. A failure ends the stream. Those that pass
+/// do not, once the first listing is complete: the watch goes on after them, and a listing that meets
+/// one is made again, for as long as it takes.
 ///
 /// # Cancel safety
 ///
@@ -88,6 +92,8 @@ pub struct ListWatch {
     header: Option<ResponseHeader>,
     /// What is to be delivered before anything else.
     next: Option<ListWatchItem>,
+    /// Consecutive failures of listings, and of watches to begin.
+    failures: u32,
     state: State,
     /// Declared last so that it is dropped last.
     client: Client,
@@ -95,9 +101,12 @@ pub struct ListWatch {
 
 enum State {
     Listing(Box<Pages>),
-    /// In a mutex that nobody locks, since the future alone cannot be shared between threads.
-    Beginning(Mutex<BoxFuture<'static, Result<Watch, Error>>>),
+    /// A watch is being begun there. In a mutex that nobody locks, since the future alone cannot be
+    /// shared between threads.
+    Beginning(ResumeToken, Mutex<BoxFuture<'static, Result<Watch, Error>>>),
     Watching(Watch),
+    /// Before the watch is begun there again; before another listing where there is nothing.
+    Waiting(Option<ResumeToken>, Mutex<BoxFuture<'static, ()>>),
     Done,
 }
 
@@ -171,6 +180,7 @@ impl ListWatch {
             is_listed: false,
             header: None,
             next: None,
+            failures: 0,
             state: State::Listing(pages),
             client,
         }
@@ -244,7 +254,7 @@ impl ListWatch {
     pub fn status(&self) -> Option<WatchStatus> {
         match &self.state {
             State::Watching(watch) => Some(watch.status()),
-            State::Listing(_) | State::Beginning(_) | State::Done => None,
+            State::Listing(_) | State::Beginning(..) | State::Waiting(..) | State::Done => None,
         }
     }
 
@@ -252,7 +262,7 @@ impl ListWatch {
     pub(crate) fn handle(&self) -> Option<WatchHandle> {
         match &self.state {
             State::Watching(watch) => Some(watch.handle()),
-            State::Listing(_) | State::Beginning(_) | State::Done => None,
+            State::Listing(_) | State::Beginning(..) | State::Waiting(..) | State::Done => None,
         }
     }
 
@@ -277,9 +287,7 @@ impl ListWatch {
         let header = self.header.take().unwrap_or_default();
         let (revision, gone) = (header.revision, self.known.end_listing());
         let is_first = !std::mem::replace(&mut self.is_listed, true);
-        let watch = BeginWatch(self.watch.clone().resume(ResumeToken::after(&header)));
-        let begun = watch.execute(self.client.clone(), self.options);
-        self.state = State::Beginning(Mutex::new(begun));
+        self.begin(ResumeToken::after(&header));
         if is_first {
             return Some(ListWatchItem::Listed(revision));
         }
@@ -287,22 +295,52 @@ impl ListWatch {
         if gone.is_empty() { self.next.take() } else { Some(ListWatchItem::Differences(gone)) }
     }
 
-    /// Lists again if it is a compaction that ended what was under way.
-    fn fail(&mut self, error: Error) -> Result<ListWatchItem, Error> {
+    /// Begins a watch.
+    fn begin(&mut self, token: ResumeToken) {
+        let watch = BeginWatch(self.watch.clone().resume(token));
+        let begun = watch.execute(self.client.clone(), self.options);
+        self.state = State::Beginning(token, Mutex::new(begun));
+    }
+
+    /// Begins another listing. What was delivered of the one before counts as known.
+    fn list(&mut self) {
+        self.header = None;
+        self.known.begin_listing();
+        self.state = State::Listing(pages(&self.client, &self.watch, self.options));
+    }
+
+    /// Lists again if it is a compaction that ended what was under way, and waits if the failure
+    /// passes; what is to be delivered of it.
+    fn fail(&mut self, error: Error) -> Result<Option<ListWatchItem>, Error> {
         let (requested, compacted) = match error.kind() {
             ErrorKind::WatchCompacted { requested, compacted } => (requested, compacted),
             _ if error.is_compacted() => (self.header.unwrap_or_default().revision, 0),
+            _ => return self.wait(error).map(|()| None),
+        };
+        self.is_listed = true;
+        self.list();
+        Ok(Some(ListWatchItem::Compacted { requested, compacted }))
+    }
+
+    /// Waits before it goes on, unless the failure is of the first listing, or does not pass.
+    fn wait(&mut self, error: Error) -> Result<(), Error> {
+        // A linearizable read shows the past of a store that went back, for good.
+        let passes = error.is_retryable() && !matches!(error.kind(), ErrorKind::StaleRead { .. });
+        let token = match &self.state {
+            State::Listing(_) if passes && self.is_listed => None,
+            State::Beginning(token, _) if passes => Some(*token),
             _ => {
                 self.state = State::Done;
                 return Err(error);
             }
         };
-        self.header = None;
-        // What was delivered of a listing counts as known, and the rest is what is different.
-        self.is_listed = true;
-        self.known.begin_listing();
-        self.state = State::Listing(pages(&self.client, &self.watch, self.options));
-        Ok(ListWatchItem::Compacted { requested, compacted })
+        let shared = self.client.shared();
+        self.failures = self.failures.saturating_add(1);
+        let wait =
+            shared.config.reconnect_backoff.after(self.failures, &mut Rng::new(shared.next_seed()));
+        let sleep = self.client.runtime().sleep_until(shared.now() + wait);
+        self.state = State::Waiting(token, Mutex::new(sleep));
+        Ok(())
     }
 
     fn take_item(&mut self, item: WatchItem) -> Option<ListWatchItem> {
@@ -329,19 +367,28 @@ impl ListWatch {
             State::Done => return Poll::Ready(None),
             State::Listing(pages) => match ready!(Pin::new(&mut **pages).poll_next(cx)) {
                 Some(Ok(page)) => Ok(self.take_page(page.header, page.kvs)),
-                Some(Err(error)) => self.fail(error).map(Some),
+                Some(Err(error)) => self.fail(error),
                 None => Ok(self.end_listing()),
             },
-            State::Beginning(begun) => match ready!(poll_begun(begun, cx)) {
+            State::Beginning(_, begun) => match ready!(poll_shared(begun, cx)) {
                 Ok(watch) => {
+                    self.failures = 0;
                     self.state = State::Watching(watch);
                     Ok(None)
                 }
-                Err(error) => self.fail(error).map(Some),
+                Err(error) => self.fail(error),
             },
+            State::Waiting(token, sleep) => {
+                ready!(poll_shared(sleep, cx));
+                match token.take() {
+                    Some(token) => self.begin(token),
+                    None => self.list(),
+                }
+                Ok(None)
+            }
             State::Watching(watch) => match ready!(watch.poll_item(cx)) {
                 Some(Ok(item)) => Ok(self.take_item(item)),
-                Some(Err(error)) => self.fail(error).map(Some),
+                Some(Err(error)) => self.fail(error),
                 None => {
                     self.state = State::Done;
                     return Poll::Ready(None);
@@ -352,11 +399,8 @@ impl ListWatch {
     }
 }
 
-fn poll_begun(
-    begun: &mut Mutex<BoxFuture<'static, Result<Watch, Error>>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Watch, Error>> {
-    begun.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
+fn poll_shared<T>(future: &mut Mutex<BoxFuture<'static, T>>, cx: &mut Context<'_>) -> Poll<T> {
+    future.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
 }
 
 fn pages(client: &Client, watch: &WatchOptions, options: CallOptions) -> Box<Pages> {

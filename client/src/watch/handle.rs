@@ -337,6 +337,8 @@ impl WatchHandle {
         self.mailbox.command(Command::Cancel(self.key));
         // It waits for nothing else than the end.
         let _ = self.until::<()>(self.rt.now() + self.timeout, |_| None).await;
+        // Of a watch that ended before, the task knows no more, and items may wait to be taken.
+        self.inbox.cancel();
     }
 
     /// Waits until something is known of the watch; why not, if it ended before or it is too late.

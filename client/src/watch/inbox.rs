@@ -93,6 +93,9 @@ impl Inbox {
     /// Puts an item there. Of news without events, only the last counts.
     pub(super) fn put(&self, item: Item) {
         let mut state = self.lock();
+        if matches!(state.end, End::Over) {
+            return;
+        }
         match &item {
             Item::Created(header) => {
                 (state.is_created, state.is_live) = (true, true);

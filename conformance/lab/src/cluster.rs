@@ -172,6 +172,7 @@ impl Cluster {
             election_ms,
             token: unique("cluster"),
             flags: spec.flags.clone(),
+            renamed: spec.renamed,
             env: spec.env.clone(),
             tls: spec.tls.clone(),
             unix_socket: spec.unix_socket,

@@ -5,6 +5,7 @@ use crate::child::{Child, Signal};
 use crate::etcd::Binary;
 use crate::json_gateway::{JsonGateway, MemberStatus};
 use crate::peers::Peers;
+use crate::renamed::RenamedFlags;
 use crate::{Error, Result, command, http, ports, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ pub(crate) struct MemberOptions {
     pub(crate) election_ms: u32,
     pub(crate) token: String,
     pub(crate) flags: Vec<(String, String)>,
+    pub(crate) renamed: RenamedFlags,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) tls: Option<Tls>,
     pub(crate) unix_socket: bool,
@@ -391,7 +393,8 @@ impl Member {
 
     fn command(&self, more: &[(&str, &str)]) -> Result<Command> {
         let (layout, options) = (&self.layout, &self.options);
-        let mut etcd = Command::new(self.binary().path);
+        let binary = self.binary();
+        let mut etcd = Command::new(binary.path);
         for (name, _) in std::env::vars_os() {
             // etcd takes these for flags.
             if name.to_string_lossy().starts_with("ETCD_") {
@@ -432,6 +435,9 @@ impl Member {
             for (name, value) in tls.flags(layout.index, &layout.dir)? {
                 flag(name, &value);
             }
+        }
+        for (name, value) in options.renamed.flags(binary.version) {
+            flag(name, &value);
         }
         for (name, value) in &options.flags {
             flag(name, value);

@@ -2,6 +2,7 @@
 
 use crate::Tls;
 use crate::etcd::Binary;
+use crate::renamed::RenamedFlags;
 use std::time::Duration;
 
 /// The heartbeat and the election timeout of a single server, which need not wait for others.
@@ -34,6 +35,8 @@ pub struct Spec {
     pub heartbeat_ms: Option<u32>,
     /// The time without heartbeats after which members elect, in milliseconds, where it was set.
     pub election_ms: Option<u32>,
+    /// Flags that have other names in other versions.
+    pub renamed: RenamedFlags,
     /// Variables of the environment of all members, with their values.
     pub env: Vec<(String, String)>,
     /// Whether clients speak TLS.
@@ -56,6 +59,7 @@ impl Spec {
             flags: Vec::new(),
             heartbeat_ms: None,
             election_ms: None,
+            renamed: RenamedFlags::default(),
             env: Vec::new(),
             https: false,
             tls: None,

@@ -5,8 +5,10 @@
 
 mod etcd;
 mod model;
+mod watched;
 
 pub use etcd::EtcdSource;
+pub use watched::WatchCounts;
 
 use etcd3_lab::{Error, Identity, MemberStatus, Replace, Result};
 use std::net::SocketAddr;

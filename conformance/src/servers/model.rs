@@ -6,6 +6,10 @@ use etcd3_sim::{ClusterConfig, Personality};
 use std::str::FromStr;
 use std::time::Duration;
 
+/// What a response of a watch may have above the largest request before it is cut into fragments.
+// W26
+const FRAGMENT_OVERHEAD: usize = 512 << 10;
+
 /// Describes a model.
 ///
 /// # Errors
@@ -25,9 +29,23 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
     let mut config = ClusterConfig::new(spec.members, personality, seed);
     let (_, election_ms) = spec.times_ms();
     config.election_timeout = Duration::from_millis(election_ms.into());
+    if let Some(ms) = spec.renamed.progress_interval_ms {
+        config.watch.progress_interval = Duration::from_millis(ms.into());
+    }
+    if let Some(entries) = spec.renamed.catch_up_entries {
+        config.snapshot_gap = usize::try_from(entries).unwrap_or(usize::MAX);
+    }
     for (name, value) in &spec.flags {
         match name.as_str() {
-            "--max-request-bytes" => config.max_request_bytes = number(name, value)?,
+            "--max-request-bytes" => {
+                config.max_request_bytes = number(name, value)?;
+                config.watch.fragment_limit = config.max_request_bytes + FRAGMENT_OVERHEAD;
+            }
+            "--max-concurrent-streams" => {
+                config.max_concurrent_streams = Some(number(name, value)?);
+            }
+            // How often snapshots are made; which entries they leave is what counts.
+            "--snapshot-count" => {}
             "--max-txn-ops" => config.max_txn_ops = number(name, value)?,
             "--quota-backend-bytes" => config.quota_bytes = Some(number(name, value)?),
             name => return Err(only_real(name)),
@@ -52,6 +70,16 @@ mod tests {
         let built = config(server.spec(), of, 1).unwrap();
         assert_eq!((built.members.len(), built.max_txn_ops), (1, 7));
         assert_eq!(built.election_timeout, Duration::from_millis(100));
+        let watched = Server::builder()
+            .flag("--max-request-bytes", "1024")
+            .flag("--max-concurrent-streams", "3")
+            .progress_interval(200)
+            .catch_up_entries(5);
+        let built = config(watched.spec(), of, 1).unwrap();
+        assert_eq!((built.max_request_bytes, built.max_concurrent_streams), (1024, Some(3)));
+        assert_eq!(built.watch.fragment_limit, 1024 + FRAGMENT_OVERHEAD);
+        assert_eq!(built.watch.progress_interval, Duration::from_millis(200));
+        assert_eq!(built.snapshot_gap, 5);
         let refused = |build: fn(ClusterBuilder) -> ClusterBuilder| {
             config(build(Cluster::builder()).spec(), of, 1).unwrap_err().to_string()
         };

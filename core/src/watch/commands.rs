@@ -12,7 +12,7 @@ use crate::request::WatchOptions;
 use prost::Message;
 
 impl Watches {
-    pub(super) fn create(&mut self, key: WatcherKey, options: WatchOptions) {
+    pub(super) fn create(&mut self, now: Instant, key: WatcherKey, options: WatchOptions) {
         if self.watchers.contains_key(&key) {
             self.ignored += 1;
             return;
@@ -33,6 +33,9 @@ impl Watches {
             _ => None,
         };
         if let Some(error) = refusal {
+            if self.watchers.is_empty() && !matches!(self.stream, Stream::Closed(_)) {
+                self.idle_since.get_or_insert(now);
+            }
             return self.outputs.push_back(Output::End(key, error));
         }
         self.watchers.insert(key, Watcher::new(options));

@@ -4,7 +4,7 @@
 //! on, jitter apart: instants count from now on, ids from the last one that was chosen, and what is
 //! only counted or told to nobody is left out.
 
-use super::open::Open;
+use super::open::{Creating, Open};
 use super::watcher::{State, Watcher};
 use super::{Confirmation, Stream, Watches};
 use crate::Instant;
@@ -90,7 +90,7 @@ impl Watcher {
             }
         }
         digest.put((&self.options, self.position, self.is_created, self.awaits_progress));
-        digest.put((self.refusals, self.strikes, self.buffered));
+        digest.put((self.refusals, self.strikes, self.is_exact, self.told, self.buffered));
     }
 }
 
@@ -106,7 +106,8 @@ impl Open {
         }
         for creating in &self.creating {
             digest.id(creating.id);
-            digest.put((creating.key, creating.is_canceled, sent - creating.asked));
+            let Creating { key, is_canceled, is_from_now, asked, .. } = *creating;
+            digest.put((key, is_canceled, is_from_now, sent - asked));
         }
         self.parts.digest(digest);
         self.asking.digest(digest);

@@ -23,7 +23,9 @@
 //! ```
 //!
 //! Every watcher has a *position*, the first revision that was not delivered; the server is told to
-//! begin there whenever the watcher is created, so that nothing is lost and nothing comes twice.
+//! begin there whenever the watcher is created, so that nothing is lost and nothing comes twice. One
+//! right behind the store is to begin with what comes next, and is created again if the answer shows
+//! that the store was elsewhere.
 //! Only `position.rs` moves it. Cancelling removes a watcher whatever its state.
 //!
 //! Ids on the stream are chosen here, so that a cancellation need not wait for the answer to the
@@ -70,7 +72,7 @@ use crate::rng::Rng;
 use crate::transport;
 use crate::{Instant, KeyRange, Machine, Next};
 use confirmation::Confirmation;
-use open::{Due, Open};
+use open::{Creating, Due, Open};
 use pace::Pace;
 use std::collections::{BTreeMap, VecDeque};
 use watcher::{State, Watcher};
@@ -159,7 +161,7 @@ impl Machine for Watches {
 
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Create(key, options) => self.create(key, options),
+            Input::Create(key, options) => self.create(now, key, options),
             Input::Cancel(key) => self.cancel(now, key),
             Input::Taken(key, bytes) => self.taken(key, bytes),
             Input::RequestProgress(key) => self.request_progress(now, key),
@@ -347,7 +349,7 @@ impl Watches {
             Due::Probe => {
                 let id = self.next_id();
                 if let Stream::Open(open) = &mut self.stream {
-                    open.created(now, id, None);
+                    open.created(now, Creating::new(id, None, false));
                 }
                 // A key that nobody has, at a revision that never comes.
                 let probe = watch(KeyRange::from_wire(vec![0], vec![]));
@@ -374,8 +376,10 @@ impl Watches {
             let id = self.last_id.saturating_add(1);
             self.last_id = id;
             watcher.state = State::Creating(id);
-            open.created(now, id, Some(key));
-            let create = watcher.options.create(id, watcher.position.next());
+            let is_from_now = watcher.is_at_head(self.seen);
+            open.created(now, Creating::new(id, Some(key), is_from_now));
+            let start = if is_from_now { 0 } else { watcher.position.next() };
+            let create = watcher.options.create(id, start);
             self.send(RequestUnion::CreateRequest(create));
         }
     }

@@ -33,7 +33,7 @@ const MIN_PROBE_INTERVAL: Duration = Duration::from_millis(100);
 const PROGRESS_INTERVALS: u32 = 4;
 
 /// A creation that was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Creating {
     /// The id that was chosen.
     pub(super) id: i64,
@@ -43,6 +43,14 @@ pub(super) struct Creating {
     pub(super) is_canceled: bool,
     /// How many requests for progress were sent before it.
     pub(super) asked: u64,
+    /// Whether it is to begin with what comes next, and not at a revision.
+    pub(super) is_from_now: bool,
+}
+
+impl Creating {
+    pub(super) const fn new(id: i64, key: Option<WatcherKey>, is_from_now: bool) -> Self {
+        Self { id, key, is_canceled: false, asked: 0, is_from_now }
+    }
 }
 
 /// A watcher that the server has.
@@ -133,10 +141,10 @@ impl Open {
     }
 
     /// Notes that a creation was sent.
-    pub(super) fn created(&mut self, now: Instant, id: i64, key: Option<WatcherKey>) {
+    pub(super) fn created(&mut self, now: Instant, creating: Creating) {
         self.unanswered_since.get_or_insert(now);
         let asked = self.asking.sent();
-        self.creating.push_back(Creating { id, key, is_canceled: false, asked });
+        self.creating.push_back(Creating { asked, ..creating });
     }
 
     /// Takes out the creation that is answered: the one with this id, or the oldest.

@@ -8,6 +8,7 @@
 
 use super::batch::Event;
 use crate::proto::mvccpb;
+use prost::Message;
 use std::collections::BTreeMap;
 
 /// What an event takes in memory beside its bytes.
@@ -25,6 +26,31 @@ pub(super) struct Parts {
 pub(super) struct Incomplete {
     events: Vec<mvccpb::Event>,
     bytes: usize,
+}
+
+impl Incomplete {
+    /// Returns whether there is only one revision, the rest of which may be yet to come.
+    fn is_of_one_revision(&self) -> bool {
+        self.events.first().map(revision) == self.events.last().map(revision)
+    }
+
+    /// Removes all but the last revision, the rest of which may be yet to come.
+    // I-W3
+    fn remove_whole_revisions(&mut self) -> Self {
+        let last = self.events.last().map(revision);
+        let place = self.events.iter().rposition(|event| Some(revision(event)) != last);
+        let rest = self.events.split_off(place.map_or(0, |place| place + 1));
+        let len = |event: &mvccpb::Event| event.encoded_len() + EVENT_BYTES;
+        let kept = Self { bytes: rest.iter().map(len).sum(), events: rest };
+        let mut whole = std::mem::replace(self, kept);
+        whole.bytes = whole.bytes.saturating_sub(self.bytes);
+        whole
+    }
+}
+
+/// Returns the revision of an event as it came; 0 if it lacks its pair.
+fn revision(event: &mvccpb::Event) -> i64 {
+    event.kv.as_ref().map_or(0, |kv| kv.mod_revision)
 }
 
 /// What a response with events comes to.
@@ -57,19 +83,25 @@ impl Parts {
         if !has_more && !self.contains(id) {
             return Put::Complete(events, bytes);
         }
-        let together = self.bytes.saturating_add(bytes);
-        if together > limit {
-            self.forget(id);
-            return Put::OverLimit(together);
-        }
-        self.bytes = together;
+        self.bytes = self.bytes.saturating_add(bytes);
+        let (together, is_over) = (self.bytes, self.bytes > limit);
         let incomplete = self.incomplete.entry(id).or_default();
         incomplete.bytes += bytes;
         incomplete.events.extend(events);
-        if has_more {
+        if is_over && incomplete.is_of_one_revision() {
+            self.forget(id);
+            return Put::OverLimit(together);
+        }
+        if !has_more {
+            let Incomplete { events, bytes } = self.forget(id);
+            return Put::Complete(events, bytes);
+        }
+        if !is_over {
             return Put::Incomplete;
         }
-        let Incomplete { events, bytes } = self.forget(id);
+        // A response that catches up may be of any size: what is whole of it is delivered.
+        let Incomplete { events, bytes } = incomplete.remove_whole_revisions();
+        self.bytes = self.bytes.saturating_sub(bytes);
         Put::Complete(events, bytes)
     }
 

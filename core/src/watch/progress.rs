@@ -91,8 +91,9 @@ impl Watches {
             }
             // Good enough to be told, but not to resume from.
             let Some(watcher) = self.watchers.get_mut(&key) else { continue };
-            if watcher.awaits_progress && watcher.may_progress(revision) {
-                watcher.awaits_progress = false;
+            let is_news = watcher.may_progress(revision) && watcher.told <= revision;
+            if watcher.awaits_progress && is_news {
+                (watcher.awaits_progress, watcher.told) = (false, revision);
                 self.awaiting -= 1;
                 self.outputs.push_back(Output::Deliver(key, Item::Progress(revision)));
             }

@@ -78,7 +78,6 @@ impl Watches {
         let error = watcher.over_limit(len, limit);
         watcher.strikes += 1;
         // The first time, it may have been one that servers do not cut (W28).
-        watcher.options = watcher.options.clone().fragment(true);
         if watcher.strikes > 1 {
             self.end(now, key, error.clone());
         }
@@ -130,7 +129,7 @@ impl Watches {
             return self.fail_for_good(now, &error);
         };
         self.unanswered = 0;
-        let Creating { key, asked, is_canceled, .. } = creating;
+        let Creating { key, asked, is_canceled, is_from_now, .. } = creating;
         let watcher = key.and_then(|key| Some((key, self.watchers.get_mut(&key)?)));
         let Some((key, watcher)) = watcher else {
             if !is_canceled {
@@ -141,13 +140,27 @@ impl Watches {
         open.bind(id, Live { key, asked, revision: header.revision });
         watcher.state = State::Live(id);
         watcher.refusals = 0;
+        let is_elsewhere = is_from_now && header.revision != watcher.position.next() - 1;
         let expected = watcher.options.cluster_id();
         if self.is_of_another_cluster(expected) {
             let found = self.cluster_id;
             let error = Error::new(ErrorKind::ClusterChanged { expected, found });
             return self.end(now, key, error.with_outcome(Outcome::Rejected));
         }
+        if is_elsewhere {
+            return self.begin_exactly(key, id);
+        }
         self.on_live(now, key, header);
+    }
+
+    /// Has a watcher created again that was to begin with what comes next, and began elsewhere: the
+    /// store went on meanwhile, or the member lags.
+    fn begin_exactly(&mut self, key: WatcherKey, id: i64) {
+        let Some(watcher) = self.watchers.get_mut(&key) else { return };
+        watcher.is_exact = true;
+        watcher.state = State::Queued;
+        self.queue.push_front(key);
+        self.cancel_live(id);
     }
 
     /// Tells a watcher that the server has it.
@@ -204,12 +217,31 @@ impl Watches {
     fn on_canceled(&mut self, now: Instant, response: &WatchResponse) {
         let Stream::Open(open) = &mut self.stream else { return };
         let id = response.watch_id;
-        let Some(key) = open.unbind(id) else { return open.confirm_cancel(id) };
+        let Some(&Live { key, .. }) = open.ids.get(&id) else { return open.confirm_cancel(id) };
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        // The server has forgotten it.
+        let (position, compacted) = (watcher.position, response.compact_revision);
+        let is_needless = compacted != 0 && position.next() >= compacted;
+        let may_repeat = is_needless && watcher.refusals < MAX_REFUSALS;
+        watcher.refusals += u8::from(may_repeat);
+        if compacted == 0 {
+            open.unbind(id);
+        } else {
+            // The server keeps it until it is cancelled, and meanwhile tells nobody of the stream
+            // of progress. Others it has forgotten.
+            // W8, W23
+            self.cancel_live(id);
+        }
+        let Some(watcher) = self.watchers.get_mut(&key) else { return };
         watcher.state = State::Queued;
-        let position = watcher.position;
-        let error = refusal::of_end(&response.cancel_reason, response.compact_revision, position);
+        if may_repeat {
+            // Servers count from the last event, whatever they told of progress since.
+            return self.queue.push_back(key);
+        }
+        let error = if is_needless {
+            Error::protocol("a compaction of what has been delivered")
+        } else {
+            refusal::of_end(&response.cancel_reason, compacted, position)
+        };
         self.end(now, key, error);
     }
 

@@ -152,6 +152,7 @@ impl Watches {
         for (key, watcher) in &mut self.watchers {
             if watcher.id().is_some() {
                 watcher.state = State::Queued;
+                watcher.is_exact = false;
                 self.queue.push_back(*key);
             }
         }

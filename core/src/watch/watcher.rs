@@ -28,10 +28,16 @@ pub(super) struct Watcher {
     pub(super) is_created: bool,
     /// Whether it waits for the answer to a request for progress.
     pub(super) awaits_progress: bool,
+    /// The last revision that it was told of as progress, which is no position where servers answer
+    /// out of order.
+    pub(super) told: i64,
     /// How often it was refused since the server last took it.
     pub(super) refusals: u8,
     /// How often a response was over the limit since something came for it.
     pub(super) strikes: u8,
+    /// Whether the server is to be told the position, also where that is right behind its store: a
+    /// watcher from now on began elsewhere.
+    pub(super) is_exact: bool,
     /// The bytes that were delivered and not taken.
     pub(super) buffered: usize,
 }
@@ -57,8 +63,10 @@ impl Watcher {
             state: State::Queued,
             is_created: false,
             awaits_progress: false,
+            told: 0,
             refusals: 0,
             strikes: 0,
+            is_exact: false,
             buffered: 0,
         }
     }
@@ -73,6 +81,17 @@ impl Watcher {
 
     pub(super) const fn is_live(&self) -> bool {
         matches!(self.state, State::Live(_))
+    }
+
+    /// Returns whether the position is right behind what is known of the store, so that the server
+    /// is asked to begin with what comes next: to one that is to begin at a later revision, and to
+    /// all on its stream, it tells no progress until the store is there.
+    // W23
+    pub(super) const fn is_at_head(&self, seen: i64) -> bool {
+        let last = self.position.next() - 1;
+        // A revision of which the cluster is known exists there.
+        let exists = last == seen || (last > seen && self.options.cluster_id() != 0);
+        exists && last > 0 && !self.is_exact
     }
 
     /// Returns whether progress up to this revision is news. Before the start that was asked for,

@@ -98,6 +98,9 @@ struct Watcher {
     next: i64,
     /// Whether it has caught up with the past.
     is_synced: bool,
+    /// Whether it was told that it cannot: it is kept until it is cancelled, and keeps the server
+    /// from telling progress (W8, W23).
+    is_compacted: bool,
 }
 
 /// The server's end of a stream.
@@ -117,8 +120,11 @@ impl Server {
         match self.requests.pop_front() {
             Some(Request::Create { .. }) if refuses => self.answers.push_back(Response::Refused),
             Some(Request::Create { id, watcher, start }) => {
-                let is_synced = start > head;
-                self.watchers.insert(id, Watcher { who: watcher, next: start, is_synced });
+                // W6
+                let next = if start == 0 { head + 1 } else { start };
+                let is_synced = next > head;
+                let watcher = Watcher { who: watcher, next, is_synced, is_compacted: false };
+                self.watchers.insert(id, watcher);
                 self.answers.push_back(Response::Created { id, revision: head });
             }
             Some(Request::Cancel(id)) => {
@@ -144,7 +150,8 @@ impl Server {
 
     /// Returns the watchers that have not caught up, and how many events they are to hear of.
     pub(crate) fn unsent(&self, head: i64) -> impl Iterator<Item = (i64, u32)> + '_ {
-        let behind = self.watchers.iter().filter(move |(_, it)| it.is_behind(head));
+        let behind =
+            self.watchers.iter().filter(move |(_, it)| it.is_behind(head) && !it.is_compacted);
         behind.map(move |(id, it)| (*id, it.unsent(head).len()))
     }
 
@@ -153,7 +160,7 @@ impl Server {
         let Store { head, compacted } = store;
         let Some(watcher) = self.watchers.get_mut(&id) else { return };
         if !watcher.is_synced && watcher.next < compacted {
-            self.watchers.remove(&id);
+            watcher.is_compacted = true;
             self.news.push_back(Response::Compacted { id, at: compacted });
             return;
         }

@@ -243,7 +243,8 @@ impl World {
     /// Notes what a response says is over.
     fn forget(&mut self, response: Response) {
         match response {
-            Response::Canceled(id) | Response::Compacted { id, .. } => {
+            // What is compacted the server keeps until it is cancelled (W8).
+            Response::Canceled(id) => {
                 self.asked_for.remove(&id);
             }
             Response::Refused => {

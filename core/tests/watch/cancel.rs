@@ -102,7 +102,7 @@ fn any_number_of_watches_is_cancelled_at_once() {
         rig.watch(key, watch("k").from_revision(5));
     }
     rig.open();
-    let created = rig.create_all(4).len();
+    let created = rig.create_all(3).len();
     assert_eq!(created, 30_001);
     rig.take();
     for key in 0..COUNT {
@@ -148,7 +148,7 @@ fn what_was_given_up_while_no_server_was_there_is_forgotten() {
     let after = format!("{:?}", rig.watches).len();
     assert!(after < small + 10_000, "{small} bytes became {after}");
     rig.open();
-    assert_eq!(rig.create_all(4).len(), 1);
+    assert_eq!(rig.create_all(3).len(), 1);
 }
 
 // I4: exactly one end.

@@ -1,7 +1,8 @@
 //! Creating watches.
 
-use crate::rig::{CLUSTER, Rig, canceled, created, header, progress, settings};
+use crate::rig::{CLUSTER, Rig, canceled, created, events, header, progress, settings};
 use etcd3_core::proto::etcdserverpb::WatchResponse;
+use etcd3_core::proto::etcdserverpb::watch_request::RequestUnion;
 use etcd3_core::watch::{Input, ResumeToken, WatcherKey, watch};
 use etcd3_core::{ErrorKind, Outcome, prefix};
 
@@ -177,4 +178,35 @@ fn nothing_is_created_after_the_client_was_closed() {
     rig.take();
     rig.rest(600_000);
     assert_eq!(rig.take(), []);
+}
+
+// W6, W23: a server tells no progress on a stream with a watcher that begins in the future; so one
+// that begins right behind the store begins with what comes next, if that is the same.
+#[test]
+fn a_watch_right_behind_the_store_begins_with_what_comes_next() {
+    let mut rig = Rig::new(settings());
+    rig.live(watch("k").from_revision(5));
+    // Of this cluster, so that there is a revision 9.
+    rig.watch(2, watch("j").resume(ResumeToken { revision: 10, cluster_id: CLUSTER }));
+    let first = rig.creations();
+    assert_eq!((first.len(), first[0].start_revision), (1, 0));
+    rig.take();
+    // The store went on before: what it wrote at 10 would be missed.
+    rig.answer(created(first[0].watch_id, 10));
+    assert_eq!(rig.delivered(), []);
+    let requests = rig.requests();
+    let [RequestUnion::CancelRequest(cancel), RequestUnion::CreateRequest(second)] = &requests[..]
+    else {
+        panic!("{requests:?}")
+    };
+    assert_eq!((cancel.watch_id, second.start_revision), (first[0].watch_id, 10));
+    rig.answer(events(first[0].watch_id, "j", &[11])).answer(created(second.watch_id, 11));
+    rig.answer(events(second.watch_id, "j", &[10, 11]));
+    assert_eq!(rig.delivered(), [(2, "created".into()), (2, "events [10, 11]".into())]);
+    // The same, and it is.
+    rig.watch(3, watch("i").from_revision(1_001));
+    let third = rig.creations();
+    assert_eq!(third[0].start_revision, 0);
+    rig.answer(created(third[0].watch_id, 1_000));
+    assert_eq!(rig.delivered(), [(3, "created".into())]);
 }

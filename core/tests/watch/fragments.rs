@@ -69,7 +69,7 @@ fn parts_have_a_limit_together() {
             rig.watch(key, watch("k").from_revision(5));
         }
         rig.open();
-        rig.create_all(4).iter().map(|it| it.watch_id).collect()
+        rig.create_all(3).iter().map(|it| it.watch_id).collect()
     };
     rig.take();
     let many = vec![5; 100];
@@ -98,7 +98,7 @@ fn parts_of_a_cancelled_watch_leave_room() {
         if key == 1 {
             rig.open();
         }
-        let id = rig.create_all(4)[0].watch_id;
+        let id = rig.create_all(3)[0].watch_id;
         rig.answer(part(id, "k", &many));
         if key % 2 == 0 {
             rig.answer(canceled(id));

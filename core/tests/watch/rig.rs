@@ -207,7 +207,7 @@ impl Rig {
     /// id.
     pub(crate) fn live(&mut self, options: WatchOptions) -> i64 {
         self.watch(1, options).open();
-        let id = self.create_all(4)[0].watch_id;
+        let id = self.create_all(3)[0].watch_id;
         assert_eq!(self.delivered(), [(1, "created".to_owned())]);
         id
     }

@@ -126,6 +126,18 @@ fn summarise(results: &[(u64, Result<Report, String>)], seeds: u64, folder: Fold
         "{} operations: {} writes acknowledged, {} rejected, {} not sent, {} unknown",
         total.operations, total.acknowledged, total.rejected, total.not_sent, total.unknown
     );
+    let watched = &total.watched;
+    println!(
+        "{} watches: {} events, {} of progress, {} resumptions, {} compactions, {} excused; {} \
+         states of listings and caches",
+        watched.watches,
+        watched.events,
+        watched.progress,
+        watched.resumed,
+        watched.compacted,
+        watched.excused,
+        watched.states
+    );
     println!("medians of a world: 3 members, {} operations, {} faults", medians.0, medians.1);
     if medians.0 < MEDIAN_OPERATIONS || medians.1 < MEDIAN_FAULTS {
         println!("FAILED: a batch needs medians of {MEDIAN_OPERATIONS} and {MEDIAN_FAULTS}");

@@ -7,6 +7,7 @@
 
 mod batch;
 mod tally;
+mod watching;
 mod world;
 
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! What happened in many worlds: counts, medians, and what must have happened sometimes.
 
+use crate::watching::Watched;
 use etcd3::Outcome;
 use etcd3_sim::history::{Change, Completion, Entry, Invocation};
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ pub(crate) struct Tally {
     pub(crate) stale_reads: u64,
     /// Linearizable reads that took long enough for a fault to lie between.
     pub(crate) patient_reads: u64,
+    pub(crate) watched: Watched,
 }
 
 impl Tally {
@@ -89,6 +91,7 @@ impl Tally {
             refused,
             stale_reads,
             patient_reads,
+            watched,
         } = other;
         self.operations += operations;
         self.faults += faults;
@@ -102,10 +105,11 @@ impl Tally {
         self.refused += refused;
         self.stale_reads += stale_reads;
         self.patient_reads += patient_reads;
+        self.watched.add(watched);
     }
 
     /// Returns what must have happened sometimes in a batch, or the batch proves little.
-    pub(crate) fn sometimes(&self) -> [(&'static str, u64); 8] {
+    pub(crate) fn sometimes(&self) -> [(&'static str, u64); 13] {
         [
             ("a write of unknown outcome was applied", self.unknown_applied),
             ("a write of unknown outcome was lost", self.unknown_lost),
@@ -115,6 +119,11 @@ impl Tally {
             ("a serializable read was stale", self.stale_reads),
             ("a read outlived a fault", self.patient_reads),
             ("a write was acknowledged", self.acknowledged),
+            ("a watch went on after a loss", self.watched.resumed),
+            ("a watch ended as compacted", self.watched.compacted),
+            ("a watch was cancelled", self.watched.cancelled),
+            ("progress was told", self.watched.progress),
+            ("a listing was made again after a compaction", self.watched.resyncs),
         ]
     }
 }

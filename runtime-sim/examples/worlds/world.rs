@@ -1,6 +1,7 @@
 //! One world: clients at work while things go wrong, then the proof that nothing was lost.
 
 use crate::tally::Tally;
+use crate::watching::Watching;
 use etcd3::runtime::Instant;
 use etcd3::{Client, Config, Error, Op, get, key, put};
 use etcd3_core::rng::Rng;
@@ -20,6 +21,11 @@ const STORM: Duration = Duration::from_secs(30);
 /// How long after the end of all faults every call must have ended: its own timeout, and the time
 /// to connect again.
 const CALM: Duration = Duration::from_secs(15 + 7);
+
+/// Times and sizes of watches, small enough for all that depends on them to happen in a storm.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+const FRAGMENT_LIMIT: usize = 1_500;
+const BATCH_REVISIONS: usize = 20;
 
 /// What one world is made of; drawn from its seed.
 #[derive(Debug, Clone)]
@@ -82,16 +88,23 @@ async fn judged(world: World, plan: Plan) -> Result<Report, String> {
 type History = Arc<Mutex<Vec<Entry>>>;
 
 fn personality(seed: u64) -> Personality {
-    match seed % 3 {
+    match seed % 5 {
         0 => Personality::of(3, 4, 23),
         1 => Personality::of(3, 5, 16),
-        _ => Personality::of(3, 5, 30),
+        2 => Personality::of(3, 5, 30),
+        3 => Personality::of(3, 6, 16),
+        _ => Personality::of(3, 7, 3),
     }
 }
 
 async fn live(world: World, plan: Plan) -> Result<Tally, String> {
-    let config = ClusterConfig::new(MEMBERS, personality(plan.seed), plan.seed);
+    let personality = personality(plan.seed);
+    let mut config = ClusterConfig::new(MEMBERS, personality, plan.seed);
+    config.watch.progress_interval = PROGRESS_INTERVAL;
+    config.watch.fragment_limit = FRAGMENT_LIMIT;
+    config.watch.batch_revisions = BATCH_REVISIONS;
     let etcd = world.etcd(config);
+    let watching = Watching::new(&world, &etcd, personality.version);
     let history = History::default();
     let mut hosts = Vec::new();
     let mut workers = Vec::new();
@@ -114,6 +127,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
             worker.work().await;
             *finished.lock().unwrap_or_else(PoisonError::into_inner) = true;
         });
+        watching.begin(&host, &client, number);
         workers.push((client, done));
         hosts.push(host);
     }
@@ -125,6 +139,9 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
         still_works(&world, client)
             .await
             .map_err(|e| format!("client {number} does not recover: {e}"))?;
+    }
+    if let Some((client, _)) = workers.first() {
+        watching.complete(client).await?;
     }
     for host in &hosts {
         all_is_connected(&world, host).await?;
@@ -139,7 +156,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
         violation.at().into_iter().for_each(|at| world.mark_at(at, &violation));
         violation.to_string()
     })?;
-    Ok(Tally::of(&history, &changes))
+    Ok(Tally { watched: watching.check()?, ..Tally::of(&history, &changes) })
 }
 
 /// The name of an operation in a record.

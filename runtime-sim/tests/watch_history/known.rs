@@ -63,6 +63,17 @@ fn no_bug_excuses_more_than_it_does() {
     }
 }
 
+// A watch that was cancelled before the events came that progress had overtaken.
+#[test]
+fn progress_that_overtakes_claims_nothing_of_a_watch_that_was_cancelled() {
+    let record = play(all(2), "2 p3").ends(End::Cancelled);
+    assert_eq!(verdict(&small(), &record, &[]).0, [Rule::Reliable]);
+    assert_eq!(verdict(&small(), &record, &[Known::ProgressOvertakes]), (vec![], vec![]));
+    // One that goes on from there loses them.
+    let record = play(all(2), "2 p3 r 4").ends(End::Cancelled);
+    assert_eq!(verdict(&small(), &record, &[Known::ProgressOvertakes]).0, [Rule::Reliable]);
+}
+
 // One lost event is excused, its neighbour is not.
 #[test]
 fn a_bug_does_not_cover_for_the_rest_of_a_gap() {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The areas in which a gap fails the command, with the smallest share of their portable
 /// scenarios to be covered, in percent; only the rest may be skipped. A tenth of connectivity is
 /// about watches.
-const GATED: &[(&str, usize)] = &[("connectivity", 90), ("kv", 95), ("txn", 95)];
+const GATED: &[(&str, usize)] = &[("connectivity", 90), ("kv", 95), ("txn", 95), ("watch", 95)];
 /// The largest number of scenarios that one case can honestly be about.
 const MAX_IDS: usize = 5;
 

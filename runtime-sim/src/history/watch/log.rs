@@ -89,6 +89,20 @@ impl Log {
         Some(&self.changes[before].kv)
     }
 
+    /// Returns the pairs that the store had at a revision.
+    // ROB-011
+    #[must_use]
+    pub fn state_at(&self, revision: i64) -> BTreeMap<Bytes, &KeyValue> {
+        let mut state = BTreeMap::new();
+        for change in &self.changes[..self.first_at(revision.saturating_add(1))] {
+            match change.kind {
+                Kind::Put => state.insert(change.kv.key.clone(), &change.kv),
+                Kind::Delete => state.remove(&change.kv.key),
+            };
+        }
+        state
+    }
+
     /// Returns whether some compaction made the states before a revision unreadable.
     #[must_use]
     pub fn is_lost_before(&self, revision: i64) -> bool {

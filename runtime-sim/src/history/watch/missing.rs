@@ -62,6 +62,8 @@ fn end(scan: &Scan<'_>) -> i64 {
         End::Open => position.max(scan.demands.through),
         // What progress claimed beyond is reported already.
         End::Compacted { requested, .. } => scan.delivered().max(requested.saturating_sub(1)),
+        // Progress that overtakes events claims too much until they have come.
+        End::Cancelled | End::Failed if scan.excuse(Cause::Overtaken).is_some() => scan.delivered(),
         End::Cancelled | End::Failed => position,
     }
 }

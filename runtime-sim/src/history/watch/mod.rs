@@ -49,10 +49,12 @@ mod known;
 mod log;
 mod missing;
 mod record;
+mod recorder;
 mod verdict;
 
 pub use check::{Demands, check};
 pub use known::Known;
 pub use log::{Change, Log};
 pub use record::{Asked, Batch, Delivery, End, Event, Kind, Prev, Record, Start};
+pub use recorder::Recorder;
 pub use verdict::{Rule, Verdict, Violation};

@@ -187,6 +187,7 @@ impl Cluster {
                 Some(member.replica.apply_token(now, name, token))
             }
         };
+        self.past.note(member.replica.store());
         if member.by_snapshot {
             return;
         }

@@ -19,6 +19,7 @@ mod config;
 mod faults;
 mod log;
 mod member;
+mod past;
 mod streams;
 
 use super::lease::min_ttl;
@@ -29,10 +30,12 @@ use calls::Pending;
 pub use config::{ClusterConfig, Delays, MemberConfig};
 use etcd3::Status;
 use etcd3::proto::etcdserverpb::WatchResponse;
+use etcd3::proto::mvccpb::Event;
 use etcd3::runtime::Instant;
 use etcd3_core::rng::Rng;
 use log::{Entry, Proposal};
 use member::{Member, Power};
+use past::Past;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use streams::Stream;
@@ -104,6 +107,7 @@ pub struct Cluster {
     log: Vec<Entry>,
     /// What is not yet.
     tail: VecDeque<Proposal>,
+    past: Past,
     leader: Option<u64>,
     term: u64,
     quorum_lost_at: Option<Instant>,
@@ -146,6 +150,7 @@ impl Cluster {
             members: members.into_iter().map(|member| (member.id, member)).collect(),
             log: Vec::new(),
             tail: VecDeque::new(),
+            past: Past::default(),
             leader,
             term: 2,
             quorum_lost_at: None,
@@ -191,6 +196,18 @@ impl Cluster {
     #[must_use]
     pub fn replica(&self, member: u64) -> Option<&Replica> {
         self.members.get(&member).map(|member| &member.replica)
+    }
+
+    /// Returns all changes that any member has applied, in order, what has been compacted included.
+    #[must_use]
+    pub fn changes(&self) -> &[Event] {
+        &self.past.events
+    }
+
+    /// Returns the revisions of all compactions that any member has applied, in order.
+    #[must_use]
+    pub fn compactions(&self) -> &[i64] {
+        &self.past.compactions
     }
 
     /// Returns the leader, even if nobody reaches it.

@@ -99,6 +99,13 @@ impl Cluster {
         (self.streams.len(), watchers)
     }
 
+    /// Returns the number of open streams of a member, and of the watchers on them.
+    #[must_use]
+    pub fn watch_counts_of(&self, member: u64) -> (usize, usize) {
+        let streams = || self.streams.values().filter(|stream| stream.member == member);
+        (streams().count(), streams().map(|stream| stream.watches.watcher_count()).sum())
+    }
+
     /// Whether a creation is permitted; it is asked once, at the creation.
     // W15
     fn permit_watch(

@@ -14,6 +14,8 @@ mod key_range;
 mod model;
 mod status;
 mod txn_shape;
+mod watch_machine;
+mod watch_vs_model;
 
 pub use call::call;
 pub use channel::channel;
@@ -24,8 +26,24 @@ pub use key_range::key_range;
 pub use model::model;
 pub use status::status;
 pub use txn_shape::txn_shape;
+pub use watch_machine::watch_machine;
+pub use watch_vs_model::watch_vs_model;
 
 use arbitrary::{Arbitrary, Unstructured};
+
+/// Reads the head of a run, and steps as long as there are bytes, but so many at most.
+fn steps<'a, H: Arbitrary<'a>, S: Arbitrary<'a>>(
+    data: &'a [u8],
+    most: usize,
+) -> Option<(H, Vec<S>)> {
+    let mut data = Unstructured::new(data);
+    let head = data.arbitrary().ok()?;
+    let mut steps = Vec::new();
+    while !data.is_empty() && steps.len() < most {
+        steps.push(data.arbitrary().ok()?);
+    }
+    Some((head, steps))
+}
 
 /// Reads one structured input; bytes that are too few for it are no input.
 fn input<'a, T: Arbitrary<'a>>(data: &'a [u8]) -> Option<T> {

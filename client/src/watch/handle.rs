@@ -204,11 +204,11 @@ impl Watch {
     /// # });
     /// ```
     ///
-    /// Servers answer only when none of the watches of the stream is catching up or begins in the
-    /// future, and etcd's proxy never does. A watch from now on begins with the next write to the
-    /// store: as long as there is none, current servers do not answer. Those before 3.4.25 and
-    /// 3.5.8 may answer before they have sent all events up to the revision that they name; there
-    /// the answer is taken when it was given twice.
+    /// Servers answer only when none of the watches of the stream is catching up, and current ones
+    /// when none begins in the future besides: [`own_stream`](crate::Request::own_stream) keeps
+    /// such a watch apart. etcd's proxy never does. They are asked again every second. Those before
+    /// 3.4.25 and 3.5.8 may answer before they have sent all events up to the revision that they
+    /// name; there the answer is taken when it was given twice.
     ///
     /// # Errors
     ///

@@ -23,7 +23,10 @@ use etcd3_core::error::Phase;
 use etcd3_core::method::Effect;
 use etcd3_core::{Instant, IntoBytes, KeyRange, KeyValue, Outcome, get};
 use event_listener::{Event, EventListener};
+use futures_core::Stream;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Store;
@@ -132,14 +135,18 @@ async fn feed(inner: Arc<Inner>, mut list: ListWatch) {
         if inner.lock().is_dropped {
             return;
         }
-        let next = either(async { Some(list.next().await) }, async {
+        let next = poll_fn(|cx| {
+            let next = Pin::new(&mut list).poll_next(cx);
+            // Also where nothing comes: the watch may just have begun.
+            inner.lock().watch = list.handle();
+            next.map(Some)
+        });
+        let next = either(next, async {
             dropped.await;
             None
         });
         let Some(next) = next.await else { return };
-        let watch = list.handle();
         let mut state = inner.lock();
-        state.watch = watch;
         let is_over = !matches!(next, Some(Ok(_)));
         match next {
             Some(Ok(item)) => state.store.take(item),
@@ -263,18 +270,25 @@ impl Cache {
         Ok(CacheChanges::new(self.clone(), range, next))
     }
 
-    /// Returns a stream of the changes of a range, from this revision on, that included. What the
-    /// cache does not remember ends it, in kind
+    /// Returns a stream of the changes of a range, from this revision on, that included, and from
+    /// the next one on if it is 0. What the cache does not remember ends it, in kind
     /// [`WatchCompacted`](ErrorKind::WatchCompacted): a watch may still have it.
     ///
     /// # Errors
     ///
-    /// Those of [`get`](Self::get).
+    /// Those of [`get`](Self::get), and kind [`InvalidRequest`](ErrorKind::InvalidRequest) for a
+    /// revision below 0.
+    // Case 24
     pub fn changes_from(
         &self,
         range: impl Into<KeyRange>,
         revision: i64,
     ) -> Result<CacheChanges, Error> {
+        match revision {
+            0 => return self.changes(range),
+            ..0 => return Err(Error::invalid_request("no revision is negative")),
+            1.. => {}
+        }
         let range = range.into();
         self.read(&range, |_| ())?;
         Ok(CacheChanges::new(self.clone(), range, revision))

@@ -45,6 +45,7 @@ mod servers;
 mod simulated;
 pub mod soak;
 mod task;
+pub mod torture;
 mod trial;
 mod turns;
 pub mod upgrade;

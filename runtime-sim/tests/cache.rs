@@ -57,6 +57,20 @@ fn a_cache_shows_what_was_written_before() {
     .unwrap();
 }
 
+// CACHE-003: nothing has come yet that the cache would have to be told of.
+#[test]
+fn an_idle_cache_hears_of_progress() {
+    run(1, |world| async move {
+        let (_etcd, _host, client) = scene(&world);
+        client.put("k/a", "1").await.unwrap();
+        let cache = client.cache(prefix("k/")).await.unwrap();
+        let other = client.put("other", "").await.unwrap().header.revision;
+        cache.wait_for(other).await.unwrap();
+        assert!(cache.age().is_some());
+    })
+    .unwrap();
+}
+
 // Case 24: what is not remembered is said to be so, and never passed over.
 #[test]
 fn a_subscriber_gets_every_change_or_is_told() {
@@ -71,7 +85,9 @@ fn a_subscriber_gets_every_change_or_is_told() {
         let expected = ErrorKind::WatchCompacted { requested: base - 5, compacted: base + 1 };
         assert_eq!(old.next().await.unwrap().unwrap_err().kind(), expected);
         assert!(old.next().await.is_none());
-        let mut all = cache.changes(prefix("k/")).unwrap();
+        let mut all = cache.changes_from(prefix("k/"), 0).unwrap();
+        let negative = cache.changes_from(prefix("k/"), -1).unwrap_err();
+        assert_eq!(negative.kind(), ErrorKind::InvalidRequest);
         let mut some = cache.changes_from(key("k/3"), base + 1).unwrap();
         for n in 0..10 {
             client.put(format!("k/{n}"), "again").await.unwrap();

@@ -69,6 +69,11 @@ cargo xtask <command>
   upgrade   take a real cluster from 3.5 to 3.7 and back where it can, one by one under load
             --runtime    as above
             --short      without the way back
+  watch-torture   watch real members that are killed, frozen, cut off and compacted every 2 seconds
+            --seconds N  for how long, 120 by default
+            --seed S     what is drawn from
+            --short      12 seconds, on the runtime whose turn it is
+            --runtime, --version   as above
   soak      look for what only time brings out: pings, lost connections, busy loops
             --minutes N  how long, 10 by default; 0.2 is a short form
             --tls        encrypted, too
@@ -191,6 +196,13 @@ const COMMANDS: &[Subcommand] = &[
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::upgrade,
+    },
+    Subcommand {
+        name: "watch-torture",
+        valued: &["--runtime", "--version", "--seconds", "--seed"],
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::watch_torture,
     },
     Subcommand {
         name: "pages",

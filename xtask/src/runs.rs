@@ -1,4 +1,5 @@
-//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `pages` and `cancel`.
+//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `watch-torture`, `pages`
+//! and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -13,6 +14,11 @@ pub(crate) fn failover(options: &Options) -> ExitResult {
 
 pub(crate) fn soak(options: &Options) -> ExitResult {
     shell::show(run("soak", options, &["--runtime", "--version", "--minutes"], &["--tls"]))
+}
+
+pub(crate) fn watch_torture(options: &Options) -> ExitResult {
+    let valued = ["--runtime", "--version", "--seconds", "--seed"];
+    shell::show(run("watch_torture", options, &valued, &["--short"]))
 }
 
 pub(crate) fn rolling(options: &Options) -> ExitResult {
@@ -34,6 +40,11 @@ pub(crate) fn cancel(options: &Options) -> ExitResult {
 /// Makes the command line of a short failover.
 pub(crate) fn short_failover() -> Command {
     short("failover", &["--short"])
+}
+
+/// Makes the command line of a short torture of watches, on the runtime whose turn it is.
+pub(crate) fn short_watch_torture() -> Command {
+    short("watch_torture", &["--short"])
 }
 
 /// Makes the command line of a short soak, in plain and over TLS.

@@ -327,18 +327,25 @@ impl Cache {
         Ok((pairs, CacheChanges::new(self.clone(), range, next)))
     }
 
-    /// Returns a stream of the changes of a range, from this revision on, that included. What the
-    /// cache does not remember ends it, in kind
+    /// Returns a stream of the changes of a range, from this revision on, that included, and from
+    /// the next one on if it is 0. What the cache does not remember ends it, in kind
     /// [`WatchCompacted`](ErrorKind::WatchCompacted): a watch may still have it.
     ///
     /// # Errors
     ///
-    /// Those of [`get`](Self::get).
+    /// Those of [`get`](Self::get), and kind [`InvalidRequest`](ErrorKind::InvalidRequest) for a
+    /// revision below 0.
+    // Case 24
     pub fn changes_from(
         &self,
         range: impl Into<KeyRange>,
         revision: i64,
     ) -> Result<CacheChanges, Error> {
+        match revision {
+            0 => return self.changes(range),
+            ..0 => return Err(Error::invalid_request("no revision is negative")),
+            1.. => {}
+        }
         let range = range.into();
         self.read(&range, |_| ())?;
         Ok(CacheChanges::new(self.clone(), range, revision))

@@ -1,6 +1,7 @@
 //! Several etcd members that know each other.
 
 use crate::etcd::Binary;
+use crate::fault::Fault;
 use crate::member::{Layout, MemberOptions};
 use crate::peers::Peers;
 use crate::{Error, Member, Ports, Result, Spec, until};
@@ -109,7 +110,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// Ends all partitions and cuts.
+    /// Sets what happens to the bytes between a member and all others, in both directions, until
+    /// [`Cluster::heal`].
+    ///
+    /// # Errors
+    ///
+    /// Fails when the cluster was not built with [`crate::Builder::behind_peer_proxy`].
+    pub fn set_peer_fault(&self, member: usize, fault: Fault) -> Result<()> {
+        self.network()?.set_fault(member, fault);
+        Ok(())
+    }
+
+    /// Ends all partitions, cuts and faults between members.
     ///
     /// # Errors
     ///

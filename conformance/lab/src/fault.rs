@@ -10,6 +10,7 @@
 //! | N6 throttle, N7 drip | [`Fault::throttle`], [`Fault::pieces`] |
 //! | N8 cut at byte k, N13 close after n | [`Fault::cut`], of one connection or of all to come |
 //! | N9 bit flip | [`Fault::flip`] |
+//! | lost chunks | [`Fault::lose`] |
 //! | N10, N11, N14 | [`Bridge::pause_accept`], [`Bridge::ignore`], [`Bridge::refuse`] |
 //! | N12 silent state drop | [`Fault::forget_after`] |
 //!
@@ -81,6 +82,7 @@ pub struct Fault {
     pub(crate) cut: Option<(u64, Cut)>,
     pub(crate) flip: Option<(u64, u8)>,
     pub(crate) forget_after: Option<Duration>,
+    pub(crate) lose: u8,
 }
 
 impl Fault {
@@ -143,6 +145,13 @@ impl Fault {
     #[must_use]
     pub fn flip(mut self, at: u64, bit: u8) -> Self {
         self.flip = Some((at, 1 << (bit % 8)));
+        self
+    }
+
+    /// Loses so many percent of the chunks that come, at random, in the middle of the stream.
+    #[must_use]
+    pub fn lose(mut self, percent: u8) -> Self {
+        self.lose = percent.min(100);
         self
     }
 

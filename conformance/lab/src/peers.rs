@@ -11,6 +11,7 @@
 //! has to be asked about sockets.
 
 use crate::bridge::{Bridge, Route, Router};
+use crate::fault::{Direction, Fault, Relays};
 use crate::{Error, Result, socks};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -80,9 +81,26 @@ impl Peers {
         }
     }
 
-    /// Allows all connections again; the members make them by themselves.
+    /// Sets what happens to the bytes of all connections of a member with the others.
+    pub(crate) fn set_fault(&self, member: usize, fault: Fault) {
+        for (from, proxy) in lock(&self.proxies).iter().enumerate() {
+            if from == member {
+                proxy.set_fault(Relays::All, Direction::BOTH, fault);
+            } else {
+                proxy.set_peer_fault(member, Some(fault));
+            }
+        }
+    }
+
+    /// Allows all connections again, without faults; the members make them by themselves, also in
+    /// place of those that have lost bytes.
     pub(crate) fn heal(&self) {
         lock(&self.map.cut).clear();
+        let proxies = lock(&self.proxies);
+        for proxy in proxies.iter() {
+            (0..proxies.len()).for_each(|peer| proxy.set_peer_fault(peer, None));
+            proxy.heal();
+        }
     }
 }
 
@@ -186,6 +204,30 @@ mod tests {
         assert!(asks_for(&dial(&peers, 0), to).is_err(), "reset");
         peers.heal();
         asks_for(&dial(&peers, 0), to).expect("relayed again");
+    }
+
+    #[test]
+    fn a_fault_is_met_on_the_way_to_a_member_and_from_it_until_it_is_healed() {
+        let (peers, listener) = two();
+        let to = Peers::advertised(1).expect("an address");
+        let reaches = |from: usize, silence: Option<usize>| {
+            let near = dial(&peers, from);
+            asks_for(&near, Peers::advertised(1 - from).expect("an address")).expect("relayed");
+            let (far, _) = listener.accept().expect("a connection");
+            if let Some(member) = silence {
+                peers.set_fault(member, Fault::new().silence());
+            }
+            (&near).write_all(b"x").expect("written");
+            far.set_read_timeout(Some(Duration::from_millis(100))).expect("a limit");
+            let arrives = (&far).read(&mut [0]).is_ok();
+            peers.heal();
+            arrives
+        };
+        assert!(reaches(0, None), "{to}");
+        assert!(!reaches(0, Some(0)), "what it sends");
+        assert!(!reaches(0, Some(1)), "what is sent to it");
+        assert!(reaches(0, None), "healed");
+        assert!(reaches(1, None), "healed");
     }
 
     #[test]

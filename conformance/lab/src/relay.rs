@@ -81,7 +81,7 @@ impl Flow {
 
     fn step(&mut self, len: usize) -> Step {
         let fault = self.fault;
-        if self.is_silent() {
+        if self.is_silent() || fault.lose > 0 && self.draw(100) < u64::from(fault.lose) {
             self.swallowed += u64::try_from(len).unwrap_or(u64::MAX);
             return Step::Swallow;
         }
@@ -115,12 +115,17 @@ impl Flow {
     fn delay(&mut self) -> Duration {
         let Fault { latency, jitter, .. } = self.fault;
         let range = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX).saturating_add(1);
+        latency + Duration::from_micros(self.draw(range))
+    }
+
+    /// Draws a number below another one.
+    fn draw(&mut self, range: u64) -> u64 {
         // SplitMix64.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.random;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        latency + Duration::from_micros((bits ^ (bits >> 31)) % range)
+        (bits ^ (bits >> 31)) % range
     }
 }
 
@@ -156,9 +161,9 @@ impl Relay {
         self.flows().each[direction.index()].swallowed
     }
 
-    /// Tells whether bytes of this connection are lost, or would be.
+    /// Tells whether bytes of this connection were lost, or would be.
     pub(crate) fn is_silent(&self) -> bool {
-        self.flows().each.iter().any(Flow::is_silent)
+        self.flows().each.iter().any(|flow| flow.is_silent() || flow.swallowed > 0)
     }
 
     /// Ends the connection on both sides; its threads follow within [`WRITE_TURN`].

@@ -337,3 +337,21 @@ fn drop_ends_connections_under_any_fault() {
         let _ = rest(&mut client);
     }
 }
+
+#[test]
+fn some_chunks_are_lost_and_the_connection_ends_with_that() {
+    let bridge = bridge();
+    let mut client = used(&bridge);
+    bridge.set_fault(Relays::All, [Up], Fault::new().lose(50).seed(7));
+    let before = bridge.passed(Up);
+    let both = || bridge.swallowed(Up) > 0 && bridge.passed(Up) > before;
+    until(LIMIT, "some chunks to be lost, and some not", || {
+        client.write_all(b"word").expect("written");
+        Ok(both().then_some(()))
+    })
+    .expect("half of them");
+    // What is left of the stream is of no use.
+    bridge.heal();
+    let _ = rest(&mut client);
+    answers(&mut connect(&bridge));
+}

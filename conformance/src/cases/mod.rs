@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bad_input;
+mod cache;
 mod cancelled;
 mod conn_black_hole;
 mod conn_endpoints;
@@ -42,6 +43,7 @@ mod pages_streamed;
 mod proxied;
 mod proxy_limits;
 mod range_stream;
+mod robustness;
 mod runtime_panics;
 mod streams;
 mod tls_authority;
@@ -79,6 +81,7 @@ use crate::Case;
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         bad_input::CASES,
+        cache::CASES,
         cancelled::CASES,
         conn_black_hole::CASES,
         conn_endpoints::CASES,
@@ -112,6 +115,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         net_faults::CASES,
         net_sweep::CASES,
         proxy_limits::CASES,
+        robustness::CASES,
         runtime_panics::CASES,
         streams::CASES,
         tls_authority::CASES,

@@ -53,6 +53,11 @@ impl BlockingRuntime {
         Ok(Self { name, rt, tokio })
     }
 
+    /// Takes a runtime that somebody else drives.
+    pub(crate) fn driven(name: &'static str, rt: Arc<dyn Runtime>) -> Self {
+        Self { name, rt, tokio: None }
+    }
+
     /// Runs a future on the runtime.
     pub fn spawn<T: Send + 'static>(
         &self,

@@ -117,6 +117,8 @@ pub(super) struct State {
     pub(super) port: PortState,
     /// The faults of connections to come, by direction.
     faults: [Fault; 2],
+    /// The faults of connections to come to some peers, in both directions, in place of those.
+    peer_faults: BTreeMap<usize, Fault>,
     /// The number of connections that were accepted while the port was open.
     arrived: u64,
     /// The connections that are being made, by number.
@@ -242,7 +244,8 @@ impl Acceptor {
             return relay.end(end);
         }
         for way in Direction::BOTH {
-            relay.set(way, id, state.faults[way.index()]);
+            let of_peer = state.peer_faults.get(&peer).copied();
+            relay.set(way, id, of_peer.unwrap_or(state.faults[way.index()]));
         }
         let pumps = Direction::BOTH.map(|way| {
             let (acceptor, relay) = (Arc::clone(&self), Arc::clone(&relay));
@@ -295,6 +298,22 @@ impl Acceptor {
         for (id, relay) in chosen {
             drop(relay);
             self.forget(id);
+        }
+    }
+
+    /// Sets what happens to the bytes of the connections to a peer, in both directions; `None` ends
+    /// that for those to come.
+    pub(super) fn set_peer_fault(&self, peer: usize, fault: Option<Fault>) {
+        let mut state = self.lock();
+        match fault {
+            Some(fault) => state.peer_faults.insert(peer, fault),
+            None => state.peer_faults.remove(&peer),
+        };
+        // Under the lock, as above.
+        for (id, entry) in state.relays.iter().filter(|(_, entry)| entry.peer == peer) {
+            for way in Direction::BOTH {
+                entry.relay.set(way, *id, fault.unwrap_or_default());
+            }
         }
     }
 

@@ -188,6 +188,11 @@ impl Bridge {
         self.acceptor.end_all(Cut::Close);
     }
 
+    /// Sets what happens to the bytes of the connections to a peer, in both directions.
+    pub(crate) fn set_peer_fault(&self, peer: usize, fault: Option<Fault>) {
+        self.acceptor.set_peer_fault(peer, fault);
+    }
+
     /// Resets the connections to a peer.
     pub(crate) fn reset_to(&self, peer: usize) {
         self.acceptor.end_relays(Cut::Reset, |_, its| its == peer);

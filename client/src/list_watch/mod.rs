@@ -41,9 +41,9 @@ use std::time::Duration;
 ///
 /// # Errors
 ///
-/// Those of [`Pages`] and of [`Watch`], but for compaction. A failure ends the stream. Those that pass
-/// do not, once the first listing is complete: the watch goes on after them, and a listing that meets
-/// one is made again, for as long as it takes.
+/// Those of [`Pages`] and of [`Watch`], but for compaction. A failure ends the stream, but for
+/// those that pass once the first listing is complete: the watch goes on after them, and a listing
+/// that meets one is made again, for as long as it takes.
 ///
 /// # Cancel safety
 ///

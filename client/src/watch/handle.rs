@@ -27,8 +27,8 @@ use std::time::Duration;
 /// then in `None`.
 ///
 /// What was delivered and is not taken waits in memory, up to
-/// [`max_buffered_bytes`](crate::Request::max_buffered_bytes); beyond, the watch is suspended at the
-/// server and goes on later. Nobody else is held up by a watch that is not read.
+/// [`max_buffered_bytes`](crate::Request::max_buffered_bytes); beyond, the watch is suspended at
+/// the server and goes on later. Nobody else is held up by a watch that is not read.
 ///
 /// # Errors
 ///
@@ -123,7 +123,8 @@ impl Watch {
     }
 
     /// Asks the server up to which revision everything has been delivered, and waits for the
-    /// answer, which also comes as an [item](WatchItem::Progress), behind the events that it covers.
+    /// answer, which also comes as an [item](WatchItem::Progress), behind the events that it
+    /// covers.
     ///
     /// Servers answer only when none of the watches of the stream is catching up or begins in the
     /// future, and proxies never do. Those before 3.4.25 and 3.5.8 may answer before they have sent

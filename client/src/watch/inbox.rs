@@ -15,7 +15,7 @@ pub(super) struct Inbox {
     user: AtomicWaker,
     /// Something changed that others than the reader wait for.
     changed: Event,
-    /// So many bytes are taken before the task is told.
+    /// The number of bytes that are taken before the task is told.
     report: usize,
 }
 

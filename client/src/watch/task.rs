@@ -61,7 +61,7 @@ struct WatchOwner {
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     mailbox: Arc<Mailbox>,
-    /// Who watches.
+    /// The watches on the stream.
     watches: BTreeMap<WatcherKey, Watched>,
     identification: Option<Identification>,
     confirmation: Option<OperationCall<Get>>,

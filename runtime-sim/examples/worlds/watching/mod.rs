@@ -50,7 +50,7 @@ struct Found {
     through: Option<i64>,
     is_calm: bool,
     churning: usize,
-    /// Who watches yet.
+    /// The names of those that watch yet.
     at_work: BTreeSet<String>,
     records: Vec<Record>,
     states: Vec<(String, i64, State)>,

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use etcd3::{Client, Config, Difference, KeyValue, ListWatch, ListWatchItem, prefix};
-use etcd3_sim::{ClusterConfig, Cut, Etcd, Host, Link, Personality, Reachability, World, run};
+use etcd3_sim::{
+    ClusterConfig, Cut, Etcd, Host, Link, Personality, Reachability, Travel, World, run,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -63,6 +65,13 @@ impl Sum {
                 self.revision = revision;
             }
             _ => {}
+        }
+    }
+
+    /// Takes items until it is told of a compaction.
+    async fn until_compacted(&mut self, list: &mut ListWatch) {
+        while !self.is_behind {
+            self.add(list.next().await.unwrap().unwrap());
         }
     }
 
@@ -142,6 +151,9 @@ fn what_is_delivered_adds_up_to_the_state() {
     assert!(resyncs > 20, "{resyncs} listings after a compaction: too few to show anything");
 }
 
+/// How long a message travels where that is to take a while.
+const DISTANCE: Duration = Duration::from_millis(80);
+
 // I-W6, I-D3: an outage that is longer than any call may take meets the second listing, or the
 // watch behind it, and neither ends the stream.
 #[test]
@@ -159,11 +171,17 @@ fn an_outage_during_a_later_listing_ends_nothing() {
             sum.until(&mut watched, 2).await;
             for round in 0..5 {
                 set_links(&world, &etcd, &host, Reachability::Refuse);
+                writer.put("k/missed", "").await.unwrap();
                 let last = writer.put(format!("k/{round}"), "").await.unwrap().header.revision;
                 writer.compact(last).await.unwrap();
-                // Long enough for the watch to hear of the compaction, or just not.
-                set_links(&world, &etcd, &host, Reachability::Open);
-                let some = Duration::from_millis(world.below(400));
+                for member in 0..etcd.members() {
+                    let travel = Travel { latency: DISTANCE, ..Travel::default() };
+                    let far = Link { travel, ..Link::default() };
+                    world.net().set_link(host.id(), etcd.address(member), far);
+                }
+                sum.until_compacted(&mut watched).await;
+                // During the listing, or while the watch behind it is being begun.
+                let some = Duration::from_millis(world.below(500));
                 let cut = async {
                     world.sleep(some).await;
                     set_links(&world, &etcd, &host, Reachability::Hang);

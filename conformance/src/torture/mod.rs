@@ -58,7 +58,7 @@ const CLIENTS: usize = 4;
 /// How long the members may take to tell the last revision, and to agree on the hash.
 const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 
-/// Who is at work, on what.
+/// A cluster, and those at work on it.
 #[derive(Debug, Clone)]
 pub struct Scene {
     /// How many members there are: 1 or 3.

@@ -34,8 +34,8 @@ impl<A> Ours<A> {
             let key = format!("v0/{number:06}");
             self.client.watch(key).from_revision(revision).send()
         };
-        let begun = stream::iter((0..count).map(begin)).buffer_unordered(AT_ONCE);
-        Ok(begun.try_collect().await?)
+        let watches = stream::iter((0..count).map(begin)).buffer_unordered(AT_ONCE);
+        Ok(watches.try_collect().await?)
     }
 
     /// Returns how many watchers the server has created.

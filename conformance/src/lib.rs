@@ -48,6 +48,7 @@ mod task;
 mod trial;
 mod turns;
 pub mod upgrade;
+pub mod watching;
 
 pub use case::{Case, Needs};
 pub use case_result::{BoxError, CaseFuture, CaseResult};

@@ -58,9 +58,20 @@ mod txn_refused;
 mod txn_wire;
 mod unpolled;
 mod watch_basics;
+mod watch_cancel;
 mod watch_expect;
 mod watch_filters;
+mod watch_fragments;
+mod watch_leader;
+mod watch_limits;
+mod watch_many;
+mod watch_overlap;
+mod watch_progress;
 mod watch_ranges;
+mod watch_refused;
+mod watch_resume;
+mod watch_start;
+mod watch_unread;
 
 use crate::Case;
 
@@ -118,6 +129,17 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         watch_basics::CASES,
         watch_filters::CASES,
         watch_ranges::CASES,
+        watch_many::CASES,
+        watch_cancel::CASES,
+        watch_start::CASES,
+        watch_progress::CASES,
+        watch_resume::CASES,
+        watch_overlap::CASES,
+        watch_leader::CASES,
+        watch_unread::CASES,
+        watch_fragments::CASES,
+        watch_refused::CASES,
+        watch_limits::CASES,
         // Last, since nginx leaves closed sockets behind, which slow peer proxies down.
         grpc_proxy::CASES,
         nginx::CASES,

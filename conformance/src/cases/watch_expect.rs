@@ -2,6 +2,7 @@
 
 use crate::{BoxError, Ctx};
 use etcd3::{Client, Error, Event, Watch, WatchBatch, WatchHandle, WatchItem};
+use futures_lite::FutureExt;
 use std::time::Duration;
 
 /// The longest wait for something that is due.
@@ -9,7 +10,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(30);
 /// A request for progress is made again after this time: servers do not answer while a watch of the
 /// stream catches up.
 // W23
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_millis(300);
 
 /// A watch whose batches are all checked: none is empty, none repeats or goes back, and none ends
 /// within a revision.
@@ -68,8 +69,12 @@ impl Reader {
         let handle = self.handle();
         let told = async {
             loop {
-                let told = self.ctx.within(ASK_AGAIN, handle.request_progress()).await;
-                if told.transpose()?.is_some_and(|told| told >= revision) {
+                let asked = async { Some(handle.request_progress().await) };
+                let again = async {
+                    self.ctx.pause(ASK_AGAIN).await;
+                    None
+                };
+                if asked.or(again).await.transpose()?.is_some_and(|told| told >= revision) {
                     return Ok::<_, Error>(());
                 }
             }

@@ -71,16 +71,16 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Sets how often servers tell of the progress of a watch that asks for it, in milliseconds; ten
-    /// minutes by default. The flag for it has another name in each generation of etcd.
+    /// Sets how often servers tell of the progress of a watch that asks for it, in milliseconds;
+    /// ten minutes by default. The flag for it has another name in each generation of etcd.
     #[must_use]
     pub fn progress_interval(mut self, ms: u32) -> Self {
         self.spec.renamed.progress_interval_ms = Some(ms);
         self
     }
 
-    /// Sets how many entries of the log are kept behind a snapshot: members that lag by more get the
-    /// snapshot. No flag sets it before etcd 3.5, where members do not start with this.
+    /// Sets how many entries of the log are kept behind a snapshot: members that lag by more get
+    /// the snapshot. No flag sets it before etcd 3.5, where members do not start with this.
     #[must_use]
     pub fn catch_up_entries(mut self, entries: u32) -> Self {
         self.spec.renamed.catch_up_entries = Some(entries);

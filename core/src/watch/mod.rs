@@ -24,9 +24,9 @@
 //!
 //! Every watcher has a *position*, the first revision that was not delivered; the server is told to
 //! begin there whenever the watcher is created, so that nothing is lost and nothing comes twice.
-//! One right behind the store is to begin with what comes next, and is created again if the answer
-//! shows that the store was elsewhere.
-//! Only `position.rs` moves it. Cancelling removes a watcher whatever its state.
+//! One right behind the store begins with what comes next, and is created again if the answer
+//! shows that the store was elsewhere. Only `position.rs` moves it. Cancelling removes a watcher
+//! whatever its state.
 //!
 //! Ids on the stream are chosen here, so that a cancellation need not wait for the answer to the
 //! creation. What is delivered and not yet taken is counted: a watcher that has too much waiting is

@@ -138,6 +138,30 @@ fn a_cache_survives_compaction() {
     .unwrap();
 }
 
+// Case 24: a key that was created and deleted again meanwhile is no difference, and a change that
+// was not delivered: its subscriber is told.
+#[test]
+fn a_subscriber_is_told_of_a_compaction_without_differences() {
+    run(1, |world| async move {
+        let (etcd, host, client) = scene(&world);
+        let writer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+        let cache = client.cache(prefix("k/")).await.unwrap();
+        let mut changes = cache.changes("k/x").unwrap();
+        set_links(&world, &etcd, &host, Reachability::Refuse);
+        writer.put("k/x", "").await.unwrap();
+        writer.delete("k/x").await.unwrap();
+        let last = writer.put("k/other", "").await.unwrap().header.revision;
+        writer.compact(last).await.unwrap();
+        set_links(&world, &etcd, &host, Reachability::Open);
+        cache.wait_for(last).await.unwrap();
+        writer.put("k/x", "again").await.unwrap();
+        let item = changes.next().await.unwrap().unwrap();
+        assert_eq!(item, CacheItem::Differences(last, vec![]));
+        assert!(matches!(changes.next().await, Some(Ok(CacheItem::Events(_)))));
+    })
+    .unwrap();
+}
+
 // Case 25
 #[test]
 fn a_value_that_comes_back_is_seen() {

@@ -40,7 +40,8 @@ pub struct CacheChanges {
 pub enum CacheItem {
     /// Changes of one or more revisions, each of them whole.
     Events(WatchBatch),
-    /// What was different as of this revision, after the changes themselves had been compacted.
+    /// What was different as of this revision, after the changes themselves had been compacted; empty
+    /// where that is nothing of the range.
     Differences(i64, Vec<Difference>),
 }
 
@@ -113,7 +114,8 @@ fn within(range: &KeyRange, first: i64, revision: i64, changes: Changes) -> Opti
         Changes::Differences(differences) => {
             let is_of_range = |difference: &&Difference| range.contains(difference.key());
             let some: Vec<Difference> = differences.iter().filter(is_of_range).cloned().collect();
-            (!some.is_empty()).then_some(CacheItem::Differences(revision, some))
+            // Also of none: what was changed and changed back is missing all the same.
+            Some(CacheItem::Differences(revision, some))
         }
     }
 }

@@ -65,6 +65,10 @@ impl Watches {
         }
         watcher.position.progressed(revision);
         watcher.strikes = 0;
+        if revision < watcher.told {
+            return;
+        }
+        watcher.told = revision;
         let is_awaited = std::mem::take(&mut watcher.awaits_progress);
         self.awaiting -= usize::from(is_awaited);
         if is_awaited || watcher.options.has_progress_notify() {

@@ -35,7 +35,8 @@ pub(super) struct Mailbox {
     pub(super) kind: StreamKind,
     /// How many watches there are, those included that the task does not know yet.
     watchers: AtomicUsize,
-    commands: Mutex<VecDeque<Command>>,
+    /// `None` once the task has ended, and nobody takes them any more.
+    commands: Mutex<Option<VecDeque<Command>>>,
     /// The task, which waits for commands.
     pub(super) task: AtomicWaker,
     status: Mutex<StreamStatus>,
@@ -86,7 +87,7 @@ impl Registry {
         });
         mailbox.watchers.fetch_add(1, Ordering::Relaxed);
         // Under the lock: the task does not end in between.
-        mailbox.lock().push_back(Command::Create(key, options, inbox));
+        mailbox.lock().get_or_insert_default().push_back(Command::Create(key, options, inbox));
         drop(streams);
         mailbox.task.wake();
         if is_new {
@@ -98,8 +99,11 @@ impl Registry {
     /// Forgets a stream, unless more is wanted of it; returns whether it is forgotten.
     pub(super) fn detach(&self, mailbox: &Arc<Mailbox>) -> bool {
         let mut streams = self.lock();
-        let is_done = mailbox.lock().is_empty();
+        let mut commands = mailbox.lock();
+        let is_done = commands.as_ref().is_none_or(VecDeque::is_empty);
         if is_done {
+            *commands = None;
+            drop(commands);
             streams.retain(|it| !Arc::ptr_eq(it, mailbox));
         }
         is_done
@@ -109,7 +113,7 @@ impl Registry {
     pub(super) fn abandon(&self, mailbox: &Arc<Mailbox>) -> VecDeque<Command> {
         let mut streams = self.lock();
         streams.retain(|it| !Arc::ptr_eq(it, mailbox));
-        mailbox.take_commands()
+        mailbox.lock().take().unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
@@ -122,20 +126,22 @@ impl Mailbox {
         Self {
             kind,
             watchers: AtomicUsize::new(0),
-            commands: Mutex::default(),
+            commands: Mutex::new(Some(VecDeque::new())),
             task: AtomicWaker::new(),
             status: Mutex::default(),
         }
     }
 
-    /// Has the task do something.
+    /// Has the task do something, unless it has ended.
     pub(super) fn command(&self, command: Command) {
-        self.lock().push_back(command);
+        if let Some(commands) = &mut *self.lock() {
+            commands.push_back(command);
+        }
         self.task.wake();
     }
 
     pub(super) fn take_commands(&self) -> VecDeque<Command> {
-        std::mem::take(&mut *self.lock())
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Notes that a watch is gone.
@@ -151,7 +157,7 @@ impl Mailbox {
         update(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Command>> {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Command>>> {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

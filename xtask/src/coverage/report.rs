@@ -9,7 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The areas in which a gap fails the command, with the smallest share of their portable
 /// scenarios to be covered, in percent; only the rest may be skipped. A tenth of connectivity is
 /// about watches.
-const GATED: &[(&str, usize)] = &[("connectivity", 90), ("kv", 95), ("txn", 95), ("watch", 95)];
+const GATED: &[(&str, usize)] = &[
+    ("cache", 95),
+    ("connectivity", 90),
+    ("kv", 95),
+    ("robustness", 95),
+    ("txn", 95),
+    ("watch", 95),
+];
 /// The largest number of scenarios that one case can honestly be about.
 const MAX_IDS: usize = 5;
 
@@ -275,13 +282,20 @@ mod tests {
         ("KV-002", "kv", "no"),
         ("TXN-001", "txn", "yes"),
         ("WATCH-001", "watch", "yes"),
+        ("CACHE-001", "cache", "yes"),
+        ("ROB-001", "robustness", "yes"),
         ("LEASE-001", "lease", "yes"),
     ];
+
+    /// Runs that cover one row of each gated area.
+    const A: (&str, &str, &str, &str) = ("a", "tokio", "passed", "CONN-001,KV-001,TXN-001");
+    const STREAMS: (&str, &str, &str, &str) =
+        ("streams", "tokio", "passed", "WATCH-001,CACHE-001,ROB-001");
 
     #[test]
     fn full_gated_areas_are_no_problem_and_others_may_have_gaps() {
         let scenarios = scenarios(BOTH, "");
-        let results = results(&[("a", "tokio", "passed", "CONN-001,KV-001,TXN-001,WATCH-001")]);
+        let results = results(&[A, STREAMS]);
         let report = Report::of(&scenarios, &results);
         assert_eq!(report.problems, Vec::<String>::new());
         let kv = Counts { covered: 1, ..Counts::default() };
@@ -299,8 +313,10 @@ mod tests {
         assert_eq!(
             report.problems,
             [
+                "cache: 0.0 % covered, 95 % demanded",
                 "connectivity: 0.0 % covered, 90 % demanded",
                 "kv: 0.0 % covered, 95 % demanded",
+                "robustness: 0.0 % covered, 95 % demanded",
                 "txn: 0.0 % covered, 95 % demanded",
                 "txn: 100.0 % skipped, 5 % allowed",
                 "watch: 0.0 % covered, 95 % demanded",
@@ -322,11 +338,14 @@ mod tests {
         rows.push(("TXN-1", "txn", "yes"));
         rows.push(("CONN-1", "connectivity", "yes"));
         rows.push(("WATCH-1", "watch", "yes"));
+        rows.push(("CACHE-1", "cache", "yes"));
+        rows.push(("ROB-1", "robustness", "yes"));
         let scenarios = scenarios(&rows, "KV-1\twhy\nKV-9\twhy\nKV-9\t \n");
         let ids = "KV-1,KV-2,KV-3,KV-4,KV-5,KV-6,KV-6";
         let results = results(&[
             ("greedy", "tokio", "passed", ids),
-            ("other", "tokio", "passed", "TXN-1,TXN-2,CONN-1,WATCH-1"),
+            ("other", "tokio", "passed", "TXN-1,TXN-2,CONN-1"),
+            ("streams", "tokio", "passed", "WATCH-1,CACHE-1,ROB-1"),
         ]);
         assert_eq!(
             Report::of(&scenarios, &results).problems,
@@ -344,8 +363,8 @@ mod tests {
     fn a_deviation_is_counted_apart_and_needs_a_case_and_a_reason() {
         let rows = [BOTH, &[("TXN-2", "txn", "yes"), ("TXN-3", "txn", "yes")]].concat();
         let scenarios = with_deviations(&rows, "", "TXN-2\tsaid at once\nTXN-3\t \n");
-        let ids = "CONN-001,KV-001,TXN-001,WATCH-001,TXN-2";
-        let results = results(&[("a", "tokio", "passed", ids)]);
+        let ids = "CONN-001,KV-001,TXN-001,TXN-2";
+        let results = results(&[("a", "tokio", "passed", ids), STREAMS]);
         let report = Report::of(&scenarios, &results);
         assert_eq!(
             report.problems,
@@ -365,7 +384,7 @@ mod tests {
     fn what_needs_a_newer_server_is_due_when_there_is_one() {
         let rows = [BOTH, &[("KV-3", "kv single; server>=3.8 (RangeStream)", "yes")]].concat();
         let scenarios = scenarios(&rows, "");
-        let mut results = results(&[("a", "tokio", "passed", "CONN-001,KV-001,TXN-001,WATCH-001")]);
+        let mut results = results(&[A, STREAMS]);
         let report = Report::of(&scenarios, &results);
         assert_eq!((report.problems.len(), report.areas["kv"].later), (0, 1));
         assert!(report.list(&results).contains("KV-3       later: needs etcd 3.8.0"));
@@ -380,7 +399,7 @@ mod tests {
     #[test]
     fn a_run_that_had_its_turn_and_is_not_there_is_a_problem() {
         let scenarios = scenarios(BOTH, "");
-        let mut results = results(&[("a", "tokio", "passed", "CONN-001,KV-001,TXN-001,WATCH-001")]);
+        let mut results = results(&[A, STREAMS]);
         results.add_due("tokio", "2\na::etcd_3.5.16\n").unwrap();
         assert_eq!(Report::of(&scenarios, &results).problems, Vec::<String>::new());
         results.add_due("tokio", "2\na::etcd_3.5.16\na::etcd_3.7.3\n").unwrap();

@@ -1,13 +1,15 @@
 //! Listings with the changes after them, added up.
 
-use super::{PREFIX, State, TURN, Watching, choose, may_fail, millis};
+use super::{PREFIX, State, TURN, Watching, choose, draw, may_fail, millis};
 use etcd3::{Client, Difference, KeyValue, ListWatch, ListWatchItem, prefix};
 use etcd3_core::rng::Rng;
+use etcd3_sim::Host;
 use std::time::Duration;
 
 /// Somebody who lists and watches, once or several times.
 pub(super) struct Lister {
     pub(super) all: Watching,
+    pub(super) host: Host,
     pub(super) client: Client,
     pub(super) name: String,
     pub(super) rng: Rng,
@@ -126,7 +128,12 @@ impl Lister {
             }
             let Some(item) = all.within(TURN, list.next()).await else { continue };
             let whole = match item {
-                Some(Ok(item)) => sum.add(item)?,
+                Some(Ok(item)) => {
+                    if let ListWatchItem::Events(batch) = &item {
+                        draw(&self.host, &self.name, batch);
+                    }
+                    sum.add(item)?
+                }
                 // Until there is a listing, nobody knows it from a call.
                 Some(Err(error)) if may_fail(&error) && !sum.is_listed => return Ok(false),
                 Some(Err(error)) => return Err(format!("ended: {}", error.report())),

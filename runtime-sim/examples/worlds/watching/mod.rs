@@ -6,7 +6,7 @@ mod churn;
 mod lists;
 mod watchers;
 
-use etcd3::{Client, Error, KeyRange};
+use etcd3::{Client, Error, KeyRange, WatchBatch};
 use etcd3_core::rng::Rng;
 use etcd3_sim::history::watch::{
     Asked, Delivery, Demands, End, Known, Log, Record, Recorder, Start, Verdict, check,
@@ -135,14 +135,17 @@ impl Watching {
             let name = format!("watch {number}.{at}");
             let (all, client) = (self.clone(), client.clone());
             let rng = Rng::new(rng.next_u64());
-            let watcher = watchers::Watcher { all, client, name: name.clone(), rng };
+            let host_of_it = host.clone();
+            let watcher =
+                watchers::Watcher { all, host: host_of_it, client, name: name.clone(), rng };
             self.spawn(host, name, watcher.run());
         }
         let (all, client) = (self.clone(), client.clone());
         let rng = Rng::new(rng.next_u64());
         if number.is_multiple_of(2) {
             let name = format!("list {number}");
-            let lister = lists::Lister { all, client, name: name.clone(), rng };
+            let host_of_it = host.clone();
+            let lister = lists::Lister { all, host: host_of_it, client, name: name.clone(), rng };
             self.spawn(host, name, lister.run());
         } else {
             let name = format!("cache {number}");
@@ -291,6 +294,13 @@ impl Watching {
             None
         };
         async { Some(future.await) }.or(timeout).await
+    }
+}
+
+/// Has a batch drawn that was delivered.
+fn draw(host: &Host, watch: &str, batch: &WatchBatch) {
+    if let Some(first) = batch.events.first() {
+        host.batch(watch, first.revision()..=batch.revision(), batch.events.len());
     }
 }
 

@@ -1,15 +1,19 @@
 //! Watches with all options, read fast or slowly, cancelled at random moments and gone on with.
 
-use super::{CATCH_UP, KEYS, PREFIX, PREFIX_END, TURN, Watching, choose, may_fail, millis, range};
+use super::{
+    CATCH_UP, KEYS, PREFIX, PREFIX_END, TURN, Watching, choose, draw, may_fail, millis, range,
+};
 use etcd3::runtime::Instant;
-use etcd3::{Client, KeyRange, Watch};
+use etcd3::{Client, Error, KeyRange, Watch, WatchItem};
 use etcd3_core::rng::Rng;
+use etcd3_sim::Host;
 use etcd3_sim::history::watch::{Asked, Recorder, Start};
 use std::time::Duration;
 
 /// Somebody who watches one thing after the other.
 pub(super) struct Watcher {
     pub(super) all: Watching,
+    pub(super) host: Host,
     pub(super) client: Client,
     pub(super) name: String,
     pub(super) rng: Rng,
@@ -158,6 +162,7 @@ impl Watcher {
             }
             let Some(item) = all.within(TURN, watch.next_item()).await else { continue };
             recorder.take(item.as_ref());
+            self.draw(item.as_ref());
             if let Some(Err(error)) = item {
                 if !error.is_compacted() {
                     return Err(format!("{} ended: {}", self.name, error.report()));
@@ -166,6 +171,13 @@ impl Watcher {
                 return Ok((false, recorder));
             }
             all.world.sleep(millis(&mut self.rng, manner.pause_ms)).await;
+        }
+    }
+
+    /// Has a batch drawn, if it is one.
+    fn draw(&self, item: Option<&Result<WatchItem, Error>>) {
+        if let Some(Ok(WatchItem::Events(batch))) = item {
+            draw(&self.host, &self.name, batch);
         }
     }
 
@@ -222,6 +234,7 @@ impl Watcher {
                 }
                 let Some(item) = all.within(left, watch.next_item()).await else { continue };
                 recorder.take(item.as_ref());
+                self.draw(item.as_ref());
                 match item {
                     Some(Ok(_)) => {}
                     Some(Err(error)) if error.is_compacted() => return Ok(()),

@@ -127,7 +127,13 @@ impl Site<'_> {
                 let (latency, jitter) = (Duration::from_millis(75), Duration::from_millis(50));
                 self.disturb(at, Fault::new().delay(latency, jitter).seed(rng.next_u64()))?;
             }
-            Trouble::PeerLoss => self.disturb(at, Fault::new().lose(50).seed(rng.next_u64()))?,
+            Trouble::PeerLoss => {
+                self.disturb(at, Fault::new().lose(50).seed(rng.next_u64()))?;
+                // A message that lacks its beginning may claim to be so long that its end is waited
+                // for however much comes after it.
+                self.cluster.partition(at)?;
+                self.cluster.heal()?;
+            }
             Trouble::UntilSnapshot => self.until_snapshot(at)?,
         }
         Ok(())

@@ -31,7 +31,6 @@ pub(super) const CASES: &[Case] = &[
         .since(Version::minor(3, 5))
         .real("the network between members"),
     case!(slow_peers, ["ROB-020"]).any_version().real("the network between members"),
-    case!(lossy_peers, ["ROB-021"]).any_version().real("the network between members"),
     case!(a_scene_that_is_drawn, ["ROB-028"]).any_version().real("the network between members"),
     case!(kill_under_many_writes, ["ROB-031"]).any_version().real("the network between members"),
     case!(kill_of_the_only_member, ["ROB-032"]).any_version().real("processes"),
@@ -177,10 +176,6 @@ async fn silent_peers(ctx: Ctx) -> CaseResult {
 
 async fn slow_peers(ctx: Ctx) -> CaseResult {
     run(&ctx, small(Traffic::Mixed), &[Trouble::PeerDelay]).await.map(drop)
-}
-
-async fn lossy_peers(ctx: Ctx) -> CaseResult {
-    run(&ctx, small(Traffic::Mixed), &[Trouble::PeerLoss]).await.map(drop)
 }
 
 async fn cut_off_until_a_snapshot(ctx: Ctx) -> CaseResult {

@@ -40,8 +40,8 @@ pub struct CacheChanges {
 pub enum CacheItem {
     /// Changes of one or more revisions, each of them whole.
     Events(WatchBatch),
-    /// What was different as of this revision, after the changes themselves had been compacted; empty
-    /// where that is nothing of the range.
+    /// What was different as of this revision, after the changes themselves had been compacted;
+    /// empty where that is nothing of the range.
     Differences(i64, Vec<Difference>),
 }
 

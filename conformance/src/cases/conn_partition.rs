@@ -158,8 +158,8 @@ async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
         // Another member led by then, or none for longer than a server waits.
         cluster.heal()?;
     }
-    // That each read survived was seen all the same; on a busy machine the followers may have elected
-    // another leader each time before a read had arrived.
+    // That each read survived was seen all the same; on a busy machine the followers may have
+    // elected another leader each time before a read had arrived.
     if ctx.stretched(Duration::from_secs(1)) > Duration::from_secs(2) {
         println!("NOTE no read met a change of leaders on this busy machine");
         return Ok(());

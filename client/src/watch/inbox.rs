@@ -146,6 +146,7 @@ impl Inbox {
         state.is_live = false;
         state.end = End::Over;
         state.items.clear();
+        state.created = None;
         drop(state);
         self.user.wake();
         self.changed.notify(usize::MAX);

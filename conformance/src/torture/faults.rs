@@ -38,9 +38,6 @@ pub enum Trouble {
     /// What a member and the others send each other comes late for a second.
     // ROB-020
     PeerDelay,
-    /// Half of what a member and the others send each other is lost for a second.
-    // ROB-021
-    PeerLoss,
     /// A member is cut off until it needs a snapshot.
     // ROB-019
     UntilSnapshot,
@@ -71,7 +68,6 @@ impl fmt::Display for Trouble {
             Self::MoveLeader => "leader moved",
             Self::PeerSilence => "silent peers",
             Self::PeerDelay => "slow peers",
-            Self::PeerLoss => "lossy peers",
             Self::UntilSnapshot => "cut off until a snapshot",
         })
     }
@@ -126,13 +122,6 @@ impl Site<'_> {
             Trouble::PeerDelay => {
                 let (latency, jitter) = (Duration::from_millis(75), Duration::from_millis(50));
                 self.disturb(at, Fault::new().delay(latency, jitter).seed(rng.next_u64()))?;
-            }
-            Trouble::PeerLoss => {
-                self.disturb(at, Fault::new().lose(50).seed(rng.next_u64()))?;
-                // A message that lacks its beginning may claim to be so long that its end is waited
-                // for however much comes after it.
-                self.cluster.partition(at)?;
-                self.cluster.heal()?;
             }
             Trouble::UntilSnapshot => self.until_snapshot(at)?,
         }

@@ -29,6 +29,10 @@ use std::time::Duration;
 pub struct CallOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) require_leader: Option<bool>,
+    /// How long an attempt may take before another one is made elsewhere; for calls of our own.
+    pub(crate) attempt_timeout: Option<Duration>,
+    /// The endpoint that the first attempt avoids if there is another one.
+    pub(crate) avoid: Option<EndpointId>,
     /// The only endpoint that will do.
     pub(crate) only: Option<EndpointId>,
     /// The only connection that will do, for a probe.
@@ -53,6 +57,11 @@ impl<T> Unpin for OperationCall<T> {}
 impl<T: Operation> OperationCall<T> {
     pub(crate) const fn new(shared: Arc<Shared>, operation: T, options: CallOptions) -> Self {
         Self { shared, operation: Some(operation), options, driver: None }
+    }
+
+    /// Returns when the last attempt was handed to a connection.
+    pub(crate) fn last_sent(&self) -> Option<Instant> {
+        self.driver.as_ref().and_then(|driver| driver.call.last_sent())
     }
 
     /// Returns the endpoint of the last attempt.
@@ -105,7 +114,7 @@ fn begin<T: Operation>(
     let config = &shared.config;
     let options = Options {
         deadline: Some(now + timeout),
-        attempt_timeout: Some(config.attempt_timeout),
+        attempt_timeout: Some(options.attempt_timeout.unwrap_or(config.attempt_timeout)),
         max_attempts: options.max_attempts.unwrap_or(config.max_attempts),
         backoff: config.retry_backoff,
         max_response_bytes: config.max_response_bytes,
@@ -113,6 +122,7 @@ fn begin<T: Operation>(
         require_leader: options.require_leader.unwrap_or(config.require_leader),
         is_linearizable,
         effect,
+        avoid: options.avoid,
         only: options.only,
         connection: options.connection,
         allow_plaintext_secrets: config.plaintext_passwords,

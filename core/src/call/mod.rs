@@ -58,6 +58,8 @@ pub struct Call {
     /// The worst that can be said of any attempt so far.
     outcome: Outcome,
     last_endpoint: Option<EndpointId>,
+    /// When the last attempt was handed to a connection.
+    last_sent: Option<Instant>,
     last_error: Option<Error>,
     /// How many attempts failed and are made again.
     retries: u32,
@@ -83,7 +85,8 @@ impl Call {
             sent: 0,
             unanswered: 0,
             outcome: Outcome::NotSent,
-            last_endpoint: None,
+            last_endpoint: options.avoid,
+            last_sent: None,
             last_error: None,
             retries: 0,
             signal: HealthSignal::None,
@@ -216,6 +219,14 @@ impl Call {
         self.last_endpoint
     }
 
+    /// Returns when the last attempt was handed to a connection: whatever answers it happened
+    /// after that.
+    // I-L1
+    #[must_use]
+    pub const fn last_sent(&self) -> Option<Instant> {
+        self.last_sent
+    }
+
     /// Returns what the last attempt that was sent and is over told of its endpoint.
     #[must_use]
     pub const fn signal(&self) -> HealthSignal {
@@ -251,6 +262,7 @@ impl Call {
     fn on_sent(&mut self, now: Instant, sent: Sent) {
         self.sent = self.sent.saturating_add(1);
         self.last_endpoint = Some(sent.endpoint);
+        self.last_sent = Some(now);
         self.signal = HealthSignal::None;
         let streaming = Streaming::new(now, sent, self.options.max_response_bytes);
         self.state = State::Streaming(streaming);

@@ -34,6 +34,8 @@ pub struct Options {
     pub is_linearizable: bool,
     /// What the call may do to the store; usually that of its method.
     pub effect: Effect,
+    /// The endpoint that the first attempt avoids if there is another one.
+    pub avoid: Option<EndpointId>,
     /// The only endpoint that will do.
     pub only: Option<EndpointId>,
     /// The only connection that will do, for a probe.
@@ -60,6 +62,7 @@ impl Options {
             require_leader: false,
             is_linearizable,
             effect,
+            avoid: None,
             only: None,
             connection: None,
             allow_plaintext_secrets: false,

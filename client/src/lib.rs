@@ -64,6 +64,7 @@ mod control;
 mod count;
 mod either;
 mod front_page;
+mod handle;
 mod health;
 mod list_watch;
 mod lookup;

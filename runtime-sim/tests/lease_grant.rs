@@ -273,8 +273,8 @@ fn what_is_granted_at_the_deadline_is_known_or_unknown() {
     assert_eq!(granted.unwrap().id, LeaseId(7));
     let mut told = BTreeSet::new();
     for back in (0..30_000).step_by(100).map(Duration::from_micros) {
-        let (result, took) = took(all - back);
-        assert!(took <= all - back, "{took:?} of {:?}", all - back);
+        let (result, took) = took(all.saturating_sub(back));
+        assert!(took <= all.saturating_sub(back), "{took:?} of {:?}", all.saturating_sub(back));
         match result {
             Ok(granted) => assert_eq!(granted.ttl, TTL),
             Err(error) => {
@@ -285,6 +285,47 @@ fn what_is_granted_at_the_deadline_is_known_or_unknown() {
         }
     }
     assert!(!told.is_empty(), "the deadline counts");
+}
+
+// It was granted, ended, and the look at it says so: it is granted again, by the same name.
+#[test]
+fn a_lease_that_ends_before_it_is_known_is_granted_anew() {
+    // Returns how long the grant took.
+    let grant = |chosen: LeaseId, ends: Option<Duration>| {
+        run(1, move |world| async move {
+            let scene = scene(&world, 3).await;
+            scene.lose(&world, Direction::Down);
+            let began = world.now();
+            let ending = async {
+                let Some(ends) = ends else { return LeaseId::NONE };
+                world.sleep(ends).await;
+                let [id] = scene.leases()[..] else { panic!("one lease") };
+                scene.etcd.model(|cluster, now| {
+                    let revoke = pb::LeaseRevokeRequest { id: id.0 };
+                    cluster.submit(now, Call::new(cluster.leader().unwrap(), revoke));
+                });
+                id
+            };
+            let granting = async {
+                let granted = scene.client.grant(TTL).id(chosen).await.unwrap();
+                (granted.id, world.now().saturating_since(began))
+            };
+            let ((id, took), ended) = futures_lite::future::zip(granting, ending).await;
+            assert!(ended.is_none() || ended == id, "{chosen}, {ends:?}");
+            world.sleep(seconds(1)).await;
+            assert!(scene.leases().is_empty() || scene.leases() == [id], "{chosen}, {ends:?}");
+            took
+        })
+        .unwrap()
+        .0
+    };
+    for chosen in [LeaseId::NONE, LeaseId(7)] {
+        let took = grant(chosen, None);
+        let sweep = (0..12_000).step_by(100).map(Duration::from_micros);
+        let ends = sweep.map(|back| took.saturating_sub(back));
+        let anew = ends.filter(|ends| grant(chosen, Some(*ends)) > took).count();
+        assert!(anew > 0, "it took longer where the lease was granted anew");
+    }
 }
 
 // A member dies while it works on the grant: one lease, or none that anybody was told of.

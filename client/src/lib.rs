@@ -66,6 +66,7 @@ mod either;
 mod front_page;
 mod handle;
 mod health;
+mod lease;
 mod list_watch;
 mod lookup;
 mod operations;
@@ -95,9 +96,10 @@ pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::proto;
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
-    IgnoreLease, IgnoreValue, Limits, Op, OpResponse, Operation, Put, PutLease, PutResponse,
-    PutValue, Raw, SortOrder, SortTarget, Txn, TxnResponse, WatchOptions, compact, delete, get,
-    put, txn, watch,
+    GrantResponse, IgnoreLease, IgnoreValue, Leases, LeasesResponse, Limits, Op, OpResponse,
+    Operation, Put, PutLease, PutResponse, PutValue, Raw, Revoke, RevokeResponse, SortOrder,
+    SortTarget, TimeToLive, TimeToLiveResponse, Txn, TxnResponse, WatchOptions, compact, delete,
+    get, put, txn, watch,
 };
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
@@ -105,6 +107,7 @@ pub use etcd3_core::{
     ResponseHeader, ServerError, Status, UnaryRequest, Version, all, from_key, key, ops, prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
+pub use lease::grant::Grant;
 pub use list_watch::{ListWatch, ListWatchItem};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;

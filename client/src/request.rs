@@ -2,18 +2,21 @@
 
 pub use crate::cache::BeginCache;
 use crate::call::{CallOptions, OperationCall};
+pub use crate::lease::grant::Grant;
 use crate::runtime::BoxFuture;
 pub use crate::watch::{BeginWatch, BeginWatchRanges};
 use crate::{Client, Error, sync};
+use etcd3_core::LeaseId;
 use etcd3_core::channel::EndpointId;
 pub use etcd3_core::method::{Effect, Method, Shape};
 pub use etcd3_core::namespace::KeyPrefix;
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, CompareTarget, Comparison, Delete,
-    DeleteResponse, Get, GetResponse, IgnoreLease, IgnoreValue, Limits, NESTING_LIMIT, Op,
-    OpResponse, Operand, Operation, Otherwise, Put, PutLease, PutResponse, PutValue, Raw,
-    SortOrder, SortTarget, Then, Txn, TxnResponse, WatchOptions, When, Whole, compact, compare,
-    delete, get, put, txn, watch,
+    DeleteResponse, Get, GetResponse, GrantResponse, IgnoreLease, IgnoreValue, Leases,
+    LeasesResponse, Limits, NESTING_LIMIT, Op, OpResponse, Operand, Operation, Otherwise, Put,
+    PutLease, PutResponse, PutValue, Raw, Revoke, RevokeResponse, SortOrder, SortTarget, Then,
+    TimeToLive, TimeToLiveResponse, Txn, TxnResponse, WatchOptions, When, Whole, compact, compare,
+    delete, get, leases, put, revoke, time_to_live, txn, watch,
 };
 pub use etcd3_core::rpc::{Rpc, UnaryRequest};
 use etcd3_core::watch::ResumeToken;
@@ -222,6 +225,7 @@ etcd3_core::get_options!(options);
 etcd3_core::put_options!(options);
 etcd3_core::delete_options!(options);
 etcd3_core::compact_options!(options);
+etcd3_core::time_to_live_options!(options);
 
 /// Gives the request of a watch the options of the watch.
 macro_rules! options_of_watch {
@@ -240,6 +244,24 @@ macro_rules! options_of_watch {
 }
 
 etcd3_core::watch_options!(options_of_watch);
+
+/// Gives the request of a lease the options of the grant.
+macro_rules! options_of_grant {
+    ($operation:ident {
+        $($(#[$meta:meta])* $name:ident($($arg:ident: $type:ty),*);)*
+    }) => {
+        impl Request<Grant> {
+            $(
+                $(#[$meta])*
+                pub fn $name(self, $($arg: $type),*) -> Self {
+                    self.map(|Grant(grant)| Grant(grant.$name($($arg),*)))
+                }
+            )*
+        }
+    };
+}
+
+etcd3_core::grant_options!(options_of_grant);
 
 impl<Stage> Request<Txn<Stage>> {
     /// Sends the transaction although one of its branches writes and, beside that, reads at a

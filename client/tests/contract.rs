@@ -51,6 +51,8 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.txn().then(etcd3::ops![]).send());
         is_sent(&client.compare([]).send());
         is_sent(&client.sync_endpoints().send());
+        is_sent(&client.grant(std::time::Duration::ZERO).send());
+        is_sent(&client.time_to_live(7).send());
         is_sent(&client.close());
         is_sent(&Client::connect_on(client.runtime().clone(), "a"));
         is_sent(&client.pages(..));
@@ -68,13 +70,15 @@ mod root {
         Bytes, Cache, CacheChanges, CacheItem, CachedValue, Cause, Client, Code, Compact,
         CompactResponse, Compare, CompareOp, Config, ConnectFailure, Delete, DeleteResponse,
         Difference, EndpointHealth, EndpointState, Error, ErrorKind, Event, EventKind, Get,
-        GetResponse, Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeyRange,
-        KeyValue, KeyValues, LeaseId, Limits, ListWatch, ListWatchItem, Op, OpResponse, Operation,
-        Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
-        Report, Request, RequestFuture, ResponseHeader, ResumeToken, ServerError, SortOrder,
-        SortTarget, Status, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch,
-        WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact,
-        delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn, watch,
+        GetResponse, Grant, GrantResponse, Health, HealthChanges, IgnoreLease, IgnoreValue,
+        IntoBytes, KeyRange, KeyValue, KeyValues, LeaseId, Leases, LeasesResponse, Limits,
+        ListWatch, ListWatchItem, Op, OpResponse, Operation, Outcome, Pages, Phase, Previous, Put,
+        PutLease, PutResponse, PutValue, RangeStream, Raw, Report, Request, RequestFuture,
+        ResponseHeader, ResumeToken, Revoke, RevokeResponse, ServerError, SortOrder, SortTarget,
+        Status, TimeToLive, TimeToLiveResponse, Txn, TxnResponse, UnaryRequest, Version, Watch,
+        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus,
+        all, compact, delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace,
+        txn, watch,
     };
 
     #[cfg(feature = "tls")]

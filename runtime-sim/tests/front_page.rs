@@ -1,14 +1,15 @@
 //! The table of operations on the front pages says what compiles and works.
 
-use etcd3::proto::etcdserverpb::{LeaseGrantRequest, StatusRequest};
+use etcd3::proto::etcdserverpb::StatusRequest;
 use etcd3::{get, key, prefix, put};
+use std::time::Duration;
 
 /// Every example of the table, as it stands there.
 #[test]
 #[rustfmt::skip]
 fn the_examples_of_the_table_work() {
     etcd3_sim::example(|client| async move {
-        let lease = client.rpc(LeaseGrantRequest { ttl: 60, id: 0 }).await?.id;
+        let lease = client.grant(Duration::from_secs(30)).await?.id;
         let revision = client.put("config/colour", "red").await?.header.revision;
         client.get("config/colour").await?;
         client.get(prefix("config/")).limit(100).await?;
@@ -24,6 +25,9 @@ fn the_examples_of_the_table_work() {
         drop(client.watch_ranges([prefix("config/"), key("lock")]).await?);
         assert!(client.list_watch(prefix("config/")).next().await.is_some());
         assert!(client.cache(prefix("config/")).await?.revision() >= revision);
+        assert_eq!(client.time_to_live(lease).keys().await?.keys, ["session"]);
+        assert_eq!(client.leases().await?.leases, [lease]);
+        client.revoke(lease).await?;
         client.compact(revision).await?;
         client.execute(get("config/colour")).await?;
         client.rpc(StatusRequest::default()).await?;
@@ -48,7 +52,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 27, "{examples:?}");
+    assert_eq!(examples.len(), 31, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

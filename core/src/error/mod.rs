@@ -342,6 +342,13 @@ impl Error {
         )
     }
 
+    /// Returns whether the lease that the request names does not exist: it has expired, was
+    /// revoked, or was never granted.
+    #[must_use]
+    pub fn is_lease_not_found(&self) -> bool {
+        self.server_error() == Some(ServerError::LeaseNotFound)
+    }
+
     /// Returns whether the user may not do this.
     #[must_use]
     pub fn is_permission_denied(&self) -> bool {

@@ -319,3 +319,12 @@ fn debug_is_the_report_unless_all_parts_are_asked_for() {
     assert_eq!(format!("{error:?}"), error.report().to_string());
     assert!(format!("{error:#?}").contains("kind: Closed"));
 }
+
+#[test]
+fn a_lease_that_is_gone_is_told_apart() {
+    for known in ServerError::ALL {
+        let error = Error::from_status(Status::new(known.code(), known.text()), Outcome::Rejected);
+        assert_eq!(error.is_lease_not_found(), *known == ServerError::LeaseNotFound, "{error}");
+        assert!(error.is_not_found() || !error.is_lease_not_found());
+    }
+}

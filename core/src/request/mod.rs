@@ -1,7 +1,8 @@
-//! Typed requests of the key-value API, and their answers.
+//! Typed requests of keys and leases, and their answers.
 //!
 //! Each request holds the message it will send; an option that does not belong to a request does
-//! not exist on it. The constructors are [`get`], [`put`], [`delete`], [`txn`] and [`compact`].
+//! not exist on it. The constructors are [`get`], [`put`], [`delete`], [`txn`] and [`compact`], and
+//! [`grant`], [`revoke`], [`time_to_live`] and [`leases`] for leases.
 //!
 //! # What does not compile
 //!
@@ -69,6 +70,7 @@ mod compare;
 mod comparison;
 mod delete;
 mod get;
+mod lease;
 mod op;
 mod options;
 mod put;
@@ -83,6 +85,10 @@ pub use compare::{Compare, CompareOp, CompareTarget, Operand};
 pub use comparison::{Comparison, compare};
 pub use delete::{Delete, DeleteResponse, delete};
 pub use get::{Get, GetResponse, SortOrder, SortTarget, get};
+pub use lease::{
+    Grant, GrantResponse, Leases, LeasesResponse, Revoke, RevokeResponse, TimeToLive,
+    TimeToLiveResponse, grant, leases, revoke, time_to_live,
+};
 pub use op::{Op, OpResponse};
 pub use put::{IgnoreLease, IgnoreValue, Put, PutLease, PutResponse, PutValue, put};
 pub use txn::{NESTING_LIMIT, Otherwise, Then, Txn, TxnResponse, When, Whole, txn};

@@ -1,0 +1,131 @@
+//! The operations on leases.
+
+use super::grant::Grant;
+use crate::Client;
+use crate::request::Request;
+use etcd3_core::LeaseId;
+use etcd3_core::request::{self, Leases, Revoke, TimeToLive};
+use std::time::Duration;
+
+impl Client {
+    /// Grants a lease: what is attached to it is deleted when it ends, which it does after this
+    /// time unless it is renewed.
+    ///
+    /// Time counts in whole seconds: a fraction is rounded up. Servers raise a shorter time to live
+    /// to their least, 2 s with the defaults, so go by [`ttl`](crate::GrantResponse::ttl) of the
+    /// answer; over 9,000,000,000 s they refuse.
+    ///
+    /// The id is drawn at random unless [`id`](Request::id) sets one. When an answer is lost, the
+    /// grant is repeated with the same id, and a lease that turns out to exist counts as granted:
+    /// no lease is left behind that nobody knows of.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseTtlTooLarge`](crate::ServerError::LeaseTtlTooLarge), and for an id that was set and
+    /// is taken [`LeaseExist`](crate::ServerError::LeaseExist). When the outcome is *unknown*, the
+    /// lease may exist until its time is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave a lease behind until its time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let lease = client.grant(Duration::from_secs(30)).await?;
+    /// client.put("session", "me").lease(lease.id).await?;
+    ///
+    /// let short = client.grant(Duration::from_millis(100)).await?;
+    /// assert_eq!(short.ttl, Duration::from_secs(2));
+    /// # Ok(())
+    /// # });
+    /// ```
+    // I-L7, I-L9, L-18
+    pub fn grant(&self, ttl: Duration) -> Request<Grant> {
+        self.request(Grant(request::grant(ttl)))
+    }
+
+    /// Ends a lease now, and deletes the keys that are attached to it, all in one revision.
+    ///
+    /// # Errors
+    ///
+    /// [`is_lease_not_found`](crate::Error::is_lease_not_found) for a lease that has ended before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let lease = client.grant(Duration::from_secs(30)).await?.id;
+    /// client.put("session", "me").lease(lease).await?;
+    ///
+    /// client.revoke(lease).await?;
+    /// assert_eq!(client.get("session").await?.count, 0);
+    /// let error = client.revoke(lease).await.unwrap_err();
+    /// assert!(error.is_lease_not_found());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn revoke(&self, id: impl Into<LeaseId>) -> Request<Revoke> {
+        self.request(request::revoke(id))
+    }
+
+    /// Asks how much time a lease has left, and with [`keys`](Request::keys) which keys are
+    /// attached to it. A lease that does not exist is no error.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let lease = client.grant(Duration::from_secs(30)).await?.id;
+    /// client.put("session", "me").lease(lease).await?;
+    ///
+    /// let found = client.time_to_live(lease).keys().await?;
+    /// println!("{:?} of {:?} left", found.ttl, found.granted);
+    /// assert_eq!(found.keys, ["session"]);
+    ///
+    /// client.revoke(lease).await?;
+    /// assert_eq!(client.time_to_live(lease).await?.ttl, None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    // L3
+    pub fn time_to_live(&self, id: impl Into<LeaseId>) -> Request<TimeToLive> {
+        self.request(request::time_to_live(id))
+    }
+
+    /// Lists all leases. The member that is asked does not ask the others: a lease that was granted
+    /// a moment ago may be missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let lease = client.grant(Duration::from_secs(30)).await?.id;
+    /// for id in client.leases().await?.leases {
+    ///     println!("{id}: {:?} left", client.time_to_live(id).await?.ttl);
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
+    // L4
+    pub fn leases(&self) -> Request<Leases> {
+        self.request(request::leases())
+    }
+}

@@ -26,6 +26,7 @@ use etcd3::runtime::{BoxFuture, Clock, Compat, Instant, Io, Lookup, Runtime, Tar
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// async-std, as a [`Runtime`] of the client: tasks go to its global executor.
 #[derive(Debug, Clone)]
@@ -119,6 +120,10 @@ impl Runtime for AsyncStd {
             };
             Ok(io)
         })
+    }
+
+    fn suspended(&self) -> Duration {
+        self.clock.suspended()
     }
 }
 

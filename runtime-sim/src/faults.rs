@@ -92,6 +92,12 @@ pub enum Fault {
         /// The member.
         member: usize,
     },
+    /// The machine of a client is suspended for a while, and its clock with it. No schedule that is
+    /// drawn has it: one that counts on the clock of the client is to add it.
+    Suspend {
+        /// The client.
+        client: u32,
+    },
     /// A member applies nothing for a while, and is brought up to date by a snapshot then.
     Lag {
         /// The member.

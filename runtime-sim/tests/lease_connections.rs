@@ -285,6 +285,10 @@ impl Runtime for Ending {
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
         self.inner.connect(target)
     }
+
+    fn suspended(&self) -> Duration {
+        self.inner.suspended()
+    }
 }
 
 #[test]

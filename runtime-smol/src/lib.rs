@@ -25,6 +25,7 @@ use etcd3::runtime::{BoxFuture, Clock, Compat, Instant, Io, Lookup, Runtime, Tar
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Smol, as a [`Runtime`] of the client: tasks go to its global executor.
 #[derive(Debug, Clone)]
@@ -120,6 +121,10 @@ impl Runtime for Smol {
             };
             Ok(io)
         })
+    }
+
+    fn suspended(&self) -> Duration {
+        self.clock.suspended()
     }
 }
 

@@ -25,6 +25,7 @@ use etcd3::runtime::{BoxFuture, Clock, Instant, Io, Lookup, Runtime, Target};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time;
 
@@ -146,6 +147,10 @@ impl Runtime for Tokio {
             };
             Ok(io)
         })
+    }
+
+    fn suspended(&self) -> Duration {
+        self.clock.suspended()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::stream::RawStream;
-use crate::{Config, control, sync, watch};
+use crate::{Config, control, lease, sync, watch};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
@@ -437,6 +437,11 @@ impl Client {
     /// stays connected as long as this client or one of its clones lives.
     pub(crate) fn lease_only(&self) -> Option<EndpointId> {
         self.pin.as_ref().map(|pin| pin.in_leases(self.lease_shared()))
+    }
+
+    /// The streams of its leases.
+    pub(crate) fn lease_streams(&self) -> &Arc<lease::Registry> {
+        &self.handle.lease_streams
     }
 
     /// The streams of its watches.

@@ -1,7 +1,7 @@
 //! What the clones of a client have in common, and what ends with the last of them.
 
 use crate::shared::Shared;
-use crate::watch;
+use crate::{lease, watch};
 use etcd3_core::channel::{EndpointId, Input};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::ErrorKind;
@@ -14,11 +14,17 @@ pub(crate) struct Handle {
     /// Connections of their own, since a renewal must not queue behind bulk data.
     leases: OnceLock<Arc<Shared>>,
     pub(crate) watches: Arc<watch::Registry>,
+    pub(crate) lease_streams: Arc<lease::Registry>,
 }
 
 impl Handle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, leases: OnceLock::new(), watches: Arc::default() }
+        Self {
+            shared,
+            leases: OnceLock::new(),
+            watches: Arc::default(),
+            lease_streams: Arc::default(),
+        }
     }
 
     /// Returns what the leases of the client share; made when it is first asked for.

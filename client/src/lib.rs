@@ -93,6 +93,7 @@ pub use cache::{Cache, CacheChanges, CacheItem, CachedValue};
 pub use client::Client;
 pub use config::Config;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
+pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
@@ -108,6 +109,7 @@ pub use etcd3_core::{
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use lease::grant::Grant;
+pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;

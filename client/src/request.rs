@@ -3,6 +3,7 @@
 pub use crate::cache::BeginCache;
 use crate::call::{CallOptions, OperationCall};
 pub use crate::lease::grant::Grant;
+pub use crate::lease::{BeginKeepAlive, BeginLease, KeepAliveOnce, KeepAliveOnceResponse};
 use crate::runtime::BoxFuture;
 pub use crate::watch::{BeginWatch, BeginWatchRanges};
 use crate::{Client, Error, sync};
@@ -255,6 +256,15 @@ macro_rules! options_of_grant {
                 $(#[$meta])*
                 pub fn $name(self, $($arg: $type),*) -> Self {
                     self.map(|Grant(grant)| Grant(grant.$name($($arg),*)))
+                }
+            )*
+        }
+
+        impl Request<BeginLease> {
+            $(
+                $(#[$meta])*
+                pub fn $name(self, $($arg: $type),*) -> Self {
+                    self.map(|BeginLease(Grant(grant))| BeginLease(Grant(grant.$name($($arg),*))))
                 }
             )*
         }

@@ -1,5 +1,6 @@
 //! The operations on leases.
 
+use super::begin::{BeginKeepAlive, BeginLease, KeepAliveOnce};
 use super::grant::Grant;
 use crate::Client;
 use crate::request::Request;
@@ -127,5 +128,101 @@ impl Client {
     // L4
     pub fn leases(&self) -> Request<Leases> {
         self.request(request::leases())
+    }
+
+    /// Grants a lease and keeps it alive: awaiting the request gives a [`Lease`](crate::Lease),
+    /// which is renewed in the background until its last clone is dropped.
+    ///
+    /// Time counts in whole seconds, and servers have a least time to live, as for
+    /// [`grant`](Self::grant).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`grant`](Self::grant).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave a lease behind until its time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::LeaseStatus;
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let lease = client.lease(Duration::from_secs(10)).await?;
+    /// client.put("leader", "me").lease(lease.id()).await?;
+    /// match lease.status() {
+    ///     LeaseStatus::Ok => {}
+    ///     LeaseStatus::Late { since, .. } => println!("not renewed since {since:?}"),
+    ///     LeaseStatus::Lost(lost) => println!("to be given up: {lost}"),
+    ///     _ => {}
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
+    // L45, I-L1
+    pub fn lease(&self, ttl: Duration) -> Request<BeginLease> {
+        self.request(BeginLease(Grant(request::grant(ttl))))
+    }
+
+    /// Keeps a lease alive that was granted elsewhere: awaiting the request gives a
+    /// [`Lease`](crate::Lease) once a first renewal was acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read, and [`is_lease_not_found`](crate::Error::is_lease_not_found) for a lease
+    /// that does not exist.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the renewals.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let id = client.grant(Duration::from_secs(10)).await?.id;
+    ///
+    /// let lease = client.keep_alive(id).await?;
+    /// assert_eq!(lease.ttl(), Duration::from_secs(10));
+    /// // Not renewed any more, but not revoked either.
+    /// lease.orphan();
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn keep_alive(&self, id: impl Into<LeaseId>) -> Request<BeginKeepAlive> {
+        self.request(BeginKeepAlive(id.into()))
+    }
+
+    /// Renews a lease once, on the stream that all leases of the client share.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read, and [`is_lease_not_found`](crate::Error::is_lease_not_found) for a lease
+    /// that does not exist.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open whether the lease is renewed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let id = client.grant(Duration::from_secs(10)).await?.id;
+    /// let renewed = client.keep_alive_once(id).await?;
+    /// assert_eq!(renewed.ttl, Duration::from_secs(10));
+    /// # Ok(())
+    /// # });
+    /// ```
+    // L35, L36
+    pub fn keep_alive_once(&self, id: impl Into<LeaseId>) -> Request<KeepAliveOnce> {
+        self.request(KeepAliveOnce(id.into()))
     }
 }

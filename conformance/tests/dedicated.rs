@@ -121,6 +121,8 @@ fn requests_are_awaited_on_any_executor() {
     let server = Server::start().expect("a server");
     for (name, rt) in dedicated() {
         let bare = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        // The timer of a call that its client does not wake in time.
+        bare.block_on(rt.sleep_until(rt.now() + Duration::from_millis(1)));
         let config = Config::new([server.client_url()]);
         let client = bare.block_on(Client::connect_on(rt, config)).expect("a connection");
         bare.block_on(client.put("key", name).into_future()).expect("a write");

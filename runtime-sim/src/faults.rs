@@ -93,7 +93,8 @@ pub enum Fault {
         member: usize,
     },
     /// The machine of a client is suspended for a while, and its clock with it. No schedule that is
-    /// drawn has it: one that counts on the clock of the client is to add it.
+    /// drawn has it; one that has must be carried out on another host, since nothing runs on this
+    /// one that could end it.
     Suspend {
         /// The client.
         client: u32,

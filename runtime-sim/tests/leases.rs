@@ -46,7 +46,8 @@ impl Scene {
     fn black_hole(&self, world: &World, is_black: bool) {
         let reachability = if is_black { Reachability::Hang } else { Reachability::Open };
         for member in 0..self.etcd.members() {
-            let link = Link { reachability, stall_up: is_black, stall_down: is_black, ..Link::default() };
+            let link =
+                Link { reachability, stall_up: is_black, stall_down: is_black, ..Link::default() };
             world.net().set_link(self.host.id(), self.etcd.address(member), link);
         }
     }
@@ -271,7 +272,10 @@ fn renewals_are_as_frequent_as_they_have_to_be() {
         }
         for pair in renewals.windows(2) {
             let between = pair[1].saturating_since(pair[0]);
-            assert!(between >= Duration::from_millis(2_700) && between <= seconds(3), "{between:?}");
+            assert!(
+                between >= Duration::from_millis(2_700) && between <= seconds(3),
+                "{between:?}"
+            );
         }
         assert!((20..=23).contains(&renewals.len()), "{}", renewals.len());
     })

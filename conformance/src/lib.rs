@@ -34,6 +34,7 @@ mod ctx;
 pub mod differential;
 pub mod failover;
 mod harness;
+pub mod lease_torture;
 pub mod load;
 pub mod paging;
 pub mod peer;

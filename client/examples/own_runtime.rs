@@ -3,28 +3,28 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use async_io::{Async, Timer};
-use etcd3::runtime::{BoxFuture, Compat, Instant, Io, Lookup, Runtime, Target};
+use etcd3::runtime::{BoxFuture, Clock, Compat, Instant, Io, Lookup, Runtime, Target};
 use etcd3::{Client, Config};
 use futures_lite::future::block_on;
-use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::{io, sync::Arc, thread, time};
+use std::time::Duration;
+use std::{io, sync::Arc, thread};
 
 /// One thread for each task.
 struct Threads {
-    origin: time::Instant,
+    clock: Clock,
     lookup: Lookup,
 }
 
 impl Runtime for Threads {
     fn now(&self) -> Instant {
-        Instant::from_origin(self.origin.elapsed())
+        self.clock.now()
     }
 
     fn seed(&self) -> u64 {
-        RandomState::new().hash_one(self.origin.elapsed())
+        self.clock.seed()
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
@@ -65,11 +65,15 @@ impl Runtime for Threads {
             Ok(io)
         })
     }
+
+    fn suspended(&self) -> Duration {
+        self.clock.suspended()
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let endpoints = std::env::args().nth(1).ok_or("usage: own_runtime URL[,URL…]")?;
-    let runtime = Arc::new(Threads { origin: time::Instant::now(), lookup: Lookup::system() });
+    let runtime = Arc::new(Threads { clock: Clock::start(), lookup: Lookup::system() });
     block_on(async {
         let client = Client::connect_on(runtime, Config::new(endpoints.split(','))).await?;
         let written = client.put("example/own-runtime", "works").await?;

@@ -1,12 +1,13 @@
 //! The client, and how it makes a call.
 
 use crate::call::{CallOptions, OperationCall};
+use crate::handle::{Handle, PinnedEndpoint};
 use crate::health::{Health, HealthChanges};
 use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::stream::RawStream;
-use crate::{Config, control, sync, watch};
+use crate::{Config, control, lease, sync, watch};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
@@ -29,33 +30,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// [`close`](Self::close).
 #[derive(Clone)]
 pub struct Client {
-    handle: Arc<CloseOnDrop>,
+    handle: Arc<Handle>,
     /// The only endpoint that its calls go to.
     pin: Option<Arc<PinnedEndpoint>>,
-}
-
-/// Closes the client when its last clone is dropped.
-struct CloseOnDrop {
-    shared: Arc<Shared>,
-    watches: Arc<watch::Registry>,
-}
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        self.shared.pool.close(ErrorKind::Closed);
-    }
-}
-
-/// Keeps an endpoint connected that calls name.
-struct PinnedEndpoint {
-    shared: Arc<Shared>,
-    endpoint: EndpointId,
-}
-
-impl Drop for PinnedEndpoint {
-    fn drop(&mut self) {
-        self.shared.pool.feed(channel::Input::Unpinned(self.endpoint));
-    }
 }
 
 impl std::fmt::Debug for Client {
@@ -94,8 +71,7 @@ impl Client {
         if let Some(interval) = shared.config.auto_sync {
             shared.tasks.spawn(sync::repeat(Arc::clone(&shared), interval));
         }
-        let handle = CloseOnDrop { shared, watches: Arc::default() };
-        Ok(Self { handle: Arc::new(handle), pin: None })
+        Ok(Self { handle: Arc::new(Handle::new(shared)), pin: None })
     }
 
     /// Makes a client on this runtime and waits until one endpoint can be used. The adapters have a
@@ -346,14 +322,16 @@ impl Client {
     pub fn pinned_to(&self, endpoint: impl Into<String>) -> Result<Self, Error> {
         let shared = self.shared();
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
-        let pins = parsed.into_iter().map(|endpoint| shared.pin(&endpoint));
-        let pin = pins
-            .map(|id| Arc::new(PinnedEndpoint { shared: Arc::clone(shared), endpoint: id }))
-            .next();
+        let pins = parsed.into_iter().map(|endpoint| PinnedEndpoint::new(shared, endpoint));
+        let pin = pins.map(Arc::new).next();
         Ok(Self { handle: Arc::clone(&self.handle), pin })
     }
 
     /// Returns how the endpoints do: which are connected, since when, and what went wrong.
+    ///
+    /// It is about the connections of calls and watches: leases have their own, since a renewal
+    /// that queued behind bulk data might come too late.
+    ///
     /// # Examples
     ///
     /// ```
@@ -416,7 +394,7 @@ impl Client {
     /// # });
     /// ```
     pub fn forget_revision(&self) {
-        self.shared().pool.feed(channel::Input::ForgetFloor);
+        self.shared().pool.forget_revision();
     }
 
     /// Opens a bidirectional stream of messages as they are on the wire.
@@ -425,6 +403,12 @@ impl Client {
     #[doc(hidden)]
     pub fn raw_stream(&self, method: &'static Method) -> RawStream {
         RawStream::open(self.shared(), method, self.only())
+    }
+
+    /// The same over the connections of leases.
+    #[doc(hidden)]
+    pub fn raw_lease_stream(&self, method: &'static Method) -> RawStream {
+        RawStream::open(self.lease_shared(), method, self.lease_only())
     }
 
     pub(crate) fn request<T>(&self, operation: T) -> Request<T> {
@@ -437,11 +421,27 @@ impl Client {
 
     /// The only endpoint that its calls go to, if there is one.
     pub(crate) fn only(&self) -> Option<EndpointId> {
-        self.pin.as_ref().map(|pin| pin.endpoint)
+        self.pin.as_ref().map(|pin| pin.id)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
+    }
+
+    /// The connections of its leases, and what belongs to them; made when they are first asked for.
+    pub(crate) fn lease_shared(&self) -> &Arc<Shared> {
+        self.handle.leases()
+    }
+
+    /// The same endpoint as [`only`](Self::only), by its number among the connections of leases. It
+    /// stays connected as long as this client or one of its clones lives.
+    pub(crate) fn lease_only(&self) -> Option<EndpointId> {
+        self.pin.as_ref().map(|pin| pin.in_leases(self.lease_shared()))
+    }
+
+    /// The streams of its leases.
+    pub(crate) fn lease_streams(&self) -> &Arc<lease::Registry> {
+        &self.handle.lease_streams
     }
 
     /// The streams of its watches.

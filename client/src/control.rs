@@ -1,9 +1,9 @@
 //! The control task: carries out what the channel asks, and wakes calls at their deadlines.
 
 use crate::connection_task;
-use crate::pool::Pool;
 use crate::probe;
 use crate::shared::Shared;
+use crate::tasks::Tasks;
 use crate::trace::Suspects;
 use etcd3_core::channel::{Migration, Output};
 use etcd3_core::{ErrorKind, Next};
@@ -14,7 +14,7 @@ use std::task::Poll;
 /// Runs until the client closes; closes it when it cannot go on.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let pool = &*shared.pool;
-    let _end = Ending(pool);
+    let _end = Ending(&shared.tasks);
     let (mut sleep, mut suspects) = (None, Suspects::default());
     while !pool.is_closed() {
         pool.wakeups.disarm();
@@ -42,9 +42,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Closes the client when the control task ends, also by a panic of the runtime: nobody would wake
-/// its calls.
-struct Ending<'a>(&'a Pool);
+/// Closes the client when a control task ends, also by a panic of the runtime: nobody would wake
+/// its calls, or leases.
+struct Ending<'a>(&'a Tasks);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {

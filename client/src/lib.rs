@@ -64,6 +64,7 @@ mod control;
 mod count;
 mod either;
 mod front_page;
+mod handle;
 mod health;
 mod lease;
 mod list_watch;
@@ -75,6 +76,7 @@ mod probe;
 mod range_stream;
 pub mod request;
 pub mod runtime;
+mod session;
 mod shared;
 #[cfg(test)]
 mod still;
@@ -92,6 +94,7 @@ pub use cache::{Cache, CacheChanges, CacheItem, CachedValue};
 pub use client::Client;
 pub use config::Config;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
+pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
@@ -107,10 +110,12 @@ pub use etcd3_core::{
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use lease::grant::Grant;
+pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};
+pub use session::{OnLoss, Registration, Session};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "_tls")]

@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A boxed future that may move between threads.
@@ -51,6 +52,7 @@ pub enum Target {
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicUsize, Ordering};
 /// use std::io;
+/// use std::time::Duration;
 ///
 /// struct Counting {
 ///     inner: Arc<dyn Runtime>,
@@ -85,6 +87,10 @@ pub enum Target {
 ///
 ///     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
 ///         self.inner.connect(target)
+///     }
+///
+///     fn suspended(&self) -> Duration {
+///         self.inner.suspended()
 ///     }
 /// }
 ///
@@ -123,4 +129,19 @@ pub trait Runtime: Send + Sync + 'static {
     /// Opens a byte stream. The client sets the deadline, by dropping the future. A target of a
     /// kind that the runtime cannot connect to ends in [`io::ErrorKind::Unsupported`].
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>>;
+
+    /// Returns for how long the machine was suspended, as far as [`now`](Self::now) did not count
+    /// it: the time since some fixed moment, of which only the growth means anything.
+    ///
+    /// What a server keeps for a limited time, such as a lease, has gone on there meanwhile. The
+    /// value may be no better than a wall clock that is compared with `now`: it grows, too, when
+    /// that is set ahead, and goes back when that is set back. So growth of at most a second from
+    /// one look to the next counts as none.
+    ///
+    /// By default it is always zero, which is right for a runtime whose `now` goes on while the
+    /// machine is suspended. [`Clock::suspended`] has it for the clock of the standard library.
+    // I-L8
+    fn suspended(&self) -> Duration {
+        Duration::ZERO
+    }
 }

@@ -1,6 +1,7 @@
 //! What the handles, the calls and the tasks of one client share.
 
 use crate::config::Config;
+use crate::control;
 use crate::pool::Pool;
 use crate::runtime::Runtime;
 use crate::tasks::Tasks;
@@ -23,6 +24,21 @@ impl Shared {
         let pool = Arc::new(Pool::new(rt, endpoints, config.channel_settings()));
         let tasks = Arc::new(Tasks::new(Arc::clone(&pool)));
         Self { config, pool, tasks, seed: AtomicU64::new(seed) }
+    }
+
+    /// Makes what the leases of the client share: connections of their own to the same endpoints,
+    /// and a control task. The tasks are those of the client.
+    pub(crate) fn for_leases(&self) -> Arc<Self> {
+        let shared = Arc::new(Self {
+            config: self.config.clone(),
+            pool: self.pool.make_leases(self.config.channel_settings()),
+            tasks: Arc::clone(&self.tasks),
+            seed: AtomicU64::new(self.pool.rt.seed()),
+        });
+        if !shared.pool.is_closed() {
+            shared.tasks.spawn(control::run(Arc::clone(&shared)));
+        }
+        shared
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-/// The tasks of a client: spawns them, and knows when all have ended.
+/// The tasks of a client, those of its leases included: spawns them, and knows when all have
+/// ended.
 pub(crate) struct Tasks {
     pool: Arc<Pool>,
     running: AtomicUsize,
@@ -19,6 +20,7 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
+    /// The tasks of the client whose calls have this pool.
     pub(crate) const fn new(pool: Arc<Pool>) -> Self {
         Self { pool, running: AtomicUsize::new(0), ended: Event::new() }
     }
@@ -26,6 +28,11 @@ impl Tasks {
     /// Spawns a task that [`ended`](Self::ended) waits for.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         self.pool.rt.spawn(Box::pin(Task::new(self, task)));
+    }
+
+    /// Closes the client, connections of calls and of leases.
+    pub(crate) fn close(&self, kind: ErrorKind) {
+        self.pool.close(kind);
     }
 
     /// Completes once the client is closed and its tasks have ended.

@@ -10,6 +10,9 @@
 //! | `etcd3::connection` | INFO, then DEBUG | `cannot connect` | C |
 //! | `etcd3::endpoint` | WARN | `suspect` | `endpoint` |
 //! | `etcd3::endpoint` | INFO | `no longer suspect` | `endpoint` |
+//! | `etcd3::lease` | WARN | `lease late` | `lease`, `late_by`, `error` |
+//! | `etcd3::lease` | WARN | `lease lost` | `lease`, `reason`, `error` |
+//! | `etcd3::lease` | INFO | `session regranted` | `lease`, `keys` |
 //! | `etcd3::stream` | DEBUG | `stream lost` | `method`, `endpoint`, `error` |
 //! | `etcd3::sync` | DEBUG | `the members are not known` | `error` |
 //!
@@ -18,15 +21,18 @@
 //!
 //! A response is refused when it is older than what was seen before, or of another cluster. An
 //! endpoint is a suspect when it left calls unanswered or cannot serve them. What fails again in
-//! the same way is told at DEBUG. A stream of watches that is lost is opened again.
+//! the same way is told at DEBUG. A stream of watches or leases that is lost is
+//! opened again. A lease is late while its renewal is overdue, but its time is not over.
 //!
 //! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before
 //! the next attempt. No event has a key, a value, a token or a password in it.
 
 use crate::pool::Pool;
+use etcd3_core::LeaseId;
 use etcd3_core::channel::{ConnectionError, ConnectionState, EndpointId};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind};
+use etcd3_core::lease::LeaseLost;
 use std::fmt;
 use std::time::Duration;
 use tracing::{Level, debug, enabled, info, warn};
@@ -34,6 +40,7 @@ use tracing::{Level, debug, enabled, info, warn};
 const CALL: &str = "etcd3::call";
 const CONNECTION: &str = "etcd3::connection";
 const ENDPOINT: &str = "etcd3::endpoint";
+const LEASE: &str = "etcd3::lease";
 const STREAM: &str = "etcd3::stream";
 const SYNC: &str = "etcd3::sync";
 
@@ -77,6 +84,26 @@ pub(crate) fn call_failed(method: &str, endpoint: Option<&Endpoint>, error: &Err
 pub(crate) fn stream_lost(method: &str, endpoint: Option<&Endpoint>, error: Option<&Error>) {
     let (endpoint, error) = (Shown(endpoint), Shown(error.map(Error::report)));
     debug!(target: STREAM, method, %endpoint, %error, "stream lost");
+}
+
+/// Tells of a lease whose renewal is overdue.
+#[cold]
+pub(crate) fn lease_late(lease: LeaseId, late_by: Duration, error: Option<&Error>) {
+    let (late_by, error) = (format_args!("{late_by:?}"), Shown(error.map(Error::report)));
+    warn!(target: LEASE, %lease, %late_by, %error, "lease late");
+}
+
+/// Tells of a lease that is lost.
+#[cold]
+pub(crate) fn lease_lost(lease: LeaseId, lost: &LeaseLost) {
+    let (reason, error) = (lost.reason, Shown(lost.cause.as_ref().map(Error::report)));
+    warn!(target: LEASE, %lease, %reason, %error, "lease lost");
+}
+
+/// Tells of a session that goes on with another lease.
+#[cold]
+pub(crate) fn session_regranted(lease: LeaseId, keys: usize) {
+    info!(target: LEASE, %lease, keys, "session regranted");
 }
 
 /// Tells of a connection that can take calls.

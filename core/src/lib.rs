@@ -28,6 +28,7 @@ mod known_keys;
 #[cfg(feature = "laws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "laws")))]
 pub mod laws;
+pub mod lease;
 mod lease_id;
 mod machine;
 pub mod metadata;

@@ -304,6 +304,7 @@ macro_rules! unary {
 
 unary! {
     pb::CompactionRequest => CompactionResponse = COMPACT;
+    pb::LeaseKeepAliveRequest => LeaseKeepAliveResponse = LEASE_KEEP_ALIVE;
     pb::LeaseGrantRequest => LeaseGrantResponse = LEASE_GRANT;
     pb::LeaseRevokeRequest => LeaseRevokeResponse = LEASE_REVOKE;
     pb::LeaseLeasesRequest => LeaseLeasesResponse = LEASE_LEASES;

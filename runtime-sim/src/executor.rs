@@ -3,6 +3,9 @@
 //! A step polls one task that is ready, picked by the seed. When none is ready, the clock jumps to
 //! the next timer; when there is no timer either, the run is stuck and says so.
 
+mod clock;
+
+use self::clock::HostClock;
 use etcd3::runtime::{BoxFuture, Instant};
 use etcd3_core::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +36,8 @@ struct State {
     digest: u64,
     /// Hosts whose tasks are not polled.
     paused: BTreeSet<u32>,
+    /// The clocks of the hosts that were suspended, or whose wall clock was set.
+    clocks: BTreeMap<u32, HostClock>,
     /// Whether the run is over, and its tasks are dropped.
     is_over: bool,
 }
@@ -90,6 +95,7 @@ impl Executor {
             asked: 0,
             digest: 0xcbf2_9ce4_8422_2325,
             paused: BTreeSet::new(),
+            clocks: BTreeMap::new(),
             is_over: false,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), ready: Arc::default() }))
@@ -236,7 +242,7 @@ impl Executor {
         let mut state = self.lock();
         let runs = |task: &u64| {
             let host = state.tasks.get(task).map(|task| task.host);
-            host.is_none_or(|host| !state.paused.contains(&host))
+            host.is_none_or(|host| state.runs(host))
         };
         let eligible = ready.iter().filter(|task| runs(task)).count();
         if eligible == 0 {
@@ -302,6 +308,12 @@ impl Executor {
 }
 
 impl State {
+    /// Tells whether the tasks of a host are polled.
+    fn runs(&self, host: u32) -> bool {
+        let is_suspended = self.clocks.get(&host).is_some_and(HostClock::is_suspended);
+        !is_suspended && !self.paused.contains(&host)
+    }
+
     fn mix(&mut self, what: u64) {
         self.digest = (self.digest ^ what).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
     }

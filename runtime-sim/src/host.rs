@@ -10,6 +10,9 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
+
+const SUSPENDED: &str = "suspended";
 
 /// A host: what runs on it shares its fate.
 #[derive(Debug, Clone)]
@@ -106,6 +109,44 @@ impl Host {
         self.world.executor.set_paused(self.id.0, paused);
     }
 
+    /// Suspends this machine for a while: nothing runs on it and its clock stands still, while the
+    /// world goes on. Its timers are late by this, and what its runtime says of the time that it
+    /// was [suspended](etcd3::runtime::Runtime::suspended) has grown by it afterwards.
+    ///
+    /// To be waited for on another host, or in the main program of the world.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future resumes the host.
+    pub async fn suspend(&self, duration: Duration) {
+        struct Resumed<'a>(&'a Host);
+
+        impl Drop for Resumed<'_> {
+            fn drop(&mut self) {
+                self.0.set_suspended(false);
+            }
+        }
+
+        self.set_suspended(true);
+        let _resumed = Resumed(self);
+        self.world.sleep(duration).await;
+    }
+
+    /// Suspends this machine, or resumes it; see [`suspend`](Self::suspend).
+    pub fn set_suspended(&self, suspended: bool) {
+        self.world.set_suspended(self.id, suspended);
+    }
+
+    /// Sets the wall clock of this machine: ahead of the time of the world by this from now on.
+    ///
+    /// Its runtime cannot tell that from a suspended machine, and says that it was suspended for
+    /// longer, or for less if the clock is set back.
+    pub fn set_wall_clock_ahead(&self, ahead: Duration) {
+        let recorder = self.world.net.recorder();
+        recorder.fault(self.id, FaultKind::Order, format!("wall clock ahead by {ahead:?}"));
+        self.world.executor.set_wall_ahead(self.id.0, ahead);
+    }
+
     /// Returns how many tasks run on this host.
     #[must_use]
     pub fn tasks(&self) -> usize {
@@ -120,6 +161,18 @@ impl Host {
 }
 
 impl World {
+    /// Suspends a host, or resumes it.
+    pub(crate) fn set_suspended(&self, host: HostId, suspended: bool) {
+        let recorder = self.net.recorder();
+        if suspended {
+            recorder.begin_fault(host, FaultKind::Paused, SUSPENDED);
+            self.executor.suspend(host.0);
+        } else {
+            recorder.end_fault(host, SUSPENDED);
+            self.executor.resume(host.0);
+        }
+    }
+
     /// Adds a host to the network.
     #[must_use]
     pub fn host(&self) -> Host {

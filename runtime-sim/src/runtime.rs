@@ -5,6 +5,7 @@ use crate::net::{HostId, Net};
 use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// One host of a simulation, as a [`Runtime`]: virtual time, seeded chance, the simulated network.
 #[derive(Clone)]
@@ -22,7 +23,7 @@ impl std::fmt::Debug for SimRuntime {
 
 impl Runtime for SimRuntime {
     fn now(&self) -> Instant {
-        self.executor.now()
+        self.executor.now_of(self.host.0)
     }
 
     fn seed(&self) -> u64 {
@@ -30,7 +31,7 @@ impl Runtime for SimRuntime {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
-        Box::pin(self.executor.sleep_until(at))
+        Box::pin(self.executor.sleep_of(self.host.0, at))
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
@@ -53,5 +54,9 @@ impl Runtime for SimRuntime {
                 _ => Err(io::ErrorKind::Unsupported.into()),
             }
         })
+    }
+
+    fn suspended(&self) -> Duration {
+        self.executor.suspended_of(self.host.0)
     }
 }

@@ -58,6 +58,11 @@ impl Etcd {
                 let travel = if begins { SLOW } else { Travel::default() };
                 change(client, member, &|link| link.travel = travel);
             }
+            Fault::Suspend { client } => {
+                if let Some(client) = clients.get(client as usize) {
+                    self.world.set_suspended(*client, begins);
+                }
+            }
             Fault::Kill { member } if begins => self.kill(member),
             Fault::Pause { member } if begins => self.pause(member),
             Fault::Kill { member } | Fault::Pause { member } => self.revive(member),
@@ -87,9 +92,13 @@ impl Etcd {
         }
     }
 
-    /// Ends all faults: members run, keep up and reach each other, every link is open and fast.
+    /// Ends all faults: members run, keep up and reach each other, every link is open and fast, no
+    /// client is suspended.
     pub fn recover(&self, clients: &[HostId]) {
         self.heal();
+        for client in clients {
+            self.world.set_suspended(*client, false);
+        }
         for member in 0..self.members() {
             self.revive(member);
             self.keep_up(member);

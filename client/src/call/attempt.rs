@@ -20,7 +20,7 @@ use etcd3_core::channel::{self, Denied, Finished, Freshness, Retirement, Want};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::stream;
 use etcd3_core::transport::{Event, Lost};
-use etcd3_core::{ErrorKind, Instant, watch};
+use etcd3_core::{ErrorKind, Instant, lease, watch};
 use event_listener::EventListener;
 use std::future::Future;
 use std::pin::Pin;
@@ -79,7 +79,13 @@ macro_rules! inputs_of_machines {
     };
 }
 
-inputs_of_machines!(call::Input, stream::raw::Input, stream::server_stream::Input, watch::Input,);
+inputs_of_machines!(
+    call::Input,
+    lease::Input,
+    stream::raw::Input,
+    stream::server_stream::Input,
+    watch::Input,
+);
 
 impl Carrier {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {

@@ -1,10 +1,11 @@
 //! The operations on leases.
 
+use super::begin::{BeginKeepAlive, BeginLease, KeepAliveOnce};
 use super::grant::Grant;
 use crate::Client;
-use crate::request::Request;
-use etcd3_core::LeaseId;
+use crate::request::{BeginRegistration, BeginSession, Request};
 use etcd3_core::request::{self, Leases, Revoke, TimeToLive};
+use etcd3_core::{IntoBytes, LeaseId};
 use std::time::Duration;
 
 impl Client {
@@ -127,5 +128,165 @@ impl Client {
     // L4
     pub fn leases(&self) -> Request<Leases> {
         self.request(request::leases())
+    }
+
+    /// Grants a lease and keeps it alive: awaiting the request gives a [`Lease`](crate::Lease),
+    /// which is renewed in the background until its last clone is dropped.
+    ///
+    /// Time counts in whole seconds, and servers have a least time to live, as for
+    /// [`grant`](Self::grant).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`grant`](Self::grant).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave a lease behind until its time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::LeaseStatus;
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let lease = client.lease(Duration::from_secs(10)).await?;
+    /// client.put("leader", "me").lease(lease.id()).await?;
+    /// match lease.status() {
+    ///     LeaseStatus::Ok => {}
+    ///     LeaseStatus::Late { since, .. } => println!("not renewed since {since:?}"),
+    ///     LeaseStatus::Lost(lost) => println!("to be given up: {lost}"),
+    ///     _ => {}
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
+    // L45, I-L1
+    pub fn lease(&self, ttl: Duration) -> Request<BeginLease> {
+        self.request(BeginLease(Grant(request::grant(ttl))))
+    }
+
+    /// Keeps a lease alive that was granted elsewhere: awaiting the request gives a
+    /// [`Lease`](crate::Lease) once a first renewal was acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read, and [`is_lease_not_found`](crate::Error::is_lease_not_found) for a lease
+    /// that does not exist.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the renewals.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let id = client.grant(Duration::from_secs(10)).await?.id;
+    ///
+    /// let lease = client.keep_alive(id).await?;
+    /// assert_eq!(lease.ttl(), Duration::from_secs(10));
+    /// // Not renewed any more, but not revoked either.
+    /// lease.orphan();
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn keep_alive(&self, id: impl Into<LeaseId>) -> Request<BeginKeepAlive> {
+        self.request(BeginKeepAlive(id.into()))
+    }
+
+    /// Renews a lease once, on the stream that all leases of the client share.
+    ///
+    /// # Errors
+    ///
+    /// Those of any read, and [`is_lease_not_found`](crate::Error::is_lease_not_found) for a lease
+    /// that does not exist.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open whether the lease is renewed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let id = client.grant(Duration::from_secs(10)).await?.id;
+    /// let renewed = client.keep_alive_once(id).await?;
+    /// assert_eq!(renewed.ttl, Duration::from_secs(10));
+    /// # Ok(())
+    /// # });
+    /// ```
+    // L35, L36
+    pub fn keep_alive_once(&self, id: impl Into<LeaseId>) -> Request<KeepAliveOnce> {
+        self.request(KeepAliveOnce(id.into()))
+    }
+
+    /// Begins a session: awaiting the request gives a [`Session`](crate::Session), a lease that is
+    /// kept alive, with the keys that are registered on it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lease`](Self::lease), or of [`keep_alive`](Self::keep_alive) for a
+    /// [lease that exists](Request::lease).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave a lease behind until its time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::OnLoss;
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let session = client.session(Duration::from_secs(10)).on_loss(OnLoss::Regrant).await?;
+    /// session.register("workers/7/address", "10.0.0.7:80").await?;
+    /// session.register("workers/7/zone", "a").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    // X1
+    pub fn session(&self, ttl: Duration) -> Request<BeginSession> {
+        self.request(BeginSession::new(ttl))
+    }
+
+    /// Registers a key for as long as the program runs: awaiting the request gives a
+    /// [`Registration`](crate::Registration). What service discovery needs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lease`](Self::lease) and of any write.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave the key behind until the time of its lease is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let service = client.register("services/web/7", "10.0.0.7:80").ttl(Duration::from_secs(5));
+    /// let service = service.await?;
+    /// service.set_value("10.0.0.7:8080").await?;
+    ///
+    /// service.close().await?;
+    /// assert_eq!(client.get("services/web/7").await?.count, 0);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn register(
+        &self,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
+    ) -> Request<BeginRegistration> {
+        self.request(BeginRegistration::new(key, value))
     }
 }

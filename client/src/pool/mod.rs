@@ -5,6 +5,7 @@
 
 mod connection;
 mod facts;
+mod leases;
 mod notify;
 mod permit;
 mod wakeups;
@@ -46,8 +47,12 @@ struct State {
     connections: BTreeMap<ConnectionId, Connection>,
     /// The endpoints that the user gave.
     given: Arc<[Endpoint]>,
+    /// How often the endpoints were set.
+    generation: u64,
     /// Why the client is closed, if it is.
     closed: Option<ErrorKind>,
+    /// The pool of the leases, once there is one: closed with this one, with the same endpoints.
+    leases: Option<Arc<Pool>>,
 }
 
 struct Connection {
@@ -66,7 +71,14 @@ impl Pool {
     pub(crate) fn new(rt: Arc<dyn Runtime>, given: Vec<Endpoint>, settings: Settings) -> Self {
         let copy = Arc::from(&given[..]);
         let channel = Channel::new(given, settings, rt.seed());
-        let state = State { channel, connections: BTreeMap::new(), given: copy, closed: None };
+        let state = State {
+            channel,
+            connections: BTreeMap::new(),
+            given: copy,
+            generation: 0,
+            closed: None,
+            leases: None,
+        };
         Self {
             rt,
             wakeups: Wakeups::default(),
@@ -142,9 +154,11 @@ impl Pool {
         let now = self.rt.now();
         self.update(now, |state| {
             state.given = Arc::from(&endpoints[..]);
+            state.generation += 1;
             let input = Input::Endpoints { primary: endpoints, fallback: Vec::new() };
             state.channel.handle(now, input);
         });
+        self.share_endpoints();
     }
 
     /// Takes over the members of the cluster, unless the user has given other endpoints than these
@@ -153,10 +167,12 @@ impl Pool {
         let now = self.rt.now();
         self.update(now, |state| {
             if Arc::ptr_eq(&state.given, expected) {
+                state.generation += 1;
                 let fallback = expected.to_vec();
                 state.channel.handle(now, Input::Endpoints { primary: members, fallback });
             }
         });
+        self.share_endpoints();
     }
 
     /// Changes the channel, or looks at it.
@@ -255,14 +271,14 @@ impl Pool {
         if self.is_closing.load(Ordering::Relaxed) { self.closed_kind() } else { None }
     }
 
-    /// Ends everything: tasks end by themselves, calls end in an error of this kind. The first kind
-    /// counts.
+    /// Ends everything, leases included: tasks end by themselves, calls end in an error of this
+    /// kind. The first kind counts.
     pub(crate) fn close(&self, kind: ErrorKind) {
-        let connections = {
+        let (kind, connections, leases) = {
             let mut state = self.lock();
-            state.closed.get_or_insert(kind);
+            let kind = *state.closed.get_or_insert(kind);
             self.is_closing.store(true, Ordering::Relaxed);
-            std::mem::take(&mut state.connections)
+            (kind, std::mem::take(&mut state.connections), state.leases.clone())
         };
         for connection in connections.values() {
             connection.handle.shut();
@@ -273,6 +289,9 @@ impl Pool {
         // Calls that wait for their stream alone: that may be on its way to them or not.
         self.wakeups.wake_all();
         self.wakeups.notify(self.rt.now());
+        if let Some(leases) = leases {
+            leases.close(kind);
+        }
     }
 
     /// Notified when the client is closed.

@@ -74,6 +74,10 @@ impl Runtime for Panicking {
         assert!(left == 0, "a panic that the test wants");
         self.inner.connect(target)
     }
+
+    fn suspended(&self) -> Duration {
+        self.inner.suspended()
+    }
 }
 
 /// Calls under way and later ones end at once, and the client says why.

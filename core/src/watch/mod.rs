@@ -45,7 +45,6 @@ mod confirmation;
 mod digest;
 mod events;
 mod open;
-mod pace;
 mod parts;
 mod position;
 mod progress;
@@ -69,11 +68,11 @@ use crate::proto::etcdserverpb::{
 };
 use crate::retry::Failure;
 use crate::rng::Rng;
+use crate::stream::Pace;
 use crate::transport;
 use crate::{Instant, KeyRange, Machine, Next};
 use confirmation::Confirmation;
 use open::{Creating, Due, Open};
-use pace::Pace;
 use std::collections::{BTreeMap, VecDeque};
 use watcher::{State, Watcher};
 

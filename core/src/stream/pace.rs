@@ -15,24 +15,24 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The rate at which streams are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// When the whole burst is allowed again.
     full: Instant,
 }
 
 impl Pace {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { full: Instant::ORIGIN }
     }
 
     /// Notes that a stream was opened.
-    pub(super) fn opened(&mut self, now: Instant) {
+    pub(crate) fn opened(&mut self, now: Instant) {
         // Those that need not wait are not counted without end.
         self.full = (self.full.max(now) + INTERVAL).min(now + INTERVAL * BURST);
     }
 
     /// Returns when the next one may be opened.
-    pub(super) fn next(self) -> Instant {
+    pub(crate) fn next(self) -> Instant {
         self.full - INTERVAL * (BURST - 1)
     }
 }

@@ -1,0 +1,106 @@
+//! When a stream is opened, and opened again: what all streams that stay open have in common.
+
+use super::Pace;
+use crate::Instant;
+use crate::attempt::{Attempt, Sent};
+use crate::auth::Generation;
+use crate::backoff::Backoff;
+use crate::channel::{AttemptKind, EndpointId, HealthSignal, Want};
+use crate::error::Error;
+use crate::method::Effect;
+use crate::retry::{self, Decision, Failure, RetryAction};
+use crate::rng::Rng;
+use std::time::Duration;
+
+/// A stream that stayed open for so long was of use, whatever came on it.
+// I-W12
+const USEFUL_AGE: Duration = Duration::from_secs(5);
+
+/// The attempts to open a stream, one after another.
+#[derive(Debug, Clone)]
+pub(crate) struct Opening {
+    backoff: Backoff,
+    require_leader: bool,
+    only: Option<EndpointId>,
+    attempts: u32,
+    /// Consecutive streams that were of no use.
+    failures: u32,
+    pace: Pace,
+    /// When the last one was opened.
+    opened: Instant,
+    token: Option<Generation>,
+    stale_token: Option<Generation>,
+    pub(crate) last_endpoint: Option<EndpointId>,
+    pub(crate) last_error: Option<Error>,
+    pub(crate) signal: HealthSignal,
+    pub(crate) rng: Rng,
+}
+
+impl Opening {
+    pub(crate) const fn new(
+        backoff: Backoff,
+        require_leader: bool,
+        only: Option<EndpointId>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            backoff,
+            require_leader,
+            only,
+            attempts: 0,
+            failures: 0,
+            pace: Pace::new(),
+            opened: Instant::ORIGIN,
+            token: None,
+            stale_token: None,
+            last_endpoint: None,
+            last_error: None,
+            signal: HealthSignal::None,
+            rng: Rng::new(seed),
+        }
+    }
+
+    /// Begins an attempt.
+    pub(crate) fn begin(&mut self) -> Attempt {
+        self.attempts = self.attempts.saturating_add(1);
+        let avoid = self.last_endpoint.filter(|_| self.failures > 0);
+        let want = Want { kind: AttemptKind::Stream, avoid, only: self.only, ..Want::default() };
+        let (number, stale_token) = (self.attempts, self.stale_token);
+        Attempt { number, want, deadline: None, require_leader: self.require_leader, stale_token }
+    }
+
+    /// Notes that the stream was opened.
+    pub(crate) fn opened(&mut self, now: Instant, sent: Sent) {
+        self.last_endpoint = Some(sent.endpoint);
+        self.token = sent.token;
+        self.signal = HealthSignal::None;
+        self.opened = now;
+        self.pace.opened(now);
+    }
+
+    /// Notes why the stream is over.
+    pub(crate) fn failed(&mut self, failure: Failure<'_>, error: Error) -> Decision {
+        let decision = retry::decide(Effect::Read, failure);
+        self.signal = self.signal.max(decision.signal);
+        self.last_error = Some(error);
+        if decision.action == RetryAction::NewToken {
+            self.stale_token = self.stale_token.max(self.token);
+        }
+        decision
+    }
+
+    /// Returns when the next stream may be opened, after one that was of use or not.
+    pub(crate) fn next(&mut self, now: Instant, was_useful: bool) -> Instant {
+        if was_useful {
+            self.failures = 0;
+        }
+        let wait = self.backoff.after(self.failures, &mut self.rng);
+        self.failures = self.failures.saturating_add(1);
+        (now + wait).max(self.pace.next())
+    }
+
+    /// Returns whether the stream that is open has been so for long enough to be of use.
+    pub(crate) fn is_old(&self, now: Instant) -> bool {
+        now.saturating_since(self.opened) >= USEFUL_AGE
+    }
+}

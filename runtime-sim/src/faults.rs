@@ -93,7 +93,8 @@ pub enum Fault {
         member: usize,
     },
     /// The machine of a client is suspended for a while, and its clock with it. No schedule that is
-    /// drawn has it: [`suspensions`] draws some to add.
+    /// drawn has it, but [`suspensions`] draws some to add; whoever carries it out is on another
+    /// host, since nothing runs on this one that could end it.
     Suspend {
         /// The client.
         client: u32,

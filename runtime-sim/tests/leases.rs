@@ -313,3 +313,25 @@ fn renewals_are_as_frequent_as_they_have_to_be() {
     })
     .unwrap();
 }
+
+// I-L1: an answer that was long on its way says little of how long the lease lives.
+#[test]
+fn a_lease_that_was_granted_long_ago_is_renewed_before_it_is_handed_out() {
+    run(1, |world| async move {
+        let scene = scene(&world, 1).await;
+        let link = Link { stall_down: true, ..Link::default() };
+        world.net().set_link(scene.host.id(), scene.etcd.address(0), link);
+        let (net, host, at) = (world.net().clone(), scene.host.id(), scene.etcd.address(0));
+        let begin = world.clone();
+        scene.host.spawn(async move {
+            begin.sleep(Duration::from_millis(2_500)).await;
+            net.set_link(host, at, Link::default());
+        });
+        let lease = scene.client.lease(seconds(4)).await.unwrap();
+        let left = lease.valid_until().saturating_since(scene.host.runtime().now());
+        assert!(left > seconds(3), "{left:?}");
+        world.sleep(seconds(20)).await;
+        assert!(lease.is_valid());
+    })
+    .unwrap();
+}

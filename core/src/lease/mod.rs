@@ -36,6 +36,8 @@
 // L45, L46, I-L1–I-L8
 
 mod asked;
+#[cfg(feature = "laws")]
+mod digest;
 mod events;
 mod pace;
 mod record;
@@ -85,8 +87,8 @@ pub struct KeepAlive {
     singles: usize,
     /// The last round of such calls.
     rounds: u32,
-    /// When the machine was suspended last, and for how long since such calls are under way.
-    suspension: (Instant, Duration),
+    /// When the machine was suspended while such calls are under way, and for how long.
+    suspensions: Vec<(Instant, Duration)>,
     /// Those that wait for such a call, the most urgent first.
     waiting_for_single: BTreeSet<(Instant, LeaseId)>,
     stream: Stream,
@@ -118,7 +120,7 @@ impl KeepAlive {
             on_stream: 0,
             singles: 0,
             rounds: 0,
-            suspension: (Instant::ORIGIN, Duration::ZERO),
+            suspensions: Vec::new(),
             waiting_for_single: BTreeSet::new(),
             stream: Stream::Idle,
             opening: Opening::new(backoff, require_leader, only, seed),

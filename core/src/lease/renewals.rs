@@ -9,6 +9,8 @@ use crate::error::Error;
 use crate::{Instant, LeaseId};
 use std::time::Duration;
 
+/// How many suspensions are told apart; of more, the oldest count as one.
+const MAX_SUSPENSIONS: usize = 16;
 /// How many leases are renewed by calls of their own at once.
 const MAX_SINGLES: usize = 64;
 /// How many acknowledgements bring a lease back to the stream.
@@ -202,8 +204,7 @@ impl KeepAlive {
                     record.isolated -= 1;
                     self.on_stream += usize::from(record.isolated == 0);
                 }
-                let (at, suspended) = self.suspension;
-                let suspended = if sent <= at { suspended } else { Duration::ZERO };
+                let suspended = self.suspended_since(sent);
                 self.acknowledged(now, id, SentAt { time: sent, suspended }, ttl);
                 self.release_singles(now, 1);
             }
@@ -326,11 +327,23 @@ impl KeepAlive {
         error.or_else(|| self.last_error().filter(|_| !is_well)).cloned()
     }
 
+    /// Returns for how long the machine was suspended since a call was sent.
+    fn suspended_since(&self, sent: Instant) -> Duration {
+        let since = self.suspensions.iter().filter(|it| sent <= it.0).map(|it| it.1);
+        since.fold(Duration::ZERO, Duration::saturating_add)
+    }
+
     /// Counts the time that the machine was suspended.
     // I-L8
     pub(super) fn age(&mut self, now: Instant, by: Duration) {
-        let before = if self.singles > 0 { self.suspension.1 } else { Duration::ZERO };
-        self.suspension = (now, before.saturating_add(by));
+        if self.singles == 0 {
+            self.suspensions.clear();
+        }
+        self.suspensions.push((now, by));
+        if self.suspensions.len() > MAX_SUSPENSIONS {
+            let (_, oldest) = self.suspensions.remove(0);
+            self.suspensions[0].1 = self.suspensions[0].1.saturating_add(oldest);
+        }
         self.unanswered.age(by);
         for (id, record) in &mut self.leases {
             record.age(by);

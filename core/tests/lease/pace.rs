@@ -77,3 +77,17 @@ fn leases_that_come_and_go_leave_nothing_behind() {
     assert!(rig.leases.queued() <= 1, "{}", rig.leases.queued());
     rig.rest(ms(10));
 }
+
+// I-L6: what is done for one renewal does not grow with the number of leases.
+#[test]
+fn a_hundred_thousand_leases_take_no_more_steps_each_than_a_thousand() {
+    let steps = |count: u32| {
+        let mut rig = Rig::with_leases(count.into(), 600);
+        let before = rig.steps;
+        let asked = rig.serve(secs(320), 600);
+        assert!(asked.len() >= count as usize && rig.late().is_empty());
+        (rig.steps - before) * 100 / asked.len()
+    };
+    let (few, many) = (steps(1_000), steps(100_000));
+    assert!(many <= few * 3 / 2, "{many} steps for a hundred renewals, and {few} of a thousand");
+}

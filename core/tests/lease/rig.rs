@@ -1,23 +1,19 @@
 //! Drives the leases of one stream by hand, in milliseconds, and answers as a server would.
 
-use bytes::Bytes;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::call::{Attempt, Sent};
 use etcd3_core::channel::EndpointId;
-use etcd3_core::frame::{self, Decoder};
+use etcd3_core::frame::Decoder;
 use etcd3_core::lease::{
-    Input, KeepAlive, Known, LeaseLost, LossReason, Output, Renewal, Settings, SingleRenewal,
+    Input, KeepAlive, LeaseLost, LossReason, Output, Renewal, Settings, SingleRenewal,
 };
-use etcd3_core::proto::etcdserverpb::{
-    LeaseKeepAliveRequest, LeaseKeepAliveResponse, ResponseHeader,
-};
-use etcd3_core::transport::{Event, Lost};
-use etcd3_core::{Error, Instant, LeaseId, Machine, Next, Outcome, ServerError};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use etcd3_core::proto::etcdserverpb::LeaseKeepAliveRequest;
+use etcd3_core::transport::Event;
+use etcd3_core::{Error, Instant, LeaseId, Machine, Next, ServerError};
 use prost::Message;
 use std::time::Duration;
 
-pub(crate) const CLUSTER: u64 = 7;
+pub(crate) use super::server::{CLUSTER, answer, end, granted, head, lost};
 
 pub(crate) fn settings() -> Settings {
     Settings {
@@ -38,12 +34,6 @@ pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// What is known of a lease that was granted just now, by a request sent at this moment.
-pub(crate) fn granted(sent: Instant, ttl: u64) -> Known {
-    let ttl = secs(ttl);
-    Known { ttl: Some(ttl), until: Some(sent + ttl), is_new: true, cluster_id: CLUSTER }
-}
-
 /// One stream, driven by hand.
 pub(crate) struct Rig {
     pub(crate) leases: KeepAlive,
@@ -54,6 +44,8 @@ pub(crate) struct Rig {
     renewed: Vec<(i64, Renewal)>,
     late: Vec<(i64, Instant, Option<Error>)>,
     endpoint: u32,
+    /// How often the machine was asked what to do.
+    pub(crate) steps: usize,
 }
 
 impl Rig {
@@ -69,6 +61,7 @@ impl Rig {
             renewed: vec![],
             late: vec![],
             endpoint: 0,
+            steps: 0,
         }
     }
 
@@ -90,6 +83,7 @@ impl Rig {
 
     fn drain(&mut self) {
         loop {
+            self.steps += 1;
             match self.leases.poll(self.now) {
                 Next::Do(Output::Renewed(id, renewal)) => self.renewed.push((id.0, renewal)),
                 Next::Do(Output::Late(id, since, error)) => self.late.push((id.0, since, error)),
@@ -309,27 +303,4 @@ impl Rig {
     pub(crate) fn lose(&mut self) -> &mut Self {
         self.feed(Input::Stream(lost()))
     }
-}
-
-pub(crate) fn head() -> Event {
-    let mut headers = HeaderMap::new();
-    headers.insert("content-type", HeaderValue::from_static("application/grpc"));
-    Event::Head { status: StatusCode::OK, headers }
-}
-
-pub(crate) fn end(error: ServerError) -> Event {
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", u16::from(error.code().number()).into());
-    trailers.insert("grpc-message", HeaderValue::from_static(error.text()));
-    Event::End(Some(trailers))
-}
-
-pub(crate) const fn lost() -> Event {
-    Event::Lost(Lost { outcome: Outcome::Unknown, reset: None, cause: None })
-}
-
-pub(crate) fn answer(cluster_id: u64, id: i64, ttl: i64) -> Bytes {
-    let header = Some(ResponseHeader { cluster_id, revision: 5, ..Default::default() });
-    let response = LeaseKeepAliveResponse { header, id, ttl };
-    frame::encode(&response, usize::MAX).expect("a frame")
 }

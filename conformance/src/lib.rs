@@ -34,6 +34,7 @@ mod ctx;
 pub mod differential;
 pub mod failover;
 mod harness;
+pub mod lease_torture;
 pub mod load;
 pub mod paging;
 pub mod peer;
@@ -95,6 +96,9 @@ mod pages {
 
     #[doc = include_str!("../../docs/embedding-the-core.md")]
     struct EmbeddingTheCore;
+
+    #[doc = include_str!("../../docs/leases.md")]
+    struct Leases;
 
     #[doc = include_str!("../../docs/many-calls-at-once.md")]
     struct ManyCallsAtOnce;

@@ -36,6 +36,11 @@ mod kv_query;
 mod kv_quorum;
 mod kv_range;
 mod kv_stale;
+mod lease_basics;
+mod lease_expect;
+mod lease_failover;
+mod lease_members;
+mod lease_restart;
 mod net_faults;
 mod net_sweep;
 mod nginx;
@@ -112,6 +117,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_quorum::CASES,
         kv_range::CASES,
         kv_stale::CASES,
+        lease_basics::CASES,
+        lease_failover::CASES,
+        lease_members::CASES,
+        lease_restart::CASES,
         net_faults::CASES,
         net_sweep::CASES,
         proxy_limits::CASES,

@@ -1,9 +1,10 @@
 //! What is done to a member.
 
+use etcd3_lab::{Cluster, Result};
 use std::fmt;
 
 /// What happens to a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberFault {
     /// `SIGKILL`, and a restart after six seconds, once the client is calm.
     Kill,
@@ -14,7 +15,7 @@ pub enum MemberFault {
 }
 
 /// Whether the member leads when the fault begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// It does.
     Leader,
@@ -22,9 +23,37 @@ pub enum Role {
     Follower,
 }
 
+impl Role {
+    /// Returns a member that has this role in a cluster with that leader.
+    pub(crate) fn member(self, cluster: &Cluster, leader: usize) -> usize {
+        match self {
+            Self::Leader => leader,
+            Self::Follower => (leader + 1) % cluster.len(),
+        }
+    }
+}
+
 impl MemberFault {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Kill, Self::Stop, Self::Partition];
+
+    /// Begins it.
+    pub(crate) fn begin(self, cluster: &Cluster, member: usize) -> Result<()> {
+        match self {
+            Self::Kill => cluster.member(member).kill(),
+            Self::Stop => cluster.member(member).stop(),
+            Self::Partition => cluster.partition(member),
+        }
+    }
+
+    /// Ends it; partitions all end together.
+    pub(crate) fn end(self, cluster: &Cluster, member: usize) -> Result<()> {
+        match self {
+            Self::Kill => cluster.member(member).restart(),
+            Self::Stop => cluster.member(member).cont(),
+            Self::Partition => cluster.heal(),
+        }
+    }
 }
 
 impl fmt::Display for MemberFault {

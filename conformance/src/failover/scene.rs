@@ -32,11 +32,7 @@ impl<'a> Scene<'a> {
 
     /// A member that has that role now.
     pub(super) fn member_with(&self, role: Role) -> Result<usize, Error> {
-        let leader = wait_healthy(self.cluster)?;
-        Ok(match role {
-            Role::Leader => leader,
-            Role::Follower => (leader + 1) % self.cluster.len(),
-        })
+        Ok(role.member(self.cluster, wait_healthy(self.cluster)?))
     }
 
     /// Makes one fault, ends it, and tells what came of it.
@@ -48,7 +44,7 @@ impl<'a> Scene<'a> {
         let writers = Prober::new(self.runtime, self.cluster.client_urls())?;
         let role = if leader == member { Role::Leader } else { Role::Follower };
         let begin = Instant::now();
-        self.begin(fault, member)?;
+        fault.begin(self.cluster, member)?;
         let probes = writers.start(self.runtime, member);
         match fault {
             MemberFault::Kill => {
@@ -62,7 +58,7 @@ impl<'a> Scene<'a> {
         }
         let majority = probes.majority();
         let healed = Instant::now();
-        self.end(fault, member)?;
+        fault.end(self.cluster, member)?;
         wait_healthy(self.cluster)?;
         trouble.extend(self.calm(healed, "after the fault"));
         let calls = self.load.calls();
@@ -75,23 +71,5 @@ impl<'a> Scene<'a> {
     fn calm(&self, since: Instant, when: &str) -> Vec<String> {
         let calm = self.load.wait_calm(since, CALM_LIMIT);
         calm.err().map(|error| format!("not calm {when}: {error}")).into_iter().collect()
-    }
-
-    fn begin(&self, fault: MemberFault, member: usize) -> Result<(), Error> {
-        match fault {
-            MemberFault::Kill => self.cluster.member(member).kill()?,
-            MemberFault::Stop => self.cluster.member(member).stop()?,
-            MemberFault::Partition => self.cluster.partition(member)?,
-        }
-        Ok(())
-    }
-
-    fn end(&self, fault: MemberFault, member: usize) -> Result<(), Error> {
-        match fault {
-            MemberFault::Kill => self.cluster.member(member).restart()?,
-            MemberFault::Stop => self.cluster.member(member).cont()?,
-            MemberFault::Partition => self.cluster.heal()?,
-        }
-        Ok(())
     }
 }

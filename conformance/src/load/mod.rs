@@ -10,7 +10,7 @@ mod table;
 mod verify;
 mod workers;
 
-pub use args::Args;
+pub use args::{Args, TortureArgs};
 pub use calls::{CallFailure, CallKind, CallRecord, count_failed, longest_gap, percentile};
 pub use runtime::{BlockingRuntime, RUNTIMES};
 pub(crate) use runtime::{pause, spawn};

@@ -19,6 +19,8 @@ use std::time::Duration;
 const LEASES: i64 = 10_000;
 /// Their time to live, in seconds.
 const TTL: i64 = 60;
+/// The time between two grants, in nanoseconds.
+const INTERVAL: u64 = 2_000_000;
 /// The time that an answer takes.
 const LATENCY: Duration = Duration::from_millis(1);
 
@@ -37,7 +39,11 @@ pub(crate) fn renew(acknowledgements: u64) -> Result<()> {
     for number in 0..LEASES {
         // Ids as clients draw them, in no order.
         let id = LeaseId(number.wrapping_mul(0x5851_f42d_4c95_7f2d) & i64::MAX);
-        machine.handle(now, Input::Add(id, Known::default()));
+        // Granted one after another, as fast as they are renewed.
+        let granted = Instant::from_nanos(number.unsigned_abs() * INTERVAL);
+        let ttl = Duration::from_secs(TTL.unsigned_abs());
+        let known = Known { ttl: Some(ttl), until: Some(granted + ttl), ..Known::default() };
+        machine.handle(now, Input::Add(id, known));
     }
     let (mut renewed, mut answers) = (0, Vec::new());
     while renewed < acknowledgements {

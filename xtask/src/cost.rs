@@ -41,7 +41,7 @@ const EVENT: (f64, f64, f64) = (1_250.0, 0.25, 900.0);
 const RENEWALS: Job = Job { work: "keep-alives", size: 3, callers: 1_000, ops: 3_000 };
 
 /// The limits of an acknowledged renewal: instructions, allocations and their bytes.
-const RENEWAL: (f64, f64, f64) = (20_000.0, 2.0, 600.0);
+const RENEWAL: (f64, f64, f64) = (10_500.0, 1.0, 350.0);
 
 /// Leases that are counted by their bytes, and the limit of those of one with its handle.
 const LEASES: Job = Job { callers: 10_000, ops: 10_000, ..RENEWALS };

@@ -79,22 +79,7 @@ struct Holders {
 struct Single {
     renewal: SingleRenewal,
     ordered: Instant,
-    /// When it was noticed last that the machine had been suspended since, and for how long it was.
-    suspended: Option<(Instant, Duration)>,
     call: OperationCall<Raw<LeaseKeepAliveRequest>>,
-}
-
-impl Single {
-    /// Returns when the request was sent that was answered: earlier by the time that the machine was
-    /// suspended since then.
-    // I-L1, I-L8
-    fn sent(&self) -> Instant {
-        let sent = self.call.last_sent().unwrap_or(self.ordered);
-        match self.suspended {
-            Some((noticed, slept)) if sent <= noticed => sent - slept,
-            _ => sent,
-        }
-    }
 }
 
 impl LeaseOwner {
@@ -186,7 +171,7 @@ impl LeaseOwner {
         };
         let request = Raw(LeaseKeepAliveRequest { id: single.lease.0 });
         let call = OperationCall::new(Arc::clone(&self.shared), request, options);
-        self.singles.push(Single { renewal: single, ordered: now, suspended: None, call });
+        self.singles.push(Single { renewal: single, ordered: now, call });
     }
 
     // I-L4
@@ -213,9 +198,10 @@ impl LeaseOwner {
                 continue;
             };
             let it = self.singles.swap_remove(index);
+            let sent = it.call.last_sent().unwrap_or(it.ordered);
             let ttl = |ttl: i64| Duration::from_secs(u64::try_from(ttl).unwrap_or(0));
             let result = answer.map(|answer| ttl(answer.ttl));
-            machine.handle(now, Input::Single(it.renewal, it.sent(), result));
+            machine.handle(now, Input::Single(it.renewal, sent, result));
         }
         let mut index = 0;
         while let Some((_, call)) = self.confirmations.get_mut(index) {
@@ -234,10 +220,6 @@ impl LeaseOwner {
         let slept = suspended.saturating_sub(self.suspended);
         if slept > MIN_SUSPENSION {
             machine.handle(now, Input::Suspended(slept));
-            for single in &mut self.singles {
-                let before = single.suspended.map_or(Duration::ZERO, |(_, slept)| slept);
-                single.suspended = Some((now, before + slept));
-            }
             self.suspended = suspended;
         } else if suspended < self.suspended {
             // The clock was set back.

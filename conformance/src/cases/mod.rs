@@ -36,6 +36,13 @@ mod kv_query;
 mod kv_quorum;
 mod kv_range;
 mod kv_stale;
+mod lease_bulk;
+mod lease_dropped;
+mod lease_expect;
+mod lease_kept;
+mod lease_late;
+mod lease_many;
+mod lease_outage;
 mod net_faults;
 mod net_sweep;
 mod nginx;
@@ -112,6 +119,12 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_quorum::CASES,
         kv_range::CASES,
         kv_stale::CASES,
+        lease_bulk::CASES,
+        lease_dropped::CASES,
+        lease_kept::CASES,
+        lease_late::CASES,
+        lease_many::CASES,
+        lease_outage::CASES,
         net_faults::CASES,
         net_sweep::CASES,
         proxy_limits::CASES,

@@ -74,6 +74,11 @@ cargo xtask <command>
             --seed S     what is drawn from
             --short      12 seconds, on the runtime whose turn it is
             --runtime, --version   as above
+  lease-torture   keep leases alive while one member after the other fails, then all of them
+            --seconds N  for how long one fails, 120 by default, and each fault at least once
+            --seed S     what the order is drawn from
+            --short      16 seconds and one outage, on the runtime whose turn it is
+            --runtime, --version   as above
   soak      look for what only time brings out: pings, lost connections, busy loops
             --minutes N  how long, 10 by default; 0.2 is a short form
             --tls        encrypted, too
@@ -199,10 +204,17 @@ const COMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         name: "watch-torture",
-        valued: &["--runtime", "--version", "--seconds", "--seed"],
+        valued: &runs::TORTURE,
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::watch_torture,
+    },
+    Subcommand {
+        name: "lease-torture",
+        valued: &runs::TORTURE,
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::lease_torture,
     },
     Subcommand {
         name: "pages",

@@ -152,7 +152,8 @@ impl Lease {
     fn end(&self, reason: LossReason) {
         self.shared.cell.lose(|| LeaseLost::new(reason));
         self.shared.revokes.store(false, Ordering::Relaxed);
-        self.shared.mailbox.command(Command::End(self.id(), reason));
+        // The stream that it was renewed on may have ended, and others may renew it on another.
+        self.shared.client.lease_streams().end(self.id(), reason);
     }
 }
 

@@ -1,0 +1,168 @@
+//! Leases and sessions that meet: several handles of one lease, and ends that race with beginnings.
+#![allow(clippy::unwrap_used, reason = "all of this is for tests")]
+#![allow(dead_code, unused_imports, reason = "for what follows")]
+
+use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
+use etcd3::{Client, Config, LossReason, OnLoss};
+use etcd3_sim::{
+    ClusterConfig, Etcd, Host, Link, Personality, Reachability, SimRuntime, World, run,
+};
+use futures_lite::future::poll_once;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+struct Scene {
+    etcd: Etcd,
+    host: Host,
+    client: Client,
+    /// Of another host, to which nothing happens.
+    observer: Client,
+}
+
+async fn scene(world: &World) -> Scene {
+    let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
+    let host = world.host();
+    let client = host.client(Config::new(etcd.endpoints())).unwrap();
+    let observer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+    client.put("key", "value").await.unwrap();
+    observer.get("key").await.unwrap();
+    world.sleep(seconds(1)).await;
+    Scene { etcd, host, client, observer }
+}
+
+impl Scene {
+    fn set_links(&self, world: &World, link: Link) {
+        for member in 0..self.etcd.members() {
+            world.net().set_link(self.host.id(), self.etcd.address(member), link);
+        }
+    }
+
+    /// Cuts the client off, or not any more.
+    fn cut_off(&self, world: &World, is_cut: bool) {
+        let reachability = if is_cut { Reachability::Hang } else { Reachability::Open };
+        let link = Link { reachability, stall_up: is_cut, stall_down: is_cut, ..Link::default() };
+        self.set_links(world, link);
+    }
+
+    async fn exists(&self, key: &str) -> bool {
+        self.observer.get(key.to_owned()).await.unwrap().count > 0
+    }
+}
+
+// The stream of the first handle has ended, and the second one has another.
+#[test]
+fn a_handle_whose_stream_has_ended_ends_the_lease_for_all() {
+    for revokes in [true, false] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let first = scene.client.lease(seconds(60)).await.unwrap();
+            first.orphan();
+            world.sleep(seconds(7)).await;
+            let second = scene.client.keep_alive(first.id()).await.unwrap();
+            if revokes {
+                first.revoke().await.unwrap();
+                assert!(!second.is_valid(), "the cluster let it go");
+                assert_eq!(second.lost().await.reason, LossReason::Revoked);
+            } else {
+                first.orphan();
+                world.sleep(Duration::from_millis(1)).await;
+                assert!(!second.is_valid());
+            }
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_lease_ends_for_those_who_have_it_of_a_pinned_client() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let lease = scene.client.lease(seconds(60)).await.unwrap();
+        let pinned = scene.client.pinned_to(&scene.etcd.endpoints()[1]).unwrap();
+        let also = pinned.keep_alive(lease.id()).await.unwrap();
+        lease.revoke().await.unwrap();
+        assert!(!also.is_valid(), "the cluster let it go");
+        assert_eq!(also.lost().await.reason, LossReason::Revoked);
+    })
+    .unwrap();
+}
+
+// An orphan belongs to somebody else.
+// The grant is answered, and the connections of leases cannot be made.
+// The word of the server is enough; the next renewal is 20 minutes away.
+// A session is granted anew, and its keys cannot be written.
+// Nobody else has the key: it is not written by a regrant that is under way.
+// The answer to a request from before the grant comes after it, and says that there is no lease.
+// Wherever it is stuck.
+
+/// A task that anybody may drop.
+type Droppable = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;
+
+/// A runtime that drops its tasks when it is told so, as one does that is shut down.
+struct Ending {
+    inner: SimRuntime,
+    tasks: Mutex<Vec<Droppable>>,
+}
+
+impl Ending {
+    fn end(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        for task in tasks {
+            let task = task.lock().unwrap().take();
+            drop(task);
+        }
+    }
+}
+
+impl Runtime for Ending {
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn seed(&self) -> u64 {
+        self.inner.seed()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        self.inner.sleep_until(at)
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        let task = Arc::new(Mutex::new(Some(task)));
+        self.tasks.lock().unwrap().push(Arc::clone(&task));
+        self.inner.spawn(Box::pin(std::future::poll_fn(move |cx| {
+            // Not held while it is polled: it may spawn others, or be dropped.
+            let Some(mut it) = task.lock().unwrap().take() else {
+                return std::task::Poll::Ready(());
+            };
+            let polled = it.as_mut().poll(cx);
+            if polled.is_pending() {
+                *task.lock().unwrap() = Some(it);
+            }
+            polled
+        })));
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        self.inner.resolve(host, port)
+    }
+
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<Box<dyn Io>>> {
+        self.inner.connect(target)
+    }
+
+    fn suspended(&self) -> Duration {
+        self.inner.suspended()
+    }
+}

@@ -95,6 +95,21 @@ fn a_lease_ends_for_those_who_have_it_of_a_pinned_client() {
 }
 
 // An orphan belongs to somebody else.
+#[test]
+fn a_lease_that_was_orphaned_is_not_revoked_by_a_drop() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let lease = scene.client.lease(seconds(60)).await.unwrap();
+        let also = scene.client.keep_alive(lease.id()).await.unwrap().revoke_on_drop();
+        lease.orphan();
+        assert_eq!(also.lost().await.reason, LossReason::Orphaned);
+        drop(also);
+        world.sleep(seconds(1)).await;
+        assert!(scene.observer.time_to_live(lease.id()).await.unwrap().ttl.is_some());
+    })
+    .unwrap();
+}
+
 // The grant is answered, and the connections of leases cannot be made.
 // The word of the server is enough; the next renewal is 20 minutes away.
 // A session is granted anew, and its keys cannot be written.

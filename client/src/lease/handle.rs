@@ -142,7 +142,7 @@ impl Lease {
         self.end(LossReason::Orphaned);
     }
 
-    /// Has it revoked when the last clone is dropped. The client stays open until that is done, or
+    /// Has it revoked when the last clone is dropped, unless it was [orphaned](Self::orphan). The client stays open until that is done, or
     /// `Config::request_timeout` is over.
     pub fn revoke_on_drop(self) -> Self {
         self.shared.revokes.store(true, Ordering::Relaxed);
@@ -159,9 +159,11 @@ impl Lease {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        // Left to others, by another handle: it is theirs.
+        let is_orphaned = self.cell.is_lost_as(LossReason::Orphaned);
         self.cell.lose(|| LeaseLost::new(LossReason::Orphaned));
         self.mailbox.command(Command::Forget(Arc::clone(&self.cell)));
-        if self.revokes.load(Ordering::Relaxed) {
+        if self.revokes.load(Ordering::Relaxed) && !is_orphaned {
             let (client, id) = (self.client.clone(), self.cell.id);
             self.client.spawn(async move {
                 // Nobody is there to be told; the lease ends by itself.

@@ -111,6 +111,29 @@ fn a_lease_that_was_orphaned_is_not_revoked_by_a_drop() {
 }
 
 // The grant is answered, and the connections of leases cannot be made.
+#[test]
+fn beginning_a_lease_takes_no_longer_than_its_timeout() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        scene.set_links(&world, Link { stall_down: true, ..Link::default() });
+        let (net, host, later) = (world.net().clone(), scene.host.id(), world.clone());
+        let addresses: Vec<_> = (0..3).map(|member| scene.etcd.address(member)).collect();
+        scene.host.spawn(async move {
+            later.sleep(Duration::from_millis(2_500)).await;
+            for at in addresses {
+                let link = Link { reachability: Reachability::Hang, ..Link::default() };
+                net.set_link(host, at, link);
+            }
+        });
+        let began = world.now();
+        let error = scene.client.lease(seconds(4)).timeout(seconds(3)).await.unwrap_err();
+        let took = world.now().saturating_since(began);
+        assert!(error.is_timeout(), "{error:?}");
+        assert!(took <= Duration::from_millis(3_100), "{took:?}");
+    })
+    .unwrap();
+}
+
 // The word of the server is enough; the next renewal is 20 minutes away.
 // A session is granted anew, and its keys cannot be written.
 // Nobody else has the key: it is not written by a regrant that is under way.

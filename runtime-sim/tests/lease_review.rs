@@ -138,6 +138,32 @@ fn beginning_a_lease_takes_no_longer_than_its_timeout() {
 // A session is granted anew, and its keys cannot be written.
 // Nobody else has the key: it is not written by a regrant that is under way.
 // The answer to a request from before the grant comes after it, and says that there is no lease.
+#[test]
+fn a_lease_that_is_granted_is_not_lost_by_what_was_said_before() {
+    for (seed, member) in (0..30).map(|seed| (seed, usize::try_from(seed % 3).unwrap())) {
+        run(seed, move |world| async move {
+            let scene = scene(&world).await;
+            // The stream is open.
+            let _other = scene.client.lease(seconds(4)).await.unwrap();
+            world.sleep(seconds(2)).await;
+            let (host, at) = (scene.host.id(), scene.etcd.address(member));
+            world.net().set_link(host, at, Link { stall_down: true, ..Link::default() });
+            let early = scene.client.clone();
+            scene.host.spawn(async move {
+                let _ = early.keep_alive_once(77).await;
+            });
+            world.sleep(Duration::from_millis(20)).await;
+            let lease = scene.client.lease(seconds(60)).id(77).await.unwrap();
+            world.net().set_link(host, at, Link::default());
+            world.sleep(seconds(1)).await;
+            assert!(lease.is_valid(), "{:?}", lease.status());
+            world.sleep(seconds(60)).await;
+            assert!(lease.is_valid(), "{:?}", lease.status());
+        })
+        .unwrap();
+    }
+}
+
 // Wherever it is stuck.
 
 /// A task that anybody may drop.

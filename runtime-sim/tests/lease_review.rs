@@ -94,6 +94,31 @@ fn a_lease_ends_for_those_who_have_it_of_a_pinned_client() {
     .unwrap();
 }
 
+#[test]
+fn a_session_that_is_dropped_ends_its_lease_for_nobody_else() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let lease = scene.client.lease(seconds(5)).await.unwrap();
+        let [a, b] = [OnLoss::Fail, OnLoss::Regrant]
+            .map(|on_loss| scene.client.session(seconds(5)).lease(lease.id()).on_loss(on_loss));
+        let (a, b) = (a.await.unwrap(), b.await.unwrap());
+        let lost = b.lost();
+        drop(b);
+        assert_eq!(lost.await.reason, LossReason::Orphaned);
+        world.sleep(seconds(10)).await;
+        assert!(a.is_valid() && lease.is_valid());
+        a.orphan();
+        assert_eq!(a.lost().await.reason, LossReason::Orphaned);
+        world.sleep(seconds(10)).await;
+        assert!(lease.is_valid());
+        let id = lease.id();
+        drop(lease);
+        world.sleep(seconds(10)).await;
+        assert!(scene.observer.time_to_live(id).await.unwrap().ttl.is_none());
+    })
+    .unwrap();
+}
+
 // An orphan belongs to somebody else.
 #[test]
 fn a_lease_that_was_orphaned_is_not_revoked_by_a_drop() {

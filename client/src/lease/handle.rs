@@ -149,6 +149,13 @@ impl Lease {
         self
     }
 
+    /// Stops renewing it for the clones of this handle alone: others who have it keep it.
+    pub(crate) fn release(&self) {
+        self.shared.cell.lose(|| LeaseLost::new(LossReason::Orphaned));
+        self.shared.revokes.store(false, Ordering::Relaxed);
+        self.shared.mailbox.command(Command::Forget(Arc::clone(&self.shared.cell)));
+    }
+
     fn end(&self, reason: LossReason) {
         self.shared.cell.lose(|| LeaseLost::new(reason));
         self.shared.revokes.store(false, Ordering::Relaxed);

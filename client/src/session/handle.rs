@@ -127,7 +127,7 @@ impl Inner {
         let lease = state.lease.clone();
         drop(state);
         if reason == LossReason::Orphaned {
-            lease.orphan();
+            lease.release();
         }
         self.changed.notify(usize::MAX);
         Some(lease)
@@ -307,7 +307,8 @@ impl Session {
         }
     }
 
-    /// Ends it without revoking its lease, which lives until its time is over, with all keys.
+    /// Ends it without revoking its lease, which lives until its time is over, with all keys. Other
+    /// sessions and handles that have the lease go on.
     // X3
     pub fn orphan(&self) {
         self.inner().end(LossReason::Orphaned);

@@ -159,6 +159,21 @@ fn beginning_a_lease_takes_no_longer_than_its_timeout() {
     .unwrap();
 }
 
+#[test]
+fn a_close_that_failed_may_be_tried_again() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(60)).await.unwrap();
+        session.register("a", "1").await.unwrap();
+        scene.cut_off(&world, true);
+        session.close().await.unwrap_err();
+        scene.cut_off(&world, false);
+        session.close().await.unwrap();
+        assert!(!scene.exists("a").await, "closed");
+    })
+    .unwrap();
+}
+
 // The word of the server is enough; the next renewal is 20 minutes away.
 // A session is granted anew, and its keys cannot be written.
 // Nobody else has the key: it is not written by a regrant that is under way.

@@ -107,8 +107,10 @@ impl Inner {
         if state.end.is_some() {
             return false;
         }
-        state.lease = lease.clone();
+        let before = std::mem::replace(&mut state.lease, lease.clone());
         drop(state);
+        // Not under the lock: it wakes the task of leases.
+        drop(before);
         self.changed.notify(usize::MAX);
         true
     }
@@ -117,11 +119,11 @@ impl Inner {
         self.lock().regrants += 1;
     }
 
-    /// Ends the session; the first reason stays. Returns the lease, if this was the end.
-    pub(super) fn end(&self, reason: LossReason) -> Option<Lease> {
+    /// Ends the session; the first reason stays.
+    pub(super) fn end(&self, reason: LossReason) {
         let mut state = self.lock();
         if state.end.is_some() {
-            return None;
+            return;
         }
         state.end = Some(LeaseLost::new(reason));
         let lease = state.lease.clone();
@@ -130,7 +132,6 @@ impl Inner {
             lease.release();
         }
         self.changed.notify(usize::MAX);
-        Some(lease)
     }
 
     /// Completes with the reason when the session has ended.
@@ -294,16 +295,19 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`Lease::revoke`].
+    /// Those of [`Lease::revoke`]; it may be called again then. Once the session was orphaned there
+    /// is nothing to do.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it is not renewed any more.
+    /// Once polled, it is not renewed any more. Dropping the future leaves open whether its keys are
+    /// deleted.
     // X3
     pub async fn close(&self) -> Result<(), Error> {
-        match self.inner().end(LossReason::Revoked) {
-            Some(lease) => lease.revoke().await,
-            None => Ok(()),
+        self.inner().end(LossReason::Revoked);
+        match self.inner().end_reason() {
+            Some(end) if end.reason == LossReason::Orphaned => Ok(()),
+            _ => self.inner().lease().revoke().await,
         }
     }
 

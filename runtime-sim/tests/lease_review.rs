@@ -175,6 +175,26 @@ fn a_close_that_failed_may_be_tried_again() {
 }
 
 // The word of the server is enough; the next renewal is 20 minutes away.
+#[test]
+fn a_lease_that_a_write_does_not_find_is_granted_anew_at_once() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let begin = scene.client.session(seconds(3_600)).on_loss(OnLoss::Regrant);
+        let session = begin.await.unwrap();
+        session.register("a", "1").await.unwrap();
+        scene.observer.revoke(session.id()).await.unwrap();
+        session.register("b", "1").await.unwrap();
+        world.sleep(seconds(1)).await;
+        assert!(scene.exists("a").await && scene.exists("b").await);
+
+        let session = scene.client.session(seconds(3_600)).await.unwrap();
+        scene.observer.revoke(session.id()).await.unwrap();
+        assert!(session.register("c", "1").await.unwrap_err().is_lease_not_found());
+        assert!(!session.is_valid());
+    })
+    .unwrap();
+}
+
 // A session is granted anew, and its keys cannot be written.
 // Nobody else has the key: it is not written by a regrant that is under way.
 // The answer to a request from before the grant comes after it, and says that there is no lease.

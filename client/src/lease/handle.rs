@@ -149,6 +149,11 @@ impl Lease {
         self
     }
 
+    /// Notes that the cluster has no such lease, as the answer to a write said.
+    pub(crate) fn expire(&self) {
+        self.end(LossReason::Expired);
+    }
+
     /// Stops renewing it for the clones of this handle alone: others who have it keep it.
     pub(crate) fn release(&self) {
         self.shared.cell.lose(|| LeaseLost::new(LossReason::Orphaned));

@@ -260,7 +260,11 @@ impl Session {
                         inner.lock().keys.insert(key, value);
                         return Ok(answer.header);
                     }
-                    Err(error) if error.is_lease_not_found() => error,
+                    Err(error) if error.is_lease_not_found() => {
+                        // The next renewal may be far away.
+                        lease.expire();
+                        error
+                    }
                     Err(error) => return Err(error),
                 }
             };

@@ -71,7 +71,12 @@ async fn regrant(inner: &Inner) -> Result<(), Error> {
                         return Err(error);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if error.is_lease_not_found() {
+                        lease.expire();
+                    }
+                    return Err(error);
+                }
             }
         }
     }

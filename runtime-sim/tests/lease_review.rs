@@ -195,6 +195,19 @@ fn a_lease_that_a_write_does_not_find_is_granted_anew_at_once() {
     .unwrap();
 }
 
+#[test]
+fn a_session_that_is_lost_says_so_in_one_way() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(5)).await.unwrap();
+        scene.cut_off(&world, true);
+        assert_eq!(session.lost().await.reason, LossReason::DeadlinePassed);
+        let error = session.register("a", "1").await.unwrap_err();
+        assert!(error.is_lease_not_found(), "{error:?}");
+    })
+    .unwrap();
+}
+
 // A session is granted anew, and its keys cannot be written.
 // Nobody else has the key: it is not written by a regrant that is under way.
 // The answer to a request from before the grant comes after it, and says that there is no lease.

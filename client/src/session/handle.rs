@@ -4,7 +4,6 @@ use super::begin::OnLoss;
 use super::turn::Turn;
 use crate::either::either;
 use crate::{Client, Error, ErrorKind, Lease, LeaseStatus, key};
-use etcd3_core::error::Phase;
 use etcd3_core::lease::{LeaseLost, LossReason};
 use etcd3_core::request::delete;
 use etcd3_core::{Bytes, Instant, IntoBytes, LeaseId, ResponseHeader};
@@ -226,7 +225,8 @@ impl Session {
     /// # Errors
     ///
     /// Those of any write, and [`is_lease_not_found`](Error::is_lease_not_found) when the session
-    /// is lost or over. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
+    /// is lost or over, whyever; its source says why. [`is_closed`](Error::is_closed) when its client
+    /// is closed. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
     /// `Config::request_timeout` at most. A key whose write failed is not registered; when the
     /// outcome is *unknown* it may be there until the lease ends.
     ///
@@ -327,7 +327,6 @@ impl Session {
 fn over(lost: &LeaseLost) -> Error {
     let error = match lost.reason {
         LossReason::Closed => Error::new(ErrorKind::Closed),
-        LossReason::DeadlinePassed => Error::new(ErrorKind::TimedOut(Phase::Answer)),
         _ => Error::new(ErrorKind::Server(etcd3_core::ServerError::LeaseNotFound)),
     };
     error.with_cause(etcd3_core::error::Cause::new(lost.clone()))

@@ -303,3 +303,24 @@ impl Runtime for Ending {
         self.inner.suspended()
     }
 }
+
+#[test]
+fn a_session_is_lost_with_its_runtime() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let rt = Arc::new(Ending { inner: world.host().runtime(), tasks: Mutex::default() });
+        let client = Client::connect_lazy_on(rt.clone(), Config::new(scene.etcd.endpoints()));
+        let client = client.unwrap();
+        let begin = client.session(seconds(5)).on_loss(OnLoss::Regrant);
+        let session = begin.await.unwrap();
+        let mut lost = pin!(session.lost());
+        assert!(poll_once(lost.as_mut()).await.is_none());
+        world.sleep(seconds(1)).await;
+        rt.end();
+        world.sleep(seconds(10)).await;
+        let lost = poll_once(lost.as_mut()).await.map(|lost| lost.reason);
+        assert_eq!(lost, Some(LossReason::Closed));
+        assert!(session.register("a", "1").await.unwrap_err().is_closed());
+    })
+    .unwrap();
+}

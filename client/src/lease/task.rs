@@ -83,9 +83,18 @@ impl LeaseOwner {
                 let holders = self.leases.entry(id).or_default();
                 let is_first = holders.is_empty();
                 holders.keep(cell);
-                // What others have is renewed, so that this one hears of it.
-                let input = if is_first { Input::Add(id, known) } else { Input::Renew(id) };
-                machine.handle(now, input);
+                if known.is_new {
+                    // What was asked for before the grant tells nothing of this lease.
+                    self.drop_calls(id);
+                    machine.handle(now, Input::Remove(id));
+                }
+                if is_first || known.is_new {
+                    machine.handle(now, Input::Add(id, known));
+                }
+                if !is_first {
+                    // What others have is renewed, so that this one hears of it.
+                    machine.handle(now, Input::Renew(id));
+                }
             }
             Command::Once(cell) => {
                 let id = cell.id;

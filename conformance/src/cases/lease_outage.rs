@@ -6,7 +6,7 @@ use crate::raw::refusal_of_stream;
 use crate::{BoxError, Case, CaseResult, Ctx, Member, case};
 use etcd3::proto::etcdserverpb::LeaseKeepAliveRequest;
 use etcd3::{Client, ErrorKind, LossReason, ServerError};
-use etcd3_core::{frame, method};
+use etcd3_core::method;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,10 +167,10 @@ async fn a_member_without_a_leader_ends_the_stream_and_not_the_lease(ctx: Ctx) -
     let lease = client.lease(60 * SECOND).await?;
     client.keep_alive_once(lease.id()).await?;
     let id = client.grant(60 * SECOND).await?.id;
-    let message = frame::encode(&LeaseKeepAliveRequest { id: id.0 }, usize::MAX)?;
+    let message = LeaseKeepAliveRequest { id: id.0 };
     let (world, address) = (ctx.clone(), member.addr());
     let without = ctx.spawn(async move {
-        refusal_of_stream(&world, address, &method::LEASE_KEEP_ALIVE, message).await
+        refusal_of_stream(&world, address, &method::LEASE_KEEP_ALIVE, &message).await
     });
     ctx.until("both streams", LIMIT, || async { streams(&member).is_ok_and(|it| it == 2) }).await?;
     assert_eq!(ended(&member, "Unavailable")?, 0);

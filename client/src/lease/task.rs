@@ -8,7 +8,7 @@ use crate::shared::Shared;
 use crate::stream::{OwnedStream, Owner, StreamTask};
 use crate::trace;
 use etcd3_core::channel::{EndpointId, HealthSignal};
-use etcd3_core::error::{Cause, Error};
+use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
 use etcd3_core::lease::{
     Input, KeepAlive, LeaseLost, LossReason, Output, Renewal, Settings, SingleRenewal,
 };
@@ -86,13 +86,15 @@ struct Single {
 
 impl Single {
     /// Returns when the request was sent that was answered: earlier by the time that the machine was
-    /// suspended since then.
+    /// suspended since then. `None` for a moment before all time, which no renewal can count from.
     // I-L1, I-L8
-    fn sent(&self) -> Instant {
+    fn sent(&self) -> Option<Instant> {
         let sent = self.call.last_sent().unwrap_or(self.ordered);
         match self.suspended {
-            Some((noticed, slept)) if sent <= noticed => sent - slept,
-            _ => sent,
+            Some((noticed, slept)) if sent <= noticed => {
+                (sent.saturating_since(Instant::ORIGIN) >= slept).then(|| sent - slept)
+            }
+            _ => Some(sent),
         }
     }
 }
@@ -215,7 +217,11 @@ impl LeaseOwner {
             let it = self.singles.swap_remove(index);
             let ttl = |ttl: i64| Duration::from_secs(u64::try_from(ttl).unwrap_or(0));
             let result = answer.map(|answer| ttl(answer.ttl));
-            machine.handle(now, Input::Single(it.renewal, it.sent(), result));
+            let (sent, result) = match it.sent() {
+                Some(sent) => (sent, result),
+                None => (now, Err(Error::new(ErrorKind::TimedOut(Phase::Answer)))),
+            };
+            machine.handle(now, Input::Single(it.renewal, sent, result));
         }
         let mut index = 0;
         while let Some((_, call)) = self.confirmations.get_mut(index) {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// What a renewal may take where nothing is wrong: round trips, and a member that is behind.
-const SLACK: Duration = Duration::from_millis(1_000);
+const SLACK: Duration = Duration::from_secs(1);
 /// A lease with less than this is not promised to survive a member.
 // I-L3
 const SURVIVES_FROM: Duration = Duration::from_secs(5);

@@ -127,8 +127,8 @@ macro_rules! operations_table {
             "\n",
             "Each of the first calls makes a [`Request`]: options first, then `.await`, or\n",
             "[`send()`](Request::send) for what takes futures. Authentication, cluster and\n",
-            "maintenance calls, locks and elections are still to come; until then, `rpc` calls any\n",
-            "unary method.\n",
+            "maintenance calls, locks and elections are still to come; until then, `rpc` calls\n",
+            "any unary method.\n",
         )
     };
 }

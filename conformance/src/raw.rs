@@ -50,13 +50,14 @@ impl OneStream {
         Ok(Self { send, response: Some(response), body: None, decoder })
     }
 
-    /// Sends a message.
+    /// Sends a message; to nobody, if the stream has ended: [`next`](Self::next) says how.
     ///
     /// # Errors
     ///
-    /// When the stream has ended.
+    /// When the message is too long.
     pub fn send(&mut self, message: &impl Message) -> Result<(), BoxError> {
-        Ok(self.send.send_data(frame::encode(message, MAX_MESSAGE)?, false)?)
+        let _ = self.send.send_data(frame::encode(message, MAX_MESSAGE)?, false);
+        Ok(())
     }
 
     /// Waits for the next message, or the status in which the stream ends.

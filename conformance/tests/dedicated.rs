@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Longer than anything takes that ends at all, on the busiest of machines.
 const LIMIT: Duration = Duration::from_secs(120);
-/// As many writes are made while the executor is blocked.
+/// The number of writes that are made while the executor is blocked.
 const WRITES: u32 = 20;
 
 /// One dedicated runtime of each kind, by its name.

@@ -45,7 +45,7 @@ fn worlds_that_did_not_hold_once_hold() {
 // I-L1, I-L8: among three thousand, the worlds whose leases did not hold once.
 #[test]
 fn worlds_whose_leases_did_not_hold_once_hold() {
-    for seed in [830, 993] {
+    for seed in [830, 993, 2377] {
         if let Err(failure) = simulate(&Plan::draw(seed)) {
             panic!("seed {seed}: {failure}");
         }

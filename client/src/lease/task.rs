@@ -1,6 +1,7 @@
 //! The task of the stream of leases.
 
-use super::cell::{Cell, MIN_SUSPENSION};
+use super::cell::MIN_SUSPENSION;
+use super::holders::Holders;
 use super::registry::{Command, Mailbox, Registry};
 use crate::call::open_stream::Receiver;
 use crate::call::{CallOptions, OperationCall};
@@ -8,7 +9,7 @@ use crate::shared::Shared;
 use crate::stream::{OwnedStream, Owner, StreamTask};
 use crate::trace;
 use etcd3_core::channel::{EndpointId, HealthSignal};
-use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
+use etcd3_core::error::{Cause, Error};
 use etcd3_core::lease::{
     Input, KeepAlive, LeaseLost, LossReason, Output, Renewal, Settings, SingleRenewal,
 };
@@ -67,36 +68,11 @@ struct LeaseOwner {
     suspended: Duration,
 }
 
-/// Those who have a lease.
-#[derive(Default)]
-struct Holders {
-    keep: Vec<Arc<Cell>>,
-    /// Those who want it renewed once.
-    once: Vec<Arc<Cell>>,
-}
-
 /// A call that renews one lease.
 struct Single {
     renewal: SingleRenewal,
     ordered: Instant,
-    /// When it was noticed last that the machine had been suspended since, and for how long it was.
-    suspended: Option<(Instant, Duration)>,
     call: OperationCall<Raw<LeaseKeepAliveRequest>>,
-}
-
-impl Single {
-    /// Returns when the request was sent that was answered: earlier by the time that the machine was
-    /// suspended since then. `None` for a moment before all time, which no renewal can count from.
-    // I-L1, I-L8
-    fn sent(&self) -> Option<Instant> {
-        let sent = self.call.last_sent().unwrap_or(self.ordered);
-        match self.suspended {
-            Some((noticed, slept)) if sent <= noticed => {
-                (sent.saturating_since(Instant::ORIGIN) >= slept).then(|| sent - slept)
-            }
-            _ => Some(sent),
-        }
-    }
 }
 
 impl LeaseOwner {
@@ -105,21 +81,29 @@ impl LeaseOwner {
             Command::Keep(known, cell) => {
                 let id = cell.id;
                 let holders = self.leases.entry(id).or_default();
-                let is_first = holders.keep.is_empty() && holders.once.is_empty();
-                holders.keep.push(cell);
-                // What others have is renewed, so that this one hears of it.
-                let input = if is_first { Input::Add(id, known) } else { Input::Renew(id) };
-                machine.handle(now, input);
+                let is_first = holders.is_empty();
+                holders.keep(cell);
+                if known.is_new {
+                    // What was asked for before the grant tells nothing of this lease.
+                    self.drop_calls(id);
+                    machine.handle(now, Input::Remove(id));
+                }
+                if is_first || known.is_new {
+                    machine.handle(now, Input::Add(id, known));
+                }
+                if !is_first {
+                    // What others have is renewed, so that this one hears of it.
+                    machine.handle(now, Input::Renew(id));
+                }
             }
             Command::Once(cell) => {
                 let id = cell.id;
-                self.leases.entry(id).or_default().once.push(cell);
+                self.leases.entry(id).or_default().once(cell);
                 machine.handle(now, Input::Renew(id));
             }
             Command::Forget(cell) => {
                 let Some(holders) = self.leases.get_mut(&cell.id) else { return };
-                holders.keep.retain(|it| !Arc::ptr_eq(it, &cell));
-                holders.once.retain(|it| !Arc::ptr_eq(it, &cell));
+                holders.remove(&cell);
                 self.forget_unused(now, machine, cell.id);
             }
             Command::End(id, reason) => {
@@ -131,7 +115,7 @@ impl LeaseOwner {
 
     /// Stops renewing a lease that nobody has any more.
     fn forget_unused(&mut self, now: Instant, machine: &mut KeepAlive, id: LeaseId) {
-        if self.leases.get(&id).is_some_and(|it| it.keep.is_empty() && it.once.is_empty()) {
+        if self.leases.get(&id).is_some_and(Holders::is_empty) {
             self.leases.remove(&id);
             self.drop_calls(id);
             machine.handle(now, Input::Remove(id));
@@ -148,14 +132,8 @@ impl LeaseOwner {
             self.drop_calls(id);
         }
         let Some(holders) = self.leases.get_mut(&id) else { return };
-        let suspended = self.suspended;
-        let is_once = !holders.once.is_empty();
-        for cell in holders.once.drain(..) {
-            cell.renew(renewal, suspended);
-        }
-        let before = holders.keep.len();
-        holders.keep.retain(|cell| cell.renew(renewal, suspended));
-        if is_once || holders.keep.len() < before {
+        holders.renew(renewal, self.suspended);
+        if holders.is_empty() {
             self.forget_unused(now, machine, id);
         }
     }
@@ -163,7 +141,7 @@ impl LeaseOwner {
     fn lose(&mut self, id: LeaseId, lost: &LeaseLost) {
         self.drop_calls(id);
         let Some(holders) = self.leases.remove(&id) else { return };
-        for cell in holders.keep.into_iter().chain(holders.once) {
+        for cell in holders.iter() {
             cell.lose(|| lost.clone());
         }
     }
@@ -188,7 +166,7 @@ impl LeaseOwner {
         };
         let request = Raw(LeaseKeepAliveRequest { id: single.lease.0 });
         let call = OperationCall::new(Arc::clone(&self.shared), request, options);
-        self.singles.push(Single { renewal: single, ordered: now, suspended: None, call });
+        self.singles.push(Single { renewal: single, ordered: now, call });
     }
 
     // I-L4
@@ -215,12 +193,9 @@ impl LeaseOwner {
                 continue;
             };
             let it = self.singles.swap_remove(index);
+            let sent = it.call.last_sent().unwrap_or(it.ordered);
             let ttl = |ttl: i64| Duration::from_secs(u64::try_from(ttl).unwrap_or(0));
             let result = answer.map(|answer| ttl(answer.ttl));
-            let (sent, result) = match it.sent() {
-                Some(sent) => (sent, result),
-                None => (now, Err(Error::new(ErrorKind::TimedOut(Phase::Answer)))),
-            };
             machine.handle(now, Input::Single(it.renewal, sent, result));
         }
         let mut index = 0;
@@ -240,10 +215,6 @@ impl LeaseOwner {
         let slept = suspended.saturating_sub(self.suspended);
         if slept > MIN_SUSPENSION {
             machine.handle(now, Input::Suspended(slept));
-            for single in &mut self.singles {
-                let before = single.suspended.map_or(Duration::ZERO, |(_, slept)| slept);
-                single.suspended = Some((now, before + slept));
-            }
             self.suspended = suspended;
         } else if suspended < self.suspended {
             // The clock was set back.
@@ -305,7 +276,7 @@ impl Owner for LeaseOwner {
                 trace::lease_late(id, now.saturating_since(since), error.as_ref());
                 let error = error.map(complete);
                 let holders = self.leases.get(&id);
-                for cell in holders.into_iter().flat_map(|it| it.keep.iter().chain(&it.once)) {
+                for cell in holders.into_iter().flat_map(Holders::iter) {
                     cell.late(since, error.clone());
                 }
             }
@@ -344,7 +315,7 @@ impl Drop for LeaseOwner {
             }
         }
         for holders in std::mem::take(&mut self.leases).into_values() {
-            for cell in holders.keep.iter().chain(&holders.once) {
+            for cell in holders.iter() {
                 cell.lose(lost);
             }
         }

@@ -4,7 +4,6 @@ use super::begin::OnLoss;
 use super::turn::Turn;
 use crate::either::either;
 use crate::{Client, Error, ErrorKind, Lease, LeaseStatus, key};
-use etcd3_core::error::Phase;
 use etcd3_core::lease::{LeaseLost, LossReason};
 use etcd3_core::request::delete;
 use etcd3_core::{Bytes, Instant, IntoBytes, LeaseId, ResponseHeader};
@@ -107,8 +106,10 @@ impl Inner {
         if state.end.is_some() {
             return false;
         }
-        state.lease = lease.clone();
+        let before = std::mem::replace(&mut state.lease, lease.clone());
         drop(state);
+        // Not under the lock: it wakes the task of leases.
+        drop(before);
         self.changed.notify(usize::MAX);
         true
     }
@@ -117,20 +118,19 @@ impl Inner {
         self.lock().regrants += 1;
     }
 
-    /// Ends the session; the first reason stays. Returns the lease, if this was the end.
-    pub(super) fn end(&self, reason: LossReason) -> Option<Lease> {
+    /// Ends the session; the first reason stays.
+    pub(super) fn end(&self, reason: LossReason) {
         let mut state = self.lock();
         if state.end.is_some() {
-            return None;
+            return;
         }
         state.end = Some(LeaseLost::new(reason));
         let lease = state.lease.clone();
         drop(state);
         if reason == LossReason::Orphaned {
-            lease.orphan();
+            lease.release();
         }
         self.changed.notify(usize::MAX);
-        Some(lease)
     }
 
     /// Completes with the reason when the session has ended.
@@ -225,7 +225,8 @@ impl Session {
     /// # Errors
     ///
     /// Those of any write, and [`is_lease_not_found`](Error::is_lease_not_found) when the session
-    /// is lost or over. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
+    /// is lost or over, whyever; its source says why. [`is_closed`](Error::is_closed) when its client
+    /// is closed. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
     /// `Config::request_timeout` at most. A key whose write failed is not registered; when the
     /// outcome is *unknown* it may be there until the lease ends.
     ///
@@ -259,7 +260,11 @@ impl Session {
                         inner.lock().keys.insert(key, value);
                         return Ok(answer.header);
                     }
-                    Err(error) if error.is_lease_not_found() => error,
+                    Err(error) if error.is_lease_not_found() => {
+                        // The next renewal may be far away.
+                        lease.expire();
+                        error
+                    }
                     Err(error) => return Err(error),
                 }
             };
@@ -294,20 +299,24 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`Lease::revoke`].
+    /// Those of [`Lease::revoke`]; it may be called again then. Once the session was orphaned there
+    /// is nothing to do.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it is not renewed any more.
+    /// Once polled, it is not renewed any more. Dropping the future leaves open whether its keys are
+    /// deleted.
     // X3
     pub async fn close(&self) -> Result<(), Error> {
-        match self.inner().end(LossReason::Revoked) {
-            Some(lease) => lease.revoke().await,
-            None => Ok(()),
+        self.inner().end(LossReason::Revoked);
+        match self.inner().end_reason() {
+            Some(end) if end.reason == LossReason::Orphaned => Ok(()),
+            _ => self.inner().lease().revoke().await,
         }
     }
 
-    /// Ends it without revoking its lease, which lives until its time is over, with all keys.
+    /// Ends it without revoking its lease, which lives until its time is over, with all keys. Other
+    /// sessions and handles that have the lease go on.
     // X3
     pub fn orphan(&self) {
         self.inner().end(LossReason::Orphaned);
@@ -318,7 +327,6 @@ impl Session {
 fn over(lost: &LeaseLost) -> Error {
     let error = match lost.reason {
         LossReason::Closed => Error::new(ErrorKind::Closed),
-        LossReason::DeadlinePassed => Error::new(ErrorKind::TimedOut(Phase::Answer)),
         _ => Error::new(ErrorKind::Server(etcd3_core::ServerError::LeaseNotFound)),
     };
     error.with_cause(etcd3_core::error::Cause::new(lost.clone()))

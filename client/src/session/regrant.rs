@@ -6,8 +6,18 @@ use crate::{Error, ErrorKind, LossReason, Outcome, trace};
 use etcd3_core::rng::Rng;
 use std::sync::Arc;
 
+/// Ends the session when its task does, also when the runtime drops it.
+struct EndWithTask(Arc<Inner>);
+
+impl Drop for EndWithTask {
+    fn drop(&mut self) {
+        self.0.end(LossReason::Closed);
+    }
+}
+
 /// Grants a lease whenever the one before is lost, until the session ends.
 pub(super) async fn run(inner: Arc<Inner>) {
+    let _end = EndWithTask(Arc::clone(&inner));
     let mut rng = Rng::new(inner.client.shared().next_seed());
     loop {
         let lease = inner.lease();
@@ -71,7 +81,12 @@ async fn regrant(inner: &Inner) -> Result<(), Error> {
                         return Err(error);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if error.is_lease_not_found() {
+                        lease.expire();
+                    }
+                    return Err(error);
+                }
             }
         }
     }

@@ -39,7 +39,7 @@ pub(super) struct Told {
     /// Whether it was said to be valid afterwards.
     pub(super) is_revived: bool,
     /// Whether it is not looked at any more.
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 impl Told {

@@ -18,6 +18,9 @@ const MIN_LATENESS: Duration = Duration::from_millis(200);
 // L46
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How many slots there are in a third of the time to live.
+const SLOTS: u32 = 50;
+
 /// Where a lease is between two renewals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Turn {
@@ -40,7 +43,8 @@ pub(super) struct Record {
     pub(super) ttl: Option<Duration>,
     /// Until when it is valid; `None` until that is known.
     pub(super) until: Option<Instant>,
-    /// When the newest request was sent that was acknowledged.
+    /// When the newest request was sent that was acknowledged, by the clock that does not count
+    /// the time that the machine was suspended.
     pub(super) acknowledged: Instant,
     /// Whether it was granted here, and no renewal has been acknowledged.
     pub(super) is_new: bool,
@@ -54,6 +58,8 @@ pub(super) struct Record {
     pub(super) is_late: bool,
     /// When it is to be renewed by a call of its own.
     pub(super) single_at: Option<Instant>,
+    /// Its place among those that wait for their turn on the stream.
+    pub(super) queued: Option<Instant>,
     /// Its place among those that wait for such a call.
     pub(super) waits: Option<Instant>,
     /// How many such calls are under way.
@@ -68,7 +74,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(now: Instant, known: Known, rng: &mut Rng) -> Self {
+    pub(super) fn new(now: Instant, known: Known, round: u32, rng: &mut Rng) -> Self {
         let Known { ttl, until, is_new, .. } = known;
         let mut record = Self {
             ttl,
@@ -81,15 +87,17 @@ impl Record {
             late_at: None,
             is_late: false,
             single_at: None,
+            queued: None,
             waits: None,
             singles: 0,
-            round: 0,
+            round,
             isolated: 0,
             error: None,
             timer: None,
         };
         if let (Some(ttl), Some(until)) = (ttl, until) {
-            record.turn = Turn::Resting((until - ttl) + record.interval(rng));
+            record.acknowledged = until - ttl;
+            record.rest(record.acknowledged + record.interval(rng));
         }
         record
     }
@@ -103,9 +111,25 @@ impl Record {
     pub(super) fn interval(&self, rng: &mut Rng) -> Duration {
         let ttl = self.assumed_ttl();
         let third = ttl / 3;
-        let tenth = u64::try_from((third / 10).as_nanos()).unwrap_or(u64::MAX);
-        let interval = third.saturating_sub(Duration::from_nanos(rng.below(tenth)));
+        let most = (third / 10).saturating_sub(self.slot().unwrap_or_default());
+        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        let interval = third.saturating_sub(Duration::from_nanos(rng.below(most)));
         interval.max(MIN_INTERVAL.min(ttl / 2))
+    }
+
+    /// Returns the length of the slots in which renewals are sent together, one wake-up for all;
+    /// `None` if that would make them closer than they may be.
+    fn slot(&self) -> Option<Duration> {
+        let third = self.assumed_ttl() / 3;
+        (third / 10 * 9 >= MIN_INTERVAL).then_some(third / SLOTS)
+    }
+
+    /// Has it rest until this moment, or the beginning of its slot: part of the jitter.
+    // I-L2
+    pub(super) fn rest(&mut self, due: Instant) {
+        let slot = self.slot().and_then(|slot| u64::try_from(slot.as_nanos()).ok());
+        let since = slot.map_or(0, |slot| due.as_nanos() % slot.max(1));
+        self.turn = Turn::Resting(due - Duration::from_nanos(since));
     }
 
     /// Returns the time between two calls of its own.
@@ -127,8 +151,8 @@ impl Record {
     /// Returns how often it is to be renewed in a thousand seconds.
     pub(super) fn rate(&self) -> u64 {
         let Some(ttl) = self.ttl else { return 0 };
-        let third = u64::try_from((ttl / 3).as_nanos()).unwrap_or(u64::MAX).max(1);
-        1_000_000_000_000 / third
+        let interval = (ttl / 3).max(MIN_INTERVAL);
+        1_000_000_000_000 / u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Returns when a call of its own is to be given up.
@@ -154,7 +178,28 @@ impl Record {
         for moment in [&mut self.until, &mut self.late_at, &mut self.single_at] {
             *moment = moment.map(|moment| moment - by);
         }
-        self.acknowledged = self.acknowledged - by;
+    }
+
+    /// Has it wait for its turn on the stream, since this moment.
+    pub(super) fn enqueue(
+        &mut self,
+        since: Instant,
+        id: LeaseId,
+        queue: &mut BTreeSet<(Instant, LeaseId)>,
+    ) {
+        self.dequeue(id, queue);
+        let by = since + self.single_interval();
+        let by = self.until.map_or(by, |until| until.min(by));
+        self.turn = Turn::Queued;
+        self.queued = Some(by);
+        queue.insert((by, id));
+    }
+
+    /// Takes it out of the queue for the stream, if it is there.
+    pub(super) fn dequeue(&mut self, id: LeaseId, queue: &mut BTreeSet<(Instant, LeaseId)>) {
+        if let Some(by) = self.queued.take() {
+            queue.remove(&(by, id));
+        }
     }
 
     /// Moves it among the timers to where it belongs now.
@@ -170,6 +215,11 @@ impl Record {
             timers.insert((due, id));
         }
         self.timer = due;
+    }
+
+    /// Notes that its timer is over, and was taken from the timers.
+    pub(super) const fn timer_is_over(&mut self) {
+        self.timer = None;
     }
 
     /// Takes it out of the timers.

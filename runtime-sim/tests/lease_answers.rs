@@ -253,7 +253,9 @@ fn answers_may_come_in_another_order_and_for_nobody() {
             let leases = leases(&client, 12, seconds(9)).await;
             for _ in 0..600 {
                 world.sleep(Duration::from_millis(100)).await;
-                leases.iter().for_each(|lease| server.assert_safe(&host, lease));
+                for lease in &leases {
+                    server.assert_safe(&host, lease);
+                }
                 assert!(leases.iter().all(Lease::is_valid), "{leases:?}");
             }
             // What waits for another one to come is asked for again.
@@ -282,7 +284,9 @@ fn answers_may_be_late_or_lost() {
             let leases = leases(&client, 5, seconds(12)).await;
             for _ in 0..1_200 {
                 world.sleep(Duration::from_millis(100)).await;
-                leases.iter().for_each(|lease| server.assert_safe(&host, lease));
+                for lease in &leases {
+                    server.assert_safe(&host, lease);
+                }
                 assert!(leases.iter().all(Lease::is_valid), "{leases:?}");
             }
         })

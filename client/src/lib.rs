@@ -76,6 +76,7 @@ mod probe;
 mod range_stream;
 pub mod request;
 pub mod runtime;
+mod session;
 mod shared;
 #[cfg(test)]
 mod still;
@@ -114,6 +115,7 @@ pub use list_watch::{ListWatch, ListWatchItem};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};
+pub use session::{OnLoss, Registration, Session};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "_tls")]

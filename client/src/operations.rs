@@ -358,14 +358,11 @@ impl Client {
     /// # Examples
     ///
     /// ```
-    /// use etcd3::proto::etcdserverpb::{LeaseGrantRequest, MemberListRequest};
+    /// use etcd3::proto::etcdserverpb::MemberListRequest;
     ///
     /// # etcd3_sim::example(|client| async move {
     /// let members = client.rpc(MemberListRequest { linearizable: true }).await?;
     /// assert_eq!(members.members.len(), 3);
-    ///
-    /// let lease = client.rpc(LeaseGrantRequest { ttl: 60, id: 0 }).await?;
-    /// client.put("session", "me").lease(lease.id).await?;
     /// # Ok(())
     /// # });
     /// ```

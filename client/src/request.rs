@@ -5,6 +5,7 @@ use crate::call::{CallOptions, OperationCall};
 pub use crate::lease::grant::Grant;
 pub use crate::lease::{BeginKeepAlive, BeginLease, KeepAliveOnce, KeepAliveOnceResponse};
 use crate::runtime::BoxFuture;
+pub use crate::session::{BeginRegistration, BeginSession};
 pub use crate::watch::{BeginWatch, BeginWatchRanges};
 use crate::{Client, Error, sync};
 use etcd3_core::LeaseId;
@@ -97,6 +98,12 @@ impl<T> Request<T> {
     // W18
     pub fn require_leader(mut self, is_required: bool) -> Self {
         self.options.require_leader = Some(is_required);
+        self
+    }
+
+    /// Takes over the options of another call.
+    pub(crate) fn options(mut self, options: CallOptions) -> Self {
+        self.options = options;
         self
     }
 

@@ -12,6 +12,7 @@
 //! | `etcd3::endpoint` | INFO | `no longer suspect` | `endpoint` |
 //! | `etcd3::lease` | WARN | `lease late` | `lease`, `late_by`, `error` |
 //! | `etcd3::lease` | WARN | `lease lost` | `lease`, `reason`, `error` |
+//! | `etcd3::lease` | INFO | `session regranted` | `lease`, `keys` |
 //! | `etcd3::stream` | DEBUG | `stream lost` | `method`, `endpoint`, `error` |
 //! | `etcd3::sync` | DEBUG | `the members are not known` | `error` |
 //!
@@ -97,6 +98,12 @@ pub(crate) fn lease_late(lease: LeaseId, late_by: Duration, error: Option<&Error
 pub(crate) fn lease_lost(lease: LeaseId, lost: &LeaseLost) {
     let (reason, error) = (lost.reason, Shown(lost.cause.as_ref().map(Error::report)));
     warn!(target: LEASE, %lease, %reason, %error, "lease lost");
+}
+
+/// Tells of a session that goes on with another lease.
+#[cold]
+pub(crate) fn session_regranted(lease: LeaseId, keys: usize) {
+    info!(target: LEASE, %lease, keys, "session regranted");
 }
 
 /// Tells of a connection that can take calls.

@@ -30,6 +30,11 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::Cache>();
     crosses_threads::<etcd3::CacheChanges>();
     crosses_threads::<etcd3::CachedValue<String>>();
+    crosses_threads::<etcd3::Lease>();
+    crosses_threads::<etcd3::LeaseStatusChanges>();
+    crosses_threads::<etcd3::LeaseLoss>();
+    crosses_threads::<etcd3::Session>();
+    crosses_threads::<etcd3::Registration>();
     crosses_threads::<etcd3::runtime::Lookup>();
 }
 
@@ -58,6 +63,21 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.pages(..));
         is_sent(&client.watch(..).send());
         is_sent(&client.cache(..).send());
+        is_sent(&client.lease(std::time::Duration::ZERO).send());
+        is_sent(&client.keep_alive(7).send());
+        is_sent(&client.keep_alive_once(7).send());
+        is_sent(&client.session(std::time::Duration::ZERO).send());
+        is_sent(&client.register("k", "v").send());
+    };
+    let _ = |lease: &etcd3::Lease, session: &etcd3::Session| {
+        is_sent(&lease.revoke());
+        is_sent(&lease.lost());
+        is_sent(&session.register("k", "v"));
+        is_sent(&session.unregister("k"));
+        is_sent(&session.lost());
+        is_sent(&session.close());
+    };
+    let _ = |client: &Client| {
         let whole = [client.txn().into_whole(), client.txn().when([]).into_whole()];
         all_at_once(whole.into());
     };
@@ -71,14 +91,15 @@ mod root {
         CompactResponse, Compare, CompareOp, Config, ConnectFailure, Delete, DeleteResponse,
         Difference, EndpointHealth, EndpointState, Error, ErrorKind, Event, EventKind, Get,
         GetResponse, Grant, GrantResponse, Health, HealthChanges, IgnoreLease, IgnoreValue,
-        IntoBytes, KeyRange, KeyValue, KeyValues, LeaseId, Leases, LeasesResponse, Limits,
-        ListWatch, ListWatchItem, Op, OpResponse, Operation, Outcome, Pages, Phase, Previous, Put,
-        PutLease, PutResponse, PutValue, RangeStream, Raw, Report, Request, RequestFuture,
-        ResponseHeader, ResumeToken, Revoke, RevokeResponse, ServerError, SortOrder, SortTarget,
-        Status, TimeToLive, TimeToLiveResponse, Txn, TxnResponse, UnaryRequest, Version, Watch,
-        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus,
-        all, compact, delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace,
-        txn, watch,
+        IntoBytes, KeepAliveOnceResponse, KeyRange, KeyValue, KeyValues, Lease, LeaseId, LeaseLoss,
+        LeaseLost, LeaseStatus, LeaseStatusChanges, Leases, LeasesResponse, Limits, ListWatch,
+        ListWatchItem, LossReason, OnLoss, Op, OpResponse, Operation, Outcome, Pages, Phase,
+        Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw, Registration, Report,
+        Request, RequestFuture, ResponseHeader, ResumeToken, Revoke, RevokeResponse, ServerError,
+        Session, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse, Txn, TxnResponse,
+        UnaryRequest, Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions,
+        WatchRanges, WatchStatus, all, compact, delete, from_key, get, key, ops, prefix, proto,
+        put, request, runtime, trace, txn, watch,
     };
 
     #[cfg(feature = "tls")]

@@ -98,6 +98,9 @@ mod pages {
     #[doc = include_str!("../../docs/embedding-the-core.md")]
     struct EmbeddingTheCore;
 
+    #[doc = include_str!("../../docs/leases.md")]
+    struct Leases;
+
     #[doc = include_str!("../../docs/many-calls-at-once.md")]
     struct ManyCallsAtOnce;
 

@@ -21,25 +21,75 @@
 
 pub use etcd3::*;
 
+use async_executor::Executor;
+use async_std::channel::{self, Sender};
 use etcd3::runtime::{BoxFuture, Clock, Compat, Instant, Io, Lookup, Runtime, Target};
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// async-std, as a [`Runtime`] of the client: tasks go to its global executor.
+/// async-std, as a [`Runtime`] of the client: tasks go to its global executor, or to a
+/// [dedicated](Self::dedicated) one.
 #[derive(Debug, Clone)]
 pub struct AsyncStd {
     clock: Clock,
     lookup: Lookup,
+    dedicated: Option<Dedicated>,
+}
+
+/// An executor that one thread runs.
+#[derive(Debug, Clone)]
+struct Dedicated {
+    executor: Arc<Executor<'static>>,
+    /// What the thread waits for the end of: clones and tasks have it.
+    thread: Sender<Infallible>,
 }
 
 impl AsyncStd {
     /// Takes the global executor.
     #[must_use]
     pub fn global() -> Self {
-        Self { clock: Clock::start(), lookup: Lookup::system() }
+        Self { clock: Clock::start(), lookup: Lookup::system(), dedicated: None }
+    }
+
+    /// Starts a thread, named `etcd3`, and takes it alone: all tasks of the client run there, so a
+    /// client goes on, and renews its leases, while the global executor is blocked by
+    /// the program.
+    ///
+    /// The thread ends when all clones of this runtime, and with them all clients on it, are
+    /// dropped, and their tasks have ended. Requests are polled where they are awaited, as always.
+    ///
+    /// ```no_run
+    /// use etcd3::Client;
+    /// use etcd3_async_std::AsyncStd;
+    /// use std::sync::Arc;
+    ///
+    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runtime = Arc::new(AsyncStd::dedicated()?);
+    /// let client = Client::connect_on(runtime, "http://127.0.0.1:2379").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a thread.
+    pub fn dedicated() -> io::Result<Self> {
+        let executor = Arc::new(Executor::new());
+        let (thread, ended) = channel::bounded(1);
+        let runs = Arc::clone(&executor);
+        let run = move || {
+            let run = || async_std::task::block_on(runs.run(ended.recv()));
+            // A task that panics ends alone, as on the global executor.
+            while catch_unwind(AssertUnwindSafe(run)).is_err() {}
+        };
+        std::thread::Builder::new().name("etcd3".to_owned()).spawn(run)?;
+        let dedicated = Some(Dedicated { executor, thread });
+        Ok(Self { dedicated, ..Self::global() })
     }
 
     /// Resolves host names in this way instead of by the system.
@@ -89,7 +139,15 @@ impl Runtime for AsyncStd {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        async_std::task::spawn(task);
+        let Some(Dedicated { executor, thread }) = self.dedicated.clone() else {
+            async_std::task::spawn(task);
+            return;
+        };
+        let counted = async move {
+            task.await;
+            drop(thread);
+        };
+        executor.spawn(counted).detach();
     }
 
     fn resolve<'a>(

@@ -3,7 +3,7 @@
 use crate::history::Change;
 use crate::history::watch::{self, Log, Violation};
 use crate::lock::locked;
-use crate::model::{Call, Cluster, ClusterConfig};
+use crate::model::{Call, Cluster, ClusterConfig, LeaseEnd};
 use crate::net::HostId;
 use crate::server::Service;
 use crate::trace::{FaultKind, Recorder};
@@ -241,6 +241,22 @@ impl Etcd {
             });
             changes.collect()
         })
+    }
+
+    /// Returns when a lease runs out if nobody renews it, as the leader counts; `None` while there
+    /// is no leader, or it has no such lease.
+    #[must_use]
+    pub fn lease_expiry(&self, lease: i64) -> Option<Instant> {
+        self.service.peek(|cluster| {
+            let leader = cluster.replica(cluster.leader()?)?;
+            leader.store().leases().find(lease)?.expiry()
+        })
+    }
+
+    /// Returns how the leases ended that the cluster does not have any more, in order.
+    #[must_use]
+    pub fn lease_ends(&self) -> Vec<LeaseEnd> {
+        self.service.peek(|cluster| cluster.lease_ends().to_vec())
     }
 
     /// Returns all changes and compactions so far, to check watches with.

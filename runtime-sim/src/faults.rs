@@ -93,7 +93,8 @@ pub enum Fault {
         member: usize,
     },
     /// The machine of a client is suspended for a while, and its clock with it. No schedule that is
-    /// drawn has it: one that counts on the clock of the client is to add it.
+    /// drawn has it, but [`suspensions`] draws some to add; whoever carries it out is on another
+    /// host, since nothing runs on this one that could end it.
     Suspend {
         /// The client.
         client: u32,
@@ -170,6 +171,59 @@ pub fn swarm(seed: u64, scope: Scope) -> Vec<Planned> {
     plan
 }
 
+/// Draws suspensions of clients, to be added to a schedule: each longer than a second, which is what
+/// a machine notices.
+#[must_use]
+pub fn suspensions(seed: u64, scope: Scope) -> Vec<Planned> {
+    let mut rng = Rng::new(seed ^ 0x51ee_fa17);
+    let window = u64::try_from(scope.lasts.as_millis()).unwrap_or(u64::MAX);
+    let count = 1 + rng.below(3);
+    let draw = |_| Planned {
+        at: Duration::from_millis(rng.below(window)),
+        lasts: Duration::from_millis(1_100 + rng.below(9_000)),
+        fault: Fault::Suspend {
+            client: u32::try_from(rng.below(u64::from(scope.clients))).unwrap_or_default(),
+        },
+    };
+    (0..count).map(draw).collect()
+}
+
+/// The kinds of faults of one member, or of the way to it, of which the others notice nothing that
+/// outlasts an election.
+const SINGLE: [usize; 11] = [0, 2, 3, 4, 5, 7, 8, 9, 10, 11, 13];
+/// How long the rest of the cluster, and its clients, need to get over one.
+const RECOVERY: Duration = Duration::from_secs(8);
+
+/// Draws a schedule in which one member at a time is in trouble, and the cluster gets over it before
+/// the next: [`is_one_at_a_time`] holds.
+#[must_use]
+pub fn one_at_a_time(seed: u64, scope: Scope) -> Vec<Planned> {
+    let mut rng = Rng::new(seed ^ 0x51e1_fa17);
+    let mut plan = Vec::new();
+    let mut at = Duration::from_millis(rng.below(2_000));
+    while at < scope.lasts {
+        let Some(kind) = pick(&mut rng, &SINGLE) else { break };
+        let lasts = Duration::from_millis(50 + rng.below(6_000));
+        plan.push(Planned { at, lasts, fault: draw(&mut rng, kind, scope) });
+        at += lasts + RECOVERY + Duration::from_millis(rng.below(2_000));
+    }
+    plan
+}
+
+/// Returns whether one member at a time is in trouble in a schedule, so that there is always a
+/// healthy majority. What is slow, and what lags as the leader may, are not faults of one member.
+#[must_use]
+pub fn is_one_at_a_time(plan: &[Planned]) -> bool {
+    let is_apart = |pair: &[Planned]| pair[0].at + pair[0].lasts + RECOVERY <= pair[1].at;
+    let is_single = |planned: &Planned| {
+        !matches!(
+            planned.fault,
+            Fault::CutAfter { .. } | Fault::Slow { .. } | Fault::Lag { .. } | Fault::Suspend { .. }
+        )
+    };
+    plan.iter().all(is_single) && plan.windows(2).all(is_apart)
+}
+
 fn pick(rng: &mut Rng, kinds: &[usize]) -> Option<usize> {
     let index = rng.below(u64::try_from(kinds.len()).unwrap_or_default());
     kinds.get(usize::try_from(index).unwrap_or_default()).copied()
@@ -239,6 +293,15 @@ mod tests {
         assert_eq!(all.len(), KINDS, "{all:?}");
         assert!((0..200).all(|seed| kinds(seed).len() < KINDS));
         assert_eq!(swarm(5, SCOPE), swarm(5, SCOPE));
+    }
+
+    #[test]
+    fn one_member_at_a_time_is_in_trouble() {
+        for seed in 0..200 {
+            let plan = one_at_a_time(seed, SCOPE);
+            assert!(is_one_at_a_time(&plan) && !plan.is_empty(), "{plan:?}");
+        }
+        assert!(!is_one_at_a_time(&swarm(3, SCOPE)));
     }
 
     #[test]

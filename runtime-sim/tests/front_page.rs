@@ -27,6 +27,11 @@ fn the_examples_of_the_table_work() {
         assert!(client.cache(prefix("config/")).await?.revision() >= revision);
         assert_eq!(client.time_to_live(lease).keys().await?.keys, ["session"]);
         assert_eq!(client.leases().await?.leases, [lease]);
+        assert!(client.lease(Duration::from_secs(10)).await?.is_valid());
+        client.keep_alive(lease).await?.orphan();
+        client.keep_alive_once(lease).await?;
+        assert!(client.session(Duration::from_secs(10)).await?.is_valid());
+        client.register("services/a", "10.0.0.1:80").await?.close().await?;
         client.revoke(lease).await?;
         client.compact(revision).await?;
         client.execute(get("config/colour")).await?;
@@ -52,7 +57,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 31, "{examples:?}");
+    assert_eq!(examples.len(), 36, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

@@ -253,6 +253,38 @@ fn time_that_the_machine_was_suspended_counts() {
     .unwrap();
 }
 
+// I-L1, I-L8: a call that renews a lease is under way when the machine is suspended; the server
+// counts from before that.
+#[test]
+fn a_renewal_that_is_answered_after_a_suspension_counts_from_before_it() {
+    for seed in 0..20 {
+        run(seed, |world| async move {
+            let scene = scene(&world, 3).await;
+            let lease = scene.client.lease(seconds(12)).await.unwrap();
+            let granted = lease.valid_until();
+            while lease.valid_until() == granted {
+                world.sleep(Duration::from_millis(10)).await;
+            }
+            for member in 0..3 {
+                let link = Link { stall_down: true, ..Link::default() };
+                world.net().set_link(scene.host.id(), scene.etcd.address(member), link);
+            }
+            // It was asked for on the stream, and then by a call of its own.
+            world.sleep(Duration::from_millis(5_800 + world.below(1_500))).await;
+            scene.host.suspend(Duration::from_millis(2_500 + world.below(1_000))).await;
+            scene.black_hole(&world, false);
+            for _ in 0..40 {
+                world.sleep(Duration::from_millis(50)).await;
+                let left = lease.valid_until().saturating_since(scene.host.runtime().now());
+                let expiry = scene.etcd.lease_expiry(lease.id().0).unwrap();
+                let is_safe = world.now() + left <= expiry || !lease.is_valid();
+                assert!(is_safe, "{left:?} at {:?}, {expiry:?}", world.now());
+            }
+        })
+        .unwrap();
+    }
+}
+
 // L-03, L-04: what nobody reads changes nothing.
 #[test]
 fn renewals_are_as_frequent_as_they_have_to_be() {
@@ -278,6 +310,28 @@ fn renewals_are_as_frequent_as_they_have_to_be() {
             );
         }
         assert!((20..=23).contains(&renewals.len()), "{}", renewals.len());
+    })
+    .unwrap();
+}
+
+// I-L1: an answer that was long on its way says little of how long the lease lives.
+#[test]
+fn a_lease_that_was_granted_long_ago_is_renewed_before_it_is_handed_out() {
+    run(1, |world| async move {
+        let scene = scene(&world, 1).await;
+        let link = Link { stall_down: true, ..Link::default() };
+        world.net().set_link(scene.host.id(), scene.etcd.address(0), link);
+        let (net, host, at) = (world.net().clone(), scene.host.id(), scene.etcd.address(0));
+        let begin = world.clone();
+        scene.host.spawn(async move {
+            begin.sleep(Duration::from_millis(2_500)).await;
+            net.set_link(host, at, Link::default());
+        });
+        let lease = scene.client.lease(seconds(4)).await.unwrap();
+        let left = lease.valid_until().saturating_since(scene.host.runtime().now());
+        assert!(left > seconds(3), "{left:?}");
+        world.sleep(seconds(20)).await;
+        assert!(lease.is_valid());
     })
     .unwrap();
 }

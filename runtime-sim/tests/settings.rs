@@ -134,8 +134,9 @@ fn no_setting_is_left_out() {
         let get = format!("{:#?}", client.get("k"));
         let options = get.split("options: ").nth(1).unwrap().replace("\n    ", "\n");
         // Where a call goes, and how often it is made, is for the client's own calls to say.
-        let known = ["timeout", "require_leader", "only", "connection", "max_attempts"];
-        assert_eq!(fields(&options), BTreeSet::from(known));
+        let known = ["timeout", "require_leader", "attempt_timeout", "avoid", "only", "connection"];
+        let known = known.into_iter().chain(["max_attempts"]).collect();
+        assert_eq!(fields(&options), known);
         let pages = format!("{:#?}", client.pages("k"));
         let known = ["size", "keys_only", "is_serializable", "revision", "limit"];
         let options = pages.split("page: ").nth(1).unwrap().replace("\n    ", "\n");

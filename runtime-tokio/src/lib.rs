@@ -22,16 +22,19 @@ pub use etcd3::*;
 
 use etcd3::runtime::{BoxFuture, Clock, Instant, Io, Lookup, Runtime, Target};
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 use tokio::time;
 
-/// Tokio, as a [`Runtime`] of the client: tasks go to the runtime that it was made on.
+/// Tokio, as a [`Runtime`] of the client: tasks go to the runtime that it was made on, or to a
+/// [dedicated](Self::dedicated) one.
 ///
-/// That runtime needs its drivers of IO and of time, as `#[tokio::main]` and
+/// The runtime that it is made on needs its drivers of IO and of time, as `#[tokio::main]` and
 /// [`Builder::enable_all`](tokio::runtime::Builder::enable_all) make it. Without them tokio panics
 /// in the client's tasks.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct Tokio {
     handle: Handle,
     clock: Clock,
     lookup: Lookup,
+    /// What the thread of a dedicated runtime waits for the end of: clones and tasks have it.
+    thread: Option<Arc<oneshot::Sender<Infallible>>>,
 }
 
 impl Tokio {
@@ -51,7 +56,38 @@ impl Tokio {
     pub fn current() -> Self {
         // Of tokio's time, which a test may pause.
         let clock = Clock::from_origin(time::Instant::now().into_std());
-        Self { handle: Handle::current(), clock, lookup: Lookup::system() }
+        Self { handle: Handle::current(), clock, lookup: Lookup::system(), thread: None }
+    }
+
+    /// Starts a thread, named `etcd3`, and takes it alone: all tasks of the client run there, so a
+    /// client goes on, and renews its leases, while the runtime of the caller is blocked by
+    /// the program.
+    ///
+    /// The thread ends when all clones of this runtime, and with them all clients on it, are
+    /// dropped, and their tasks have ended. Requests are polled where they are awaited, as always.
+    ///
+    /// ```no_run
+    /// use etcd3::Client;
+    /// use etcd3_tokio::Tokio;
+    /// use std::sync::Arc;
+    ///
+    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runtime = Arc::new(Tokio::dedicated()?);
+    /// let client = Client::connect_on(runtime, "http://127.0.0.1:2379").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a thread, or what a runtime waits for sockets with.
+    pub fn dedicated() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (handle, (thread, ended)) = (runtime.handle().clone(), oneshot::channel());
+        let run = move || runtime.block_on(ended);
+        std::thread::Builder::new().name("etcd3".to_owned()).spawn(run)?;
+        let (clock, thread) = (Clock::start(), Some(Arc::new(thread)));
+        Ok(Self { handle, clock, lookup: Lookup::system(), thread })
     }
 
     /// Resolves host names in this way instead of by the system.
@@ -96,7 +132,11 @@ pub fn connect_lazy(config: impl Into<Config>) -> Result<Client, Error> {
 
 impl Runtime for Tokio {
     fn now(&self) -> Instant {
-        self.clock.at(time::Instant::now().into_std())
+        match self.thread {
+            Some(_) => self.clock.now(),
+            // Of tokio's time again.
+            None => self.clock.at(time::Instant::now().into_std()),
+        }
     }
 
     fn seed(&self) -> u64 {
@@ -104,11 +144,13 @@ impl Runtime for Tokio {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
-        let handle = self.handle.clone();
+        let (handle, thread) = (self.handle.clone(), self.thread.clone());
         match self.clock.to_std(at) {
-            // On the runtime that polls it, which may be another one; on this one without any.
+            // On the runtime that polls it, which may be another one; on this one without any, or
+            // if that never stands still.
             Some(at) => Box::pin(async move {
-                let entered = Handle::try_current().is_err().then(|| handle.enter());
+                let is_own = thread.is_some() || Handle::try_current().is_err();
+                let entered = is_own.then(|| handle.enter());
                 let sleep = time::sleep_until(at.into());
                 drop(entered);
                 sleep.await;
@@ -118,7 +160,13 @@ impl Runtime for Tokio {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.handle.spawn(task);
+        match self.thread.clone() {
+            None => self.handle.spawn(task),
+            Some(thread) => self.handle.spawn(async move {
+                task.await;
+                drop(thread);
+            }),
+        };
     }
 
     fn resolve<'a>(

@@ -52,7 +52,7 @@ cargo xtask <command>
             --seed SEED  one world again; a failing one is shrunk
             --draw       draw that world as a page in target/sim; failing ones are drawn anyway
             --mutants    plant bugs that a thousand worlds have to find
-  small-scopes   go through all interleavings of a few events and faults, for the watches
+  small-scopes   go through all interleavings of a few events and faults, for watches and leases
   fuzz      look for crashes with random input, needs a nightly toolchain
             [target]     one target; all of them by default
             --seconds N  time for each target, 20 by default

@@ -80,12 +80,19 @@ async fn begin(client: Client, grant: Grant, options: CallOptions) -> Result<Lea
     let slept = if slept > MIN_SUSPENSION { slept } else { Duration::ZERO };
     let (id, ttl) = (granted.response.id, granted.response.ttl);
     let until = granted.valid_until - slept;
-    let cluster_id = granted.response.header.cluster_id;
-    let known = Known { ttl: Some(ttl), until: Some(until), is_new: true, cluster_id };
+    // An answer that was long on its way says little of how long the lease lives.
+    let is_fresh = until.saturating_since(rt.now()) >= ttl / 3 * 2;
     let cell = Arc::new(Cell::new(id));
-    cell.renew(Renewal { until, ttl }, suspended);
+    if is_fresh {
+        cell.renew(Renewal { until, ttl }, suspended);
+    }
+    let cluster_id = granted.response.header.cluster_id;
+    let until = is_fresh.then_some(until);
+    let known = Known { ttl: Some(ttl), until, is_new: true, cluster_id };
     let mailbox = command(&client, Command::Keep(known, Arc::clone(&cell)));
-    Ok(Lease::new(cell, mailbox, client))
+    let lease = Lease::new(Arc::clone(&cell), mailbox, client.clone());
+    renewed(&client, &cell, options).await?;
+    Ok(lease)
 }
 
 async fn keep(client: Client, id: LeaseId, options: CallOptions) -> Result<Lease, Error> {

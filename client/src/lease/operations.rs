@@ -3,9 +3,9 @@
 use super::begin::{BeginKeepAlive, BeginLease, KeepAliveOnce};
 use super::grant::Grant;
 use crate::Client;
-use crate::request::Request;
-use etcd3_core::LeaseId;
+use crate::request::{BeginRegistration, BeginSession, Request};
 use etcd3_core::request::{self, Leases, Revoke, TimeToLive};
+use etcd3_core::{IntoBytes, LeaseId};
 use std::time::Duration;
 
 impl Client {
@@ -224,5 +224,69 @@ impl Client {
     // L35, L36
     pub fn keep_alive_once(&self, id: impl Into<LeaseId>) -> Request<KeepAliveOnce> {
         self.request(KeepAliveOnce(id.into()))
+    }
+
+    /// Begins a session: awaiting the request gives a [`Session`](crate::Session), a lease that is
+    /// kept alive, with the keys that are registered on it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lease`](Self::lease), or of [`keep_alive`](Self::keep_alive) for a
+    /// [lease that exists](Request::lease).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave a lease behind until its time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use etcd3::OnLoss;
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let session = client.session(Duration::from_secs(10)).on_loss(OnLoss::Regrant).await?;
+    /// session.register("workers/7/address", "10.0.0.7:80").await?;
+    /// session.register("workers/7/zone", "a").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    // X1
+    pub fn session(&self, ttl: Duration) -> Request<BeginSession> {
+        self.request(BeginSession::new(ttl))
+    }
+
+    /// Registers a key for as long as the program runs: awaiting the request gives a
+    /// [`Registration`](crate::Registration). What service discovery needs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lease`](Self::lease) and of any write.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave the key behind until the time of its lease is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let service = client.register("services/web/7", "10.0.0.7:80").ttl(Duration::from_secs(5));
+    /// let service = service.await?;
+    /// service.set_value("10.0.0.7:8080").await?;
+    ///
+    /// service.close().await?;
+    /// assert_eq!(client.get("services/web/7").await?.count, 0);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn register(
+        &self,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
+    ) -> Request<BeginRegistration> {
+        self.request(BeginRegistration::new(key, value))
     }
 }

@@ -77,7 +77,7 @@ struct Holders {
 
 /// A call that renews one lease.
 struct Single {
-    single: SingleRenewal,
+    renewal: SingleRenewal,
     ordered: Instant,
     call: OperationCall<Raw<LeaseKeepAliveRequest>>,
 }
@@ -122,7 +122,7 @@ impl LeaseOwner {
     }
 
     fn drop_calls(&mut self, id: LeaseId) {
-        self.singles.retain(|it| it.single.lease != id);
+        self.singles.retain(|it| it.renewal.lease != id);
         self.confirmations.retain(|it| it.0 != id);
     }
 
@@ -160,7 +160,7 @@ impl LeaseOwner {
         single: SingleRenewal,
         until: Instant,
     ) {
-        let others = self.singles.iter().filter(|it| it.single == single);
+        let others = self.singles.iter().filter(|it| it.renewal == single);
         let last = others.filter_map(|it| it.call.last_endpoint()).last();
         let timeout = until.saturating_since(now);
         let options = CallOptions {
@@ -171,7 +171,7 @@ impl LeaseOwner {
         };
         let request = Raw(LeaseKeepAliveRequest { id: single.lease.0 });
         let call = OperationCall::new(Arc::clone(&self.shared), request, options);
-        self.singles.push(Single { single, ordered: now, call });
+        self.singles.push(Single { renewal: single, ordered: now, call });
     }
 
     // I-L4
@@ -187,7 +187,7 @@ impl LeaseOwner {
     fn options(&self, timeout: Duration) -> CallOptions {
         let only: Option<EndpointId> = self.mailbox.only;
         let (timeout, require_leader) = (Some(timeout), Some(true));
-        CallOptions { timeout, only, require_leader, ..CallOptions::default() }
+        CallOptions { timeout, require_leader, only, ..CallOptions::default() }
     }
 
     fn poll_calls(&mut self, now: Instant, machine: &mut KeepAlive, cx: &mut Context<'_>) {
@@ -201,7 +201,7 @@ impl LeaseOwner {
             let sent = it.call.last_sent().unwrap_or(it.ordered);
             let ttl = |ttl: i64| Duration::from_secs(u64::try_from(ttl).unwrap_or(0));
             let result = answer.map(|answer| ttl(answer.ttl));
-            machine.handle(now, Input::Single(it.single, sent, result));
+            machine.handle(now, Input::Single(it.renewal, sent, result));
         }
         let mut index = 0;
         while let Some((_, call)) = self.confirmations.get_mut(index) {

@@ -6,8 +6,7 @@ use crate::raw::refusal_of_stream;
 use crate::{Case, CaseResult, Cluster, ClusterBuilder, Ctx, case};
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::{Client, Config, EndpointState, Error, Outcome, key};
-use etcd3_core::request::Limits;
-use etcd3_core::{frame, method};
+use etcd3_core::method;
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
@@ -76,11 +75,11 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     }
 
     let address = cluster.members().last().ok_or("no members")?.addr();
-    let most = Limits::default().max_request_bytes;
-    let keep_alive = frame::encode(&pb::LeaseKeepAliveRequest { id: 1 }, most)?;
-    let watch = frame::encode(&pb::WatchRequest::default(), most)?;
-    for (method, message) in [(&method::WATCH, watch), (&method::LEASE_KEEP_ALIVE, keep_alive)] {
-        let status = refusal_of_stream(&ctx, address, method, message).await?;
+    let (watch, renewal) = (pb::WatchRequest::default(), pb::LeaseKeepAliveRequest { id: 1 });
+    for status in [
+        refusal_of_stream(&ctx, address, &method::WATCH, &watch).await?,
+        refusal_of_stream(&ctx, address, &method::LEASE_KEEP_ALIVE, &renewal).await?,
+    ] {
         refusal.is_read_from(&Error::from_status(status, Outcome::Rejected));
     }
 

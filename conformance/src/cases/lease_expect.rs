@@ -1,52 +1,89 @@
-//! What cases about leases that are kept alive do over and over.
+//! What cases about leases do over and over.
 
-use super::kv_metrics::sum;
-use crate::{BoxError, CaseResult, Ctx, Member};
-use etcd3::{Lease, LeaseLost, LeaseStatus};
+use super::kv_expect::Refusal;
+use crate::raw::OneStream;
+use crate::{BoxError, CaseResult, Ctx};
+use etcd3::proto::etcdserverpb as pb;
+use etcd3::{Client, Code, LeaseId, ServerError, Status};
+use etcd3_core::metadata::Metadata;
+use etcd3_core::method;
+use prost::Message;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The longest wait for something that is due.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
-/// Waits until a renewal is acknowledged.
-pub(super) async fn renewed(ctx: &Ctx, lease: &Lease) -> CaseResult {
-    let before = lease.valid_until();
-    let is_renewed = || async { lease.valid_until() > before || !lease.is_valid() };
-    ctx.until("a renewal", LIMIT, is_renewed).await?;
-    assert!(lease.is_valid(), "{lease:?}");
+pub(super) const LEASE_EXIST: Refusal = Refusal {
+    error: ServerError::LeaseExist,
+    code: Code::FailedPrecondition,
+    text: "etcdserver: lease already exists",
+};
+pub(super) const TTL_TOO_LARGE: Refusal = Refusal {
+    error: ServerError::LeaseTtlTooLarge,
+    code: Code::OutOfRange,
+    text: "etcdserver: too large lease TTL",
+};
+
+pub(super) const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Asserts whether a key is there.
+pub(super) async fn check_key(client: &Client, key: &str, is_there: bool) -> CaseResult {
+    let count = client.get(key).await?.count;
+    assert_eq!(count, u64::from(is_there), "{key}");
     Ok(())
 }
 
-/// Waits until a lease is late.
-pub(super) async fn late(ctx: &Ctx, lease: &Lease) -> CaseResult {
-    let is_late = || async { !matches!(lease.status(), LeaseStatus::Ok) };
-    ctx.until("word of the trouble", LIMIT, is_late).await?;
-    assert!(lease.is_valid(), "{lease:?}");
-    Ok(())
+/// Waits until a lease has this much time left at most.
+pub(super) async fn until_left(
+    ctx: &Ctx,
+    client: &Client,
+    lease: LeaseId,
+    most: Duration,
+) -> CaseResult {
+    ctx.until("time to pass for a lease", LIMIT, || async {
+        let found = client.time_to_live(lease).await;
+        found.is_ok_and(|found| found.ttl.is_some_and(|left| left <= most))
+    })
+    .await
 }
 
-/// Waits until a lease is not late any more.
-pub(super) async fn recovered(ctx: &Ctx, lease: &Lease) -> CaseResult {
-    let is_ok = || async { !matches!(lease.status(), LeaseStatus::Late { .. }) };
-    ctx.until("the end of the trouble", LIMIT, is_ok).await?;
-    assert!(lease.is_valid(), "{lease:?}");
-    Ok(())
+/// A stream of renewals to one member, driven by hand.
+pub(super) struct Renewals {
+    ctx: Ctx,
+    stream: OneStream,
 }
 
-/// Waits until a lease is lost, which is due within a time.
-pub(super) async fn lost(ctx: &Ctx, lease: &Lease, limit: Duration) -> Result<LeaseLost, BoxError> {
-    let lost = ctx.within(limit, lease.lost()).await.ok_or("no loss is told")?;
-    assert!(!lease.is_valid(), "{lease:?}");
-    Ok(lost)
-}
+impl Renewals {
+    pub(super) async fn open(
+        ctx: &Ctx,
+        member: SocketAddr,
+        require_leader: bool,
+    ) -> Result<Self, BoxError> {
+        let metadata = Metadata { require_leader, ..Metadata::default() };
+        let stream = OneStream::open(ctx, member, &method::LEASE_KEEP_ALIVE, metadata).await?;
+        Ok(Self { ctx: ctx.clone(), stream })
+    }
 
-/// Returns how many renewals a member has acknowledged that leads, by whichever way they came.
-pub(super) fn renewals(member: &Member) -> Result<u64, BoxError> {
-    Ok(sum(&member.metrics()?, "etcd_debugging_lease_renewed_total", &[]))
-}
+    /// Asks for a renewal, and returns the answer, or the status in which the stream ended.
+    pub(super) async fn renew(
+        &mut self,
+        lease: LeaseId,
+    ) -> Result<Result<pb::LeaseKeepAliveResponse, Status>, BoxError> {
+        self.stream.send(&pb::LeaseKeepAliveRequest { id: lease.0 })?;
+        self.next().await
+    }
 
-/// Returns how many streams of renewals have been opened at a member.
-pub(super) fn streams(member: &Member) -> Result<u64, BoxError> {
-    let labels = ["grpc_method=\"LeaseKeepAlive\""];
-    Ok(sum(&member.metrics()?, "grpc_server_started_total", &labels))
+    /// Returns what comes next, which is due.
+    pub(super) async fn next(
+        &mut self,
+    ) -> Result<Result<pb::LeaseKeepAliveResponse, Status>, BoxError> {
+        let next = self.ctx.within(LIMIT, self.stream.next()).await;
+        Ok(match next.ok_or("nothing comes")?? {
+            Ok(message) => Ok(pb::LeaseKeepAliveResponse::decode(message)?),
+            Err(status) => Err(status),
+        })
+    }
 }

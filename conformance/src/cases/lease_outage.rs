@@ -1,12 +1,12 @@
 //! Leases that are kept alive while members are down, alone or most of them.
 
 use super::kv_metrics::sum;
-use super::lease_expect::{LIMIT, late, lost, recovered, renewed, streams};
+use super::lease_kept_expect::{LIMIT, late, lost, recovered, renewed, streams};
 use crate::raw::refusal_of_stream;
 use crate::{BoxError, Case, CaseResult, Ctx, Member, case};
 use etcd3::proto::etcdserverpb::LeaseKeepAliveRequest;
 use etcd3::{Client, ErrorKind, LossReason, ServerError};
-use etcd3_core::{frame, method};
+use etcd3_core::method;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,9 +52,9 @@ async fn a_lease_that_is_revoked_meanwhile_is_lost(ctx: Ctx) -> CaseResult {
     let lease = client.lease(10 * SECOND).await?;
     client.keep_alive_once(lease.id()).await?;
     ctx.order(&member, Member::kill).await?;
-    let others = (0..cluster.len()).filter(|it| *it != at);
-    let other = ctx.connect(others.map(|it| cluster.member(it).client_url())).await?;
-    other.revoke(lease.id()).await?;
+    let living = (0..cluster.len()).filter(|it| *it != at);
+    let direct = ctx.connect(living.map(|it| cluster.member(it).client_url())).await?;
+    direct.revoke(lease.id()).await?;
     ctx.order(&member, Member::restart).await?;
     let lost = lost(&ctx, &lease, 10 * SECOND).await?;
     // The latter where the member was not back in time.
@@ -68,9 +68,9 @@ async fn a_first_renewal_is_not_waited_for_forever(ctx: Ctx) -> CaseResult {
     let (server, client) = ctx.server_and_client().await?;
     let id = client.grant(5 * SECOND).await?.id;
     server.terminate()?;
-    let begin = client.keep_alive(id).timeout(5 * SECOND).send();
-    let begun = ctx.within(10 * SECOND, begin).await.ok_or("it waits on")?;
-    let error = begun.map(drop).unwrap_err();
+    let renewal = client.keep_alive(id).timeout(5 * SECOND).send();
+    let result = ctx.within(10 * SECOND, renewal).await.ok_or("it waits on")?;
+    let error = result.map(drop).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
     Ok(())
 }
@@ -167,10 +167,10 @@ async fn a_member_without_a_leader_ends_the_stream_and_not_the_lease(ctx: Ctx) -
     let lease = client.lease(60 * SECOND).await?;
     client.keep_alive_once(lease.id()).await?;
     let id = client.grant(60 * SECOND).await?.id;
-    let message = frame::encode(&LeaseKeepAliveRequest { id: id.0 }, usize::MAX)?;
+    let message = LeaseKeepAliveRequest { id: id.0 };
     let (world, address) = (ctx.clone(), member.addr());
     let without = ctx.spawn(async move {
-        refusal_of_stream(&world, address, &method::LEASE_KEEP_ALIVE, message).await
+        refusal_of_stream(&world, address, &method::LEASE_KEEP_ALIVE, &message).await
     });
     ctx.until("both streams", LIMIT, || async { streams(&member).is_ok_and(|it| it == 2) }).await?;
     assert_eq!(ended(&member, "Unavailable")?, 0);

@@ -193,7 +193,7 @@ impl Run<'_> {
         }
         load::wait_healthy(self.site.cluster)?;
         self.calm(&holders, "after all faults");
-        self.report.during = "all faults of one endpoint".to_owned();
+        self.report.during = "all faults of one endpoint".into();
         for holder in holders {
             let (key, told) = (holder.key.clone(), holder.end());
             self.report.judge_kept(&key, &told, self.observer.gone(&key));
@@ -234,7 +234,7 @@ impl Run<'_> {
         std::thread::sleep(OUTAGE);
         outage.end(&self.site, members)?;
         *self.report.outages.entry(outage.name()).or_default() += 1;
-        self.report.during = outage.name().to_owned();
+        self.report.during = outage.name().into();
         load::wait_healthy(self.site.cluster)?;
         let is_gone = |it: &Holder| self.observer.gone(&it.key).is_some();
         let limit = Limit::new(GONE_LIMIT);

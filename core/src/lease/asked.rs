@@ -4,11 +4,29 @@ use crate::{Instant, LeaseId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// When a request was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SentAt {
+    /// By the clock.
+    pub(super) time: Instant,
+    /// For how long the machine was suspended since, which the clock did not count.
+    // I-L8
+    pub(super) suspended: Duration,
+}
+
+impl SentAt {
+    /// Returns the moment so long after it.
+    pub(super) fn after(self, time: Duration) -> Instant {
+        // In this order: it may have been sent before the clock began.
+        (self.time + time) - self.suspended
+    }
+}
+
 /// One request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) lease: LeaseId,
-    pub(super) sent: Instant,
+    pub(super) sent: SentAt,
     /// For how long it may go unanswered.
     pub(super) patience: Duration,
 }
@@ -64,7 +82,7 @@ impl Unanswered {
     /// Counts the time that the machine was suspended.
     pub(super) fn age(&mut self, by: Duration) {
         for asked in self.requests.values_mut() {
-            asked.sent = asked.sent - by;
+            asked.sent.suspended = asked.sent.suspended.saturating_add(by);
         }
     }
 

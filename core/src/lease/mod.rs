@@ -36,6 +36,8 @@
 // L45, L46, I-L1–I-L8
 
 mod asked;
+#[cfg(feature = "laws")]
+mod digest;
 mod events;
 mod pace;
 mod record;
@@ -53,6 +55,7 @@ use asked::Unanswered;
 use pace::Pace;
 use record::Record;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 #[derive(Debug, Clone)]
 enum Stream {
@@ -74,20 +77,26 @@ pub struct KeepAlive {
     leases: BTreeMap<LeaseId, Record>,
     /// When something is to be done about which lease: at most one entry each.
     timers: BTreeSet<(Instant, LeaseId)>,
-    /// Those to be asked for on the stream; some may be gone, or have been renewed.
-    queue: VecDeque<LeaseId>,
+    /// Those to be asked for on the stream, the most urgent first.
+    queue: BTreeSet<(Instant, LeaseId)>,
     unanswered: Unanswered,
     pace: Pace,
     /// How many leases are not isolated.
     on_stream: usize,
     /// How many calls of their own are under way.
     singles: usize,
+    /// The last round of such calls.
+    rounds: u32,
+    /// When the machine was suspended while such calls are under way, and for how long.
+    suspensions: Vec<(Instant, Duration)>,
     /// Those that wait for such a call, the most urgent first.
     waiting_for_single: BTreeSet<(Instant, LeaseId)>,
     stream: Stream,
     opening: Opening,
     /// Consecutive streams that were left for want of an answer.
     left: u32,
+    /// The lease that the last of them did not answer for.
+    silent: Option<LeaseId>,
     /// Which cluster the leases are of; 0 until that is known.
     cluster_id: u64,
     /// Since when there is no lease.
@@ -105,15 +114,18 @@ impl KeepAlive {
             settings,
             leases: BTreeMap::new(),
             timers: BTreeSet::new(),
-            queue: VecDeque::new(),
+            queue: BTreeSet::new(),
             unanswered: Unanswered::new(),
             pace: Pace::new(),
             on_stream: 0,
             singles: 0,
+            rounds: 0,
+            suspensions: Vec::new(),
             waiting_for_single: BTreeSet::new(),
             stream: Stream::Idle,
             opening: Opening::new(backoff, require_leader, only, seed),
             left: 0,
+            silent: None,
             cluster_id: 0,
             idle_since: None,
             outputs: VecDeque::new(),
@@ -128,13 +140,13 @@ impl Machine for KeepAlive {
 
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Add(..) | Input::Renew(_) if self.is_closed() => self.ignored += 1,
+            Input::Add(id, _) | Input::Renew(id) if self.is_closed() => self.refuse(id),
             Input::Add(id, known) => self.add(now, id, known),
-            Input::Remove(id) => self.forget(now, id),
+            Input::Remove(id) => self.remove(now, id),
             Input::Renew(id) => self.renew(now, id),
             Input::Single(single, sent, result) => self.on_single(now, single, sent, result),
             Input::Confirmed(id, result) => self.on_confirmed(now, id, result),
-            Input::Suspended(by) => self.age(by),
+            Input::Suspended(by) => self.age(now, by),
             Input::Sent(sent) if self.is_acquiring() => self.on_sent(now, sent),
             Input::Denied(denied) if self.is_acquiring() => self.on_denied(now, &denied),
             Input::Stream(transport::Event::Lost(lost)) if self.is_acquiring() => {
@@ -214,6 +226,12 @@ impl KeepAlive {
     #[must_use]
     pub const fn ignored(&self) -> u64 {
         self.ignored
+    }
+
+    /// Returns how many leases wait for their turn on the stream.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
     }
 
     const fn is_acquiring(&self) -> bool {

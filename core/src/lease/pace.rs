@@ -7,10 +7,10 @@ use std::time::Duration;
 
 /// How many requests may leave at once.
 const BURST: u32 = 100;
-/// How many a second may leave however few are needed; with the burst, 1,000.
+/// How many a second may leave, however few are needed; with the burst, 1,000.
 const MIN_RATE: u64 = 900;
 
-/// The rate at which renewals are sent: twice what is needed, or the least rate.
+/// The rate at which renewals are sent: with the burst, twice what is needed or 1,000 a second.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
     /// How many renewals are needed in a thousand seconds.
@@ -34,7 +34,7 @@ impl Pace {
     }
 
     fn interval(&self) -> Duration {
-        let rate = (self.needed / 500).max(MIN_RATE);
+        let rate = (self.needed / 500).saturating_sub(BURST.into()).max(MIN_RATE);
         Duration::from_nanos(1_000_000_000 / rate)
     }
 

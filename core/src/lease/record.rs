@@ -40,7 +40,8 @@ pub(super) struct Record {
     pub(super) ttl: Option<Duration>,
     /// Until when it is valid; `None` until that is known.
     pub(super) until: Option<Instant>,
-    /// When the newest request was sent that was acknowledged.
+    /// When the newest request was sent that was acknowledged, by the clock that does not count
+    /// the time that the machine was suspended.
     pub(super) acknowledged: Instant,
     /// Whether it was granted here, and no renewal has been acknowledged.
     pub(super) is_new: bool,
@@ -54,6 +55,8 @@ pub(super) struct Record {
     pub(super) is_late: bool,
     /// When it is to be renewed by a call of its own.
     pub(super) single_at: Option<Instant>,
+    /// Its place among those that wait for their turn on the stream.
+    pub(super) queued: Option<Instant>,
     /// Its place among those that wait for such a call.
     pub(super) waits: Option<Instant>,
     /// How many such calls are under way.
@@ -68,7 +71,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(now: Instant, known: Known, rng: &mut Rng) -> Self {
+    pub(super) fn new(now: Instant, known: Known, round: u32, rng: &mut Rng) -> Self {
         let Known { ttl, until, is_new, .. } = known;
         let mut record = Self {
             ttl,
@@ -81,15 +84,17 @@ impl Record {
             late_at: None,
             is_late: false,
             single_at: None,
+            queued: None,
             waits: None,
             singles: 0,
-            round: 0,
+            round,
             isolated: 0,
             error: None,
             timer: None,
         };
         if let (Some(ttl), Some(until)) = (ttl, until) {
-            record.turn = Turn::Resting((until - ttl) + record.interval(rng));
+            record.acknowledged = until - ttl;
+            record.turn = Turn::Resting(record.acknowledged + record.interval(rng));
         }
         record
     }
@@ -127,8 +132,8 @@ impl Record {
     /// Returns how often it is to be renewed in a thousand seconds.
     pub(super) fn rate(&self) -> u64 {
         let Some(ttl) = self.ttl else { return 0 };
-        let third = u64::try_from((ttl / 3).as_nanos()).unwrap_or(u64::MAX).max(1);
-        1_000_000_000_000 / third
+        let interval = (ttl / 3).max(MIN_INTERVAL);
+        1_000_000_000_000 / u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Returns when a call of its own is to be given up.
@@ -154,7 +159,28 @@ impl Record {
         for moment in [&mut self.until, &mut self.late_at, &mut self.single_at] {
             *moment = moment.map(|moment| moment - by);
         }
-        self.acknowledged = self.acknowledged - by;
+    }
+
+    /// Has it wait for its turn on the stream, since this moment.
+    pub(super) fn enqueue(
+        &mut self,
+        since: Instant,
+        id: LeaseId,
+        queue: &mut BTreeSet<(Instant, LeaseId)>,
+    ) {
+        self.dequeue(id, queue);
+        let by = since + self.single_interval();
+        let by = self.until.map_or(by, |until| until.min(by));
+        self.turn = Turn::Queued;
+        self.queued = Some(by);
+        queue.insert((by, id));
+    }
+
+    /// Takes it out of the queue for the stream, if it is there.
+    pub(super) fn dequeue(&mut self, id: LeaseId, queue: &mut BTreeSet<(Instant, LeaseId)>) {
+        if let Some(by) = self.queued.take() {
+            queue.remove(&(by, id));
+        }
     }
 
     /// Moves it among the timers to where it belongs now.

@@ -1,5 +1,6 @@
 //! The leases: when each is renewed, how often, and what ends it.
 
+use super::asked::SentAt;
 use super::events::{Known, LeaseLost, LossReason, Output, Renewal, SingleRenewal};
 use super::record::{Record, Turn};
 use super::{KeepAlive, Stream};
@@ -8,6 +9,8 @@ use crate::error::Error;
 use crate::{Instant, LeaseId};
 use std::time::Duration;
 
+/// How many suspensions are told apart; of more, the oldest count as one.
+const MAX_SUSPENSIONS: usize = 16;
 /// How many leases are renewed by calls of their own at once.
 const MAX_SINGLES: usize = 64;
 /// How many acknowledgements bring a lease back to the stream.
@@ -25,7 +28,8 @@ impl KeepAlive {
         if known.cluster_id != 0 {
             self.cluster_id = known.cluster_id;
         }
-        let mut record = Record::new(now, known, &mut self.opening.rng);
+        let round = self.next_round();
+        let mut record = Record::new(now, known, round, &mut self.opening.rng);
         record.set_timer(&mut self.timers, id);
         self.pace.add(record.rate());
         self.on_stream += 1;
@@ -44,19 +48,47 @@ impl KeepAlive {
         }
     }
 
-    pub(super) fn forget(&mut self, now: Instant, id: LeaseId) {
-        let Some(record) = self.leases.remove(&id) else {
+    /// Numbers another round of calls, whatever lease it is of.
+    const fn next_round(&mut self) -> u32 {
+        self.rounds = self.rounds.wrapping_add(1);
+        self.rounds
+    }
+
+    /// A lease came after the end.
+    // L21
+    pub(super) fn refuse(&mut self, id: LeaseId) {
+        self.ignored += 1;
+        let lost = LeaseLost::new(LossReason::Closed);
+        self.outputs.push_back(Output::Lost(id, lost));
+    }
+
+    pub(super) fn remove(&mut self, now: Instant, id: LeaseId) {
+        if self.leases.contains_key(&id) {
+            self.forget(now, id);
+        } else {
             self.ignored += 1;
-            return;
-        };
+            self.silence(id);
+        }
+    }
+
+    fn forget(&mut self, now: Instant, id: LeaseId) {
+        let Some(mut record) = self.leases.remove(&id) else { return };
+        record.dequeue(id, &mut self.queue);
         record.clear_timer(&mut self.timers, id);
         self.pace.remove(record.rate());
         self.on_stream -= usize::from(record.isolated == 0);
         if let Some(until) = record.waits {
             self.waiting_for_single.remove(&(until, id));
         }
+        self.silence(id);
+        if self.leases.is_empty() && !matches!(self.stream, Stream::Closed) {
+            self.idle_since = Some(now);
+        }
         self.release_singles(now, record.singles);
-        // Nothing more is told of it.
+    }
+
+    /// Has nothing more told of a lease.
+    fn silence(&mut self, id: LeaseId) {
         self.outputs.retain(|output| match output {
             Output::RenewSingly(single, _) => single.lease != id,
             Output::Confirm(it)
@@ -65,9 +97,6 @@ impl KeepAlive {
             | Output::Lost(it, _) => *it != id,
             Output::Attempt(_) | Output::Send(_) | Output::Close => true,
         });
-        if self.leases.is_empty() && !matches!(self.stream, Stream::Closed) {
-            self.idle_since = Some(now);
-        }
     }
 
     /// Something is to be done about a lease.
@@ -83,30 +112,31 @@ impl KeepAlive {
         if let Turn::Resting(due) = record.turn
             && due <= now
         {
-            record.since = record.since.or(Some(now));
+            // On a stream that is open it waits for its turn, and nothing is wrong.
+            let waits = is_open && record.isolated == 0;
+            let lateness = if waits { record.single_interval() } else { record.lateness() };
+            if record.since.is_none() {
+                record.since = Some(now);
+                record.late_at = Some(now + lateness);
+            }
             if record.isolated > 0 {
                 record.turn = Turn::Single;
                 record.single_at = Some(now);
-                record.late_at = Some(now + record.lateness());
             } else {
-                record.turn = Turn::Queued;
-                self.queue.push_back(id);
-                record.single_at = Some(now + record.single_interval());
-                // On a stream that is open it waits for its turn, and nothing is wrong.
-                let wait = if is_open { record.single_interval() } else { record.lateness() };
-                record.late_at = Some(now + wait);
-            }
-            if record.is_late {
-                record.late_at = None;
+                let patience =
+                    if record.is_asked { record.patience() } else { record.single_interval() };
+                record.single_at = Some(now + patience);
+                record.enqueue(now, id, &mut self.queue);
             }
         }
         if record.late_at.is_some_and(|at| at <= now) {
             record.late_at = None;
             record.is_late = true;
             let since = record.since.unwrap_or(now);
-            let error = record.error.as_ref().or(self.opening.last_error.as_ref()).cloned();
+            let error = self.cause(id);
             self.outputs.push_back(Output::Late(id, since, error));
         }
+        let Some(record) = self.leases.get_mut(&id) else { return };
         if record.single_at.is_some_and(|at| at <= now) {
             record.single_at = None;
             self.renew_singly(now, id);
@@ -119,6 +149,9 @@ impl KeepAlive {
     /// Has a lease renewed by a call of its own, unless there are too many of them.
     fn renew_singly(&mut self, now: Instant, id: LeaseId) {
         let Some(record) = self.leases.get_mut(&id) else { return };
+        if record.waits.is_some() {
+            return;
+        }
         if self.singles >= MAX_SINGLES {
             let until = record.give_up_at(now);
             record.waits = Some(until);
@@ -160,9 +193,10 @@ impl KeepAlive {
             return;
         };
         record.singles -= 1;
+        let sent = sent.min(now);
         match result {
             Ok(Duration::ZERO) => {
-                self.not_found(now, id);
+                self.not_found(now, id, sent);
                 self.release_singles(now, 1);
             }
             Ok(ttl) => {
@@ -170,7 +204,8 @@ impl KeepAlive {
                     record.isolated -= 1;
                     self.on_stream += usize::from(record.isolated == 0);
                 }
-                self.acknowledged(now, id, sent, ttl);
+                let suspended = self.suspended_since(sent);
+                self.acknowledged(now, id, SentAt { time: sent, suspended }, ttl);
                 self.release_singles(now, 1);
             }
             Err(error) => {
@@ -181,15 +216,18 @@ impl KeepAlive {
     }
 
     /// A renewal was acknowledged whose request was sent at this moment.
-    // I-L1, I-L7
-    pub(super) fn acknowledged(&mut self, now: Instant, id: LeaseId, sent: Instant, ttl: Duration) {
+    // I-L1, I-L7, I-L8
+    pub(super) fn acknowledged(&mut self, now: Instant, id: LeaseId, sent: SentAt, ttl: Duration) {
+        let round = self.next_round();
         let Some(record) = self.leases.get_mut(&id) else { return };
-        if sent < record.acknowledged {
-            // An answer that came late: a newer request was answered.
+        let until = sent.after(ttl);
+        if sent.time < record.acknowledged || until <= now {
+            // An answer that came late: a newer request was answered, or the time is over.
             self.ignored += 1;
+            self.renew_again(now, id);
             return;
         }
-        record.acknowledged = sent;
+        record.acknowledged = sent.time;
         record.is_new = false;
         record.error = None;
         record.since = None;
@@ -197,7 +235,8 @@ impl KeepAlive {
         record.is_late = false;
         record.late_at = None;
         record.single_at = None;
-        record.round = record.round.wrapping_add(1);
+        record.round = round;
+        record.dequeue(id, &mut self.queue);
         let singles = std::mem::take(&mut record.singles);
         if let Some(until) = record.waits.take() {
             self.waiting_for_single.remove(&(until, id));
@@ -205,25 +244,39 @@ impl KeepAlive {
         self.pace.remove(record.rate());
         record.ttl = Some(ttl);
         self.pace.add(record.rate());
-        let until = sent + ttl;
         record.until = Some(until);
-        let due = sent + record.interval(&mut self.opening.rng);
+        let due = sent.after(record.interval(&mut self.opening.rng));
         record.turn = Turn::Resting(due);
         record.set_timer(&mut self.timers, id);
         self.outputs.push_back(Output::Renewed(id, Renewal { until, ttl }));
         self.release_singles(now, singles);
     }
 
-    /// A member does not know a lease.
-    // L11, I-L4
-    pub(super) fn not_found(&mut self, now: Instant, id: LeaseId) {
+    /// Renews a lease as soon as may be: what was answered is of no use.
+    fn renew_again(&mut self, now: Instant, id: LeaseId) {
         let Some(record) = self.leases.get_mut(&id) else { return };
+        if record.turn == Turn::Asked && !self.unanswered.contains(id) {
+            record.enqueue(now, id, &mut self.queue);
+        }
+    }
+
+    /// A member that was asked at this moment did not know a lease.
+    // L11, I-L4
+    pub(super) fn not_found(&mut self, now: Instant, id: LeaseId, sent: Instant) {
+        let Some(record) = self.leases.get_mut(&id) else { return };
+        if sent < record.acknowledged {
+            // It was asked before another one renewed it, or before it was granted.
+            self.renew(now, id);
+            return self.renew_again(now, id);
+        }
         if !record.is_new {
             return self.lose(now, id, LossReason::Expired);
         }
         if record.turn != Turn::Confirming {
+            record.dequeue(id, &mut self.queue);
             record.turn = Turn::Confirming;
-            record.single_at = None;
+            // The answer may take long; meanwhile it is renewed elsewhere.
+            record.single_at = Some(now + record.single_interval());
             record.set_timer(&mut self.timers, id);
             self.outputs.push_back(Output::Confirm(id));
         }
@@ -240,7 +293,6 @@ impl KeepAlive {
             Ok(true) => {}
             Err(error) => record.error = Some(error),
         }
-        record.is_asked = false;
         record.turn = Turn::Resting(now + record.single_interval().min(RETRY_NEW));
         record.set_timer(&mut self.timers, id);
     }
@@ -255,6 +307,7 @@ impl KeepAlive {
         }
         record.isolated = TRUSTED_AFTER;
         if matches!(record.turn, Turn::Queued | Turn::Asked) {
+            record.dequeue(id, &mut self.queue);
             record.turn = Turn::Single;
             record.single_at = Some(now);
             record.set_timer(&mut self.timers, id);
@@ -262,14 +315,35 @@ impl KeepAlive {
     }
 
     fn lose(&mut self, now: Instant, id: LeaseId, reason: LossReason) {
-        let error = self.leases.get(&id).and_then(|record| record.error.clone());
-        let error = error.filter(|_| reason != LossReason::Expired);
+        let error = self.cause(id).filter(|_| reason != LossReason::Expired);
         self.forget(now, id);
         self.outputs.push_back(Output::Lost(id, LeaseLost::new(reason).with_cause(error)));
     }
 
+    /// Returns why a lease is not renewed, if something went wrong.
+    fn cause(&self, id: LeaseId) -> Option<Error> {
+        let error = self.leases.get(&id).and_then(|record| record.error.as_ref());
+        let is_well = matches!(self.stream, Stream::Open { is_answered: true, .. });
+        error.or_else(|| self.last_error().filter(|_| !is_well)).cloned()
+    }
+
+    /// Returns for how long the machine was suspended since a call was sent.
+    fn suspended_since(&self, sent: Instant) -> Duration {
+        let since = self.suspensions.iter().filter(|it| sent <= it.0).map(|it| it.1);
+        since.fold(Duration::ZERO, Duration::saturating_add)
+    }
+
     /// Counts the time that the machine was suspended.
-    pub(super) fn age(&mut self, by: Duration) {
+    // I-L8
+    pub(super) fn age(&mut self, now: Instant, by: Duration) {
+        if self.singles == 0 {
+            self.suspensions.clear();
+        }
+        self.suspensions.push((now, by));
+        if self.suspensions.len() > MAX_SUSPENSIONS {
+            let (_, oldest) = self.suspensions.remove(0);
+            self.suspensions[0].1 = self.suspensions[0].1.saturating_add(oldest);
+        }
         self.unanswered.age(by);
         for (id, record) in &mut self.leases {
             record.age(by);
@@ -279,7 +353,7 @@ impl KeepAlive {
 
     pub(super) fn close_for_good(&mut self) {
         let leases = std::mem::take(&mut self.leases);
-        self.outputs.retain(|output| matches!(output, Output::Renewed(..)));
+        self.outputs.retain(|it| matches!(it, Output::Renewed(..) | Output::Lost(..)));
         for id in leases.into_keys() {
             self.outputs.push_back(Output::Lost(id, LeaseLost::new(LossReason::Closed)));
         }

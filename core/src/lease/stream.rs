@@ -1,6 +1,6 @@
 //! The stream: opening it, what is asked on it, what comes, and giving it up.
 
-use super::asked::Asked;
+use super::asked::{Asked, SentAt};
 use super::record::Turn;
 use super::{KeepAlive, Output, Stream};
 use crate::attempt::Sent;
@@ -32,7 +32,12 @@ impl KeepAlive {
     pub(super) fn on_denied(&mut self, now: Instant, denied: &Denied) {
         match denied {
             Denied::NoConnection => {}
-            Denied::Throttled | Denied::Plaintext(_) => self.wait(now),
+            Denied::Throttled => self.wait(now),
+            Denied::Plaintext(endpoint) => {
+                let error = Error::new(ErrorKind::PlaintextPassword);
+                self.opening.last_error = Some(error.with_endpoint(Some(endpoint.text())));
+                self.wait(now);
+            }
         }
     }
 
@@ -41,16 +46,15 @@ impl KeepAlive {
         let mut frames = BytesMut::new();
         while self.is_streaming()
             && self.pace.next() <= now
-            && let Some(id) = self.queue.pop_front()
+            && let Some((_, id)) = self.queue.pop_first()
         {
             let Some(record) = self.leases.get_mut(&id) else { continue };
-            if record.turn != Turn::Queued {
-                continue;
-            }
+            record.queued = None;
             record.turn = Turn::Asked;
             let is_stuck = self.unanswered.contains(id);
             if !is_stuck {
-                self.unanswered.push(Asked { lease: id, sent: now, patience: record.patience() });
+                let sent = SentAt { time: now, suspended: Duration::ZERO };
+                self.unanswered.push(Asked { lease: id, sent, patience: record.patience() });
                 self.pace.sent(now);
                 let message = LeaseKeepAliveRequest { id: id.0 };
                 if let Ok(frame) = frame::encode(&message, usize::MAX) {
@@ -117,7 +121,7 @@ impl KeepAlive {
                 self.cluster_id = if found == 0 { self.cluster_id } else { found };
                 self.acknowledged(now, id, asked.sent, Duration::from_secs(seconds));
             }
-            _ => self.not_found(now, id),
+            _ => self.not_found(now, id, asked.sent.time),
         }
     }
 
@@ -160,13 +164,21 @@ impl KeepAlive {
     pub(super) fn leave_at(&self) -> Option<Instant> {
         let oldest = self.unanswered.oldest()?;
         let patience = oldest.patience * (1 << self.left.min(3));
-        Some(oldest.sent + patience.min(MAX_PATIENCE))
+        Some(oldest.sent.after(patience.min(MAX_PATIENCE)))
     }
 
     pub(super) fn on_silence(&mut self, now: Instant) {
         self.left = self.left.saturating_add(1);
         let error = Error::new(ErrorKind::TimedOut(crate::error::Phase::Answer));
-        self.fail(now, Failure::Unanswered, error.with_outcome(Outcome::Unknown));
+        let error = error.with_outcome(Outcome::Unknown);
+        let oldest = self.unanswered.oldest().map(|asked| asked.lease);
+        self.fail(now, Failure::Unanswered, error.clone());
+        // The server may be stuck with this one, and the others are behind it.
+        // L10
+        if let Some(id) = oldest.filter(|_| self.silent == oldest && self.on_stream > 1) {
+            self.isolate(now, id, error);
+        }
+        self.silent = oldest;
     }
 
     /// Gives the stream up; all leases go on.
@@ -191,15 +203,14 @@ impl KeepAlive {
         self.stream = Stream::Waiting(Some(self.opening.next(now, was_useful)));
     }
 
-    /// Queues what was asked for on the stream, before what was queued already.
+    /// Queues what was asked for on the stream.
     pub(super) fn leave_stream(&mut self) {
         self.outputs.retain(|output| !matches!(output, Output::Send(_)));
-        for asked in self.unanswered.take().rev() {
+        for asked in self.unanswered.take() {
             if let Some(record) = self.leases.get_mut(&asked.lease)
                 && record.turn == Turn::Asked
             {
-                record.turn = Turn::Queued;
-                self.queue.push_front(asked.lease);
+                record.enqueue(asked.sent.time, asked.lease, &mut self.queue);
             }
         }
     }
@@ -209,7 +220,6 @@ impl KeepAlive {
         self.opening.signal = HealthSignal::None;
         self.idle_since = None;
         self.leave_stream();
-        self.queue.clear();
         self.stream = Stream::Idle;
         self.outputs.push_back(Output::Close);
     }

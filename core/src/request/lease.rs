@@ -18,8 +18,8 @@ use std::time::Duration;
 /// ([`LeaseTtlTooLarge`](crate::ServerError::LeaseTtlTooLarge)), and so is the id of a lease that
 /// there is ([`LeaseExist`](crate::ServerError::LeaseExist)).
 ///
-/// When it ends in an error whose outcome is *unknown*, the lease may or may not exist. A repetition
-/// with the same id is answered `LeaseExist` then, for which the repetition is a
+/// When it ends in an error whose outcome is *unknown*, the lease may or may not exist. Made again
+/// with the same id, it is answered `LeaseExist` if it does, so its effect is that of a
 /// [`Write`](crate::method::Effect::Write) all the same.
 // C52
 #[derive(Debug, Clone, PartialEq)]

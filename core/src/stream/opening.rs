@@ -104,3 +104,15 @@ impl Opening {
         now.saturating_since(self.opened) >= USEFUL_AGE
     }
 }
+
+#[cfg(feature = "laws")]
+impl Opening {
+    /// Feeds what counts from now on to a hasher.
+    pub(crate) fn digest<H: std::hash::Hasher>(&self, now: Instant, hasher: &mut H) {
+        use std::hash::Hash;
+        let next = self.pace.next().max(now).as_nanos() - now.as_nanos();
+        let age = now.as_nanos().wrapping_sub(self.opened.as_nanos());
+        (next, age, self.failures, self.token, self.stale_token).hash(hasher);
+        (self.last_endpoint, self.last_error.is_some()).hash(hasher);
+    }
+}

@@ -138,6 +138,7 @@ fn summarise(results: &[(u64, Result<Report, String>)], seeds: u64, folder: Fold
         watched.excused,
         watched.states
     );
+    println!("{}", total.leased);
     println!("medians of a world: 3 members, {} operations, {} faults", medians.0, medians.1);
     if medians.0 < MEDIAN_OPERATIONS || medians.1 < MEDIAN_FAULTS {
         println!("FAILED: a batch needs medians of {MEDIAN_OPERATIONS} and {MEDIAN_FAULTS}");

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod leasing;
 mod tally;
 mod watching;
 mod world;

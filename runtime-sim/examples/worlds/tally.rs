@@ -1,5 +1,6 @@
 //! What happened in many worlds: counts, medians, and what must have happened sometimes.
 
+use crate::leasing::Leased;
 use crate::watching::Watched;
 use etcd3::Outcome;
 use etcd3_sim::history::{Change, Completion, Entry, Invocation};
@@ -25,6 +26,7 @@ pub(crate) struct Tally {
     /// Linearizable reads that took long enough for a fault to lie between.
     pub(crate) patient_reads: u64,
     pub(crate) watched: Watched,
+    pub(crate) leased: Leased,
 }
 
 impl Tally {
@@ -92,6 +94,7 @@ impl Tally {
             stale_reads,
             patient_reads,
             watched,
+            leased,
         } = other;
         self.operations += operations;
         self.faults += faults;
@@ -106,10 +109,11 @@ impl Tally {
         self.stale_reads += stale_reads;
         self.patient_reads += patient_reads;
         self.watched.add(watched);
+        self.leased.add(leased);
     }
 
     /// Returns what must have happened sometimes in a batch, or the batch proves little.
-    pub(crate) fn sometimes(&self) -> [(&'static str, u64); 13] {
+    pub(crate) fn sometimes(&self) -> [(&'static str, u64); 20] {
         [
             ("a write of unknown outcome was applied", self.unknown_applied),
             ("a write of unknown outcome was lost", self.unknown_lost),
@@ -124,6 +128,13 @@ impl Tally {
             ("a watch was cancelled", self.watched.cancelled),
             ("progress was told", self.watched.progress),
             ("a listing was made again after a compaction", self.watched.resyncs),
+            ("a lease was late", self.leased.late),
+            ("a lease that was late was renewed", self.leased.rescued),
+            ("a lease was lost at its deadline", self.leased.overdue),
+            ("a lease was found to be gone", self.leased.expired),
+            ("a lease was kept by two clients", self.leased.shared),
+            ("a client slept while it had a lease", self.leased.slept),
+            ("a lease survived the trouble of one member", self.leased.survived),
         ]
     }
 }

@@ -1,11 +1,12 @@
 //! One world: clients at work while things go wrong, then the proof that nothing was lost.
 
+use crate::leasing::{Leased, Leasing, Nature};
 use crate::tally::Tally;
 use crate::watching::Watching;
 use etcd3::runtime::Instant;
 use etcd3::{Client, Config, Error, Op, get, key, put};
 use etcd3_core::rng::Rng;
-use etcd3_sim::faults::{Planned, Scope, swarm};
+use etcd3_sim::faults::{Planned, Scope, one_at_a_time, suspensions, swarm};
 use etcd3_sim::history::{Completion, Entry, Invocation, check_order};
 use etcd3_sim::model::Replica;
 use etcd3_sim::trace::CallEnd;
@@ -37,10 +38,27 @@ pub(crate) struct Plan {
     /// How long a call may take.
     pub(crate) timeout: Duration,
     pub(crate) faults: Vec<Planned>,
+    /// Whether leases are kept alive.
+    pub(crate) leases: bool,
 }
 
 impl Plan {
     pub(crate) fn draw(seed: u64) -> Self {
+        let mut plan = Self { leases: true, ..Self::without_leases(seed) };
+        let scope = Scope { clients: plan.clients, members: MEMBERS, lasts: STORM };
+        match seed % 8 {
+            3 => plan.faults = one_at_a_time(seed, scope),
+            1 | 6 => {
+                plan.faults.extend(suspensions(seed, scope));
+                plan.faults.sort_unstable();
+            }
+            _ => {}
+        }
+        plan
+    }
+
+    /// Draws a world that only calls and watches.
+    pub(crate) fn without_leases(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let clients = 3 + u32::try_from(rng.below(3)).unwrap_or_default();
         let operations = 60 + u32::try_from(rng.below(60)).unwrap_or_default();
@@ -50,7 +68,8 @@ impl Plan {
             1 => 4,
             _ => 15,
         });
-        Self { seed, clients, operations, timeout, faults: swarm(seed, scope) }
+        let faults = swarm(seed, scope);
+        Self { seed, clients, operations, timeout, faults, leases: false }
     }
 }
 
@@ -105,6 +124,8 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
     config.watch.batch_revisions = BATCH_REVISIONS;
     let etcd = world.etcd(config);
     let watching = Watching::new(&world, &etcd, personality.version);
+    let nature = Nature::of(&plan.faults);
+    let leasing = plan.leases.then(|| Leasing::new(&world, &etcd, nature));
     let history = History::default();
     let mut hosts = Vec::new();
     let mut workers = Vec::new();
@@ -128,12 +149,16 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
             *finished.lock().unwrap_or_else(PoisonError::into_inner) = true;
         });
         watching.begin(&host, &client, number);
+        if let Some(leasing) = &leasing {
+            leasing.begin(&host, &client, number);
+        }
         workers.push((client, done));
         hosts.push(host);
     }
     let ids: Vec<_> = hosts.iter().map(Host::id).collect();
     etcd.suffer(&plan.faults, &ids).await;
     etcd.recover(&ids);
+    leasing.iter().for_each(Leasing::calm);
     calm(&world, &workers).await?;
     for (number, (client, _)) in workers.iter().enumerate() {
         still_works(&world, client)
@@ -143,11 +168,18 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
     if let Some((client, _)) = workers.first() {
         watching.complete(client).await?;
     }
+    if let Some(leasing) = &leasing {
+        leasing.complete().await?;
+    }
     for host in &hosts {
         all_is_connected(&world, host).await?;
         newcomer(host, &etcd).await.map_err(|e| format!("a new client: {e}"))?;
     }
     finish(&world, &hosts, workers).await?;
+    let leased = match &leasing {
+        Some(leasing) => leasing.check().await?,
+        None => Leased::default(),
+    };
     members_agree(&etcd)?;
     let history = history.lock().unwrap_or_else(PoisonError::into_inner);
     let mut changes = etcd.changes();
@@ -156,7 +188,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
         violation.at().into_iter().for_each(|at| world.mark_at(at, &violation));
         violation.to_string()
     })?;
-    Ok(Tally { watched: watching.check()?, ..Tally::of(&history, &changes) })
+    Ok(Tally { watched: watching.check()?, leased, ..Tally::of(&history, &changes) })
 }
 
 /// The name of an operation in a record.

@@ -9,8 +9,10 @@
 //!    shows it.
 //! 3. A read shows the state at its revision; a comparison was decided by the state before it.
 //!
-//! What watches delivered is compared with the same order by [`watch`].
+//! What watches delivered is compared with the same order by [`watch`], what handles of leases said
+//! with the clock of the leader by [`lease`].
 
+pub mod lease;
 pub mod watch;
 
 use etcd3::Outcome;

@@ -35,6 +35,12 @@ impl Lease {
         self.keys.iter()
     }
 
+    /// Returns when it runs out; `None` where time does not pass for it.
+    #[must_use]
+    pub fn expiry(&self) -> Option<Instant> {
+        self.expiry
+    }
+
     /// Returns the whole seconds that remain.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> i64 {

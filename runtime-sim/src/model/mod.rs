@@ -29,7 +29,8 @@ mod watch;
 
 pub use auth::Auth;
 pub use cluster::{
-    Call, Cluster, ClusterConfig, Delays, MemberConfig, Output, StreamId, StreamOptions, Ticket,
+    Call, Cluster, ClusterConfig, Delays, LeaseEnd, MemberConfig, Output, StreamId, StreamOptions,
+    Ticket,
 };
 pub use lease::{Lease, Leases, min_ttl};
 pub use personality::{Personality, ProgressPolicy};

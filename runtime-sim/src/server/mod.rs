@@ -99,6 +99,11 @@ impl Service {
         result
     }
 
+    /// Looks at the cluster as it is, which changes nothing about the run.
+    pub(crate) fn peek<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
+        look(&locked(&self.inner.cluster))
+    }
+
     /// Lets the cluster live: hands out what comes out of it, and wakes it when something is due.
     pub(crate) async fn pump(self) {
         loop {

@@ -24,8 +24,8 @@ pub(super) enum Command {
     Request(Request),
     /// A token for a user who gave the right password.
     Token { name: String, letters: String },
-    /// A lease has run out.
-    Expire(i64),
+    /// A lease has run out: at this moment, for the leader of this term.
+    Expire { lease: i64, since: Instant, term: u64 },
 }
 
 /// One entry.
@@ -159,9 +159,10 @@ impl Cluster {
         let Some(member) = self.members.get_mut(&id) else { return };
         member.applied = at + 1;
         let before = member.replica.store().revision();
+        let ending = self.past.ending(at, &entry.command, member.replica.store());
         let result = match &entry.command {
             Command::Nothing => None,
-            Command::Expire(lease) => {
+            Command::Expire { lease, .. } => {
                 member.replica.store_mut().revoke(*lease);
                 if self.leader == Some(id) {
                     self.expiring.remove(lease);
@@ -188,6 +189,7 @@ impl Cluster {
             }
         };
         self.past.note(member.replica.store());
+        self.past.end_lease(now, self.term, ending, member.replica.store());
         if member.by_snapshot {
             return;
         }

@@ -35,6 +35,7 @@ use etcd3::runtime::Instant;
 use etcd3_core::rng::Rng;
 use log::{Entry, Proposal};
 use member::{Member, Power};
+pub use past::LeaseEnd;
 use past::Past;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -210,6 +211,12 @@ impl Cluster {
         &self.past.compactions
     }
 
+    /// Returns how leases ended, in order, as the members noted it that were the first to know.
+    #[must_use]
+    pub fn lease_ends(&self) -> &[LeaseEnd] {
+        &self.past.lease_ends
+    }
+
     /// Returns the leader, even if nobody reaches it.
     #[must_use]
     pub fn leader(&self) -> Option<u64> {
@@ -293,11 +300,12 @@ impl Cluster {
         }
         let Some(leader) = self.leader else { return false };
         let leases = self.members[&leader].replica.store().leases();
-        let expired: Vec<_> =
-            leases.expired(now).filter(|id| !self.expiring.contains(id)).collect();
-        for id in &expired {
-            self.expiring.insert(*id);
-            let command = log::Command::Expire(*id);
+        let is_new = |(id, since): &(i64, Instant)| *since <= now && !self.expiring.contains(id);
+        let expired: Vec<_> = leases.expiries().filter(is_new).collect();
+        for (lease, since) in &expired {
+            self.expiring.insert(*lease);
+            let (lease, since, term) = (*lease, *since, self.term);
+            let command = log::Command::Expire { lease, since, term };
             self.append(now, Entry { ticket: None, caller: None, command });
         }
         !expired.is_empty()

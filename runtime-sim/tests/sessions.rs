@@ -1,0 +1,209 @@
+//! Sessions: what is registered on them, and what becomes of it when their lease is lost.
+#![allow(clippy::unwrap_used, reason = "all of this is for tests")]
+
+use etcd3::{Client, Config, LossReason, OnLoss};
+use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Reachability, World, run};
+use futures_lite::future::{poll_once, zip};
+use std::pin::pin;
+use std::time::Duration;
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+struct Scene {
+    etcd: Etcd,
+    host: Host,
+    client: Client,
+    /// Of another host, to which nothing happens.
+    observer: Client,
+}
+
+async fn scene(world: &World) -> Scene {
+    let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
+    let host = world.host();
+    let client = host.client(Config::new(etcd.endpoints())).unwrap();
+    let observer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+    zip(client.put("key", "value").send(), observer.get("key").send()).await.0.unwrap();
+    Scene { etcd, host, client, observer }
+}
+
+impl Scene {
+    /// Cuts the client off, or not any more.
+    fn cut_off(&self, world: &World, is_cut: bool) {
+        let reachability = if is_cut { Reachability::Hang } else { Reachability::Open };
+        for member in 0..self.etcd.members() {
+            let link =
+                Link { reachability, stall_up: is_cut, stall_down: is_cut, ..Link::default() };
+            world.net().set_link(self.host.id(), self.etcd.address(member), link);
+        }
+    }
+
+    /// Returns the value of a key, as others see it.
+    async fn value(&self, key: &str) -> Option<String> {
+        let found = self.observer.get(key.to_owned()).await.unwrap();
+        found.kvs.first().map(|pair| pair.value_str().unwrap().to_owned())
+    }
+}
+
+// X2, X3
+#[test]
+fn a_session_that_may_fail_ends_with_its_lease() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(5)).await.unwrap();
+        session.register("a", "1").await.unwrap();
+        session.register("b", "1").await.unwrap();
+        session.unregister("b").await.unwrap();
+        assert_eq!(scene.value("b").await, None);
+        world.sleep(seconds(20)).await;
+        assert_eq!(scene.value("a").await.as_deref(), Some("1"));
+        let mut lost = pin!(session.lost());
+        assert!(poll_once(lost.as_mut()).await.is_none());
+
+        scene.cut_off(&world, true);
+        assert_eq!(lost.await.reason, LossReason::DeadlinePassed);
+        assert_eq!(scene.value("a").await.as_deref(), Some("1"), "lost before the cluster lets go");
+        scene.cut_off(&world, false);
+        assert!(session.register("c", "1").await.is_err());
+        world.sleep(seconds(10)).await;
+        assert!(!session.is_valid());
+        assert_eq!((scene.value("a").await, scene.value("c").await), (None, None));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_session_that_is_granted_anew_has_its_keys_again() {
+    for seed in 0..10 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let begin = scene.client.session(seconds(5)).on_loss(OnLoss::Regrant);
+            let session = begin.await.unwrap();
+            session.register("a", "1").await.unwrap();
+            session.register("a", "2").await.unwrap();
+            session.register("gone", "1").await.unwrap();
+            session.unregister("gone").await.unwrap();
+            let first = session.id();
+            let mut lost = pin!(session.lost());
+            world.sleep(Duration::from_millis(world.below(5_000))).await;
+
+            scene.cut_off(&world, true);
+            world.sleep(seconds(9)).await;
+            assert!(!session.is_valid());
+            assert_eq!(scene.value("a").await, None);
+            // What is registered meanwhile waits for the lease.
+            let mut late = pin!(session.register("b", "1"));
+            assert!(poll_once(late.as_mut()).await.is_none());
+            scene.cut_off(&world, false);
+            late.await.unwrap();
+            world.sleep(seconds(20)).await;
+            assert!(session.is_valid() && session.id() != first);
+            assert_eq!(session.regrants(), 1);
+            assert_eq!(scene.value("a").await.as_deref(), Some("2"));
+            assert_eq!(scene.value("b").await.as_deref(), Some("1"));
+            assert_eq!(scene.value("gone").await, None);
+
+            // Somebody revokes it.
+            scene.observer.revoke(session.id()).await.unwrap();
+            world.sleep(seconds(5)).await;
+            assert_eq!(session.regrants(), 2);
+            assert_eq!(scene.value("a").await.as_deref(), Some("2"));
+
+            assert!(poll_once(lost.as_mut()).await.is_none());
+            session.close().await.unwrap();
+            assert_eq!(lost.await.reason, LossReason::Revoked);
+            assert_eq!((scene.value("a").await, scene.value("b").await), (None, None));
+            assert!(session.register("c", "1").await.unwrap_err().is_lease_not_found());
+            world.sleep(seconds(10)).await;
+            assert_eq!(session.regrants(), 2);
+        })
+        .unwrap();
+    }
+}
+
+// A session that is closed while another lease is being granted leaves no key behind.
+#[test]
+fn a_session_that_ends_while_it_is_granted_anew_stays_ended() {
+    for seed in 0..10 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let begin = scene.client.session(seconds(5)).on_loss(OnLoss::Regrant);
+            let session = begin.await.unwrap();
+            session.register("a", "1").await.unwrap();
+            scene.cut_off(&world, true);
+            world.sleep(seconds(8)).await;
+            scene.cut_off(&world, false);
+            world.sleep(Duration::from_millis(world.below(300))).await;
+            let _ = session.close().await;
+            world.sleep(seconds(12)).await;
+            assert_eq!(scene.value("a").await, None);
+            assert!(scene.observer.leases().await.unwrap().leases.is_empty());
+        })
+        .unwrap();
+    }
+}
+
+// Case 13
+#[test]
+fn a_session_that_is_dropped_is_not_renewed() {
+    for on_loss in [OnLoss::Fail, OnLoss::Regrant] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(5)).on_loss(on_loss).await.unwrap();
+            session.register("a", "1").await.unwrap();
+            let clone = session.clone();
+            drop(session);
+            world.sleep(seconds(10)).await;
+            assert_eq!(scene.value("a").await.as_deref(), Some("1"));
+            let lost = clone.lost();
+            drop(clone);
+            assert_eq!(lost.await.reason, LossReason::Orphaned);
+            world.sleep(seconds(7)).await;
+            assert_eq!(scene.value("a").await, None);
+            scene.client.get("key").await.unwrap();
+            scene.client.close().await;
+            assert_eq!(scene.host.tasks(), 0);
+        })
+        .unwrap();
+    }
+}
+
+// X1, X4
+#[test]
+fn a_session_may_have_a_lease_that_exists() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let id = scene.client.grant(seconds(5)).await.unwrap().id;
+        let session = scene.client.session(seconds(60)).lease(id).await.unwrap();
+        assert_eq!((session.id(), session.lease().ttl()), (id, seconds(5)));
+        session.orphan();
+        assert_eq!(session.lost().await.reason, LossReason::Orphaned);
+        session.close().await.unwrap();
+        assert!(scene.client.time_to_live(id).await.unwrap().ttl.is_some(), "orphaned before");
+
+        let none = scene.client.session(seconds(60)).lease(7).await;
+        assert!(none.unwrap_err().is_lease_not_found());
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_registration_is_there_as_long_as_it_lives() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let service = scene.client.register("s", "1").ttl(seconds(5)).await.unwrap();
+        scene.cut_off(&world, true);
+        world.sleep(seconds(9)).await;
+        assert_eq!(scene.value("s").await, None);
+        scene.cut_off(&world, false);
+        world.sleep(seconds(3)).await;
+        assert_eq!(scene.value("s").await.as_deref(), Some("1"));
+        service.set_value("2").await.unwrap();
+        assert_eq!(scene.value("s").await.as_deref(), Some("2"));
+        drop(service);
+        world.sleep(seconds(7)).await;
+        assert_eq!(scene.value("s").await, None);
+    })
+    .unwrap();
+}

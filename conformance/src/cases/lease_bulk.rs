@@ -1,6 +1,6 @@
 //! A lease beside bulk traffic of the same client, over a thin wire.
 
-use super::lease_kept_expect::LIMIT;
+use super::lease_fate::LIMIT;
 use crate::{BoxError, Case, CaseResult, Ctx, case};
 use etcd3::{Client, Lease};
 use etcd3_lab::{Bridge, Direction, Fault, Relays};

@@ -1,6 +1,6 @@
 //! Leases whose last handle is dropped.
 
-use super::lease_kept_expect::{LIMIT, renewals, renewed};
+use super::lease_fate::{LIMIT, renewals, renewed};
 use crate::{Case, CaseResult, Ctx, Server, case};
 use etcd3::{Client, Lease, LossReason};
 use futures_lite::FutureExt;

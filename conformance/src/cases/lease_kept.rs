@@ -1,6 +1,6 @@
 //! Leases that are kept alive while nothing is wrong.
 
-use super::lease_kept_expect::{LIMIT, lost, renewals, renewed};
+use super::lease_fate::{LIMIT, lost, renewals, renewed};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::{ErrorKind, LossReason, Outcome};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What is told of a lease that is not renewed in time, and until when it counts as valid.
 
-use super::lease_kept_expect::{LIMIT, lost, recovered, renewed};
+use super::lease_fate::{LIMIT, lost, recovered, renewed};
 use crate::peer::{END_HEADERS, END_STREAM, Peer, Wire};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::proto::etcdserverpb::{

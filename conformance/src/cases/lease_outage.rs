@@ -1,7 +1,7 @@
 //! Leases that are kept alive while members are down, alone or most of them.
 
 use super::kv_metrics::sum;
-use super::lease_kept_expect::{LIMIT, late, lost, recovered, renewed, streams};
+use super::lease_fate::{LIMIT, late, lost, recovered, renewed, streams};
 use crate::raw::refusal_of_stream;
 use crate::{BoxError, Case, CaseResult, Ctx, Member, case};
 use etcd3::proto::etcdserverpb::LeaseKeepAliveRequest;

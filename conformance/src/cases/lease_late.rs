@@ -43,12 +43,13 @@ async fn a_restarted_server_does_not_move_the_validity(ctx: Ctx) -> CaseResult {
     // The time is what this is about.
     ctx.rt.sleep_until(begin + RESTART).await;
     let left = direct.time_to_live(lease.id()).await?.ttl.ok_or("it is gone")?;
-    assert!(left <= TTL - RESTART, "{left:?} left before");
+    assert!(left + RESTART <= TTL, "{left:?} left before");
     let passed = ctx.rt.now();
-    restart(&ctx, &server).await?;
+    server.kill()?;
+    server.restart()?;
     let left = direct.time_to_live(lease.id()).await?.ttl.ok_or("it is gone")?;
     let since = ctx.rt.now().saturating_since(passed);
-    assert!(left + since + SECOND >= TTL - SECOND, "{left:?} left {since:?} after");
+    assert!(left + since + 2 * SECOND >= TTL, "{left:?} left {since:?} after");
     assert_eq!(lease.valid_until(), until);
     // A renewal moves it on.
     assert!(other.valid_until() < until + RESTART, "renewed by chance before");
@@ -60,14 +61,6 @@ async fn a_restarted_server_does_not_move_the_validity(ctx: Ctx) -> CaseResult {
     let late = ctx.rt.now().saturating_since(until);
     assert!(until <= ctx.rt.now() && late < ctx.stretched(SECOND), "{late:?} late");
     assert_eq!(direct.get("foo").await?.count, 1, "the key is there for longer");
-    Ok(())
-}
-
-async fn restart(ctx: &Ctx, server: &crate::Server) -> CaseResult {
-    let limit = ctx.rt.now() + LIMIT;
-    server.kill()?;
-    server.restart()?;
-    assert!(ctx.rt.now() < limit, "it took too long to start");
     Ok(())
 }
 

@@ -52,9 +52,9 @@ async fn a_lease_that_is_revoked_meanwhile_is_lost(ctx: Ctx) -> CaseResult {
     let lease = client.lease(10 * SECOND).await?;
     client.keep_alive_once(lease.id()).await?;
     ctx.order(&member, Member::kill).await?;
-    let others = (0..cluster.len()).filter(|it| *it != at);
-    let other = ctx.connect(others.map(|it| cluster.member(it).client_url())).await?;
-    other.revoke(lease.id()).await?;
+    let living = (0..cluster.len()).filter(|it| *it != at);
+    let direct = ctx.connect(living.map(|it| cluster.member(it).client_url())).await?;
+    direct.revoke(lease.id()).await?;
     ctx.order(&member, Member::restart).await?;
     let lost = lost(&ctx, &lease, 10 * SECOND).await?;
     // The latter where the member was not back in time.
@@ -68,9 +68,9 @@ async fn a_first_renewal_is_not_waited_for_forever(ctx: Ctx) -> CaseResult {
     let (server, client) = ctx.server_and_client().await?;
     let id = client.grant(5 * SECOND).await?.id;
     server.terminate()?;
-    let begin = client.keep_alive(id).timeout(5 * SECOND).send();
-    let begun = ctx.within(10 * SECOND, begin).await.ok_or("it waits on")?;
-    let error = begun.map(drop).unwrap_err();
+    let renewal = client.keep_alive(id).timeout(5 * SECOND).send();
+    let result = ctx.within(10 * SECOND, renewal).await.ok_or("it waits on")?;
+    let error = result.map(drop).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
     Ok(())
 }

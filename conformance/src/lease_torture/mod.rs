@@ -188,12 +188,13 @@ impl Run<'_> {
             // to this one, and is noticed by the next renewal.
             load::wait_healthy(self.site.cluster)?;
             std::thread::sleep(SETTLED);
-            let may_revoke = fault.is_frozen() && role == Role::Leader;
-            holders = self.replace_lost(holders, may_revoke)?;
+            let was_frozen = fault.is_frozen() && role == Role::Leader;
+            holders =
+                if was_frozen { self.replace_all(holders)? } else { self.replace_lost(holders)? };
         }
         load::wait_healthy(self.site.cluster)?;
         self.calm(&holders, "after all faults");
-        self.report.during = "all faults of one endpoint".to_owned();
+        self.report.during = "all faults of one endpoint".into();
         for holder in holders {
             let (key, told) = (holder.key.clone(), holder.end());
             self.report.judge_kept(&key, &told, self.observer.gone(&key));
@@ -202,25 +203,35 @@ impl Run<'_> {
     }
 
     /// Judges those that are lost, and begins others in their place.
-    fn replace_lost(
-        &mut self,
-        holders: Vec<Holder>,
-        may_revoke: bool,
-    ) -> Result<Vec<Holder>, Error> {
+    fn replace_lost(&mut self, holders: Vec<Holder>) -> Result<Vec<Holder>, Error> {
         let is_over = |it: &Holder| it.told().lost.is_some();
         let (lost, mut left): (Vec<_>, Vec<_>) = holders.into_iter().partition(is_over);
         let count = u64::try_from(lost.len())?;
         for holder in lost {
             let (key, told) = (holder.key.clone(), holder.end());
-            let gone = self.observer.gone(&key);
-            if may_revoke {
-                self.report.judge_excused(&key, &told, gone);
-            } else {
-                self.report.judge_kept(&key, &told, gone);
-            }
+            self.report.judge_kept(&key, &told, self.observer.gone(&key));
         }
         left.extend(self.begin_leases(count)?);
         Ok(left)
+    }
+
+    /// Judges those that a leader which was frozen may revoke, and begins others that it does not
+    /// know to be due. It revokes sixteen at once, and waits for seconds where that fails: it may
+    /// come to the last of them much later.
+    fn replace_all(&mut self, holders: Vec<Holder>) -> Result<Vec<Holder>, Error> {
+        let is_told = |it: &Holder| {
+            let is_gone = self.observer.gone(&it.key).is_some();
+            is_gone == it.told().lost.is_some()
+        };
+        let limit = Limit::new(SETTLED);
+        while !holders.iter().all(is_told) && !limit.left().is_zero() {
+            std::thread::sleep(STEP);
+        }
+        for holder in holders {
+            let (key, told) = (holder.key.clone(), holder.end());
+            self.report.judge_excused(&key, &told, self.observer.gone(&key));
+        }
+        self.begin_leases(LEASES)
     }
 
     /// Keeps all renewals from a quorum for longer than leases live; all are to be told lost.
@@ -234,7 +245,7 @@ impl Run<'_> {
         std::thread::sleep(OUTAGE);
         outage.end(&self.site, members)?;
         *self.report.outages.entry(outage.name()).or_default() += 1;
-        self.report.during = outage.name().to_owned();
+        self.report.during = outage.name().into();
         load::wait_healthy(self.site.cluster)?;
         let is_gone = |it: &Holder| self.observer.gone(&it.key).is_some();
         let limit = Limit::new(GONE_LIMIT);

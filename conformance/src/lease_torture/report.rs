@@ -49,7 +49,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn problem(&mut self, problem: String) {
+    pub(super) fn problem(&mut self, problem: impl fmt::Display) {
         self.problems.push(format!("{}: {problem}", self.during));
     }
 

@@ -210,6 +210,34 @@ fn a_session_that_is_lost_says_so_in_one_way() {
 
 // A session is granted anew, and its keys cannot be written.
 // Nobody else has the key: it is not written by a regrant that is under way.
+#[test]
+fn a_key_that_is_given_up_while_a_session_is_granted_anew_stays_away() {
+    for seed in 0..20 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let begin = scene.client.session(seconds(600)).on_loss(OnLoss::Regrant);
+            let session = begin.await.unwrap();
+            for key in ["a", "b", "c", "d"] {
+                session.register(key, "1").await.unwrap();
+            }
+            let first = session.id();
+            scene.observer.revoke(first).await.unwrap();
+            let _ = scene.client.keep_alive_once(first).await;
+            while session.id() == first {
+                world.sleep(Duration::from_micros(50)).await;
+            }
+            {
+                let mut given_up = pin!(session.unregister("d"));
+                assert!(poll_once(given_up.as_mut()).await.is_none());
+            }
+            world.sleep(seconds(5)).await;
+            assert!(scene.exists("a").await);
+            assert!(!scene.exists("d").await, "given up");
+        })
+        .unwrap();
+    }
+}
+
 // The answer to a request from before the grant comes after it, and says that there is no lease.
 #[test]
 fn a_lease_that_is_granted_is_not_lost_by_what_was_said_before() {
@@ -235,6 +263,38 @@ fn a_lease_that_is_granted_is_not_lost_by_what_was_said_before() {
         })
         .unwrap();
     }
+}
+
+// Another cluster takes smaller requests: one key is refused, again and again.
+#[test]
+fn a_key_that_is_refused_keeps_no_other_from_being_written_again() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let begin = scene.client.session(seconds(5)).on_loss(OnLoss::Regrant);
+        let session = begin.await.unwrap();
+        session.register("a", "1").await.unwrap();
+        session.register("m", vec![b'1'; 100_000]).await.unwrap();
+        session.register("z", "1").await.unwrap();
+        let config = ClusterConfig {
+            max_request_bytes: 50_000,
+            ..ClusterConfig::new(1, Personality::of(3, 5, 30), world.seed() + 1)
+        };
+        let other = world.etcd(config);
+        let observer = world.host().client(Config::new(other.endpoints())).unwrap();
+        scene.client.set_endpoints(other.endpoints()).unwrap();
+        world.sleep(seconds(30)).await;
+        assert!(session.is_valid());
+        let [a, m, z] = ["a", "m", "z"].map(|key| observer.get(key));
+        let (a, m, z) = (a.await.unwrap(), m.await.unwrap(), z.await.unwrap());
+        assert_eq!((a.count, m.count, z.count), (1, 0, 1));
+        assert_eq!(a.kvs[0].version, 1, "written once");
+        // What is written anew is what was registered last.
+        session.register("m", "2").await.unwrap();
+        world.sleep(seconds(10)).await;
+        assert_eq!(session.regrants(), 1);
+        assert_eq!(observer.get("m").await.unwrap().kvs[0].version, 1);
+    })
+    .unwrap();
 }
 
 // Wherever it is stuck.

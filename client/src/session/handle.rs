@@ -11,6 +11,7 @@ use event_listener::Event;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,9 +77,16 @@ pub(super) struct Inner {
 
 struct State {
     lease: Lease,
-    keys: BTreeMap<Bytes, Bytes>,
+    /// Those to be written again; none of a session that fails with its lease.
+    keys: BTreeMap<Bytes, Registered>,
     end: Option<LeaseLost>,
     regrants: u64,
+}
+
+/// The value of a key, and the lease on which it was written last.
+struct Registered {
+    value: Bytes,
+    lease: LeaseId,
 }
 
 impl Inner {
@@ -92,8 +100,36 @@ impl Inner {
         self.lock().lease.clone()
     }
 
-    pub(super) fn keys(&self) -> BTreeMap<Bytes, Bytes> {
-        self.lock().keys.clone()
+    /// Notes a key that was written.
+    fn registered(&self, key: Bytes, value: Bytes, lease: LeaseId) {
+        if self.on_loss == OnLoss::Regrant {
+            self.lock().keys.insert(key, Registered { value, lease });
+        }
+    }
+
+    /// Returns the first key after this one that was not written on this lease, with its value.
+    pub(super) fn next_unwritten(
+        &self,
+        lease: LeaseId,
+        after: Option<&Bytes>,
+    ) -> Option<(Bytes, Bytes)> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let state = self.lock();
+        let mut keys = state.keys.range::<Bytes, _>((after, Bound::Unbounded));
+        let (key, it) = keys.find(|(_, it)| it.lease != lease)?;
+        Some((key.clone(), it.value.clone()))
+    }
+
+    /// Notes that a key was written again.
+    pub(super) fn written(&self, key: &Bytes, lease: LeaseId) {
+        if let Some(it) = self.lock().keys.get_mut(key) {
+            it.lease = lease;
+        }
+    }
+
+    /// Returns how many keys are registered.
+    pub(super) fn key_count(&self) -> usize {
+        self.lock().keys.len()
     }
 
     pub(super) fn end_reason(&self) -> Option<LeaseLost> {
@@ -257,7 +293,7 @@ impl Session {
                 let put = inner.client.put(key.clone(), value.clone());
                 match put.lease(lease.id()).timeout(left).await {
                     Ok(answer) => {
-                        inner.lock().keys.insert(key, value);
+                        inner.registered(key, value, lease.id());
                         return Ok(answer.header);
                     }
                     Err(error) if error.is_lease_not_found() => {

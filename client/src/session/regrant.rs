@@ -4,6 +4,7 @@ use super::handle::Inner;
 use crate::either::either;
 use crate::{Error, ErrorKind, LossReason, Outcome, trace};
 use etcd3_core::rng::Rng;
+use std::future::Future;
 use std::sync::Arc;
 
 /// Ends the session when its task does, also when the runtime drops it.
@@ -16,8 +17,12 @@ impl Drop for EndWithTask {
 }
 
 /// Grants a lease whenever the one before is lost, until the session ends.
-pub(super) async fn run(inner: Arc<Inner>) {
-    let _end = EndWithTask(Arc::clone(&inner));
+pub(super) fn run(inner: Arc<Inner>) -> impl Future<Output = ()> + Send + 'static {
+    let end = EndWithTask(inner);
+    async move { grant_again(&end.0).await }
+}
+
+async fn grant_again(inner: &Inner) {
     let mut rng = Rng::new(inner.client.shared().next_seed());
     loop {
         let lease = inner.lease();
@@ -34,7 +39,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
             return;
         }
         let mut failures = 0;
-        while let Err(error) = either(regrant(&inner), until_ended(&inner)).await {
+        while let Err(error) = either(regrant(inner), until_ended(inner)).await {
             if error.is_closed() {
                 inner.end(LossReason::Closed);
             }
@@ -59,7 +64,8 @@ async fn until_ended(inner: &Inner) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Closed))
 }
 
-/// Grants a lease, unless that was done before, and writes all registered keys.
+/// Grants a lease, unless that was done before, and writes all registered keys that were not written
+/// on it yet. A key that is refused keeps no other from being written.
 async fn regrant(inner: &Inner) -> Result<(), Error> {
     let mut lease = inner.lease();
     if !lease.is_valid() {
@@ -69,28 +75,24 @@ async fn regrant(inner: &Inner) -> Result<(), Error> {
     if !inner.set_lease(&lease) {
         return lease.revoke().await;
     }
-    let keys = inner.keys();
-    let count = keys.len();
-    for (key, value) in keys {
-        // What is not known to be written is written again: nobody else writes these keys.
-        loop {
-            match inner.client.put(key.clone(), value.clone()).lease(lease.id()).await {
-                Ok(_) => break,
-                Err(error) if error.outcome() == Outcome::Unknown && lease.is_valid() => {
-                    if error.is_closed() {
-                        return Err(error);
-                    }
-                }
-                Err(error) => {
-                    if error.is_lease_not_found() {
-                        lease.expire();
-                    }
-                    return Err(error);
-                }
+    let (mut last, mut refusal) = (None, None);
+    // Looked for each time: a key may be given up meanwhile.
+    while let Some((key, value)) = inner.next_unwritten(lease.id(), last.as_ref()) {
+        match inner.client.put(key.clone(), value).lease(lease.id()).await {
+            Ok(_) => inner.written(&key, lease.id()),
+            Err(error) if error.is_lease_not_found() => {
+                lease.expire();
+                return Err(error);
             }
+            Err(error) if error.outcome() == Outcome::Rejected => refusal = Some(error),
+            Err(error) => return Err(error),
         }
+        last = Some(key);
     }
-    trace::session_regranted(lease.id(), count);
+    if let Some(error) = refusal {
+        return Err(error);
+    }
+    trace::session_regranted(lease.id(), inner.key_count());
     inner.count_regrant();
     Ok(())
 }

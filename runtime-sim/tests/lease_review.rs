@@ -209,6 +209,28 @@ fn a_session_that_is_lost_says_so_in_one_way() {
 }
 
 // A session is granted anew, and its keys cannot be written.
+#[test]
+fn registering_waits_no_longer_than_it_says() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let begin = scene.client.session(seconds(600)).on_loss(OnLoss::Regrant);
+        let session = begin.await.unwrap();
+        session.register("a", "1").await.unwrap();
+        let first = session.id();
+        scene.observer.revoke(first).await.unwrap();
+        let _ = scene.client.keep_alive_once(first).await;
+        while session.id() == first {
+            world.sleep(Duration::from_micros(50)).await;
+        }
+        scene.cut_off(&world, true);
+        let began = world.now();
+        session.register("b", "1").await.unwrap_err();
+        let took = world.now().saturating_since(began);
+        assert!(took <= Duration::from_millis(5_100), "{took:?}");
+    })
+    .unwrap();
+}
+
 // Nobody else has the key: it is not written by a regrant that is under way.
 #[test]
 fn a_key_that_is_given_up_while_a_session_is_granted_anew_stays_away() {

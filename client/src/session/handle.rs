@@ -1,9 +1,10 @@
 //! The user's end of a session.
 
 use super::begin::OnLoss;
-use super::turn::Turn;
+use super::turn::{Taken, Turn};
 use crate::either::either;
 use crate::{Client, Error, ErrorKind, Lease, LeaseStatus, key};
+use etcd3_core::error::{Cause, Phase};
 use etcd3_core::lease::{LeaseLost, LossReason};
 use etcd3_core::request::delete;
 use etcd3_core::{Bytes, Instant, IntoBytes, LeaseId, ResponseHeader};
@@ -193,6 +194,20 @@ impl Inner {
         }
     }
 
+    /// Waits for the turn to write keys, until this moment.
+    async fn turn_by(&self, deadline: Instant) -> Result<Taken<'_>, Error> {
+        if let Some(taken) = self.turn.try_take() {
+            return Ok(taken);
+        }
+        let timer = self.client.runtime().sleep_until(deadline);
+        let late = async {
+            timer.await;
+            let error = Error::new(ErrorKind::TimedOut(Phase::Connection));
+            Err(error.with_cause(Cause::new("other keys of the session are being written")))
+        };
+        either(async { Ok(self.turn.take().await) }, late).await
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -264,7 +279,8 @@ impl Session {
     /// is lost or over, whyever; its source says why. [`is_closed`](Error::is_closed) when its client
     /// is closed. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
     /// `Config::request_timeout` at most. A key whose write failed is not registered; when the
-    /// outcome is *unknown* it may be there until the lease ends.
+    /// outcome is *unknown* it may be there until the lease ends. Keys are written one at a time;
+    /// waiting for the others counts, too.
     ///
     /// # Cancel safety
     ///
@@ -285,7 +301,7 @@ impl Session {
             let lost = if let LeaseStatus::Lost(lost) = lease.status() {
                 over(&lost)
             } else {
-                let _turn = inner.turn.take().await;
+                let _turn = inner.turn_by(deadline).await?;
                 if inner.lease().id() != lease.id() {
                     continue;
                 }
@@ -323,10 +339,13 @@ impl Session {
     /// deleted.
     pub async fn unregister(&self, name: impl IntoBytes) -> Result<(), Error> {
         let (name, inner) = (name.into_bytes(), self.inner());
+        let shared = inner.client.shared();
+        let deadline = shared.now() + shared.config.request_timeout;
         inner.lock().keys.remove(&name);
-        let _turn = inner.turn.take().await;
+        let _turn = inner.turn_by(deadline).await?;
         let is_ours = key(name.clone()).lease().eq(self.id());
-        inner.client.txn().when([is_ours]).then([delete(name)]).await?;
+        let left = deadline.saturating_since(shared.now());
+        inner.client.txn().when([is_ours]).then([delete(name)]).timeout(left).await?;
         Ok(())
     }
 
@@ -365,7 +384,7 @@ fn over(lost: &LeaseLost) -> Error {
         LossReason::Closed => Error::new(ErrorKind::Closed),
         _ => Error::new(ErrorKind::Server(etcd3_core::ServerError::LeaseNotFound)),
     };
-    error.with_cause(etcd3_core::error::Cause::new(lost.clone()))
+    error.with_cause(Cause::new(lost.clone()))
 }
 
 impl fmt::Debug for Session {

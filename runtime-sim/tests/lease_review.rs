@@ -1,6 +1,5 @@
 //! Leases and sessions that meet: several handles of one lease, and ends that race with beginnings.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
-#![allow(dead_code, unused_imports, reason = "for what follows")]
 
 use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
 use etcd3::{Client, Config, LossReason, OnLoss};
@@ -320,6 +319,28 @@ fn a_key_that_is_refused_keeps_no_other_from_being_written_again() {
 }
 
 // Wherever it is stuck.
+#[test]
+fn registering_a_key_takes_no_longer_than_its_timeout() {
+    for seed in 0..60 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let (client, began) = (scene.client.clone(), world.now());
+            let (clock, ended) = (world.clone(), Arc::new(Mutex::new(None)));
+            let note = Arc::clone(&ended);
+            scene.host.spawn(async move {
+                let begun = client.register("s", "1").timeout(seconds(1)).await;
+                *note.lock().unwrap() = Some(clock.now().saturating_since(began));
+                drop(begun);
+            });
+            world.sleep(Duration::from_micros(world.below(8_000))).await;
+            scene.cut_off(&world, true);
+            world.sleep(seconds(20)).await;
+            let took = ended.lock().unwrap().unwrap();
+            assert!(took <= Duration::from_millis(1_100), "{took:?}");
+        })
+        .unwrap();
+    }
+}
 
 /// A task that anybody may drop.
 type Droppable = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;

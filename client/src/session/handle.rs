@@ -290,9 +290,20 @@ impl Session {
         key: impl IntoBytes,
         value: impl IntoBytes,
     ) -> Result<ResponseHeader, Error> {
-        let (key, value, inner) = (key.into_bytes(), value.into_bytes(), self.inner());
-        let shared = inner.client.shared();
+        let shared = self.inner().client.shared();
         let deadline = shared.now() + shared.config.request_timeout;
+        self.register_by(deadline, key.into_bytes(), value.into_bytes()).await
+    }
+
+    /// Registers a key until this moment.
+    pub(super) async fn register_by(
+        &self,
+        deadline: Instant,
+        key: Bytes,
+        value: Bytes,
+    ) -> Result<ResponseHeader, Error> {
+        let inner = self.inner();
+        let shared = inner.client.shared();
         loop {
             let lease = inner.lease();
             if let Some(end) = inner.end_reason() {

@@ -212,8 +212,8 @@ fn a_session_that_is_lost_says_so_in_one_way() {
 fn registering_waits_no_longer_than_it_says() {
     run(1, |world| async move {
         let scene = scene(&world).await;
-        let begin = scene.client.session(seconds(600)).on_loss(OnLoss::Regrant);
-        let session = begin.await.unwrap();
+        let request = scene.client.session(seconds(600)).on_loss(OnLoss::Regrant);
+        let session = request.await.unwrap();
         session.register("a", "1").await.unwrap();
         let first = session.id();
         scene.observer.revoke(first).await.unwrap();
@@ -225,7 +225,8 @@ fn registering_waits_no_longer_than_it_says() {
         let began = world.now();
         session.register("b", "1").await.unwrap_err();
         let took = world.now().saturating_since(began);
-        assert!(took <= Duration::from_millis(5_100), "{took:?}");
+        // `Config::request_timeout`, 15 s by default.
+        assert!(took <= Duration::from_millis(15_100), "{took:?}");
     })
     .unwrap();
 }
@@ -328,9 +329,9 @@ fn registering_a_key_takes_no_longer_than_its_timeout() {
             let (clock, ended) = (world.clone(), Arc::new(Mutex::new(None)));
             let note = Arc::clone(&ended);
             scene.host.spawn(async move {
-                let begun = client.register("s", "1").timeout(seconds(1)).await;
+                let service = client.register("s", "1").timeout(seconds(1)).await;
                 *note.lock().unwrap() = Some(clock.now().saturating_since(began));
-                drop(begun);
+                drop(service);
             });
             world.sleep(Duration::from_micros(world.below(8_000))).await;
             scene.cut_off(&world, true);

@@ -1,5 +1,6 @@
 //! Leases and sessions that meet: several handles of one lease, and ends that race with beginnings.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
+#![allow(dead_code, unused_imports, reason = "for what follows")]
 
 use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
 use etcd3::{Client, Config, LossReason, OnLoss};
@@ -342,6 +343,53 @@ fn registering_a_key_takes_no_longer_than_its_timeout() {
         .unwrap();
     }
 }
+
+// Its task is in the middle of a pause.
+#[test]
+fn closing_a_client_ends_a_session_that_is_being_granted_anew() {
+    for seed in 0..10 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let request = scene.client.session(seconds(5)).on_loss(OnLoss::Regrant);
+            let session = request.await.unwrap();
+            scene.cut_off(&world, true);
+            world.sleep(Duration::from_millis(6_000 + world.below(60_000))).await;
+            let began = world.now();
+            let lost = session.lost();
+            scene.client.close().await;
+            assert_eq!(lost.await.reason, LossReason::Closed);
+            let took = world.now().saturating_since(began);
+            assert!(took <= Duration::from_millis(10), "{took:?}");
+            assert_eq!(scene.host.tasks(), 0);
+        })
+        .unwrap();
+    }
+}
+
+// Whoever revokes the lease of a session ends it, also when it is only just granted.
+#[test]
+fn a_session_whose_lease_is_revoked_while_a_key_is_refused_is_over() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let request = scene.client.session(seconds(5)).on_loss(OnLoss::Regrant);
+        let session = request.await.unwrap();
+        session.register("m", vec![b'1'; 100_000]).await.unwrap();
+        let config = ClusterConfig {
+            max_request_bytes: 50_000,
+            ..ClusterConfig::new(1, Personality::of(3, 5, 30), world.seed() + 1)
+        };
+        let other = world.etcd(config);
+        scene.client.set_endpoints(other.endpoints()).unwrap();
+        world.sleep(seconds(30)).await;
+        assert!(session.is_valid());
+        session.lease().revoke().await.unwrap();
+        world.sleep(seconds(30)).await;
+        assert_eq!(session.lost().await.reason, LossReason::Revoked);
+    })
+    .unwrap();
+}
+
+// Orphaned while somebody else begins to keep it alive.
 
 /// A task that anybody may drop.
 type Droppable = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;

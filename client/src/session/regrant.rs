@@ -2,7 +2,8 @@
 
 use super::handle::Inner;
 use crate::either::either;
-use crate::{Error, ErrorKind, LossReason, Outcome, trace};
+use crate::{Error, ErrorKind, LeaseStatus, LossReason, Outcome, trace};
+use etcd3_core::lease::LeaseLost;
 use etcd3_core::rng::Rng;
 use std::future::Future;
 use std::sync::Arc;
@@ -33,9 +34,7 @@ async fn grant_again(inner: &Inner) {
         if inner.end_reason().is_some() {
             return;
         }
-        // Whoever revokes the lease of a session, or gives it to others, ends the session.
-        if matches!(lost.reason, LossReason::Closed | LossReason::Revoked | LossReason::Orphaned) {
-            inner.end(lost.reason);
+        if ends(inner, &lost) {
             return;
         }
         let mut failures = 0;
@@ -54,8 +53,24 @@ async fn grant_again(inner: &Inner) {
                 inner.ended().await;
             })
             .await;
+            if let LeaseStatus::Lost(lost) = inner.lease().status()
+                && ends(inner, &lost)
+            {
+                return;
+            }
         }
     }
+}
+
+/// Ends the session if this loss of its lease is the end: whoever revokes the lease of a session, or
+/// gives it to others, ends the session.
+fn ends(inner: &Inner, lost: &LeaseLost) -> bool {
+    let is_end =
+        matches!(lost.reason, LossReason::Closed | LossReason::Revoked | LossReason::Orphaned);
+    if is_end {
+        inner.end(lost.reason);
+    }
+    is_end
 }
 
 /// Completes when the session has ended.

@@ -1,6 +1,5 @@
 //! Leases and sessions that meet: several handles of one lease, and ends that race with beginnings.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
-#![allow(dead_code, unused_imports, reason = "for what follows")]
 
 use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
 use etcd3::{Client, Config, LossReason, OnLoss};
@@ -390,6 +389,22 @@ fn a_session_whose_lease_is_revoked_while_a_key_is_refused_is_over() {
 }
 
 // Orphaned while somebody else begins to keep it alive.
+#[test]
+fn an_orphan_is_not_said_to_be_missing() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let lease = scene.client.lease(seconds(60)).await.unwrap();
+        let mut keep = pin!(scene.client.keep_alive(lease.id()).send());
+        let mut once = pin!(scene.client.keep_alive_once(lease.id()).send());
+        assert!(poll_once(keep.as_mut()).await.is_none());
+        assert!(poll_once(once.as_mut()).await.is_none());
+        lease.orphan();
+        once.await.unwrap();
+        assert!(keep.await.unwrap().is_valid());
+        assert_eq!(lease.lost().await.reason, LossReason::Orphaned);
+    })
+    .unwrap();
+}
 
 /// A task that anybody may drop.
 type Droppable = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;

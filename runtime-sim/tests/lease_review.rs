@@ -1,6 +1,5 @@
 //! Leases and sessions that meet: several handles of one lease, and ends that race with beginnings.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
-#![allow(dead_code, unused_imports, reason = "for what follows")]
 
 use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
 use etcd3::{Client, Config, LossReason, OnLoss};
@@ -209,7 +208,58 @@ fn a_session_that_is_lost_says_so_in_one_way() {
 }
 
 // A session is granted anew, and its keys cannot be written.
+#[test]
+fn registering_waits_no_longer_than_it_says() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let request = scene.client.session(seconds(600)).on_loss(OnLoss::Regrant);
+        let session = request.await.unwrap();
+        session.register("a", "1").await.unwrap();
+        let first = session.id();
+        scene.observer.revoke(first).await.unwrap();
+        let _ = scene.client.keep_alive_once(first).await;
+        while session.id() == first {
+            world.sleep(Duration::from_micros(50)).await;
+        }
+        scene.cut_off(&world, true);
+        let began = world.now();
+        session.register("b", "1").await.unwrap_err();
+        let took = world.now().saturating_since(began);
+        // `Config::request_timeout`, 15 s by default.
+        assert!(took <= Duration::from_millis(15_100), "{took:?}");
+    })
+    .unwrap();
+}
+
 // Nobody else has the key: it is not written by a regrant that is under way.
+#[test]
+fn a_key_that_is_given_up_while_a_session_is_granted_anew_stays_away() {
+    for seed in 0..20 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let begin = scene.client.session(seconds(600)).on_loss(OnLoss::Regrant);
+            let session = begin.await.unwrap();
+            for key in ["a", "b", "c", "d"] {
+                session.register(key, "1").await.unwrap();
+            }
+            let first = session.id();
+            scene.observer.revoke(first).await.unwrap();
+            let _ = scene.client.keep_alive_once(first).await;
+            while session.id() == first {
+                world.sleep(Duration::from_micros(50)).await;
+            }
+            {
+                let mut given_up = pin!(session.unregister("d"));
+                assert!(poll_once(given_up.as_mut()).await.is_none());
+            }
+            world.sleep(seconds(5)).await;
+            assert!(scene.exists("a").await);
+            assert!(!scene.exists("d").await, "given up");
+        })
+        .unwrap();
+    }
+}
+
 // The answer to a request from before the grant comes after it, and says that there is no lease.
 #[test]
 fn a_lease_that_is_granted_is_not_lost_by_what_was_said_before() {
@@ -237,7 +287,124 @@ fn a_lease_that_is_granted_is_not_lost_by_what_was_said_before() {
     }
 }
 
+// Another cluster takes smaller requests: one key is refused, again and again.
+#[test]
+fn a_key_that_is_refused_keeps_no_other_from_being_written_again() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let begin = scene.client.session(seconds(5)).on_loss(OnLoss::Regrant);
+        let session = begin.await.unwrap();
+        session.register("a", "1").await.unwrap();
+        session.register("m", vec![b'1'; 100_000]).await.unwrap();
+        session.register("z", "1").await.unwrap();
+        let config = ClusterConfig {
+            max_request_bytes: 50_000,
+            ..ClusterConfig::new(1, Personality::of(3, 5, 30), world.seed() + 1)
+        };
+        let other = world.etcd(config);
+        let observer = world.host().client(Config::new(other.endpoints())).unwrap();
+        scene.client.set_endpoints(other.endpoints()).unwrap();
+        world.sleep(seconds(30)).await;
+        assert!(session.is_valid());
+        let [a, m, z] = ["a", "m", "z"].map(|key| observer.get(key));
+        let (a, m, z) = (a.await.unwrap(), m.await.unwrap(), z.await.unwrap());
+        assert_eq!((a.count, m.count, z.count), (1, 0, 1));
+        assert_eq!(a.kvs[0].version, 1, "written once");
+        // What is written anew is what was registered last.
+        session.register("m", "2").await.unwrap();
+        world.sleep(seconds(10)).await;
+        assert_eq!(session.regrants(), 1);
+        assert_eq!(observer.get("m").await.unwrap().kvs[0].version, 1);
+    })
+    .unwrap();
+}
+
 // Wherever it is stuck.
+#[test]
+fn registering_a_key_takes_no_longer_than_its_timeout() {
+    for seed in 0..60 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let (client, began) = (scene.client.clone(), world.now());
+            let (clock, ended) = (world.clone(), Arc::new(Mutex::new(None)));
+            let note = Arc::clone(&ended);
+            scene.host.spawn(async move {
+                let service = client.register("s", "1").timeout(seconds(1)).await;
+                *note.lock().unwrap() = Some(clock.now().saturating_since(began));
+                drop(service);
+            });
+            world.sleep(Duration::from_micros(world.below(8_000))).await;
+            scene.cut_off(&world, true);
+            world.sleep(seconds(20)).await;
+            let took = ended.lock().unwrap().unwrap();
+            assert!(took <= Duration::from_millis(1_100), "{took:?}");
+        })
+        .unwrap();
+    }
+}
+
+// Its task is in the middle of a pause.
+#[test]
+fn closing_a_client_ends_a_session_that_is_being_granted_anew() {
+    for seed in 0..10 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let request = scene.client.session(seconds(5)).on_loss(OnLoss::Regrant);
+            let session = request.await.unwrap();
+            scene.cut_off(&world, true);
+            world.sleep(Duration::from_millis(6_000 + world.below(60_000))).await;
+            let began = world.now();
+            let lost = session.lost();
+            scene.client.close().await;
+            assert_eq!(lost.await.reason, LossReason::Closed);
+            let took = world.now().saturating_since(began);
+            assert!(took <= Duration::from_millis(10), "{took:?}");
+            assert_eq!(scene.host.tasks(), 0);
+        })
+        .unwrap();
+    }
+}
+
+// Whoever revokes the lease of a session ends it, also when it is only just granted.
+#[test]
+fn a_session_whose_lease_is_revoked_while_a_key_is_refused_is_over() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let request = scene.client.session(seconds(5)).on_loss(OnLoss::Regrant);
+        let session = request.await.unwrap();
+        session.register("m", vec![b'1'; 100_000]).await.unwrap();
+        let config = ClusterConfig {
+            max_request_bytes: 50_000,
+            ..ClusterConfig::new(1, Personality::of(3, 5, 30), world.seed() + 1)
+        };
+        let other = world.etcd(config);
+        scene.client.set_endpoints(other.endpoints()).unwrap();
+        world.sleep(seconds(30)).await;
+        assert!(session.is_valid());
+        session.lease().revoke().await.unwrap();
+        world.sleep(seconds(30)).await;
+        assert_eq!(session.lost().await.reason, LossReason::Revoked);
+    })
+    .unwrap();
+}
+
+// Orphaned while somebody else begins to keep it alive.
+#[test]
+fn an_orphan_is_not_said_to_be_missing() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let lease = scene.client.lease(seconds(60)).await.unwrap();
+        let mut keep = pin!(scene.client.keep_alive(lease.id()).send());
+        let mut once = pin!(scene.client.keep_alive_once(lease.id()).send());
+        assert!(poll_once(keep.as_mut()).await.is_none());
+        assert!(poll_once(once.as_mut()).await.is_none());
+        lease.orphan();
+        once.await.unwrap();
+        assert!(keep.await.unwrap().is_valid());
+        assert_eq!(lease.lost().await.reason, LossReason::Orphaned);
+    })
+    .unwrap();
+}
 
 /// A task that anybody may drop.
 type Droppable = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;

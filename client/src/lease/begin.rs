@@ -12,7 +12,7 @@ use crate::{Client, Error, ErrorKind};
 use etcd3_core::error::{Cause, Phase};
 use etcd3_core::lease::{Known, LeaseLost, LossReason, Renewal};
 use etcd3_core::method::{self, Effect};
-use etcd3_core::{LeaseId, Outcome, ServerError};
+use etcd3_core::{Instant, LeaseId, Outcome, ServerError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +72,7 @@ impl Execute for KeepAliveOnce {
 }
 
 async fn begin(client: Client, grant: Grant, options: CallOptions) -> Result<Lease, Error> {
+    let deadline = deadline(&client, options);
     let rt = Arc::clone(client.runtime());
     let before = rt.suspended();
     let granted = grant::grant(&client, grant, options).await?;
@@ -91,16 +92,17 @@ async fn begin(client: Client, grant: Grant, options: CallOptions) -> Result<Lea
     let known = Known { ttl: Some(ttl), until, is_new: true, cluster_id };
     let mailbox = command(&client, Command::Keep(known, Arc::clone(&cell)));
     let lease = Lease::new(Arc::clone(&cell), mailbox, client.clone());
-    renewed(&client, &cell, options).await?;
+    renewed(&client, &cell, deadline).await?;
     Ok(lease)
 }
 
 async fn keep(client: Client, id: LeaseId, options: CallOptions) -> Result<Lease, Error> {
+    let deadline = deadline(&client, options);
     let cell = Arc::new(Cell::new(id));
     let mailbox = command(&client, Command::Keep(Known::default(), Arc::clone(&cell)));
     // Not renewed any more when it is dropped, as by whoever waits no longer.
     let lease = Lease::new(Arc::clone(&cell), mailbox, client.clone());
-    renewed(&client, &cell, options).await?;
+    renewed(&client, &cell, deadline).await?;
     Ok(lease)
 }
 
@@ -109,10 +111,11 @@ async fn once(
     id: LeaseId,
     options: CallOptions,
 ) -> Result<KeepAliveOnceResponse, Error> {
+    let deadline = deadline(&client, options);
     let cell = Arc::new(Cell::new(id));
     let mailbox = command(&client, Command::Once(Arc::clone(&cell)));
     let forget = Forget { cell, mailbox };
-    renewed(&client, &forget.cell, options).await?;
+    renewed(&client, &forget.cell, deadline).await?;
     Ok(KeepAliveOnceResponse { id, ttl: forget.cell.ttl() })
 }
 
@@ -132,11 +135,15 @@ fn command(client: &Client, command: Command) -> Arc<Mailbox> {
     client.lease_streams().command(client.lease_shared(), client.lease_only(), command)
 }
 
+/// Returns when a request that begins now is to be given up.
+fn deadline(client: &Client, options: CallOptions) -> Instant {
+    let shared = client.shared();
+    shared.now() + options.timeout.unwrap_or(shared.config.request_timeout)
+}
+
 /// Waits until a renewal was acknowledged.
-async fn renewed(client: &Client, cell: &Arc<Cell>, options: CallOptions) -> Result<(), Error> {
-    let shared = client.lease_shared();
-    let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
-    let (rt, deadline) = (&shared.pool.rt, shared.now() + timeout);
+async fn renewed(client: &Client, cell: &Arc<Cell>, deadline: Instant) -> Result<(), Error> {
+    let rt = client.runtime();
     let mut timer = None;
     loop {
         let changed = cell.listen();

@@ -123,6 +123,16 @@ impl Cell {
         self.changed.notify(usize::MAX);
     }
 
+    /// Returns whether it is known until when the lease is valid, or was.
+    pub(super) fn is_known(&self) -> bool {
+        self.lock().until.is_some()
+    }
+
+    /// Returns whether the lease is lost for this reason.
+    pub(super) fn is_lost_as(&self, reason: LossReason) -> bool {
+        self.lock().lost.as_ref().is_some_and(|lost| lost.reason == reason)
+    }
+
     /// Says how the lease does now. Its time being over is noted here, too: the task may have been
     /// kept from running.
     // I-L4, I-L8
@@ -161,7 +171,7 @@ impl Cell {
         self.lock().ttl
     }
 
-    /// Returns until when the lease is valid; now, if that is not known.
+    /// Returns until when the lease is valid; the origin of the clock if that is not known.
     pub(super) fn valid_until(&self, rt: &dyn Runtime) -> Instant {
         let suspended = rt.suspended();
         let state = self.lock();

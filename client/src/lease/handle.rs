@@ -142,25 +142,40 @@ impl Lease {
         self.end(LossReason::Orphaned);
     }
 
-    /// Has it revoked when the last clone is dropped. The client stays open until that is done, or
+    /// Has it revoked when the last clone is dropped, unless it was [orphaned](Self::orphan). The client stays open until that is done, or
     /// `Config::request_timeout` is over.
     pub fn revoke_on_drop(self) -> Self {
         self.shared.revokes.store(true, Ordering::Relaxed);
         self
     }
 
+    /// Notes that the cluster has no such lease, as the answer to a write said.
+    pub(crate) fn expire(&self) {
+        self.end(LossReason::Expired);
+    }
+
+    /// Stops renewing it for the clones of this handle alone: others who have it keep it.
+    pub(crate) fn release(&self) {
+        self.shared.cell.lose(|| LeaseLost::new(LossReason::Orphaned));
+        self.shared.revokes.store(false, Ordering::Relaxed);
+        self.shared.mailbox.command(Command::Forget(Arc::clone(&self.shared.cell)));
+    }
+
     fn end(&self, reason: LossReason) {
         self.shared.cell.lose(|| LeaseLost::new(reason));
         self.shared.revokes.store(false, Ordering::Relaxed);
-        self.shared.mailbox.command(Command::End(self.id(), reason));
+        // The stream that it was renewed on may have ended, and others may renew it on another.
+        self.shared.client.lease_streams().end(self.id(), reason);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        // Left to others, by another handle: it is theirs.
+        let is_orphaned = self.cell.is_lost_as(LossReason::Orphaned);
         self.cell.lose(|| LeaseLost::new(LossReason::Orphaned));
         self.mailbox.command(Command::Forget(Arc::clone(&self.cell)));
-        if self.revokes.load(Ordering::Relaxed) {
+        if self.revokes.load(Ordering::Relaxed) && !is_orphaned {
             let (client, id) = (self.client.clone(), self.cell.id);
             self.client.spawn(async move {
                 // Nobody is there to be told; the lease ends by itself.

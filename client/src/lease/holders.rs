@@ -20,6 +20,12 @@ struct Others {
     once: Vec<Arc<Cell>>,
 }
 
+impl Others {
+    const fn is_empty(&self) -> bool {
+        self.keep.is_empty() && self.once.is_empty()
+    }
+}
+
 impl Holders {
     /// Adds one who has it kept alive.
     pub(super) fn keep(&mut self, cell: Arc<Cell>) {
@@ -56,12 +62,19 @@ impl Holders {
         self.retain(|cell| cell.renew(renewal, suspended));
     }
 
-    fn retain(&mut self, mut keeps: impl FnMut(&Arc<Cell>) -> bool) {
+    /// Forgets some of those who have it kept alive.
+    pub(super) fn retain_kept(&mut self, mut keeps: impl FnMut(&Arc<Cell>) -> bool) {
         self.first.take_if(|cell| !keeps(cell));
         if let Some(others) = &mut self.others {
-            others.keep.retain(&mut keeps);
-            others.once.retain(keeps);
+            others.keep.retain(keeps);
         }
-        self.others.take_if(|it| it.keep.is_empty() && it.once.is_empty());
+        self.others.take_if(|it| it.is_empty());
+    }
+
+    fn retain(&mut self, mut keeps: impl FnMut(&Arc<Cell>) -> bool) {
+        if let Some(others) = &mut self.others {
+            others.once.retain(&mut keeps);
+        }
+        self.retain_kept(keeps);
     }
 }

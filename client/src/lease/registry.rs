@@ -64,6 +64,14 @@ impl Registry {
         mailbox
     }
 
+    /// Ends a lease for all who have it of this client, on whichever stream it is renewed.
+    pub(super) fn end(&self, id: LeaseId, reason: LossReason) {
+        let streams = self.lock().clone();
+        for mailbox in streams {
+            mailbox.command(Command::End(id, reason));
+        }
+    }
+
     /// Forgets a stream, unless more is wanted of it; returns whether it is forgotten.
     pub(super) fn detach(&self, mailbox: &Arc<Mailbox>) -> bool {
         let mut streams = self.lock();

@@ -72,22 +72,7 @@ struct LeaseOwner {
 struct Single {
     renewal: SingleRenewal,
     ordered: Instant,
-    /// When it was noticed last that the machine had been suspended since, and for how long it was.
-    suspended: Option<(Instant, Duration)>,
     call: OperationCall<Raw<LeaseKeepAliveRequest>>,
-}
-
-impl Single {
-    /// Returns when the request was sent that was answered: earlier by the time that the machine was
-    /// suspended since then.
-    // I-L1, I-L8
-    fn sent(&self) -> Instant {
-        let sent = self.call.last_sent().unwrap_or(self.ordered);
-        match self.suspended {
-            Some((noticed, slept)) if sent <= noticed => sent - slept,
-            _ => sent,
-        }
-    }
 }
 
 impl LeaseOwner {
@@ -98,9 +83,18 @@ impl LeaseOwner {
                 let holders = self.leases.entry(id).or_default();
                 let is_first = holders.is_empty();
                 holders.keep(cell);
-                // What others have is renewed, so that this one hears of it.
-                let input = if is_first { Input::Add(id, known) } else { Input::Renew(id) };
-                machine.handle(now, input);
+                if known.is_new {
+                    // What was asked for before the grant tells nothing of this lease.
+                    self.drop_calls(id);
+                    machine.handle(now, Input::Remove(id));
+                }
+                if is_first || known.is_new {
+                    machine.handle(now, Input::Add(id, known));
+                }
+                if !is_first {
+                    // What others have is renewed, so that this one hears of it.
+                    machine.handle(now, Input::Renew(id));
+                }
             }
             Command::Once(cell) => {
                 let id = cell.id;
@@ -112,6 +106,7 @@ impl LeaseOwner {
                 holders.remove(&cell);
                 self.forget_unused(now, machine, cell.id);
             }
+            Command::End(id, LossReason::Orphaned) => self.orphan(now, machine, id),
             Command::End(id, reason) => {
                 machine.handle(now, Input::Remove(id));
                 self.lose(id, &LeaseLost::new(reason));
@@ -144,6 +139,19 @@ impl LeaseOwner {
         }
     }
 
+    /// Ends a lease for those who have it: not for those who wait for a renewal of it.
+    fn orphan(&mut self, now: Instant, machine: &mut KeepAlive, id: LeaseId) {
+        let Some(holders) = self.leases.get_mut(&id) else { return };
+        holders.retain_kept(|cell| {
+            let is_known = cell.is_known();
+            if is_known {
+                cell.lose(|| LeaseLost::new(LossReason::Orphaned));
+            }
+            !is_known
+        });
+        self.forget_unused(now, machine, id);
+    }
+
     fn lose(&mut self, id: LeaseId, lost: &LeaseLost) {
         self.drop_calls(id);
         let Some(holders) = self.leases.remove(&id) else { return };
@@ -172,7 +180,7 @@ impl LeaseOwner {
         };
         let request = Raw(LeaseKeepAliveRequest { id: single.lease.0 });
         let call = OperationCall::new(Arc::clone(&self.shared), request, options);
-        self.singles.push(Single { renewal: single, ordered: now, suspended: None, call });
+        self.singles.push(Single { renewal: single, ordered: now, call });
     }
 
     // I-L4
@@ -199,9 +207,10 @@ impl LeaseOwner {
                 continue;
             };
             let it = self.singles.swap_remove(index);
+            let sent = it.call.last_sent().unwrap_or(it.ordered);
             let ttl = |ttl: i64| Duration::from_secs(u64::try_from(ttl).unwrap_or(0));
             let result = answer.map(|answer| ttl(answer.ttl));
-            machine.handle(now, Input::Single(it.renewal, it.sent(), result));
+            machine.handle(now, Input::Single(it.renewal, sent, result));
         }
         let mut index = 0;
         while let Some((_, call)) = self.confirmations.get_mut(index) {
@@ -220,10 +229,6 @@ impl LeaseOwner {
         let slept = suspended.saturating_sub(self.suspended);
         if slept > MIN_SUSPENSION {
             machine.handle(now, Input::Suspended(slept));
-            for single in &mut self.singles {
-                let before = single.suspended.map_or(Duration::ZERO, |(_, slept)| slept);
-                single.suspended = Some((now, before + slept));
-            }
             self.suspended = suspended;
         } else if suspended < self.suspended {
             // The clock was set back.

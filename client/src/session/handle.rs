@@ -1,10 +1,10 @@
 //! The user's end of a session.
 
 use super::begin::OnLoss;
-use super::turn::Turn;
+use super::turn::{Taken, Turn};
 use crate::either::either;
 use crate::{Client, Error, ErrorKind, Lease, LeaseStatus, key};
-use etcd3_core::error::Phase;
+use etcd3_core::error::{Cause, Phase};
 use etcd3_core::lease::{LeaseLost, LossReason};
 use etcd3_core::request::delete;
 use etcd3_core::{Bytes, Instant, IntoBytes, LeaseId, ResponseHeader};
@@ -12,6 +12,7 @@ use event_listener::Event;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -77,9 +78,16 @@ pub(super) struct Inner {
 
 struct State {
     lease: Lease,
-    keys: BTreeMap<Bytes, Bytes>,
+    /// Those to be written again; none of a session that fails with its lease.
+    keys: BTreeMap<Bytes, Registered>,
     end: Option<LeaseLost>,
     regrants: u64,
+}
+
+/// The value of a key, and the lease on which it was written last.
+struct Registered {
+    value: Bytes,
+    lease: LeaseId,
 }
 
 impl Inner {
@@ -93,8 +101,36 @@ impl Inner {
         self.lock().lease.clone()
     }
 
-    pub(super) fn keys(&self) -> BTreeMap<Bytes, Bytes> {
-        self.lock().keys.clone()
+    /// Notes a key that was written.
+    fn registered(&self, key: Bytes, value: Bytes, lease: LeaseId) {
+        if self.on_loss == OnLoss::Regrant {
+            self.lock().keys.insert(key, Registered { value, lease });
+        }
+    }
+
+    /// Returns the first key after this one that was not written on this lease, with its value.
+    pub(super) fn next_unwritten(
+        &self,
+        lease: LeaseId,
+        after: Option<&Bytes>,
+    ) -> Option<(Bytes, Bytes)> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let state = self.lock();
+        let mut keys = state.keys.range::<Bytes, _>((after, Bound::Unbounded));
+        let (key, it) = keys.find(|(_, it)| it.lease != lease)?;
+        Some((key.clone(), it.value.clone()))
+    }
+
+    /// Notes that a key was written again.
+    pub(super) fn written(&self, key: &Bytes, lease: LeaseId) {
+        if let Some(it) = self.lock().keys.get_mut(key) {
+            it.lease = lease;
+        }
+    }
+
+    /// Returns how many keys are registered.
+    pub(super) fn key_count(&self) -> usize {
+        self.lock().keys.len()
     }
 
     pub(super) fn end_reason(&self) -> Option<LeaseLost> {
@@ -107,8 +143,10 @@ impl Inner {
         if state.end.is_some() {
             return false;
         }
-        state.lease = lease.clone();
+        let before = std::mem::replace(&mut state.lease, lease.clone());
         drop(state);
+        // Not under the lock: it wakes the task of leases.
+        drop(before);
         self.changed.notify(usize::MAX);
         true
     }
@@ -117,20 +155,19 @@ impl Inner {
         self.lock().regrants += 1;
     }
 
-    /// Ends the session; the first reason stays. Returns the lease, if this was the end.
-    pub(super) fn end(&self, reason: LossReason) -> Option<Lease> {
+    /// Ends the session; the first reason stays.
+    pub(super) fn end(&self, reason: LossReason) {
         let mut state = self.lock();
         if state.end.is_some() {
-            return None;
+            return;
         }
         state.end = Some(LeaseLost::new(reason));
         let lease = state.lease.clone();
         drop(state);
         if reason == LossReason::Orphaned {
-            lease.orphan();
+            lease.release();
         }
         self.changed.notify(usize::MAX);
-        Some(lease)
     }
 
     /// Completes with the reason when the session has ended.
@@ -155,6 +192,20 @@ impl Inner {
             }
             either(changed, timer.as_mut()).await;
         }
+    }
+
+    /// Waits for the turn to write keys, until this moment.
+    async fn turn_by(&self, deadline: Instant) -> Result<Taken<'_>, Error> {
+        if let Some(taken) = self.turn.try_take() {
+            return Ok(taken);
+        }
+        let timer = self.client.runtime().sleep_until(deadline);
+        let late = async {
+            timer.await;
+            let error = Error::new(ErrorKind::TimedOut(Phase::Connection));
+            Err(error.with_cause(Cause::new("other keys of the session are being written")))
+        };
+        either(async { Ok(self.turn.take().await) }, late).await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -225,9 +276,11 @@ impl Session {
     /// # Errors
     ///
     /// Those of any write, and [`is_lease_not_found`](Error::is_lease_not_found) when the session
-    /// is lost or over. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
+    /// is lost or over, whyever; its source says why. [`is_closed`](Error::is_closed) when its client
+    /// is closed. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
     /// `Config::request_timeout` at most. A key whose write failed is not registered; when the
-    /// outcome is *unknown* it may be there until the lease ends.
+    /// outcome is *unknown* it may be there until the lease ends. Keys are written one at a time;
+    /// waiting for the others counts, too.
     ///
     /// # Cancel safety
     ///
@@ -237,9 +290,20 @@ impl Session {
         key: impl IntoBytes,
         value: impl IntoBytes,
     ) -> Result<ResponseHeader, Error> {
-        let (key, value, inner) = (key.into_bytes(), value.into_bytes(), self.inner());
-        let shared = inner.client.shared();
+        let shared = self.inner().client.shared();
         let deadline = shared.now() + shared.config.request_timeout;
+        self.register_by(deadline, key.into_bytes(), value.into_bytes()).await
+    }
+
+    /// Registers a key until this moment.
+    pub(super) async fn register_by(
+        &self,
+        deadline: Instant,
+        key: Bytes,
+        value: Bytes,
+    ) -> Result<ResponseHeader, Error> {
+        let inner = self.inner();
+        let shared = inner.client.shared();
         loop {
             let lease = inner.lease();
             if let Some(end) = inner.end_reason() {
@@ -248,7 +312,7 @@ impl Session {
             let lost = if let LeaseStatus::Lost(lost) = lease.status() {
                 over(&lost)
             } else {
-                let _turn = inner.turn.take().await;
+                let _turn = inner.turn_by(deadline).await?;
                 if inner.lease().id() != lease.id() {
                     continue;
                 }
@@ -256,10 +320,14 @@ impl Session {
                 let put = inner.client.put(key.clone(), value.clone());
                 match put.lease(lease.id()).timeout(left).await {
                     Ok(answer) => {
-                        inner.lock().keys.insert(key, value);
+                        inner.registered(key, value, lease.id());
                         return Ok(answer.header);
                     }
-                    Err(error) if error.is_lease_not_found() => error,
+                    Err(error) if error.is_lease_not_found() => {
+                        // The next renewal may be far away.
+                        lease.expire();
+                        error
+                    }
                     Err(error) => return Err(error),
                 }
             };
@@ -282,10 +350,13 @@ impl Session {
     /// deleted.
     pub async fn unregister(&self, name: impl IntoBytes) -> Result<(), Error> {
         let (name, inner) = (name.into_bytes(), self.inner());
+        let shared = inner.client.shared();
+        let deadline = shared.now() + shared.config.request_timeout;
         inner.lock().keys.remove(&name);
-        let _turn = inner.turn.take().await;
+        let _turn = inner.turn_by(deadline).await?;
         let is_ours = key(name.clone()).lease().eq(self.id());
-        inner.client.txn().when([is_ours]).then([delete(name)]).await?;
+        let left = deadline.saturating_since(shared.now());
+        inner.client.txn().when([is_ours]).then([delete(name)]).timeout(left).await?;
         Ok(())
     }
 
@@ -294,20 +365,24 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`Lease::revoke`].
+    /// Those of [`Lease::revoke`]; it may be called again then. Once the session was orphaned there
+    /// is nothing to do.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it is not renewed any more.
+    /// Once polled, it is not renewed any more. Dropping the future leaves open whether its keys are
+    /// deleted.
     // X3
     pub async fn close(&self) -> Result<(), Error> {
-        match self.inner().end(LossReason::Revoked) {
-            Some(lease) => lease.revoke().await,
-            None => Ok(()),
+        self.inner().end(LossReason::Revoked);
+        match self.inner().end_reason() {
+            Some(end) if end.reason == LossReason::Orphaned => Ok(()),
+            _ => self.inner().lease().revoke().await,
         }
     }
 
-    /// Ends it without revoking its lease, which lives until its time is over, with all keys.
+    /// Ends it without revoking its lease, which lives until its time is over, with all keys. Other
+    /// sessions and handles that have the lease go on.
     // X3
     pub fn orphan(&self) {
         self.inner().end(LossReason::Orphaned);
@@ -318,10 +393,9 @@ impl Session {
 fn over(lost: &LeaseLost) -> Error {
     let error = match lost.reason {
         LossReason::Closed => Error::new(ErrorKind::Closed),
-        LossReason::DeadlinePassed => Error::new(ErrorKind::TimedOut(Phase::Answer)),
         _ => Error::new(ErrorKind::Server(etcd3_core::ServerError::LeaseNotFound)),
     };
-    error.with_cause(etcd3_core::error::Cause::new(lost.clone()))
+    error.with_cause(Cause::new(lost.clone()))
 }
 
 impl fmt::Debug for Session {

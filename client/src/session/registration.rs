@@ -52,9 +52,12 @@ impl Execute for BeginRegistration {
     fn execute(self, client: Client, options: CallOptions) -> Self::Future {
         Box::pin(async move {
             let Self { key, value, ttl } = self;
+            let shared = client.shared();
+            let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
+            let deadline = shared.now() + timeout;
             let session = BeginSession { on_loss: OnLoss::Regrant, ..BeginSession::new(ttl) };
-            let session = begin::begin(client, session, options).await?;
-            session.register(key.clone(), value).await?;
+            let session = begin::begin(client.clone(), session, options).await?;
+            session.register_by(deadline, key.clone(), value).await?;
             Ok(Registration { session, key })
         })
     }

@@ -2,12 +2,28 @@
 
 use super::handle::Inner;
 use crate::either::either;
-use crate::{Error, ErrorKind, LossReason, Outcome, trace};
+use crate::{Error, ErrorKind, LeaseStatus, LossReason, Outcome, trace};
+use etcd3_core::lease::LeaseLost;
 use etcd3_core::rng::Rng;
+use std::future::Future;
 use std::sync::Arc;
 
+/// Ends the session when its task does, also when the runtime drops it.
+struct EndWithTask(Arc<Inner>);
+
+impl Drop for EndWithTask {
+    fn drop(&mut self) {
+        self.0.end(LossReason::Closed);
+    }
+}
+
 /// Grants a lease whenever the one before is lost, until the session ends.
-pub(super) async fn run(inner: Arc<Inner>) {
+pub(super) fn run(inner: Arc<Inner>) -> impl Future<Output = ()> + Send + 'static {
+    let end = EndWithTask(inner);
+    async move { grant_again(&end.0).await }
+}
+
+async fn grant_again(inner: &Inner) {
     let mut rng = Rng::new(inner.client.shared().next_seed());
     loop {
         let lease = inner.lease();
@@ -18,13 +34,11 @@ pub(super) async fn run(inner: Arc<Inner>) {
         if inner.end_reason().is_some() {
             return;
         }
-        // Whoever revokes the lease of a session, or gives it to others, ends the session.
-        if matches!(lost.reason, LossReason::Closed | LossReason::Revoked | LossReason::Orphaned) {
-            inner.end(lost.reason);
+        if ends(inner, &lost) {
             return;
         }
         let mut failures = 0;
-        while let Err(error) = either(regrant(&inner), until_ended(&inner)).await {
+        while let Err(error) = either(regrant(inner), until_ended(inner)).await {
             if error.is_closed() {
                 inner.end(LossReason::Closed);
             }
@@ -39,8 +53,24 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 inner.ended().await;
             })
             .await;
+            if let LeaseStatus::Lost(lost) = inner.lease().status()
+                && ends(inner, &lost)
+            {
+                return;
+            }
         }
     }
+}
+
+/// Ends the session if this loss of its lease is the end: whoever revokes the lease of a session, or
+/// gives it to others, ends the session.
+fn ends(inner: &Inner, lost: &LeaseLost) -> bool {
+    let is_end =
+        matches!(lost.reason, LossReason::Closed | LossReason::Revoked | LossReason::Orphaned);
+    if is_end {
+        inner.end(lost.reason);
+    }
+    is_end
 }
 
 /// Completes when the session has ended.
@@ -49,7 +79,8 @@ async fn until_ended(inner: &Inner) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Closed))
 }
 
-/// Grants a lease, unless that was done before, and writes all registered keys.
+/// Grants a lease, unless that was done before, and writes all registered keys that were not written
+/// on it yet. A key that is refused keeps no other from being written.
 async fn regrant(inner: &Inner) -> Result<(), Error> {
     let mut lease = inner.lease();
     if !lease.is_valid() {
@@ -59,23 +90,24 @@ async fn regrant(inner: &Inner) -> Result<(), Error> {
     if !inner.set_lease(&lease) {
         return lease.revoke().await;
     }
-    let keys = inner.keys();
-    let count = keys.len();
-    for (key, value) in keys {
-        // What is not known to be written is written again: nobody else writes these keys.
-        loop {
-            match inner.client.put(key.clone(), value.clone()).lease(lease.id()).await {
-                Ok(_) => break,
-                Err(error) if error.outcome() == Outcome::Unknown && lease.is_valid() => {
-                    if error.is_closed() {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
+    let (mut last, mut refusal) = (None, None);
+    // Looked for each time: a key may be given up meanwhile.
+    while let Some((key, value)) = inner.next_unwritten(lease.id(), last.as_ref()) {
+        match inner.client.put(key.clone(), value).lease(lease.id()).await {
+            Ok(_) => inner.written(&key, lease.id()),
+            Err(error) if error.is_lease_not_found() => {
+                lease.expire();
+                return Err(error);
             }
+            Err(error) if error.outcome() == Outcome::Rejected => refusal = Some(error),
+            Err(error) => return Err(error),
         }
+        last = Some(key);
     }
-    trace::session_regranted(lease.id(), count);
+    if let Some(error) = refusal {
+        return Err(error);
+    }
+    trace::session_regranted(lease.id(), inner.key_count());
     inner.count_regrant();
     Ok(())
 }

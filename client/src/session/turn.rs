@@ -14,11 +14,16 @@ pub(super) struct Turn {
 pub(super) struct Taken<'a>(&'a Turn);
 
 impl Turn {
+    /// Takes the turn if nobody has it.
+    pub(super) fn try_take(&self) -> Option<Taken<'_>> {
+        (!self.is_taken.swap(true, Ordering::Acquire)).then_some(Taken(self))
+    }
+
     pub(super) async fn take(&self) -> Taken<'_> {
         loop {
             let given_back = self.given_back.listen();
-            if !self.is_taken.swap(true, Ordering::Acquire) {
-                return Taken(self);
+            if let Some(taken) = self.try_take() {
+                return taken;
             }
             given_back.await;
         }

@@ -56,7 +56,8 @@ impl Holders {
         self.retain(|cell| cell.renew(renewal, suspended));
     }
 
-    fn retain(&mut self, mut keeps: impl FnMut(&Arc<Cell>) -> bool) {
+    /// Keeps those of whom this holds.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&Arc<Cell>) -> bool) {
         self.first.take_if(|cell| !keeps(cell));
         if let Some(others) = &mut self.others {
             others.keep.retain(&mut keeps);

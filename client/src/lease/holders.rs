@@ -20,12 +20,6 @@ struct Others {
     once: Vec<Arc<Cell>>,
 }
 
-impl Others {
-    const fn is_empty(&self) -> bool {
-        self.keep.is_empty() && self.once.is_empty()
-    }
-}
-
 impl Holders {
     /// Adds one who has it kept alive.
     pub(super) fn keep(&mut self, cell: Arc<Cell>) {
@@ -62,19 +56,13 @@ impl Holders {
         self.retain(|cell| cell.renew(renewal, suspended));
     }
 
-    /// Forgets some of those who have it kept alive.
-    pub(super) fn retain_kept(&mut self, mut keeps: impl FnMut(&Arc<Cell>) -> bool) {
+    /// Keeps those of whom this holds.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&Arc<Cell>) -> bool) {
         self.first.take_if(|cell| !keeps(cell));
         if let Some(others) = &mut self.others {
-            others.keep.retain(keeps);
+            others.keep.retain(&mut keeps);
+            others.once.retain(keeps);
         }
-        self.others.take_if(|it| it.is_empty());
-    }
-
-    fn retain(&mut self, mut keeps: impl FnMut(&Arc<Cell>) -> bool) {
-        if let Some(others) = &mut self.others {
-            others.once.retain(&mut keeps);
-        }
-        self.retain_kept(keeps);
+        self.others.take_if(|it| it.keep.is_empty() && it.once.is_empty());
     }
 }

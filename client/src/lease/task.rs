@@ -142,7 +142,7 @@ impl LeaseOwner {
     /// Ends a lease for those who have it: not for those who wait for a renewal of it.
     fn orphan(&mut self, now: Instant, machine: &mut KeepAlive, id: LeaseId) {
         let Some(holders) = self.leases.get_mut(&id) else { return };
-        holders.retain_kept(|cell| {
+        holders.retain(|cell| {
             let is_known = cell.is_known();
             if is_known {
                 cell.lose(|| LeaseLost::new(LossReason::Orphaned));

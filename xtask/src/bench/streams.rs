@@ -86,7 +86,8 @@ pub(crate) fn run(urls: &str, rounds: usize, has_go: bool, judge: &mut Judge) ->
             let (wall, renewals) = (spent.wall.median(), spent.renewals(name));
             say!(
                 judge,
-                "{work:<14} {name:<18} {cpu:>8.0} ns {unit}, {memory:.0} bytes, {wall:.3} s{renewals}"
+                "{work:<14} {name:<18} {cpu:>8.0} ns {unit}, {memory:.0} bytes, {wall:.3} s\
+                 {renewals}"
             );
         }
         judge_job(urls, job, &all, judge)?;

@@ -1,12 +1,14 @@
 //! Leases and sessions that meet: several handles of one lease, and ends that race with beginnings.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
+#![allow(dead_code, unused_imports, reason = "for what follows")]
 
 use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
-use etcd3::{Client, Config, LossReason, OnLoss};
+use etcd3::{Client, Config, LeaseId, LossReason, OnLoss};
 use etcd3_sim::{
     ClusterConfig, Etcd, Host, Link, Personality, Reachability, SimRuntime, World, run,
 };
 use futures_lite::future::poll_once;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -405,6 +407,9 @@ fn an_orphan_is_not_said_to_be_missing() {
     })
     .unwrap();
 }
+
+// Whatever is asked for, the answer is one of a server.
+// Whenever that is.
 
 /// A task that anybody may drop.
 type Droppable = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -164,9 +165,37 @@ func watchers(client *clientv3.Client, count int) []clientv3.WatchChan {
 	return created
 }
 
+// leased grants leases and keeps them alive; what comes back is taken from each channel and counted.
+func leased(client *clientv3.Client, a args, renewed *atomic.Int64) {
+	for range a.callers {
+		granted, err := client.Grant(context.Background(), int64(a.ttl()))
+		check(err)
+		answers, err := client.KeepAlive(context.Background(), granted.ID)
+		check(err)
+		go func() {
+			for range answers {
+				renewed.Add(1)
+			}
+		}()
+	}
+}
+
+// ttl tells the time to live of the leases in seconds.
+func (a args) ttl() int {
+	if a.size == 0 {
+		return 60
+	}
+	return a.size
+}
+
 // created tells how many watchers the server has created.
 func created(client *clientv3.Client) int {
-	answer, err := client.Get(context.Background(), "created")
+	return number(client, "created")
+}
+
+// number gets a key whose value is a number.
+func number(client *clientv3.Client, key string) int {
+	answer, err := client.Get(context.Background(), key)
 	check(err)
 	count, err := strconv.Atoi(string(answer.Kvs[0].Value))
 	check(err)
@@ -232,6 +261,22 @@ func main() {
 		check(err)
 		line = measured(func() []int64 { again(client, all); return nil })
 		runtime.KeepAlive(kept)
+	case "keep-alives":
+		var renewed atomic.Int64
+		streams, memory := number(client, "renewing"), resident()
+		leased(client, a, &renewed)
+		memory = max(resident()-memory, 0) / float64(a.callers)
+		asked := number(client, "renewed")
+		begin, used := time.Now(), cpu()
+		for first := renewed.Load(); renewed.Load() < first+int64(a.ops); {
+			time.Sleep(100 * time.Millisecond)
+		}
+		used, wall := cpu()-used, time.Since(begin)
+		asked = number(client, "renewed") - asked
+		line = fmt.Sprintf("\"cpu_ns_per_op\":%.1f,\"wall_ns\":%d,\"memory_per_op\":%.1f,"+
+			"\"acknowledged\":%d,\"per_second\":%.1f,\"streams\":%d",
+			float64(used)/float64(asked), wall.Nanoseconds(), memory, asked,
+			float64(asked)/wall.Seconds(), number(client, "renewing")-streams)
 	case "flood":
 		line = measured(func() []int64 { flood(client, a); return nil })
 	}

@@ -36,6 +36,7 @@ pub mod failover;
 mod harness;
 pub mod lease_torture;
 pub mod load;
+pub mod many_leases;
 pub mod paging;
 pub mod peer;
 mod proxies;

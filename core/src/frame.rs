@@ -56,16 +56,42 @@ impl std::error::Error for FrameError {}
 /// [`FrameError::TooLarge`] when the message is longer than `limit` bytes, before any memory is
 /// taken.
 pub fn encode(message: &impl prost::Message, limit: usize) -> Result<Bytes, FrameError> {
-    let len = message.encoded_len();
-    let claimed = match u32::try_from(len) {
-        Ok(claimed) if len <= limit => claimed,
-        _ => return Err(FrameError::TooLarge { len, limit }),
-    };
+    let (len, claimed) = lengths(message, limit)?;
     let mut buf = BytesMut::with_capacity(HEAD + len);
+    put(message, claimed, &mut buf);
+    Ok(buf.freeze())
+}
+
+/// Encodes one message with its head, after what is in the buffer.
+///
+/// # Errors
+///
+/// [`FrameError::TooLarge`] when the message is longer than `limit` bytes, before any memory is
+/// taken.
+pub fn encode_into(
+    message: &impl prost::Message,
+    limit: usize,
+    buf: &mut BytesMut,
+) -> Result<(), FrameError> {
+    let (len, claimed) = lengths(message, limit)?;
+    buf.reserve(HEAD + len);
+    put(message, claimed, buf);
+    Ok(())
+}
+
+/// Returns the length of a message, as it is and as its head claims it.
+fn lengths(message: &impl prost::Message, limit: usize) -> Result<(usize, u32), FrameError> {
+    let len = message.encoded_len();
+    match u32::try_from(len) {
+        Ok(claimed) if len <= limit => Ok((len, claimed)),
+        _ => Err(FrameError::TooLarge { len, limit }),
+    }
+}
+
+fn put(message: &impl prost::Message, claimed: u32, buf: &mut BytesMut) {
     buf.put_u8(0);
     buf.put_u32(claimed);
-    message.encode_raw(&mut buf);
-    Ok(buf.freeze())
+    message.encode_raw(buf);
 }
 
 /// Cuts a stream of chunks into messages.

@@ -42,6 +42,16 @@ fn worlds_that_did_not_hold_once_hold() {
     }
 }
 
+// I-L1, I-L8: among three thousand, the worlds whose leases did not hold once.
+#[test]
+fn worlds_whose_leases_did_not_hold_once_hold() {
+    for seed in [830, 993, 2377] {
+        if let Err(failure) = simulate(&Plan::draw(seed)) {
+            panic!("seed {seed}: {failure}");
+        }
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..2 {

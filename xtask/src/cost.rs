@@ -37,8 +37,19 @@ const EVENTS: Job = Job { work: "flood", size: 100, callers: 1, ops: 4_000 };
 /// The limits of an event: instructions, allocations and their bytes.
 const EVENT: (f64, f64, f64) = (1_250.0, 0.25, 900.0);
 
+/// Leases that live for three seconds, and are renewed in time.
+const RENEWALS: Job = Job { work: "keep-alives", size: 3, callers: 1_000, ops: 3_000 };
+
+/// The limits of an acknowledged renewal: instructions, allocations and their bytes.
+const RENEWAL: (f64, f64, f64) = (20_000.0, 2.0, 600.0);
+
+/// Leases that are counted by their bytes, and the limit of those of one with its handle.
+const LEASES: Job = Job { callers: 10_000, ops: 10_000, ..RENEWALS };
+const LEASE_BYTES: f64 = 800.0;
+
 /// The limits of the instructions of the core's machines, by what they do.
-const MACHINES: [(&str, f64); 4] = [
+const MACHINES: [(&str, f64); 5] = [
+    ("machine-leases", 7_500.0),
     ("machine-call", 4_000.0),
     ("machine-channel", 1_000.0),
     ("machine-frame", 1_500.0),
@@ -100,8 +111,9 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     let (count, bytes) = allocations("ours-counted", urls, EVENTS)?;
     figures.push(figure("allocations", EVENTS, count, Some(EVENT.1)));
     figures.push(figure("allocated-bytes", EVENTS, bytes, Some(EVENT.2)));
+    leases(urls, &mut figures)?;
     for (work, most) in MACHINES {
-        let job = Job { ops: 10_000, ..plain(work, 1) };
+        let job = Job { ops: 20_000, ..plain(work, 1) };
         figures.push(figure("instructions", job, instructions("machines", "-", job)?, Some(most)));
     }
     for work in ["put", "get"] {
@@ -118,6 +130,22 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
         }
     }
     Ok(figures)
+}
+
+/// Measures leases that are kept alive.
+fn leases(urls: &str, figures: &mut Vec<Figure>) -> Result<()> {
+    let ours = least(|| instructions("ours-tokio", urls, RENEWALS))?;
+    figures.push(figure("instructions", RENEWALS, ours, Some(RENEWAL.0)));
+    let counted = programs::run("ours-counted", urls, LEASES, &[])?;
+    let told = [
+        ("allocations", "allocations_per_op", RENEWAL.1),
+        ("allocated-bytes", "bytes_per_op", RENEWAL.2),
+        ("held-bytes", "held_per_lease", LEASE_BYTES),
+    ];
+    for (name, told, most) in told {
+        figures.push(figure(name, LEASES, counted.need(told)?, Some(most)));
+    }
+    Ok(())
 }
 
 /// Takes the least of some measurements: how much is written at a time hangs on who comes first,

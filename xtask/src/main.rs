@@ -52,7 +52,7 @@ cargo xtask <command>
             --seed SEED  one world again; a failing one is shrunk
             --draw       draw that world as a page in target/sim; failing ones are drawn anyway
             --mutants    plant bugs that a thousand worlds have to find
-  small-scopes   go through all interleavings of a few events and faults, for the watches
+  small-scopes   go through all interleavings of a few events and faults, for watches and leases
   fuzz      look for crashes with random input, needs a nightly toolchain
             [target]     one target; all of them by default
             --seconds N  time for each target, 20 by default
@@ -73,6 +73,11 @@ cargo xtask <command>
             --seconds N  for how long, 120 by default
             --seed S     what is drawn from
             --short      12 seconds, on the runtime whose turn it is
+            --runtime, --version   as above
+  lease-torture   keep leases alive while one member after the other fails, then all of them
+            --seconds N  for how long one fails, 120 by default, and each fault at least once
+            --seed S     what the order is drawn from
+            --short      16 seconds and one outage, on the runtime whose turn it is
             --runtime, --version   as above
   soak      look for what only time brings out: pings, lost connections, busy loops
             --minutes N  how long, 10 by default; 0.2 is a short form
@@ -199,10 +204,17 @@ const COMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         name: "watch-torture",
-        valued: &["--runtime", "--version", "--seconds", "--seed"],
+        valued: &runs::TORTURE,
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::watch_torture,
+    },
+    Subcommand {
+        name: "lease-torture",
+        valued: &runs::TORTURE,
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::lease_torture,
     },
     Subcommand {
         name: "pages",

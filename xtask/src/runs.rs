@@ -1,5 +1,5 @@
-//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `watch-torture`, `pages`
-//! and `cancel`.
+//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `watch-torture`,
+//! `lease-torture`, `pages` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -7,6 +7,9 @@
 use crate::options::Options;
 use crate::{ExitResult, shell, workspace};
 use std::process::Command;
+
+/// The options of a torture that have a value.
+pub(crate) const TORTURE: [&str; 4] = ["--runtime", "--version", "--seconds", "--seed"];
 
 pub(crate) fn failover(options: &Options) -> ExitResult {
     shell::show(run("failover", options, &["--runtime", "--version"], &["--short"]))
@@ -17,8 +20,11 @@ pub(crate) fn soak(options: &Options) -> ExitResult {
 }
 
 pub(crate) fn watch_torture(options: &Options) -> ExitResult {
-    let valued = ["--runtime", "--version", "--seconds", "--seed"];
-    shell::show(run("watch_torture", options, &valued, &["--short"]))
+    shell::show(run("watch_torture", options, &TORTURE, &["--short"]))
+}
+
+pub(crate) fn lease_torture(options: &Options) -> ExitResult {
+    shell::show(run("lease_torture", options, &TORTURE, &["--short"]))
 }
 
 pub(crate) fn rolling(options: &Options) -> ExitResult {
@@ -45,6 +51,11 @@ pub(crate) fn short_failover() -> Command {
 /// Makes the command line of a short torture of watches, on the runtime whose turn it is.
 pub(crate) fn short_watch_torture() -> Command {
     short("watch_torture", &["--short"])
+}
+
+/// Makes the command line of a short torture of leases, on the runtime whose turn it is.
+pub(crate) fn short_lease_torture() -> Command {
+    short("lease_torture", &["--short"])
 }
 
 /// Makes the command line of a short soak, in plain and over TLS.

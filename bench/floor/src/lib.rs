@@ -12,9 +12,11 @@
 
 mod call;
 mod drive;
+mod leases;
 mod redial;
 mod streams;
 
+pub use leases::Leases;
 pub use redial::Redialling;
 
 use bytes::Bytes;
@@ -42,6 +44,8 @@ pub struct Floor {
 }
 
 impl Client for Floor {
+    type Leases = Leases;
+
     async fn connect(endpoints: &[String]) -> Result<Self> {
         let endpoint = endpoints.first().ok_or("no endpoint")?;
         let authority = endpoint.strip_prefix("http://").ok_or("not plain")?;
@@ -90,11 +94,18 @@ impl Client for Floor {
         streams::watchers(self, count, created).await
     }
 
-    async fn keep_alives<F>(&mut self, leases: u64, rounds: u64, created: F) -> Result<()>
-    where
-        F: FnOnce() + Send,
-    {
-        streams::keep_alives(self, leases, rounds, created).await
+    async fn lease_all(&mut self, count: u64, ttl: u64) -> Result<Leases> {
+        Leases::grant(self, count, ttl).await
+    }
+
+    async fn renew_all(&mut self, leases: &mut Leases, acknowledgements: u64) -> Result<()> {
+        leases.renew(acknowledgements).await
+    }
+
+    async fn number(&mut self, key: Bytes) -> Result<u64> {
+        let answer = self.range(RangeRequest { key, ..Default::default() }).await?;
+        let value = &answer.kvs.first().ok_or("no number")?.value;
+        Ok(str::from_utf8(value)?.parse()?)
     }
 }
 

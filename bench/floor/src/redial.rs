@@ -23,6 +23,8 @@ struct Numbered {
 }
 
 impl Client for Redialling {
+    type Leases = ();
+
     async fn connect(endpoints: &[String]) -> Result<Self> {
         let mine = Numbered { number: 0, floor: Floor::connect(endpoints).await? };
         Ok(Self { endpoints: endpoints.into(), newest: Arc::new(Mutex::new(mine.clone())), mine })

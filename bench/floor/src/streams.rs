@@ -1,27 +1,29 @@
-//! Watchers and leases: one stream for all of them.
+//! Watchers: one stream for all of them.
 
 use crate::Floor;
 use crate::call::{chunk, framed, head, length};
 use bytes::{Buf, Bytes, BytesMut};
 use etcd3_bench::Result;
 use etcd3_proto::etcdserverpb::watch_request::RequestUnion;
-use etcd3_proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
-    WatchCreateRequest, WatchRequest, WatchResponse,
-};
+use etcd3_proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
 use h2::RecvStream;
 use prost::Message;
 use std::collections::HashMap;
 
 /// The messages of a stream.
-struct Messages {
+#[derive(Debug)]
+pub(crate) struct Messages {
     body: RecvStream,
     unread: Bytes,
 }
 
 impl Messages {
+    pub(crate) const fn new(body: RecvStream) -> Self {
+        Self { body, unread: Bytes::new() }
+    }
+
     /// Waits for a message.
-    async fn next<A: Message + Default>(&mut self) -> Result<A> {
+    pub(crate) async fn next<A: Message + Default>(&mut self) -> Result<A> {
         loop {
             let length = length(&self.unread).map(|length| length + 5);
             if let Some(length) = length.filter(|length| *length <= self.unread.len()) {
@@ -47,7 +49,7 @@ pub(crate) async fn flood(floor: &mut Floor, key: Bytes, events: u64) -> Result<
     let path = floor.methods.watch.clone();
     let (response, mut requests, _under_way) = floor.start(path).await?;
     requests.send_data(framed(&create(key)), false)?;
-    let mut messages = Messages { body: head(response).await?, unread: Bytes::new() };
+    let mut messages = Messages::new(head(response).await?);
     let mut seen = 0;
     while seen < events {
         seen += messages.next::<WatchResponse>().await?.events.len() as u64;
@@ -65,7 +67,7 @@ pub(crate) async fn watchers(floor: &mut Floor, count: u64, created: impl FnOnce
     for key in &keys {
         requests.send_data(framed(&create(key.clone())), false)?;
     }
-    let mut messages = Messages { body: head(response).await?, unread: Bytes::new() };
+    let mut messages = Messages::new(head(response).await?);
     for key in keys {
         let answer: WatchResponse = messages.next().await?;
         let revision = answer.header.ok_or("no header")?.revision;
@@ -73,39 +75,6 @@ pub(crate) async fn watchers(floor: &mut Floor, count: u64, created: impl FnOnce
     }
     created();
     drop((watchers, requests));
-    Ok(())
-}
-
-/// Keeps leases alive on one stream.
-pub(crate) async fn keep_alives(
-    floor: &mut Floor,
-    leases: u64,
-    rounds: u64,
-    created: impl FnOnce(),
-) -> Result<()> {
-    let mut ttls = HashMap::new();
-    for id in 1..=i64::try_from(leases)? {
-        let path = floor.methods.grant.clone();
-        let granted = floor.unary(path, &LeaseGrantRequest { ttl: 60, id }).await;
-        let granted: LeaseGrantResponse = granted?;
-        ttls.insert(granted.id, granted.ttl);
-    }
-    let path = floor.methods.keep_alive.clone();
-    let (response, mut requests, _under_way) = floor.start(path).await?;
-    let ask = |id| framed(&LeaseKeepAliveRequest { id });
-    requests.send_data(ask(1), false)?;
-    let mut messages = Messages { body: head(response).await?, unread: Bytes::new() };
-    messages.next::<LeaseKeepAliveResponse>().await?;
-    created();
-    for _ in 0..rounds {
-        for id in ttls.keys() {
-            requests.send_data(ask(*id), false)?;
-        }
-        for _ in 0..leases {
-            let answer: LeaseKeepAliveResponse = messages.next().await?;
-            ttls.insert(answer.id, answer.ttl);
-        }
-    }
     Ok(())
 }
 

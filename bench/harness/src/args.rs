@@ -21,7 +21,7 @@ pub enum Work {
     WatchersNow,
     /// Has watchers created again after all connections were cut; an operation is a watcher.
     WatchersAgain,
-    /// Keeps leases alive; an operation is an acknowledgement.
+    /// Keeps leases alive; an operation is an acknowledgement, and memory is that of a lease.
     KeepAlives,
 }
 
@@ -51,7 +51,8 @@ pub struct Args {
     pub endpoints: Vec<String>,
     /// The work that is measured.
     pub work: Work,
-    /// The size of a value in bytes; of `pages` the number of keys in the range.
+    /// The size of a value in bytes; of `pages` the number of keys in the range, of `keep-alives`
+    /// the time to live of a lease in seconds.
     pub size: usize,
     /// The number of operations under way at a time; of `keep-alives` the number of leases.
     pub callers: usize,

@@ -24,6 +24,9 @@ impl std::error::Error for NoSuchWork {}
 
 /// A client that is measured. Every caller has a clone of it.
 pub trait Client: Clone + Send + Sized + 'static {
+    /// The leases that [`lease_all`](Self::lease_all) makes, with what keeps them alive.
+    type Leases: Send;
+
     /// Makes a client that is ready for its first call.
     fn connect(endpoints: &[String]) -> impl Future<Output = Result<Self>> + Send;
 
@@ -74,18 +77,30 @@ pub trait Client: Clone + Send + Sized + 'static {
         ready(Err(NoSuchWork.into()))
     }
 
-    /// Makes ready to keep so many leases alive, calls `created`, and has each of them acknowledged
-    /// so many times.
-    fn keep_alives<F>(
+    /// Grants so many leases with a time to live in seconds, and makes ready to keep them alive.
+    fn lease_all(
         &mut self,
-        leases: u64,
-        rounds: u64,
-        created: F,
-    ) -> impl Future<Output = Result<()>> + Send
-    where
-        F: FnOnce() + Send,
-    {
-        let _ = (leases, rounds, created);
+        count: u64,
+        ttl: u64,
+    ) -> impl Future<Output = Result<Self::Leases>> + Send {
+        let _ = (count, ttl);
+        ready(Err(NoSuchWork.into()))
+    }
+
+    /// Keeps the leases alive until so many renewals are acknowledged, or a few more: a client that
+    /// renews by itself goes on meanwhile.
+    fn renew_all(
+        &mut self,
+        leases: &mut Self::Leases,
+        acknowledgements: u64,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = (leases, acknowledgements);
+        ready(Err(NoSuchWork.into()))
+    }
+
+    /// Gets a key whose value is a number.
+    fn number(&mut self, key: Bytes) -> impl Future<Output = Result<u64>> + Send {
+        let _ = key;
         ready(Err(NoSuchWork.into()))
     }
 }

@@ -13,6 +13,7 @@ mod calls;
 mod client;
 mod coalesced;
 mod executor;
+mod leases;
 mod meter;
 mod run;
 mod timed;

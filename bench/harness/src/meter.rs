@@ -12,6 +12,7 @@ pub struct Meter {
     memory: u64,
     allocations: usize,
     bytes: usize,
+    freed: usize,
 }
 
 /// What was used since then.
@@ -27,6 +28,8 @@ pub struct Measured {
     pub allocations: usize,
     /// The number of bytes that were allocated.
     pub bytes: usize,
+    /// The number of those bytes that were not freed.
+    pub held: usize,
 }
 
 impl Meter {
@@ -37,6 +40,7 @@ impl Meter {
             memory: resident(),
             allocations: stats.allocations + stats.reallocations,
             bytes: stats.bytes_allocated,
+            freed: stats.bytes_deallocated,
             begin: Instant::now(),
             cpu: cpu(),
         }
@@ -46,12 +50,14 @@ impl Meter {
     pub fn stop(&self) -> Measured {
         let (cpu, wall) = (cpu().saturating_sub(self.cpu), self.begin.elapsed());
         let stats = INSTRUMENTED_SYSTEM.stats();
+        let bytes = stats.bytes_allocated - self.bytes;
         Measured {
             wall,
             cpu,
             memory: resident().saturating_sub(self.memory),
             allocations: stats.allocations + stats.reallocations - self.allocations,
-            bytes: stats.bytes_allocated - self.bytes,
+            bytes,
+            held: bytes.saturating_sub(stats.bytes_deallocated - self.freed),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One run: its callers, and the line that it writes.
 
 use crate::calls::{expect, join, one, subject, value_key};
+use crate::leases::keep_alives;
 use crate::timed::timed;
 use crate::{Args, Client, Executor, Measured, Meter, NoSuchWork, Result, Work};
 use bytes::Bytes;
@@ -36,9 +37,7 @@ fn line<C: Client, H: Executor>(args: &Args) -> Result<String> {
         return Ok(format!("{{{begin},{told}}}"));
     }
     match H::block_on(measure::<C, H>(args)) {
-        Ok((measured, latencies)) => {
-            Ok(format!("{{{begin},{}}}", figures(args.ops, measured, latencies)))
-        }
+        Ok(figures) => Ok(format!("{{{begin},{figures}}}")),
         Err(error) if error.is::<NoSuchWork>() => Ok(format!("{{{begin},\"none\":true}}")),
         Err(error) => Err(error),
     }
@@ -51,9 +50,9 @@ fn head(args: &Args) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn figures(ops: u64, measured: Measured, mut latencies: Vec<u64>) -> String {
+pub(crate) fn figures(ops: u64, measured: Measured, mut latencies: Vec<u64>) -> String {
     let ops = ops.max(1) as f64;
-    let Measured { wall, cpu, memory, allocations, bytes } = measured;
+    let Measured { wall, cpu, memory, allocations, bytes, .. } = measured;
     let mut text = format!(
         "\"cpu_ns_per_op\":{:.1},\"wall_ns\":{},\"memory_per_op\":{:.1}",
         cpu.as_nanos() as f64 / ops,
@@ -73,11 +72,24 @@ fn figures(ops: u64, measured: Measured, mut latencies: Vec<u64>) -> String {
     text
 }
 
-/// Does the work; returns what it cost, and the latencies of its operations in nanoseconds.
-async fn measure<C: Client, H: Executor>(args: &Args) -> Result<(Measured, Vec<u64>)> {
+/// Does the work, and tells what it cost.
+async fn measure<C: Client, H: Executor>(args: &Args) -> Result<String> {
     let mut client = C::connect(&args.endpoints).await?;
     // One call for good measure: what is made at the first one is part of no measurement.
     client.get(value_key(256)).await?;
+    if args.work == Work::KeepAlives {
+        return keep_alives(&mut client, args).await;
+    }
+    let (measured, latencies) = measure_ops::<C, H>(client, args).await?;
+    Ok(figures(args.ops, measured, latencies))
+}
+
+/// Does exactly as many operations as are asked for; returns what they cost, and their latencies in
+/// nanoseconds.
+async fn measure_ops<C: Client, H: Executor>(
+    mut client: C,
+    args: &Args,
+) -> Result<(Measured, Vec<u64>)> {
     match args.work {
         Work::Put | Work::Get | Work::Connect => {
             callers::<C, H>(&client, args, args.warm_up).await?;
@@ -112,7 +124,7 @@ async fn measure<C: Client, H: Executor>(args: &Args) -> Result<(Measured, Vec<u
             client.watchers_again(args.ops, || meter = Some(Meter::start())).await?;
             Ok((meter.ok_or("nothing was cut")?.stop(), Vec::new()))
         }
-        Work::KeepAlives => keep_alives(&mut client, args).await,
+        Work::KeepAlives => Err(NoSuchWork.into()),
     }
 }
 
@@ -151,21 +163,6 @@ async fn pages<C: Client>(client: &mut C, keys: usize) -> Result<()> {
     let (begin, end) = (format!("n{keys}/"), format!("n{keys}0"));
     let found = client.pages(begin.into(), end.into()).await?;
     expect(keys, usize::try_from(found)?)
-}
-
-/// Has the callers stand for leases, and rounds up what each of them does.
-async fn keep_alives<C: Client>(client: &mut C, args: &Args) -> Result<(Measured, Vec<u64>)> {
-    let (whole, mut made, mut acks) = (Meter::start(), Measured::default(), None);
-    let leases = args.callers as u64;
-    let created = || {
-        made = whole.stop();
-        acks = Some(Meter::start());
-    };
-    client.keep_alives(leases, args.ops.div_ceil(leases), created).await?;
-    let acks = acks.ok_or("the leases were not created")?.stop();
-    // An operation is an acknowledgement, but what is held is held for a lease.
-    let memory = made.memory * args.ops / leases;
-    Ok((Measured { memory, ..acks }, Vec::new()))
 }
 
 /// Names a key that has so many events, 100 in each response.

@@ -3,6 +3,8 @@
 //! For `cargo xtask cost`, which counts their instructions. Other arguments are ignored.
 #![forbid(unsafe_code)]
 
+mod leases;
+
 use bytes::Bytes;
 use etcd3_core::call::{Call, Input, Options, Output};
 use etcd3_core::channel::{
@@ -35,6 +37,7 @@ fn main() -> Result<()> {
     match value("--work")?.as_str() {
         "machine-call" => (0..ops).try_for_each(|op| call(op, &answer)),
         "machine-channel" => channel(ops, &answer),
+        "machine-leases" => leases::renew(ops),
         "machine-frame" => (0..ops).try_for_each(|_| frames(&answer)),
         "machine-head" => {
             heads(ops);

@@ -31,7 +31,7 @@ impl Exchange {
                 streams::watch(&mut self.requests, self.respond, responses).await
             }
             "/etcdserverpb.Lease/LeaseKeepAlive" => {
-                streams::keep_alive(&mut self.requests, self.respond).await
+                streams::keep_alive(&mut self.requests, self.respond, responses).await
             }
             "/etcdserverpb.KV/Compact" => {
                 self.unary(responses).await?;

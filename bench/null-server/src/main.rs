@@ -9,6 +9,7 @@
 //! | `v256/…` | one key with a value of 256 bytes |
 //! | `n1000/…` to `n10000` | a range of 1,000 keys, by pages |
 //! | `created` | one key, whose value is the number of watchers that were created |
+//! | `renewed`, `renewing` | the number of renewals of leases, and of streams of them |
 //! | `flood/20/100`, watched | 20 responses of 100 events with values of 100 bytes |
 //!
 //! A compaction cuts all connections, a moment after its answer.

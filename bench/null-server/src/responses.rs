@@ -4,8 +4,9 @@ use crate::grpc::framed;
 use bytes::Bytes;
 use etcd3_bench::Result;
 use etcd3_proto::etcdserverpb::{
-    CompactionResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeResponse, Member,
-    MemberListResponse, PutResponse, RangeRequest, RangeResponse, ResponseHeader, StatusResponse,
+    CompactionResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, Member, MemberListResponse, PutResponse, RangeRequest, RangeResponse,
+    ResponseHeader, StatusResponse,
 };
 use etcd3_proto::mvccpb::KeyValue;
 use prost::Message;
@@ -21,8 +22,8 @@ pub(crate) const HEADER: ResponseHeader = ResponseHeader {
     raft_term: 2,
 };
 
-/// The request for the key `created`.
-const CREATED: &[u8] = b"\x0a\x07created";
+/// The id of the first lease whose id the server chooses: those of an etcd are as long.
+const FIRST_LEASE: i64 = 0x694d_8e9e_05c5_0000;
 
 /// The size of a value in a range, in bytes.
 const RANGE_VALUE: usize = 16;
@@ -34,6 +35,13 @@ pub(crate) struct Responses {
     values: RefCell<HashMap<Bytes, Bytes>>,
     /// How many watchers were created.
     pub(crate) created: Cell<u64>,
+    /// How many renewals of leases were acknowledged.
+    pub(crate) renewed: Cell<u64>,
+    /// How many streams of renewals were opened.
+    pub(crate) renewing: Cell<u64>,
+    /// The leases, with their times to live.
+    leases: RefCell<HashMap<i64, i64>>,
+    next_lease: Cell<i64>,
     /// Ends all connections.
     pub(crate) cut: Notify,
 }
@@ -41,7 +49,16 @@ pub(crate) struct Responses {
 impl Default for Responses {
     fn default() -> Self {
         let put = framed(&PutResponse { header: Some(HEADER), ..Default::default() });
-        Self { put, values: RefCell::default(), created: Cell::new(0), cut: Notify::new() }
+        Self {
+            put,
+            values: RefCell::default(),
+            created: Cell::new(0),
+            renewed: Cell::new(0),
+            renewing: Cell::new(0),
+            leases: RefCell::default(),
+            next_lease: Cell::new(FIRST_LEASE),
+            cut: Notify::new(),
+        }
     }
 }
 
@@ -51,15 +68,18 @@ impl Responses {
         let header = Some(HEADER);
         Ok(Some(match path {
             "/etcdserverpb.KV/Put" => self.put.clone(),
-            "/etcdserverpb.KV/Range" if request.as_ref() == CREATED => self.count(),
             "/etcdserverpb.KV/Range" => self.range(&RangeRequest::decode(request.clone())?)?,
             "/etcdserverpb.Lease/LeaseGrant" => {
                 let LeaseGrantRequest { ttl, id } = LeaseGrantRequest::decode(request.clone())?;
-                let id = if id == 0 { 7 } else { id };
+                let id = self.granted(id, ttl);
                 framed(&LeaseGrantResponse { header, id, ttl, ..Default::default() })
             }
             "/etcdserverpb.KV/Compact" => framed(&CompactionResponse { header }),
-            "/etcdserverpb.Lease/LeaseRevoke" => framed(&LeaseRevokeResponse { header }),
+            "/etcdserverpb.Lease/LeaseRevoke" => {
+                let LeaseRevokeRequest { id } = LeaseRevokeRequest::decode(request.clone())?;
+                self.leases.borrow_mut().remove(&id);
+                framed(&LeaseRevokeResponse { header })
+            }
             "/etcdserverpb.Maintenance/Status" => framed(&StatusResponse {
                 header,
                 version: "3.6.0".to_owned(),
@@ -76,14 +96,26 @@ impl Responses {
         }))
     }
 
-    /// Tells how many watchers were created.
-    fn count(&self) -> Bytes {
-        let value = self.created.get().to_string().into();
-        let pair = KeyValue { value, ..kv(Bytes::from_static(b"created"), 0) };
-        framed(&RangeResponse { header: Some(HEADER), kvs: vec![pair], more: false, count: 1 })
+    /// Notes a lease; returns its id.
+    fn granted(&self, id: i64, ttl: i64) -> i64 {
+        let id = if id == 0 { self.next_lease.replace(self.next_lease.get() + 1) } else { id };
+        self.leases.borrow_mut().insert(id, ttl);
+        id
+    }
+
+    /// Renews a lease; returns its time to live, 0 if it does not exist.
+    pub(crate) fn renew(&self, id: i64) -> i64 {
+        self.renewed.set(self.renewed.get() + 1);
+        self.leases.borrow().get(&id).copied().unwrap_or(0)
     }
 
     fn range(&self, request: &RangeRequest) -> Result<Bytes> {
+        match request.key.as_ref() {
+            b"created" => return Ok(count(request, &self.created)),
+            b"renewed" => return Ok(count(request, &self.renewed)),
+            b"renewing" => return Ok(count(request, &self.renewing)),
+            _ => {}
+        }
         let key = str::from_utf8(&request.key)?;
         let (asked, _) = key.split_once('/').unwrap_or(("v0", ""));
         let number = asked.get(1..).unwrap_or_default();
@@ -98,6 +130,12 @@ impl Responses {
         });
         Ok(answer.clone())
     }
+}
+
+/// Tells how often something happened.
+fn count(request: &RangeRequest, counter: &Cell<u64>) -> Bytes {
+    let pair = KeyValue { value: counter.get().to_string().into(), ..kv(request.key.clone(), 0) };
+    framed(&RangeResponse { header: Some(HEADER), kvs: vec![pair], more: false, count: 1 })
 }
 
 /// Makes a page of a range of `total` keys that begins where the request does.

@@ -82,11 +82,14 @@ fn response(watch_id: i64) -> WatchResponse {
 pub(crate) async fn keep_alive(
     requests: &mut Requests,
     respond: SendResponse<Bytes>,
+    responses: &Responses,
 ) -> Result<()> {
     let mut replies = Replies::begin(respond)?;
+    responses.renewing.set(responses.renewing.get() + 1);
     while let Some(message) = requests.next().await? {
         let LeaseKeepAliveRequest { id } = LeaseKeepAliveRequest::decode(message)?;
-        replies.send(framed(&LeaseKeepAliveResponse { header: Some(HEADER), id, ttl: 60 }))?;
+        let ttl = responses.renew(id);
+        replies.send(framed(&LeaseKeepAliveResponse { header: Some(HEADER), id, ttl }))?;
     }
     replies.end()
 }

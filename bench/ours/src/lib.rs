@@ -7,12 +7,17 @@ pub use adapters::{Adapter, AsyncStd, Smol, Tokio};
 
 use bytes::Bytes;
 use etcd3_bench::{Client, Result};
-use etcd3_tokio::Watch;
+use etcd3_tokio::{Lease, Watch};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// How many watches are begun at a time.
 const AT_ONCE: usize = 1_000;
+/// How many leases are granted at a time.
+const GRANTS: usize = 16;
+/// How often the server is asked how many renewals there were.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The client on one of its adapters.
 #[derive(Debug)]
@@ -38,14 +43,21 @@ impl<A> Ours<A> {
         Ok(watches.try_collect().await?)
     }
 
+    /// Returns how often the server did what it counts under this key.
+    async fn count(&self, key: Bytes) -> Result<u64> {
+        let found = self.client.get(key).await?;
+        Ok(found.kvs.first().ok_or("no count")?.value_str()?.parse()?)
+    }
+
     /// Returns how many watchers the server has created.
     async fn created(&self) -> Result<u64> {
-        let found = self.client.get("created").await?;
-        Ok(found.kvs.first().ok_or("no count")?.value_str()?.parse()?)
+        self.count("created".into()).await
     }
 }
 
 impl<A: Adapter> Client for Ours<A> {
+    type Leases = Vec<Lease>;
+
     async fn connect(endpoints: &[String]) -> Result<Self> {
         let client = A::connect(etcd3_tokio::Config::new(endpoints)).await?;
         Ok(Self { client, adapter: PhantomData })
@@ -102,5 +114,28 @@ impl<A: Adapter> Client for Ours<A> {
         while self.created().await? < all {}
         drop(watches);
         Ok(())
+    }
+
+    async fn lease_all(&mut self, count: u64, ttl: u64) -> Result<Vec<Lease>> {
+        let ttl = Duration::from_secs(ttl);
+        let begin = |_| self.client.lease(ttl).send();
+        let leases = stream::iter((0..count).map(begin)).buffer_unordered(GRANTS);
+        Ok(leases.try_collect().await?)
+    }
+
+    async fn renew_all(&mut self, leases: &mut Vec<Lease>, acknowledgements: u64) -> Result<()> {
+        let rt = self.client.runtime();
+        let all = self.count("renewed".into()).await? + acknowledgements;
+        while self.count("renewed".into()).await? < all {
+            rt.sleep_until(rt.now() + LOOK).await;
+        }
+        match leases.iter().find(|lease| !lease.is_valid()) {
+            Some(lost) => Err(format!("{lost:?}").into()),
+            None => Ok(()),
+        }
+    }
+
+    async fn number(&mut self, key: Bytes) -> Result<u64> {
+        self.count(key).await
     }
 }

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
-use etcd_client::{Client, GetOptions, WatchOptions};
+use etcd_client::{Client, GetOptions, LeaseKeepAliveStream, LeaseKeeper, WatchOptions};
 use etcd3_bench::Result;
 
 /// etcd-client, as it is measured.
@@ -19,6 +19,8 @@ impl std::fmt::Debug for Peer {
 }
 
 impl etcd3_bench::Client for Peer {
+    type Leases = Vec<(LeaseKeeper, LeaseKeepAliveStream)>;
+
     async fn connect(endpoints: &[String]) -> Result<Self> {
         Ok(Self(Client::connect(&endpoints[..1], None).await?))
     }
@@ -65,24 +67,30 @@ impl etcd3_bench::Client for Peer {
         Ok(())
     }
 
-    async fn keep_alives<F>(&mut self, leases: u64, rounds: u64, created: F) -> Result<()>
-    where
-        F: FnOnce() + Send,
-    {
-        let mut kept = Vec::new();
-        for _ in 0..leases {
-            let id = self.0.lease_grant(60, None).await?.id();
+    /// Each lease has a stream of its own: that is how the client has it.
+    async fn lease_all(&mut self, count: u64, ttl: u64) -> Result<Self::Leases> {
+        let (mut kept, ttl) = (Vec::new(), i64::try_from(ttl)?);
+        for _ in 0..count {
+            let id = self.0.lease_grant(ttl, None).await?.id();
             kept.push(self.0.lease_keep_alive(id).await?);
         }
-        created();
-        for _ in 0..rounds {
-            for (keeper, _) in &mut kept {
+        Ok(kept)
+    }
+
+    async fn renew_all(&mut self, leases: &mut Self::Leases, acknowledgements: u64) -> Result<()> {
+        for _ in 0..acknowledgements.div_ceil(leases.len() as u64) {
+            for (keeper, _) in leases.iter_mut() {
                 keeper.keep_alive().await?;
             }
-            for (_, answers) in &mut kept {
+            for (_, answers) in leases.iter_mut() {
                 answers.message().await?.ok_or("the stream has ended")?;
             }
         }
         Ok(())
+    }
+
+    async fn number(&mut self, key: Bytes) -> Result<u64> {
+        let answer = self.0.get(key, None).await?;
+        Ok(answer.kvs().first().ok_or("no number")?.value_str()?.parse()?)
     }
 }

@@ -7,6 +7,7 @@ use etcd3::{
     SortTarget, delete, get, key, prefix, put,
 };
 use std::error::Error;
+use std::time::Duration;
 
 /// Walks through the API, saying what it does and what came back.
 ///
@@ -19,6 +20,7 @@ pub(crate) async fn tour(client: &Client) -> Result<(), Box<dyn Error>> {
     transactions(client).await?;
     paging(client).await?;
     watching(client).await?;
+    leases(client).await?;
     errors(client).await?;
     let gone = client.delete(prefix("tour/")).await?;
     say("delete(prefix(\"tour/\"))", format!("{} keys deleted", gone.deleted));
@@ -152,6 +154,26 @@ async fn watching(client: &Client) -> Result<(), Box<dyn Error>> {
     cache.wait_for(written.header.revision).await?;
     let found = cache.get("tour/flag")?.map(|pair| pair.value);
     say("cache(prefix(\"tour/\")), wait_for, get", format!("{found:?}"));
+    Ok(())
+}
+
+async fn leases(client: &Client) -> Result<(), Box<dyn Error>> {
+    println!("Leases");
+    let lease = client.lease(Duration::from_secs(10)).await?;
+    say("lease(10 s)", format!("{}, kept alive", lease.id()));
+    client.put("tour/lock", "me").lease(lease.id()).await?;
+    let held = client.time_to_live(lease.id()).keys().await?;
+    say("time_to_live(lease.id()).keys()", format!("{:?} left, {:?}", held.ttl, held.keys));
+    let renewed = client.keep_alive_once(lease.id()).await?;
+    say("keep_alive_once(lease.id())", format!("{:?} again", renewed.ttl));
+    lease.revoke().await?;
+    let gone = client.get("tour/lock").await?;
+    say("lease.revoke()", format!("{}; {} keys", lease.lost().await, gone.count));
+
+    let service = client.register("tour/services/a", "10.0.0.1:80").await?;
+    let found = client.get("tour/services/a").await?;
+    say("register(..)", format!("{:?}", found.kvs[0].value));
+    service.close().await?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod begin;
 mod cell;
 pub(crate) mod grant;
 mod handle;
+mod holders;
 mod operations;
 mod registry;
 mod status;

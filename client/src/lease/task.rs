@@ -1,6 +1,7 @@
 //! The task of the stream of leases.
 
-use super::cell::{Cell, MIN_SUSPENSION};
+use super::cell::MIN_SUSPENSION;
+use super::holders::Holders;
 use super::registry::{Command, Mailbox, Registry};
 use crate::call::open_stream::Receiver;
 use crate::call::{CallOptions, OperationCall};
@@ -67,14 +68,6 @@ struct LeaseOwner {
     suspended: Duration,
 }
 
-/// Those who have a lease.
-#[derive(Default)]
-struct Holders {
-    keep: Vec<Arc<Cell>>,
-    /// Those who want it renewed once.
-    once: Vec<Arc<Cell>>,
-}
-
 /// A call that renews one lease.
 struct Single {
     renewal: SingleRenewal,
@@ -88,8 +81,8 @@ impl LeaseOwner {
             Command::Keep(known, cell) => {
                 let id = cell.id;
                 let holders = self.leases.entry(id).or_default();
-                let is_first = holders.keep.is_empty() && holders.once.is_empty();
-                holders.keep.push(cell);
+                let is_first = holders.is_empty();
+                holders.keep(cell);
                 if known.is_new {
                     // What was asked for before the grant tells nothing of this lease.
                     self.drop_calls(id);
@@ -105,13 +98,12 @@ impl LeaseOwner {
             }
             Command::Once(cell) => {
                 let id = cell.id;
-                self.leases.entry(id).or_default().once.push(cell);
+                self.leases.entry(id).or_default().once(cell);
                 machine.handle(now, Input::Renew(id));
             }
             Command::Forget(cell) => {
                 let Some(holders) = self.leases.get_mut(&cell.id) else { return };
-                holders.keep.retain(|it| !Arc::ptr_eq(it, &cell));
-                holders.once.retain(|it| !Arc::ptr_eq(it, &cell));
+                holders.remove(&cell);
                 self.forget_unused(now, machine, cell.id);
             }
             Command::End(id, LossReason::Orphaned) => self.orphan(now, machine, id),
@@ -124,7 +116,7 @@ impl LeaseOwner {
 
     /// Stops renewing a lease that nobody has any more.
     fn forget_unused(&mut self, now: Instant, machine: &mut KeepAlive, id: LeaseId) {
-        if self.leases.get(&id).is_some_and(|it| it.keep.is_empty() && it.once.is_empty()) {
+        if self.leases.get(&id).is_some_and(Holders::is_empty) {
             self.leases.remove(&id);
             self.drop_calls(id);
             machine.handle(now, Input::Remove(id));
@@ -141,14 +133,8 @@ impl LeaseOwner {
             self.drop_calls(id);
         }
         let Some(holders) = self.leases.get_mut(&id) else { return };
-        let suspended = self.suspended;
-        let is_once = !holders.once.is_empty();
-        for cell in holders.once.drain(..) {
-            cell.renew(renewal, suspended);
-        }
-        let before = holders.keep.len();
-        holders.keep.retain(|cell| cell.renew(renewal, suspended));
-        if is_once || holders.keep.len() < before {
+        holders.renew(renewal, self.suspended);
+        if holders.is_empty() {
             self.forget_unused(now, machine, id);
         }
     }
@@ -156,7 +142,7 @@ impl LeaseOwner {
     /// Ends a lease for those who have it: not for those who wait for a renewal of it.
     fn orphan(&mut self, now: Instant, machine: &mut KeepAlive, id: LeaseId) {
         let Some(holders) = self.leases.get_mut(&id) else { return };
-        holders.keep.retain(|cell| {
+        holders.retain(|cell| {
             let is_known = cell.is_known();
             if is_known {
                 cell.lose(|| LeaseLost::new(LossReason::Orphaned));
@@ -169,7 +155,7 @@ impl LeaseOwner {
     fn lose(&mut self, id: LeaseId, lost: &LeaseLost) {
         self.drop_calls(id);
         let Some(holders) = self.leases.remove(&id) else { return };
-        for cell in holders.keep.into_iter().chain(holders.once) {
+        for cell in holders.iter() {
             cell.lose(|| lost.clone());
         }
     }
@@ -304,7 +290,7 @@ impl Owner for LeaseOwner {
                 trace::lease_late(id, now.saturating_since(since), error.as_ref());
                 let error = error.map(complete);
                 let holders = self.leases.get(&id);
-                for cell in holders.into_iter().flat_map(|it| it.keep.iter().chain(&it.once)) {
+                for cell in holders.into_iter().flat_map(Holders::iter) {
                     cell.late(since, error.clone());
                 }
             }
@@ -343,7 +329,7 @@ impl Drop for LeaseOwner {
             }
         }
         for holders in std::mem::take(&mut self.leases).into_values() {
-            for cell in holders.keep.iter().chain(&holders.once) {
+            for cell in holders.iter() {
                 cell.lose(lost);
             }
         }

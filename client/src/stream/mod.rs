@@ -31,6 +31,9 @@ use std::task::{Context, Poll};
 
 /// How many outputs are carried out before other tasks have their turn.
 const OUTPUTS_A_TURN: u32 = 1_024;
+/// How many of them before the task looks again at what users want and at what has come: to look
+/// costs a lock or two, and the time of day.
+const OUTPUTS_AT_ONCE: u32 = 64;
 
 /// What is particular to one kind of stream.
 pub(crate) trait Owner {
@@ -169,11 +172,11 @@ where
             }
             match machine.poll(now) {
                 Next::Do(output) => {
-                    if owner.carry_out(now, output, machine, stream).is_break() {
-                        return Poll::Ready(());
+                    match carry_out(now, output, owner, machine, stream) {
+                        ControlFlow::Continue(count) => outputs += count,
+                        ControlFlow::Break(()) => return Poll::Ready(()),
                     }
-                    outputs += 1;
-                    if outputs == OUTPUTS_A_TURN {
+                    if outputs >= OUTPUTS_A_TURN {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
@@ -203,4 +206,24 @@ where
             }
         }
     }
+}
+
+/// Does what the machine wants, and what it wants next; returns how many outputs that were.
+fn carry_out<O: Owner>(
+    now: Instant,
+    first: <O::Machine as Machine>::Output,
+    owner: &mut O,
+    machine: &mut O::Machine,
+    stream: &mut OwnedStream,
+) -> ControlFlow<(), u32> {
+    let (mut next, mut count) = (Next::Do(first), 0);
+    while let Next::Do(output) = next {
+        owner.carry_out(now, output, machine, stream)?;
+        count += 1;
+        if count == OUTPUTS_AT_ONCE {
+            break;
+        }
+        next = machine.poll(now);
+    }
+    ControlFlow::Continue(count)
 }

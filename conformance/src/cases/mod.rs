@@ -37,9 +37,16 @@ mod kv_quorum;
 mod kv_range;
 mod kv_stale;
 mod lease_basics;
+mod lease_bulk;
+mod lease_dropped;
 mod lease_expect;
 mod lease_failover;
+mod lease_fate;
+mod lease_kept;
+mod lease_late;
+mod lease_many;
 mod lease_members;
+mod lease_outage;
 mod lease_restart;
 mod net_faults;
 mod net_sweep;
@@ -118,8 +125,14 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_range::CASES,
         kv_stale::CASES,
         lease_basics::CASES,
+        lease_bulk::CASES,
+        lease_dropped::CASES,
         lease_failover::CASES,
+        lease_kept::CASES,
+        lease_late::CASES,
+        lease_many::CASES,
         lease_members::CASES,
+        lease_outage::CASES,
         lease_restart::CASES,
         net_faults::CASES,
         net_sweep::CASES,

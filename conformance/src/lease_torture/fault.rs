@@ -61,9 +61,9 @@ impl EndpointFault {
         Ok(())
     }
 
-    /// Tells whether a leader may think that it leads although another one does.
-    pub(super) fn deposes(self) -> bool {
-        matches!(self, Self::Member(MemberFault::Stop | MemberFault::Partition))
+    /// Tells whether the member stands still.
+    pub(super) fn is_frozen(self) -> bool {
+        self == Self::Member(MemberFault::Stop)
     }
 }
 

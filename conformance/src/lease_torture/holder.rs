@@ -39,7 +39,7 @@ pub(super) struct Told {
     /// Whether it was said to be valid afterwards.
     pub(super) is_revived: bool,
     /// Whether it is not looked at any more.
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 impl Told {
@@ -118,7 +118,7 @@ async fn follow(rt: Arc<dyn Runtime>, lease: Lease, told: Arc<Mutex<Told>>) {
         };
         let change = next.or(look).await;
         let is_ended = matches!(change, Some(None));
-        note(&rt, &lease, change.flatten(), &told);
+        note(&rt, &lease, change.as_ref().and_then(Option::as_ref), &told);
         if is_ended {
             // The stream is at its end, and says so at once.
             pause(&rt, LOOK).await;
@@ -126,7 +126,7 @@ async fn follow(rt: Arc<dyn Runtime>, lease: Lease, told: Arc<Mutex<Told>>) {
     }
 }
 
-fn note(rt: &Arc<dyn Runtime>, lease: &Lease, change: Option<LeaseStatus>, told: &Mutex<Told>) {
+fn note(rt: &Arc<dyn Runtime>, lease: &Lease, change: Option<&LeaseStatus>, told: &Mutex<Told>) {
     // In this order: what is valid now was so before the clock was read.
     let is_valid = lease.is_valid();
     let until = lease.valid_until();
@@ -134,7 +134,7 @@ fn note(rt: &Arc<dyn Runtime>, lease: &Lease, change: Option<LeaseStatus>, told:
     let mut told = lock(told);
     match change {
         Some(LeaseStatus::Lost(LeaseLost { reason, .. })) => {
-            told.lost.get_or_insert((now, reason));
+            told.lost.get_or_insert((now, *reason));
         }
         Some(LeaseStatus::Late { .. }) => {
             told.late += u32::from(!told.is_late);

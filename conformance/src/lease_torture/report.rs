@@ -35,6 +35,8 @@ pub struct Report {
     pub reads: u64,
     /// What is not as it must be, in words.
     pub problems: Vec<String>,
+    /// What went wrong last, for the problems.
+    pub(super) during: String,
     /// The least validity that was left while one endpoint failed.
     least_left: Option<Duration>,
     /// The longest time from the end of the validity to the word of it.
@@ -47,8 +49,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn problem(&mut self, problem: String) {
-        self.problems.push(problem);
+    pub(super) fn problem(&mut self, problem: impl fmt::Display) {
+        self.problems.push(format!("{}: {problem}", self.during));
     }
 
     /// Counts what was told of a lease.
@@ -70,18 +72,22 @@ impl Report {
                 self.problem(format!("{key} is lost, and its key is there: {reason:?}"));
             }
             (None, Some(_)) => self.problem(format!("{key} is gone, and nobody was told")),
-            (Some((_, reason)), Some(_)) => self.problem(format!("{key} is lost: {reason:?}")),
+            (Some((at, reason)), Some(gone)) => {
+                let early = at.saturating_since(gone);
+                self.problem(format!("{key} is lost: {reason:?}, {early:?} after its key"));
+            }
         }
         self.judge_revived(key, told);
     }
 
     /// Judges a lease that a bug of the server may have cost: the loss is to be told.
-    // I-L4
+    // L-10, I-L4
     pub(super) fn judge_excused(&mut self, key: &str, told: &Told, gone: Option<Instant>) {
         match (told.lost, gone) {
             (Some((_, LossReason::Expired)), Some(gone)) => {
                 self.count(told);
-                *self.excused.entry("etcd#15247, a deposed leader revokes").or_default() += 1;
+                *self.excused.entry("etcd#15247, a leader that was frozen revokes").or_default() +=
+                    1;
                 self.judge_revived(key, told);
                 // A renewal is due within a third of the time to live; nothing else tells.
                 self.judge_told(key, told, gone + TTL / 3);
@@ -174,7 +180,7 @@ impl fmt::Display for Report {
             self.behind
         )?;
         for (issue, count) in &self.excused {
-            writeln!(f, "  known bug of this version: {issue}, {count} times")?;
+            writeln!(f, "  known bug of servers: {issue}, {count} times")?;
         }
         for problem in self.problems.iter().take(20) {
             writeln!(f, "BROKEN {problem}")?;

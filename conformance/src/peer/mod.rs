@@ -4,6 +4,7 @@
 //! library would let them say.
 
 pub mod hpack;
+mod messages;
 mod wire;
 
 pub(crate) use wire::Heard;

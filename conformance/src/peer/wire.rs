@@ -21,7 +21,7 @@ pub struct Wire {
     stream: TcpStream,
     tally: Arc<Tally>,
     /// What came of requests that are not whole, by stream.
-    open: BTreeMap<u32, Vec<u8>>,
+    pub(super) open: BTreeMap<u32, Vec<u8>>,
     /// The streams that neither side has ended.
     live: BTreeSet<u32>,
     /// How much the client takes, on all streams together.
@@ -105,7 +105,7 @@ impl Request {
 }
 
 /// A message behind the head that gRPC gives it.
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     [&[0], &length.to_be_bytes()[..], message].concat()
 }

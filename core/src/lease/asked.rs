@@ -1,7 +1,7 @@
 //! What was asked for on the stream and is not answered.
 
 use crate::{Instant, LeaseId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// When a request was sent.
@@ -31,62 +31,68 @@ pub(super) struct Asked {
     pub(super) patience: Duration,
 }
 
-/// The requests that are not answered, in the order in which they were sent.
+/// The requests that are not answered, in the order in which they were sent, at most one for each
+/// lease.
 ///
 /// A server answers them in this order, but etcd's grpc-proxy does so for each lease alone.
 // L10
 #[derive(Debug, Clone)]
 pub(super) struct Unanswered {
-    requests: BTreeMap<u64, Asked>,
-    by_lease: BTreeSet<(LeaseId, u64)>,
-    last: u64,
+    /// `None` for one that was answered before an older one; the first is not.
+    requests: VecDeque<Option<Asked>>,
+    /// The number of the first of them; each has the next number.
+    first: u64,
+    by_lease: BTreeMap<LeaseId, u64>,
 }
 
 impl Unanswered {
     pub(super) const fn new() -> Self {
-        Self { requests: BTreeMap::new(), by_lease: BTreeSet::new(), last: 0 }
+        Self { requests: VecDeque::new(), first: 0, by_lease: BTreeMap::new() }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Asked> {
-        self.requests.values()
+        self.requests.iter().flatten()
     }
 
+    /// Adds the newest request, for a lease that was not asked for.
     pub(super) fn push(&mut self, asked: Asked) {
-        self.last += 1;
-        self.requests.insert(self.last, asked);
-        self.by_lease.insert((asked.lease, self.last));
+        let number = self.first + self.requests.len() as u64;
+        let before = self.by_lease.insert(asked.lease, number);
+        debug_assert!(before.is_none(), "one request for a lease at a time");
+        self.requests.push_back(Some(asked));
     }
 
-    /// Takes the oldest request for a lease: the one that an answer is to.
+    /// Takes the request for a lease: the one that an answer is to.
     pub(super) fn answered(&mut self, lease: LeaseId) -> Option<Asked> {
-        let key = self.first_of(lease)?;
-        self.by_lease.remove(&key);
-        self.requests.remove(&key.1)
+        let number = self.by_lease.remove(&lease)?;
+        let index = usize::try_from(number - self.first).ok()?;
+        let asked = self.requests.get_mut(index)?.take();
+        while let Some(None) = self.requests.front() {
+            self.requests.pop_front();
+            self.first += 1;
+        }
+        asked
     }
 
     /// Returns whether a lease was asked for.
     pub(super) fn contains(&self, lease: LeaseId) -> bool {
-        self.first_of(lease).is_some()
+        self.by_lease.contains_key(&lease)
     }
 
     pub(super) fn oldest(&self) -> Option<&Asked> {
-        self.requests.values().next()
+        self.requests.front()?.as_ref()
     }
 
     /// Takes all of them, in their order.
-    pub(super) fn take(&mut self) -> impl DoubleEndedIterator<Item = Asked> + use<> {
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Asked> + use<> {
         self.by_lease.clear();
-        std::mem::take(&mut self.requests).into_values()
+        std::mem::take(&mut self.requests).into_iter().flatten()
     }
 
     /// Counts the time that the machine was suspended.
     pub(super) fn age(&mut self, by: Duration) {
-        for asked in self.requests.values_mut() {
+        for asked in self.requests.iter_mut().flatten() {
             asked.sent.suspended = asked.sent.suspended.saturating_add(by);
         }
-    }
-
-    fn first_of(&self, lease: LeaseId) -> Option<(LeaseId, u64)> {
-        self.by_lease.range((lease, 0)..=(lease, u64::MAX)).next().copied()
     }
 }

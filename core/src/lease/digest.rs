@@ -56,6 +56,7 @@ impl KeepAlive {
             Stream::Acquiring => digest.put(2_u8),
             Stream::Open { inbound, is_answered } => {
                 digest.put((3_u8, inbound.has_head(), inbound.rest(), is_answered));
+                self.opening.digest_open(now, digest.hasher);
             }
             Stream::Closed => digest.put(4_u8),
         }

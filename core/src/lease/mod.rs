@@ -250,7 +250,7 @@ impl KeepAlive {
             Stream::Idle => Some(Instant::ORIGIN),
             Stream::Waiting(until) => Some(until.unwrap_or(Instant::ORIGIN)),
             Stream::Open { .. } => {
-                let paced = (!self.queue.is_empty()).then(|| self.pace.next());
+                let paced = (!self.queue.is_empty()).then(|| self.pace.next_of(self.queue.len()));
                 paced.into_iter().chain(self.leave_at()).min()
             }
             Stream::Acquiring | Stream::Closed => None,
@@ -262,11 +262,8 @@ impl KeepAlive {
         if self.idle_since.is_some_and(|since| since + self.settings.linger <= now) {
             return self.close();
         }
-        if let Some(&(due, id)) = self.timers.first()
-            && due <= now
-        {
-            self.on_lease_due(now, id);
-            return self.pump(now);
+        if self.timers.first().is_some_and(|(due, _)| *due <= now) {
+            return self.on_leases_due(now);
         }
         match &self.stream {
             Stream::Idle | Stream::Waiting(_) => {

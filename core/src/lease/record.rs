@@ -18,6 +18,9 @@ const MIN_LATENESS: Duration = Duration::from_millis(200);
 // L46
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How many slots there are in a third of the time to live.
+const SLOTS: u32 = 50;
+
 /// Where a lease is between two renewals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Turn {
@@ -94,7 +97,7 @@ impl Record {
         };
         if let (Some(ttl), Some(until)) = (ttl, until) {
             record.acknowledged = until - ttl;
-            record.turn = Turn::Resting(record.acknowledged + record.interval(rng));
+            record.rest(record.acknowledged + record.interval(rng));
         }
         record
     }
@@ -108,9 +111,25 @@ impl Record {
     pub(super) fn interval(&self, rng: &mut Rng) -> Duration {
         let ttl = self.assumed_ttl();
         let third = ttl / 3;
-        let tenth = u64::try_from((third / 10).as_nanos()).unwrap_or(u64::MAX);
-        let interval = third.saturating_sub(Duration::from_nanos(rng.below(tenth)));
+        let most = (third / 10).saturating_sub(self.slot().unwrap_or_default());
+        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        let interval = third.saturating_sub(Duration::from_nanos(rng.below(most)));
         interval.max(MIN_INTERVAL.min(ttl / 2))
+    }
+
+    /// Returns the length of the slots in which renewals are sent together, one wake-up for all;
+    /// `None` if that would make them closer than they may be.
+    fn slot(&self) -> Option<Duration> {
+        let third = self.assumed_ttl() / 3;
+        (third / 10 * 9 >= MIN_INTERVAL).then_some(third / SLOTS)
+    }
+
+    /// Has it rest until this moment, or the beginning of its slot: part of the jitter.
+    // I-L2
+    pub(super) fn rest(&mut self, due: Instant) {
+        let slot = self.slot().and_then(|slot| u64::try_from(slot.as_nanos()).ok());
+        let since = slot.map_or(0, |slot| due.as_nanos() % slot.max(1));
+        self.turn = Turn::Resting(due - Duration::from_nanos(since));
     }
 
     /// Returns the time between two calls of its own.
@@ -196,6 +215,11 @@ impl Record {
             timers.insert((due, id));
         }
         self.timer = due;
+    }
+
+    /// Notes that its timer is over, and was taken from the timers.
+    pub(super) const fn timer_is_over(&mut self) {
+        self.timer = None;
     }
 
     /// Takes it out of the timers.

@@ -99,15 +99,41 @@ impl KeepAlive {
         });
     }
 
-    /// Something is to be done about a lease.
-    pub(super) fn on_lease_due(&mut self, now: Instant, id: LeaseId) {
+    /// Something is to be done about leases. Those that are due together are sent together.
+    pub(super) fn on_leases_due(&mut self, now: Instant) {
+        let mut queued = Vec::new();
+        while let Some(&(due, id)) = self.timers.first()
+            && due <= now
+            && self.outputs.is_empty()
+        {
+            self.timers.pop_first();
+            if self.on_lease_due(now, id) {
+                queued.push(id);
+            }
+        }
+        self.pump(now);
+        // Most were sent, which has set their timers.
+        if !self.queue.is_empty() {
+            for id in queued {
+                if let Some(record) = self.leases.get_mut(&id) {
+                    record.set_timer(&mut self.timers, id);
+                }
+            }
+        }
+    }
+
+    /// Something is to be done about a lease whose timer is over. Returns whether all that is left
+    /// to do is to send it, and to set its timer then.
+    fn on_lease_due(&mut self, now: Instant, id: LeaseId) -> bool {
         let is_open = self.is_streaming();
-        let Some(record) = self.leases.get_mut(&id) else { return };
+        let Some(record) = self.leases.get_mut(&id) else { return false };
+        record.timer_is_over();
         if record.until.is_some_and(|until| until <= now) {
             let is_denied = record.error.as_ref().is_some_and(Error::is_permission_denied);
             let reason =
                 if is_denied { LossReason::PermissionDenied } else { LossReason::DeadlinePassed };
-            return self.lose(now, id, reason);
+            self.lose(now, id, reason);
+            return false;
         }
         if let Turn::Resting(due) = record.turn
             && due <= now
@@ -127,6 +153,9 @@ impl KeepAlive {
                     if record.is_asked { record.patience() } else { record.single_interval() };
                 record.single_at = Some(now + patience);
                 record.enqueue(now, id, &mut self.queue);
+                if is_open && record.late_at.is_none_or(|at| at > now) {
+                    return true;
+                }
             }
         }
         if record.late_at.is_some_and(|at| at <= now) {
@@ -136,7 +165,7 @@ impl KeepAlive {
             let error = self.cause(id);
             self.outputs.push_back(Output::Late(id, since, error));
         }
-        let Some(record) = self.leases.get_mut(&id) else { return };
+        let Some(record) = self.leases.get_mut(&id) else { return false };
         if record.single_at.is_some_and(|at| at <= now) {
             record.single_at = None;
             self.renew_singly(now, id);
@@ -144,6 +173,7 @@ impl KeepAlive {
         if let Some(record) = self.leases.get_mut(&id) {
             record.set_timer(&mut self.timers, id);
         }
+        false
     }
 
     /// Has a lease renewed by a call of its own, unless there are too many of them.
@@ -241,12 +271,14 @@ impl KeepAlive {
         if let Some(until) = record.waits.take() {
             self.waiting_for_single.remove(&(until, id));
         }
-        self.pace.remove(record.rate());
-        record.ttl = Some(ttl);
-        self.pace.add(record.rate());
+        if record.ttl != Some(ttl) {
+            self.pace.remove(record.rate());
+            record.ttl = Some(ttl);
+            self.pace.add(record.rate());
+        }
         record.until = Some(until);
         let due = sent.after(record.interval(&mut self.opening.rng));
-        record.turn = Turn::Resting(due);
+        record.rest(due);
         record.set_timer(&mut self.timers, id);
         self.outputs.push_back(Output::Renewed(id, Renewal { until, ttl }));
         self.release_singles(now, singles);

@@ -57,9 +57,8 @@ impl KeepAlive {
                 self.unanswered.push(Asked { lease: id, sent, patience: record.patience() });
                 self.pace.sent(now);
                 let message = LeaseKeepAliveRequest { id: id.0 };
-                if let Ok(frame) = frame::encode(&message, usize::MAX) {
-                    frames.extend_from_slice(&frame);
-                }
+                // Never too long: it is a number.
+                let _ = frame::encode_into(&message, usize::MAX, &mut frames);
             }
             if !record.is_asked {
                 record.is_asked = true;
@@ -68,8 +67,8 @@ impl KeepAlive {
                 if !record.is_late {
                     record.late_at = Some(now + record.lateness());
                 }
-                record.set_timer(&mut self.timers, id);
             }
+            record.set_timer(&mut self.timers, id);
         }
         if !frames.is_empty() {
             self.outputs.push_back(Output::Send(frames.freeze()));

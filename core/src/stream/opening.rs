@@ -84,18 +84,39 @@ impl Opening {
         self.signal = self.signal.max(decision.signal);
         self.last_error = Some(error);
         if decision.action == RetryAction::NewToken {
-            self.stale_token = self.stale_token.max(self.token);
+            self.wants_newer_token();
         }
         decision
+    }
+
+    /// Notes the token of the last stream as too old.
+    // H8, I-W16
+    pub(crate) fn wants_newer_token(&mut self) {
+        self.stale_token = self.stale_token.max(self.token);
+    }
+
+    /// Counts a stream that was of no use.
+    pub(crate) const fn count_failure(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Forgets the streams that were of no use: the last one was.
+    pub(crate) const fn forget_failures(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Returns whether the last stream was of no use.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failures > 0
     }
 
     /// Returns when the next stream may be opened, after one that was of use or not.
     pub(crate) fn next(&mut self, now: Instant, was_useful: bool) -> Instant {
         if was_useful {
-            self.failures = 0;
+            self.forget_failures();
         }
         let wait = self.backoff.after(self.failures, &mut self.rng);
-        self.failures = self.failures.saturating_add(1);
+        self.count_failure();
         (now + wait).max(self.pace.next())
     }
 
@@ -107,12 +128,16 @@ impl Opening {
 
 #[cfg(feature = "laws")]
 impl Opening {
-    /// Feeds what counts from now on to a hasher.
+    /// Feeds what counts from now on to a hasher, but for the age and the token of a stream that is
+    /// open.
     pub(crate) fn digest<H: std::hash::Hasher>(&self, now: Instant, hasher: &mut H) {
         use std::hash::Hash;
         let next = self.pace.next().max(now).as_nanos() - now.as_nanos();
-        let age = now.as_nanos().wrapping_sub(self.opened.as_nanos());
-        (next, age, self.failures, self.token, self.stale_token).hash(hasher);
-        (self.last_endpoint, self.last_error.is_some()).hash(hasher);
+        (next, self.failures, self.stale_token, self.last_endpoint).hash(hasher);
+    }
+    /// Feeds the age and the token of the stream that is open to a hasher.
+    pub(crate) fn digest_open<H: std::hash::Hasher>(&self, now: Instant, hasher: &mut H) {
+        use std::hash::Hash;
+        (now.as_nanos().wrapping_sub(self.opened.as_nanos()), self.token).hash(hasher);
     }
 }

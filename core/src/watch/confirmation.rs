@@ -77,7 +77,7 @@ impl Watches {
         // What is watched from now on is of the cluster as it is.
         (self.cluster_id, self.seen) = (0, 0);
         self.confirmation = Confirmation::NotNeeded;
-        self.signal = HealthSignal::None;
+        self.opening.signal = HealthSignal::None;
         self.close(now);
     }
 }

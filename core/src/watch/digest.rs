@@ -69,9 +69,9 @@ impl Watches {
             }
         }
         digest.at(self.idle_since);
-        digest.until(Some(self.pace.next()));
-        digest.put((self.cluster_id, self.seen, self.failures, self.unanswered, self.strikes));
-        digest.put((self.last_endpoint, self.stale_token, self.outputs.len()));
+        self.opening.digest(now, digest.hasher);
+        digest.put((self.cluster_id, self.seen, self.unanswered, self.strikes));
+        digest.put(self.outputs.len());
     }
 }
 

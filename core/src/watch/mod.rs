@@ -58,7 +58,6 @@ pub use batch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use events::{Input, Item, Output, Settings, WatcherKey};
 pub use progress::progress_is_ordered;
 
-use crate::auth::Generation;
 use crate::channel::{EndpointId, HealthSignal};
 use crate::error::{Error, ErrorKind};
 use crate::frame;
@@ -67,8 +66,7 @@ use crate::proto::etcdserverpb::{
     WatchCancelRequest, WatchProgressRequest, WatchRequest, watch_request::RequestUnion,
 };
 use crate::retry::Failure;
-use crate::rng::Rng;
-use crate::stream::Pace;
+use crate::stream::Opening;
 use crate::transport;
 use crate::{Instant, KeyRange, Machine, Next};
 use confirmation::Confirmation;
@@ -102,19 +100,11 @@ pub struct Watches {
     /// The highest revision that a header told.
     seen: i64,
     confirmation: Confirmation,
-    attempts: u32,
-    pace: Pace,
-    /// Consecutive streams that were of no use.
-    failures: u32,
+    opening: Opening,
     /// Consecutive streams that were given up for want of an answer.
     unanswered: u32,
     /// Consecutive streams that ended for a reason that does not pass.
     strikes: u8,
-    last_endpoint: Option<EndpointId>,
-    last_error: Option<Error>,
-    stale_token: Option<Generation>,
-    signal: HealthSignal,
-    rng: Rng,
     /// How many watchers wait for progress.
     awaiting: usize,
     outputs: VecDeque<Output>,
@@ -126,6 +116,7 @@ impl Watches {
     /// Makes a stream that is not open and on which nothing is watched.
     #[must_use]
     pub const fn new(settings: Settings) -> Self {
+        let Settings { backoff, require_leader, only, seed, .. } = settings;
         Self {
             settings,
             watchers: BTreeMap::new(),
@@ -136,16 +127,9 @@ impl Watches {
             cluster_id: 0,
             seen: 0,
             confirmation: Confirmation::NotNeeded,
-            attempts: 0,
-            pace: Pace::new(),
-            failures: 0,
+            opening: Opening::new(backoff, require_leader, only, seed),
             unanswered: 0,
             strikes: 0,
-            last_endpoint: None,
-            last_error: None,
-            stale_token: None,
-            signal: HealthSignal::None,
-            rng: Rng::new(settings.seed),
             awaiting: 0,
             outputs: VecDeque::new(),
             ignored: 0,
@@ -173,12 +157,12 @@ impl Machine for Watches {
             Input::Denied(denied) if self.is_acquiring() => self.on_denied(now, denied),
             Input::Stream(transport::Event::Lost(lost)) if self.is_acquiring() => {
                 // What was told of the endpoint before was told.
-                self.signal = HealthSignal::None;
+                self.opening.signal = HealthSignal::None;
                 self.on_lost(now, &lost);
             }
             Input::Stream(event) if self.is_streaming() => self.on_event(now, event),
             Input::Migrate if self.is_streaming() => {
-                self.signal = HealthSignal::None;
+                self.opening.signal = HealthSignal::None;
                 self.leave_stream();
                 self.stream = Stream::Waiting(None);
             }
@@ -230,7 +214,7 @@ impl Watches {
     /// Returns the endpoint that the stream was last opened to.
     #[must_use]
     pub const fn endpoint(&self) -> Option<EndpointId> {
-        self.last_endpoint
+        self.opening.last_endpoint
     }
 
     /// Returns when the last message came on the stream that is open.
@@ -245,13 +229,13 @@ impl Watches {
     /// Returns why the last stream that failed did.
     #[must_use]
     pub const fn last_error(&self) -> Option<&Error> {
-        self.last_error.as_ref()
+        self.opening.last_error.as_ref()
     }
 
     /// Returns what the last stream that is over told of its endpoint.
     #[must_use]
     pub const fn signal(&self) -> HealthSignal {
-        self.signal
+        self.opening.signal
     }
 
     /// Returns the keys of a watcher, whichever.
@@ -314,7 +298,7 @@ impl Watches {
 
     fn on_due(&mut self, now: Instant) {
         if self.idle_since.is_some_and(|since| since + self.settings.linger <= now) {
-            self.signal = HealthSignal::None;
+            self.opening.signal = HealthSignal::None;
             return self.close(now);
         }
         if let Confirmation::Later(revision, at) = self.confirmation
@@ -325,7 +309,7 @@ impl Watches {
         }
         match &mut self.stream {
             // What is watched again at once is not to open one stream after another.
-            Stream::Idle if self.failures > 0 => self.wait(now),
+            Stream::Idle if self.opening.has_failed() => self.wait(now),
             Stream::Idle | Stream::Waiting(_) => {
                 let attempt = self.begin_attempt();
                 self.outputs.push_back(Output::Attempt(attempt));

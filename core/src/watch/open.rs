@@ -122,11 +122,6 @@ impl Open {
         }
     }
 
-    /// Returns how long it has been open.
-    pub(super) fn age(&self, now: Instant) -> Duration {
-        now.saturating_since(self.opened)
-    }
-
     /// Notes that a message came.
     pub(super) fn hear(&mut self, now: Instant) {
         self.heard = now;

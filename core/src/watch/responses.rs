@@ -82,8 +82,8 @@ impl Watches {
             self.end(now, key, error.clone());
         }
         // The endpoint is not to blame.
-        self.signal = self.signal.max(HealthSignal::Healthy);
-        self.last_error = Some(error);
+        self.opening.signal = self.opening.signal.max(HealthSignal::Healthy);
+        self.opening.last_error = Some(error);
         self.wait(now);
     }
 
@@ -207,7 +207,7 @@ impl Watches {
             }
             Refusal::Token(error) if is_first && self.wants_newer_token() => {
                 self.queue.push_front(key);
-                self.last_error = Some(error);
+                self.opening.last_error = Some(error);
                 self.wait(now);
             }
             Refusal::Token(error) | Refusal::Final(error) => self.end(now, key, error),

@@ -2,20 +2,15 @@
 
 use super::open::Open;
 use super::watcher::State;
-use super::{Output, Settings, Stream, Watches};
+use super::{Output, Stream, Watches};
 use crate::Instant;
 use crate::attempt::{Attempt, Sent};
-use crate::channel::{AttemptKind, Denied, HealthSignal, Want};
+use crate::channel::{Denied, HealthSignal};
 use crate::error::{Error, ErrorKind};
-use crate::method::Effect;
 use crate::outcome::Outcome;
-use crate::retry::{self, Failure, RetryAction};
+use crate::retry::{Failure, RetryAction};
 use crate::transport::Lost;
-use std::time::Duration;
 
-/// A stream that stayed open for so long was of use, whatever came on it.
-// I-W12
-const USEFUL_AGE: Duration = Duration::from_secs(5);
 /// How often in a row a stream may end for a reason that does not pass before it is believed.
 const MAX_STRIKES: u8 = 3;
 
@@ -23,7 +18,9 @@ impl Watches {
     /// Gives the stream back: nothing is watched.
     // W88
     pub(super) fn close(&mut self, now: Instant) {
-        self.judge_use(now);
+        if self.is_of_use(now) {
+            self.opening.forget_failures();
+        }
         self.idle_since = None;
         self.queue.clear();
         if !matches!(self.stream, Stream::Closed(_)) {
@@ -33,19 +30,12 @@ impl Watches {
     }
 
     pub(super) fn begin_attempt(&mut self) -> Attempt {
-        self.attempts = self.attempts.saturating_add(1);
         self.stream = Stream::Acquiring;
-        let Settings { only, require_leader, .. } = self.settings;
-        let avoid = self.last_endpoint.filter(|_| self.failures > 0);
-        let want = Want { kind: AttemptKind::Stream, avoid, only, ..Want::default() };
-        let (number, stale_token) = (self.attempts, self.stale_token);
-        Attempt { number, want, deadline: None, require_leader, stale_token }
+        self.opening.begin()
     }
 
     pub(super) fn on_sent(&mut self, now: Instant, sent: Sent) {
-        self.last_endpoint = Some(sent.endpoint);
-        self.signal = HealthSignal::None;
-        self.pace.opened(now);
+        self.opening.opened(now, sent);
         self.stream = Stream::Open(Box::new(Open::new(now, sent, self.settings.max_message_bytes)));
         self.outputs.push_back(Output::Identify(sent.endpoint));
     }
@@ -57,7 +47,7 @@ impl Watches {
             Denied::Plaintext(endpoint) => {
                 let error = Error::new(ErrorKind::PlaintextPassword);
                 self.end_all(&error.with_endpoint(Some(endpoint.text())));
-                self.signal = HealthSignal::None;
+                self.opening.signal = HealthSignal::None;
                 self.close(now);
             }
         }
@@ -73,9 +63,7 @@ impl Watches {
     /// Gives the stream up; all that was watched on it goes on elsewhere, unless that is no use.
     // W84, I-W12
     pub(super) fn fail(&mut self, now: Instant, failure: Failure<'_>, error: &Error) {
-        let decision = retry::decide(Effect::Read, failure);
-        self.signal = self.signal.max(decision.signal);
-        self.last_error = Some(error.clone());
+        let decision = self.opening.failed(failure, error.clone());
         match decision.action {
             RetryAction::Again | RetryAction::Later => {}
             RetryAction::NewToken if self.wants_newer_token() && self.may_renew() => {}
@@ -97,8 +85,7 @@ impl Watches {
         if self.strikes < MAX_STRIKES {
             return self.fail(now, Failure::Malformed, error);
         }
-        self.signal = self.signal.max(retry::signal(Failure::Malformed));
-        self.last_error = Some(error.clone());
+        self.opening.failed(Failure::Malformed, error.clone());
         self.give_up(now, error);
     }
 
@@ -106,14 +93,14 @@ impl Watches {
     fn give_up(&mut self, now: Instant, error: &Error) {
         self.end_all(error);
         self.close(now);
-        self.failures = self.failures.saturating_add(1);
+        self.opening.count_failure();
     }
 
     /// Notes the token of the stream as too old; returns whether it had one.
     // H8, I-W16
     pub(super) fn wants_newer_token(&mut self) -> bool {
         let Stream::Open(open) = &self.stream else { return false };
-        self.stale_token = self.stale_token.max(open.sent.token);
+        self.opening.wants_newer_token();
         open.sent.token.is_some()
     }
 
@@ -126,19 +113,16 @@ impl Watches {
 
     /// Leaves the stream and waits before the next one.
     pub(super) fn wait(&mut self, now: Instant) {
-        self.judge_use(now);
+        let was_useful = self.is_of_use(now);
         self.leave_stream();
-        let wait = self.settings.backoff.after(self.failures, &mut self.rng);
-        self.failures = self.failures.saturating_add(1);
-        self.stream = Stream::Waiting(Some((now + wait).max(self.pace.next())));
+        self.stream = Stream::Waiting(Some(self.opening.next(now, was_useful)));
     }
 
-    /// Forgets the failures before, if the stream that is open was of use.
-    fn judge_use(&mut self, now: Instant) {
-        if let Stream::Open(open) = &self.stream
-            && (open.is_useful || open.age(now) >= USEFUL_AGE)
-        {
-            self.failures = 0;
+    /// Returns whether the stream is open and was of use.
+    fn is_of_use(&self, now: Instant) -> bool {
+        match &self.stream {
+            Stream::Open(open) => open.is_useful || self.opening.is_old(now),
+            _ => false,
         }
     }
 

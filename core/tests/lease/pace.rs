@@ -91,3 +91,41 @@ fn a_hundred_thousand_leases_take_no_more_steps_each_than_a_thousand() {
     let (few, many) = (steps(1_000), steps(100_000));
     assert!(many <= few * 3 / 2, "{many} steps for a hundred renewals, and {few} of a thousand");
 }
+
+/// Counts the moments at which requests left.
+fn moments(times: &[(Instant, i64)]) -> usize {
+    times.iter().map(|(at, _)| at).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+// I-L6: one wake-up, and one write, for those that are due within a fiftieth of the interval.
+#[test]
+fn renewals_that_are_due_about_the_same_time_leave_together() {
+    let mut rig = Rig::with_leases(1, 60);
+    for id in 2..=1_000 {
+        rig.rest(ms(20)).grant(id, 60);
+    }
+    let asked = rig.serve(secs(60), 60);
+    let moments = moments(&asked);
+    assert!(asked.len() >= 3_000, "{}", asked.len());
+    assert!(moments <= 60 * 50 / 20 + 5, "{moments} moments");
+    assert_eq!((rig.late().len(), rig.singles().len(), rig.lost().len()), (0, 0, 0));
+}
+
+// I-L6: what the pace holds back leaves in parts of the burst, not one by one.
+#[test]
+fn renewals_that_wait_for_the_pace_leave_many_at_a_time() {
+    let mut rig = Rig::with_leases(10_000, 60);
+    let asked = rig.serve(secs(60), 60);
+    let moments = moments(&asked);
+    assert!(asked.len() >= 20 * moments, "{} at {moments} moments", asked.len());
+}
+
+// I-L6: however many are needed, no second has more than twice that.
+#[test]
+fn the_burst_grows_with_what_is_needed_and_the_rate_does_not() {
+    let mut rig = Rig::with_leases(10_000, 6);
+    let asked = rig.serve(secs(30), 6);
+    let most = most_a_second(&asked);
+    assert!(most <= 10_000, "{most} in a second, where 5,000 are needed");
+    assert_eq!((rig.late().len(), rig.singles().len(), rig.lost().len()), (0, 0, 0));
+}

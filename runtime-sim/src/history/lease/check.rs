@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// What a renewal may take where nothing is wrong: round trips, and a member that is behind.
-const SLACK: Duration = Duration::from_millis(500);
+const SLACK: Duration = Duration::from_secs(1);
 /// A lease with less than this is not promised to survive a member.
 // I-L3
 const SURVIVES_FROM: Duration = Duration::from_secs(5);
@@ -76,8 +76,10 @@ pub struct Demands {
 /// Checks what one handle said, against how leases ended. Returns the first thing that is wrong.
 #[must_use]
 pub fn check(record: &Record, ends: &[LeaseEnd], demands: &Demands) -> Option<Violation> {
-    let end = ends.iter().find(|end| end.lease == record.lease).copied();
-    let judge = Judge { record, end, demands };
+    // More than one of a grant whose answer was lost, and that was made again later.
+    let mut ends = ends.iter().filter(|end| end.lease == record.lease).copied();
+    let first = ends.next();
+    let judge = Judge { record, first, end: ends.last().or(first), demands };
     let rules = [Judge::safe, Judge::learned, Judge::once, Judge::loss, Judge::renewed];
     rules.into_iter().find_map(|rule| rule(&judge).err())
 }
@@ -86,6 +88,8 @@ type Verdict = Result<(), Violation>;
 
 struct Judge<'a> {
     record: &'a Record,
+    /// The first end of a lease of this id, and the last.
+    first: Option<LeaseEnd>,
     end: Option<LeaseEnd>,
     demands: &'a Demands,
 }
@@ -166,8 +170,9 @@ impl Judge<'_> {
 
     fn loss(&self) -> Verdict {
         let Some((at, reason)) = self.record.loss() else { return Ok(()) };
-        let is_ended = self.end.is_some_and(|end| end.at <= at);
-        let is_revoked = self.end.is_some_and(|end| end.expired.is_none() && end.at <= at);
+        let is_ended = self.first.is_some_and(|end| end.at <= at);
+        let is_let_go = |end: LeaseEnd| end.expired.is_none() || end.is_by_former_leader;
+        let is_revoked = self.end.is_some_and(|end| is_let_go(end) && end.at <= at);
         let text = || format!("{reason:?}, claimed until {:?}, {:?}", self.claimed(), self.end);
         match reason {
             LossReason::Expired if !is_ended => self.fail(Rule::NotEarly, at, text()),

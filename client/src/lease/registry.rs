@@ -37,6 +37,12 @@ pub(super) enum Command {
     End(LeaseId, LossReason),
 }
 
+impl Command {
+    const fn needs_stream(&self) -> bool {
+        matches!(self, Self::Keep(..) | Self::Once(_))
+    }
+}
+
 impl Registry {
     /// Puts a command into the mailbox of the stream for this endpoint, or for any; a stream is
     /// begun if there is none.
@@ -72,11 +78,12 @@ impl Registry {
         }
     }
 
-    /// Forgets a stream, unless more is wanted of it; returns whether it is forgotten.
+    /// Forgets a stream that has no lease, unless one is to be renewed; returns whether it is
+    /// forgotten.
     pub(super) fn detach(&self, mailbox: &Arc<Mailbox>) -> bool {
         let mut streams = self.lock();
         let mut commands = mailbox.lock();
-        let is_done = commands.as_ref().is_none_or(VecDeque::is_empty);
+        let is_done = !commands.iter().flatten().any(Command::needs_stream);
         if is_done {
             *commands = None;
             drop(commands);
@@ -116,5 +123,26 @@ impl Mailbox {
 
     fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Command>>> {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The machine hears nothing of it, and would wait for ever.
+    #[test]
+    fn a_stream_without_leases_ends_whatever_is_said_of_others() {
+        let registry = Registry::default();
+        let mailbox = Arc::new(Mailbox::new(None));
+        registry.lock().push(Arc::clone(&mailbox));
+        let cell = Arc::new(Cell::new(LeaseId(7)));
+        mailbox.command(Command::Once(Arc::clone(&cell)));
+        assert!(!registry.detach(&mailbox), "a lease is to be renewed");
+        mailbox.take_commands();
+        registry.end(LeaseId(7), LossReason::Revoked);
+        mailbox.command(Command::Forget(cell));
+        assert!(registry.detach(&mailbox));
+        assert!(registry.lock().is_empty());
     }
 }

@@ -1,0 +1,91 @@
+//! Beginnings of leases: with extreme values, and given up at any moment.
+#![allow(clippy::unwrap_used, reason = "all of this is for tests")]
+
+use etcd3::runtime::BoxFuture;
+use etcd3::{Client, Config, LeaseId, OnLoss};
+use etcd3_sim::{ClusterConfig, Host, Personality, World, run};
+use std::time::Duration;
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+struct Scene {
+    host: Host,
+    client: Client,
+    /// Of another host, to which nothing happens.
+    observer: Client,
+}
+
+async fn scene(world: &World) -> Scene {
+    let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
+    let host = world.host();
+    let client = host.client(Config::new(etcd.endpoints())).unwrap();
+    let observer = world.host().client(Config::new(etcd.endpoints())).unwrap();
+    client.put("key", "value").await.unwrap();
+    observer.get("key").await.unwrap();
+    world.sleep(seconds(1)).await;
+    Scene { host, client, observer }
+}
+
+// Whatever is asked for, the answer is one of a server.
+#[test]
+fn extremes_are_refused_or_work() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let client = &scene.client;
+        for id in [0, -1, i64::MIN, i64::MAX] {
+            assert!(client.keep_alive(id).await.unwrap_err().is_lease_not_found(), "{id}");
+            assert!(client.keep_alive_once(id).await.unwrap_err().is_lease_not_found(), "{id}");
+            let lease = client.lease(seconds(5)).id(id).await.unwrap();
+            assert!(id == 0 || lease.id() == LeaseId(id));
+            world.sleep(seconds(12)).await;
+            assert!(lease.is_valid(), "{id}");
+        }
+        let short = client.lease(Duration::ZERO).await.unwrap();
+        let long = client.lease(seconds(9_000_000_000)).await.unwrap();
+        let late = client.lease(seconds(5)).timeout(Duration::MAX).await.unwrap();
+        let kept = client.keep_alive(late.id()).timeout(Duration::MAX).await.unwrap();
+        world.sleep(seconds(30)).await;
+        assert!(short.is_valid() && long.is_valid() && late.is_valid() && kept.is_valid());
+        assert!(client.lease(Duration::MAX).await.is_err());
+        assert!(client.session(Duration::MAX).on_loss(OnLoss::Regrant).await.is_err());
+        assert!(client.register("k", "v").ttl(Duration::MAX).await.is_err());
+        assert!(client.lease(seconds(5)).timeout(Duration::ZERO).await.unwrap_err().is_timeout());
+        let zero = client.keep_alive(long.id()).timeout(Duration::ZERO).await;
+        assert!(zero.unwrap_err().is_timeout());
+    })
+    .unwrap();
+}
+
+// Whenever that is.
+#[test]
+fn a_beginning_that_is_dropped_leaves_nothing_that_is_renewed() {
+    for seed in 0..200 {
+        run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let id = scene.observer.grant(seconds(5)).await.unwrap().id;
+            let clients = [(); 5].map(|()| scene.client.clone());
+            let [a, b, c, d, e] = clients;
+            let after = Duration::from_micros(world.below(10_000));
+            let both = |work: BoxFuture<'static, ()>| {
+                let clock = world.clone();
+                scene.host.spawn(futures_lite::future::or(work, async move {
+                    clock.sleep(after).await;
+                }));
+            };
+            both(Box::pin(async move { drop(a.lease(seconds(5)).await) }));
+            both(Box::pin(async move { drop(b.keep_alive(id).await) }));
+            both(Box::pin(async move { drop(c.keep_alive_once(id).await) }));
+            both(Box::pin(async move {
+                drop(d.session(seconds(5)).on_loss(OnLoss::Regrant).await);
+            }));
+            both(Box::pin(async move { drop(e.register("k", "v").ttl(seconds(5)).await) }));
+            world.sleep(seconds(20)).await;
+            assert!(scene.observer.leases().await.unwrap().leases.is_empty());
+            scene.client.close().await;
+            assert_eq!(scene.host.tasks(), 0);
+        })
+        .unwrap();
+    }
+}

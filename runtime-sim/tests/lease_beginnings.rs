@@ -66,7 +66,7 @@ fn a_beginning_that_is_dropped_leaves_nothing_that_is_renewed() {
             let scene = scene(&world).await;
             let id = scene.observer.grant(seconds(5)).await.unwrap().id;
             let clients = [(); 5].map(|()| scene.client.clone());
-            let [a, b, c, d, e] = clients;
+            let [lease, keep, once, session, register] = clients;
             let after = Duration::from_micros(world.below(10_000));
             let both = |work: BoxFuture<'static, ()>| {
                 let clock = world.clone();
@@ -74,13 +74,13 @@ fn a_beginning_that_is_dropped_leaves_nothing_that_is_renewed() {
                     clock.sleep(after).await;
                 }));
             };
-            both(Box::pin(async move { drop(a.lease(seconds(5)).await) }));
-            both(Box::pin(async move { drop(b.keep_alive(id).await) }));
-            both(Box::pin(async move { drop(c.keep_alive_once(id).await) }));
+            both(Box::pin(async move { drop(lease.lease(seconds(5)).await) }));
+            both(Box::pin(async move { drop(keep.keep_alive(id).await) }));
+            both(Box::pin(async move { drop(once.keep_alive_once(id).await) }));
             both(Box::pin(async move {
-                drop(d.session(seconds(5)).on_loss(OnLoss::Regrant).await);
+                drop(session.session(seconds(5)).on_loss(OnLoss::Regrant).await);
             }));
-            both(Box::pin(async move { drop(e.register("k", "v").ttl(seconds(5)).await) }));
+            both(Box::pin(async move { drop(register.register("k", "v").ttl(seconds(5)).await) }));
             world.sleep(seconds(20)).await;
             assert!(scene.observer.leases().await.unwrap().leases.is_empty());
             scene.client.close().await;

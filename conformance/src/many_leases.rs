@@ -1,5 +1,6 @@
 //! Many leases on one client: the long form by `src/bin/leases.rs`, a short one as a case.
 
+use crate::cases::lease_bulk::keep_beside_bulk;
 use crate::load::{BlockingRuntime, Error};
 use crate::{BoxError, Ctx, Member};
 use etcd3::{Client, Lease};
@@ -123,10 +124,14 @@ fn counted(server: &Member) -> Result<Counted, BoxError> {
 pub fn run(runtime: &BlockingRuntime, etcd: &Binary) -> Result<bool, Error> {
     const LEASES: usize = 10_000;
     const TTL: Duration = Duration::from_secs(30);
+    const BULK: Duration = Duration::from_secs(60);
     let ctx = Ctx::new(Arc::clone(&runtime.rt), etcd.clone().into(), runtime.name);
     println!("{} against etcd {}", runtime.name, etcd.version);
-    let figures = block_on(runtime.spawn(async move { keep(&ctx, LEASES, TTL).await }))?;
+    let world = ctx.clone();
+    let figures = block_on(runtime.spawn(async move { keep(&world, LEASES, TTL).await }))?;
     println!("    {figures:.1?}");
+    let (gap, puts) = block_on(runtime.spawn(async move { keep_beside_bulk(&ctx, BULK).await }))?;
+    println!("    beside {puts} puts of 1 MiB: {gap:.1?} from one renewal to the next at most");
     let problems = figures.problems();
     for problem in &problems {
         println!("BROKEN {problem}");

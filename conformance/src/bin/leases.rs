@@ -1,4 +1,4 @@
-//! Ten thousand leases on one client.
+//! Ten thousand leases on one client, and one beside bulk traffic.
 //!
 //! `cargo run --release -p etcd3-conformance --bin leases -- --runtime smol --version 3.5.30`
 #![forbid(unsafe_code)]

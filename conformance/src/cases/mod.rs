@@ -37,7 +37,7 @@ mod kv_quorum;
 mod kv_range;
 mod kv_stale;
 mod lease_basics;
-mod lease_bulk;
+pub(crate) mod lease_bulk;
 mod lease_dropped;
 mod lease_expect;
 mod lease_failover;

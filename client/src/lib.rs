@@ -99,9 +99,9 @@ pub use etcd3_core::proto;
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
     GrantResponse, IgnoreLease, IgnoreValue, Leases, LeasesResponse, Limits, Op, OpResponse,
-    Operation, Put, PutLease, PutResponse, PutValue, Raw, Revoke, RevokeResponse, SortOrder,
-    SortTarget, TimeToLive, TimeToLiveResponse, Txn, TxnResponse, WatchOptions, compact, delete,
-    get, put, txn, watch,
+    Operation, Put, PutLease, PutResponse, PutValue, Raw, RevokeResponse, SortOrder, SortTarget,
+    TimeToLive, TimeToLiveResponse, Txn, TxnResponse, WatchOptions, compact, delete, get, put, txn,
+    watch,
 };
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
@@ -110,6 +110,7 @@ pub use etcd3_core::{
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use lease::grant::Grant;
+pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
 pub use pages::{KeyValues, Pages};

@@ -3,6 +3,7 @@
 pub use crate::cache::BeginCache;
 use crate::call::{CallOptions, OperationCall};
 pub use crate::lease::grant::Grant;
+pub use crate::lease::revoke::Revoke;
 pub use crate::lease::{BeginKeepAlive, BeginLease, KeepAliveOnce, KeepAliveOnceResponse};
 use crate::runtime::BoxFuture;
 pub use crate::session::{BeginRegistration, BeginSession};
@@ -16,9 +17,9 @@ pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, CompareTarget, Comparison, Delete,
     DeleteResponse, Get, GetResponse, GrantResponse, IgnoreLease, IgnoreValue, Leases,
     LeasesResponse, Limits, NESTING_LIMIT, Op, OpResponse, Operand, Operation, Otherwise, Put,
-    PutLease, PutResponse, PutValue, Raw, Revoke, RevokeResponse, SortOrder, SortTarget, Then,
-    TimeToLive, TimeToLiveResponse, Txn, TxnResponse, WatchOptions, When, Whole, compact, compare,
-    delete, get, leases, put, revoke, time_to_live, txn, watch,
+    PutLease, PutResponse, PutValue, Raw, RevokeResponse, SortOrder, SortTarget, Then, TimeToLive,
+    TimeToLiveResponse, Txn, TxnResponse, WatchOptions, When, Whole, compact, compare, delete, get,
+    leases, put, time_to_live, txn, watch,
 };
 pub use etcd3_core::rpc::{Rpc, UnaryRequest};
 use etcd3_core::watch::ResumeToken;

@@ -192,7 +192,9 @@ fn a_lease_is_ended_in_the_ways_that_there_are() {
         orphaned.orphan();
         assert_eq!(orphaned.lost().await.reason, LossReason::Orphaned);
 
-        client.revoke(expired.id()).await.unwrap();
+        let other = world.host().client(Config::new(scene.etcd.endpoints())).unwrap();
+        other.revoke(expired.id()).await.unwrap();
+        client.keep_alive_once(expired.id()).await.unwrap_err();
         assert_eq!(expired.lost().await.reason, LossReason::Expired);
         let error = client.keep_alive_once(expired.id()).await.unwrap_err();
         assert!(error.is_lease_not_found(), "{error:?}");

@@ -2,10 +2,11 @@
 
 use super::cell::{Cell, LeaseStatus};
 use super::registry::{Command, Mailbox};
+use super::revoke::revoke;
 use super::status::{LeaseLoss, LeaseStatusChanges};
 use crate::{Client, Error};
 use etcd3_core::lease::{LeaseLost, LossReason};
-use etcd3_core::{Instant, LeaseId, Outcome};
+use etcd3_core::{Instant, LeaseId};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,24 +182,6 @@ impl Drop for Held {
                 // Nobody is there to be told; the lease ends by itself.
                 let _ = revoke(client, id).await;
             });
-        }
-    }
-}
-
-/// Revokes a lease, also one that is revoked already.
-async fn revoke(client: Client, id: LeaseId) -> Result<(), Error> {
-    let shared = client.shared();
-    let deadline = shared.now() + shared.config.request_timeout;
-    loop {
-        let left = deadline.saturating_since(shared.now());
-        match client.revoke(id).timeout(left).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error)
-                if error.outcome() == Outcome::Unknown
-                    && !error.is_timeout()
-                    && !error.is_closed() => {}
-            Err(error) => return Err(error),
         }
     }
 }

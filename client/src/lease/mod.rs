@@ -11,6 +11,7 @@ mod handle;
 mod holders;
 mod operations;
 mod registry;
+pub(crate) mod revoke;
 mod status;
 mod task;
 

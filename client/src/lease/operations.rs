@@ -2,9 +2,10 @@
 
 use super::begin::{BeginKeepAlive, BeginLease, KeepAliveOnce};
 use super::grant::Grant;
+use super::revoke::Revoke;
 use crate::Client;
 use crate::request::{BeginRegistration, BeginSession, Request};
-use etcd3_core::request::{self, Leases, Revoke, TimeToLive};
+use etcd3_core::request::{self, Leases, TimeToLive};
 use etcd3_core::{IntoBytes, LeaseId};
 use std::time::Duration;
 
@@ -49,7 +50,8 @@ impl Client {
         self.request(Grant(request::grant(ttl)))
     }
 
-    /// Ends a lease now, and deletes the keys that are attached to it, all in one revision.
+    /// Ends a lease now, and deletes the keys that are attached to it, all in one revision. Handles
+    /// that this client has of the lease are [lost](crate::LossReason::Revoked) with the answer.
     ///
     /// # Errors
     ///
@@ -72,7 +74,7 @@ impl Client {
     /// # });
     /// ```
     pub fn revoke(&self, id: impl Into<LeaseId>) -> Request<Revoke> {
-        self.request(request::revoke(id))
+        self.request(Revoke(id.into()))
     }
 
     /// Asks how much time a lease has left, and with [`keys`](Request::keys) which keys are

@@ -50,7 +50,6 @@ pub(crate) struct Granted {
     /// Until when it surely lives, unless it is revoked: counted from when the request was sent
     /// that was answered.
     // I-L1, I-L7
-    #[allow(dead_code, reason = "for leases that are kept alive")]
     pub(crate) valid_until: Instant,
 }
 
@@ -113,7 +112,8 @@ pub(crate) async fn grant(
                 Some(left) if !left.is_zero() && is_ours => {
                     return Ok(granted(&found, sent + left));
                 }
-                // Gone meanwhile, or not known to the leader yet: the same id is asked for again.
+                // It has ended since, or the leader does not know it yet: the same id is asked for
+                // again.
                 None if rounds > 0 => continue,
                 _ => {}
             }

@@ -200,7 +200,9 @@ impl Client {
         self.request(BeginKeepAlive(id.into()))
     }
 
-    /// Renews a lease once, on the stream that all leases of the client share.
+    /// Renews a lease once, on the stream that all leases of the client share. A renewal that was
+    /// sent just before and is not answered yet may count as this one; its answer tells the time to
+    /// live all the same.
     ///
     /// # Errors
     ///

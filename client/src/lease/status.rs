@@ -91,7 +91,7 @@ impl Future for LeaseLoss {
             if let Some(LeaseStatus::Lost(lost)) = ready!(Pin::new(&mut *changes).poll_next(cx)) {
                 return Poll::Ready(lost);
             }
-            // Told before, to whoever polls after the completion: it never changes.
+            // Polling after completion returns the same reason again.
             if changes.is_over {
                 (changes.is_over, changes.listener, changes.told) = (false, None, None);
             }

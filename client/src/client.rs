@@ -433,6 +433,11 @@ impl Client {
         self.handle.leases()
     }
 
+    /// Returns why its streams have ended: without a reason, the runtime has dropped their tasks.
+    pub(crate) fn closed_kind(&self) -> ErrorKind {
+        self.shared().pool.closed_kind().unwrap_or(ErrorKind::RuntimeEnded)
+    }
+
     /// The same endpoint as [`only`](Self::only), by its number among the connections of leases. It
     /// stays connected as long as this client or one of its clones lives.
     pub(crate) fn lease_only(&self) -> Option<EndpointId> {

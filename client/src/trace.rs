@@ -13,6 +13,7 @@
 //! | `etcd3::lease` | WARN | `lease late` | `lease`, `late_by`, `error` |
 //! | `etcd3::lease` | WARN | `lease lost` | `lease`, `reason`, `error` |
 //! | `etcd3::lease` | INFO | `session regranted` | `lease`, `keys` |
+//! | `etcd3::lease` | WARN | `key not registered` | `lease`, `error` |
 //! | `etcd3::stream` | DEBUG | `stream lost` | `method`, `endpoint`, `error` |
 //! | `etcd3::sync` | DEBUG | `the members are not known` | `error` |
 //!
@@ -22,7 +23,9 @@
 //! A response is refused when it is older than what was seen before, or of another cluster. An
 //! endpoint is a suspect when it left calls unanswered or cannot serve them. What fails again in
 //! the same way is told at DEBUG. A stream of watches or leases that is lost is
-//! opened again. A lease is late while its renewal is overdue, but its time is not over.
+//! opened again. A lease is late while its renewal is overdue, but its time is not over. A key of a
+//! session that is granted anew is not registered when its write is refused; it is tried again, and
+//! told once for each lease.
 //!
 //! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before
 //! the next attempt. No event has a key, a value, a token or a password in it.
@@ -104,6 +107,13 @@ pub(crate) fn lease_lost(lease: LeaseId, lost: &LeaseLost) {
 #[cold]
 pub(crate) fn session_regranted(lease: LeaseId, keys: usize) {
     info!(target: LEASE, %lease, keys, "session regranted");
+}
+
+/// Tells of a key of a session that is refused on the lease that the session goes on with.
+#[cold]
+pub(crate) fn key_not_registered(lease: LeaseId, error: &Error) {
+    let error = error.report();
+    warn!(target: LEASE, %lease, %error, "key not registered");
 }
 
 /// Tells of a connection that can take calls.

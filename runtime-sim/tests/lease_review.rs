@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
 use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
-use etcd3::{Client, Config, LossReason, OnLoss};
+use etcd3::{Client, Config, ErrorKind, LossReason, OnLoss};
 use etcd3_sim::{
     ClusterConfig, Etcd, Host, Link, Personality, Reachability, SimRuntime, World, run,
 };
@@ -58,25 +58,17 @@ impl Scene {
 // The stream of the first handle has ended, and the second one has another.
 #[test]
 fn a_handle_whose_stream_has_ended_ends_the_lease_for_all() {
-    for revokes in [true, false] {
-        run(1, move |world| async move {
-            let scene = scene(&world).await;
-            let first = scene.client.lease(seconds(60)).await.unwrap();
-            first.orphan();
-            world.sleep(seconds(7)).await;
-            let second = scene.client.keep_alive(first.id()).await.unwrap();
-            if revokes {
-                first.revoke().await.unwrap();
-                assert!(!second.is_valid(), "the cluster let it go");
-                assert_eq!(second.lost().await.reason, LossReason::Revoked);
-            } else {
-                first.orphan();
-                world.sleep(Duration::from_millis(1)).await;
-                assert!(!second.is_valid());
-            }
-        })
-        .unwrap();
-    }
+    run(1, move |world| async move {
+        let scene = scene(&world).await;
+        let first = scene.client.lease(seconds(60)).await.unwrap();
+        first.orphan();
+        world.sleep(seconds(7)).await;
+        let second = scene.client.keep_alive(first.id()).await.unwrap();
+        first.revoke().await.unwrap();
+        assert!(!second.is_valid(), "the cluster let it go");
+        assert_eq!(second.lost().await.reason, LossReason::Revoked);
+    })
+    .unwrap();
 }
 
 #[test]
@@ -123,13 +115,20 @@ fn a_session_that_is_dropped_ends_its_lease_for_nobody_else() {
 fn a_lease_that_was_orphaned_is_not_revoked_by_a_drop() {
     run(1, |world| async move {
         let scene = scene(&world).await;
-        let lease = scene.client.lease(seconds(60)).await.unwrap();
-        let also = scene.client.keep_alive(lease.id()).await.unwrap().revoke_on_drop();
+        let lease = scene.client.lease(seconds(5)).await.unwrap().revoke_on_drop();
+        let id = lease.id();
+        let (clone, other) = (lease.clone(), scene.client.keep_alive(id).await.unwrap());
         lease.orphan();
-        assert_eq!(also.lost().await.reason, LossReason::Orphaned);
-        drop(also);
+        assert_eq!(clone.lost().await.reason, LossReason::Orphaned);
+        drop((lease, clone.revoke_on_drop()));
+        world.sleep(seconds(20)).await;
+        assert!(other.is_valid(), "had by another handle");
+        other.orphan();
+        drop(other);
         world.sleep(seconds(1)).await;
-        assert!(scene.observer.time_to_live(lease.id()).await.unwrap().ttl.is_some());
+        assert!(scene.observer.time_to_live(id).await.unwrap().ttl.is_some());
+        world.sleep(seconds(10)).await;
+        assert!(scene.observer.time_to_live(id).await.unwrap().ttl.is_none());
     })
     .unwrap();
 }
@@ -487,7 +486,15 @@ fn a_session_is_lost_with_its_runtime() {
         world.sleep(seconds(10)).await;
         let lost = poll_once(lost.as_mut()).await.map(|lost| lost.reason);
         assert_eq!(lost, Some(LossReason::Closed));
-        assert!(session.register("a", "1").await.unwrap_err().is_closed());
+        let error = session.register("a", "1").await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::RuntimeEnded), "{error:?}");
+        for error in [
+            client.keep_alive(7).await.unwrap_err(),
+            client.keep_alive_once(7).await.unwrap_err(),
+            client.lease(seconds(5)).await.unwrap_err(),
+        ] {
+            assert!(matches!(error.kind(), ErrorKind::RuntimeEnded), "{error:?}");
+        }
     })
     .unwrap();
 }

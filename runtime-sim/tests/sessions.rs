@@ -3,7 +3,7 @@
 
 use etcd3::{Client, Config, LossReason, OnLoss};
 use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Reachability, World, run};
-use futures_lite::future::{poll_once, zip};
+use futures_lite::future::{or, poll_once, zip};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -206,4 +206,79 @@ fn a_registration_is_there_as_long_as_it_lives() {
         assert_eq!(scene.value("s").await, None);
     })
     .unwrap();
+}
+
+// A future that is kept and not polled has begun to write a key.
+#[test]
+fn a_registration_that_is_not_polled_holds_up_no_other_for_ever() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let begin = scene.client.session(seconds(60)).on_loss(OnLoss::Regrant);
+        let session = begin.await.unwrap();
+        session.register("a", "1").await.unwrap();
+        let mut stuck = pin!(session.register("b", "1"));
+        assert!(poll_once(stuck.as_mut()).await.is_none());
+        // It waits for its turn, and is not polled either.
+        let mut waits = pin!(session.register("c", "1"));
+        assert!(poll_once(waits.as_mut()).await.is_none());
+        world.sleep(seconds(1)).await;
+        let first = session.id();
+        scene.observer.revoke(first).await.unwrap();
+        let _ = scene.client.keep_alive_once(first).await;
+        world.sleep(seconds(20)).await;
+        assert!(session.id() != first && session.is_valid());
+        assert_eq!(scene.value("a").await.as_deref(), Some("1"));
+        session.register("b", "2").await.unwrap();
+        // What it wrote is gone, or was overwritten.
+        assert!(stuck.await.is_err());
+        assert!(waits.await.is_err());
+        assert_eq!(scene.value("b").await.as_deref(), Some("2"));
+        assert_eq!(session.regrants(), 1);
+    })
+    .unwrap();
+}
+
+// The members that are left have no leader when the key is written.
+#[test]
+fn the_options_of_a_registration_are_those_of_the_write_too() {
+    let mut writes = 0;
+    for seed in 0..60 {
+        writes += run(seed, |world| async move {
+            let scene = scene(&world).await;
+            let begin = scene.client.register("s", "1").ttl(seconds(60));
+            let begin = begin.require_leader(true).timeout(seconds(8));
+            let mut begin = pin!(begin.send());
+            let moment = Duration::from_micros(world.below(6_000));
+            let early = async {
+                world.sleep(moment).await;
+                None
+            };
+            let begun = or(async { Some(begin.as_mut().await.is_ok()) }, early).await;
+            if begun.is_some() {
+                return 0;
+            }
+            (0..2).for_each(|member| scene.etcd.kill(member));
+            let held_back = Link { stall_up: true, ..Link::default() };
+            for (link, time) in [(held_back, 3), (Link::default(), 0)] {
+                for member in 0..3 {
+                    world.net().set_link(scene.host.id(), scene.etcd.address(member), link);
+                }
+                world.sleep(seconds(time)).await;
+            }
+            let Err(error) = begin.await else { return 0 };
+            if error.method() != Some("/etcdserverpb.KV/Put") {
+                return 0;
+            }
+            let report = error.report().to_string();
+            let is_early = ["the connection was lost", "etcdserver: request timed out"];
+            if is_early.iter().any(|text| report.contains(text)) {
+                return 0;
+            }
+            assert!(report.contains("no leader"), "{moment:?} {report}");
+            1
+        })
+        .unwrap()
+        .0;
+    }
+    assert!(writes > 3, "{writes} were written without a leader");
 }

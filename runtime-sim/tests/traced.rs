@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
 use etcd3::proto::etcdserverpb as pb;
-use etcd3::{Client, Config, EndpointState, Error, get, key, put};
+use etcd3::{Client, Config, EndpointState, Error, OnLoss, get, key, put};
 use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
 use std::fmt;
 use std::fmt::Write;
@@ -134,6 +134,32 @@ fn a_suspect_is_told_once_and_so_is_its_return() {
     assert_eq!(count(&lines, suspect, ""), 1, "{lines:#?}");
     assert_eq!(count(&lines, "INFO etcd3::endpoint message=no longer suspect", "etcd-2"), 1);
     assert!(count(&lines, "DEBUG etcd3::call message=attempt failed", " again_in=") > 0);
+}
+
+// Once for each lease, however often it is tried, and without the key.
+#[test]
+fn a_key_that_is_not_registered_again_is_told_once() {
+    let lines = told(5, |world, _, client| async move {
+        let begin = client.session(Duration::from_secs(5)).on_loss(OnLoss::Regrant);
+        let session = begin.await.unwrap();
+        session.register("canary-key", vec![b'1'; 100_000]).await.unwrap();
+        let config = ClusterConfig {
+            max_request_bytes: 50_000,
+            ..ClusterConfig::new(1, Personality::of(3, 5, 30), world.seed() + 1)
+        };
+        client.set_endpoints(world.etcd(config).endpoints()).unwrap();
+        world.sleep(Duration::from_secs(60)).await;
+        assert!(session.is_valid());
+    });
+    let refused = "WARN etcd3::lease message=key not registered lease=";
+    assert_eq!(
+        count(&lines, refused, "error=Put: InvalidArgument: etcdserver: request is too large"),
+        1,
+        "{lines:#?}"
+    );
+    assert_eq!(count(&lines, "", "canary"), 0);
+    let shorter = "INFO etcd3::lease message=session regranted";
+    assert_eq!(count(&lines, shorter, ""), 0, "not all of its keys are there");
 }
 
 /// Makes calls that succeed and calls that fail, all with the canary in what must not be told.

@@ -100,7 +100,7 @@ async fn keep(client: Client, id: LeaseId, options: CallOptions) -> Result<Lease
     let deadline = deadline(&client, options);
     let cell = Arc::new(Cell::new(id));
     let mailbox = command(&client, Command::Keep(Known::default(), Arc::clone(&cell)));
-    // Not renewed any more when it is dropped, as by whoever waits no longer.
+    // Made before the first renewal: dropping the future drops it, and renewals stop.
     let lease = Lease::new(Arc::clone(&cell), mailbox, client.clone());
     renewed(&client, &cell, deadline).await?;
     Ok(lease)
@@ -149,7 +149,7 @@ async fn renewed(client: &Client, cell: &Arc<Cell>, deadline: Instant) -> Result
         let changed = cell.listen();
         let look = cell.look(&**rt);
         let cause = match look.status {
-            LeaseStatus::Lost(lost) => return Err(refused(lost)),
+            LeaseStatus::Lost(lost) => return Err(refused(client, lost)),
             LeaseStatus::Late { cause, .. } => cause,
             LeaseStatus::Ok => None,
         };
@@ -166,9 +166,9 @@ async fn renewed(client: &Client, cell: &Arc<Cell>, deadline: Instant) -> Result
 
 /// Makes the error of a lease that is lost before it was renewed.
 // L36
-fn refused(lost: LeaseLost) -> Error {
+fn refused(client: &Client, lost: LeaseLost) -> Error {
     let error = match lost.reason {
-        LossReason::Closed => Error::new(ErrorKind::Closed),
+        LossReason::Closed => Error::new(client.closed_kind()),
         LossReason::PermissionDenied | LossReason::DeadlinePassed => {
             let late = || Error::new(ErrorKind::TimedOut(Phase::Answer));
             return lost.cause.unwrap_or_else(|| of_renewal(late()));

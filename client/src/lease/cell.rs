@@ -123,11 +123,6 @@ impl Cell {
         self.changed.notify(usize::MAX);
     }
 
-    /// Returns whether it is known until when the lease is valid, or was.
-    pub(super) fn is_known(&self) -> bool {
-        self.lock().until.is_some()
-    }
-
     /// Returns whether the lease is lost for this reason.
     pub(super) fn is_lost_as(&self, reason: LossReason) -> bool {
         self.lock().lost.as_ref().is_some_and(|lost| lost.reason == reason)

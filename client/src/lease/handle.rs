@@ -86,8 +86,8 @@ impl Lease {
     }
 
     /// Returns until when it is valid, on the clock of the client's
-    /// [`runtime`](crate::Client::runtime). Each renewal moves it on; a lease that is lost before
-    /// then is not valid all the same.
+    /// [`runtime`](crate::Client::runtime). Each renewal moves it on. Once the lease is lost it says
+    /// nothing about validity, and may lie in the future: [`is_valid`](Self::is_valid) does.
     #[must_use]
     pub fn valid_until(&self) -> Instant {
         self.shared.cell.valid_until(&**self.shared.client.runtime())
@@ -136,15 +136,18 @@ impl Lease {
         revoke(self.shared.client.clone(), self.id()).await
     }
 
-    /// Stops renewing it: it lives until its time is over, and somebody else may
-    /// [keep it alive](crate::Client::keep_alive). It is lost for all who have it of this client.
+    /// Stops renewing it for this handle and its clones, as dropping all of them does: it lives until
+    /// its time is over, and somebody else may [keep it alive](crate::Client::keep_alive). Other
+    /// handles that this client has of it, each of a call of its own, go on.
     // X3
     pub fn orphan(&self) {
-        self.end(LossReason::Orphaned);
+        self.shared.cell.lose(|| LeaseLost::new(LossReason::Orphaned));
+        self.shared.revokes.store(false, Ordering::Relaxed);
+        self.shared.mailbox.command(Command::Forget(Arc::clone(&self.shared.cell)));
     }
 
-    /// Has it revoked when the last clone is dropped, unless it was [orphaned](Self::orphan). The client stays open until that is done, or
-    /// `Config::request_timeout` is over.
+    /// Has it revoked when the last clone is dropped, unless it was [orphaned](Self::orphan). The
+    /// client stays open until that is done, or `Config::request_timeout` is over.
     pub fn revoke_on_drop(self) -> Self {
         self.shared.revokes.store(true, Ordering::Relaxed);
         self
@@ -153,13 +156,6 @@ impl Lease {
     /// Notes that the cluster has no such lease, as the answer to a write said.
     pub(crate) fn expire(&self) {
         self.end(LossReason::Expired);
-    }
-
-    /// Stops renewing it for the clones of this handle alone: others who have it keep it.
-    pub(crate) fn release(&self) {
-        self.shared.cell.lose(|| LeaseLost::new(LossReason::Orphaned));
-        self.shared.revokes.store(false, Ordering::Relaxed);
-        self.shared.mailbox.command(Command::Forget(Arc::clone(&self.shared.cell)));
     }
 
     fn end(&self, reason: LossReason) {
@@ -172,7 +168,7 @@ impl Lease {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Left to others, by another handle: it is theirs.
+        // Left to others: it is theirs.
         let is_orphaned = self.cell.is_lost_as(LossReason::Orphaned);
         self.cell.lose(|| LeaseLost::new(LossReason::Orphaned));
         self.mailbox.command(Command::Forget(Arc::clone(&self.cell)));

@@ -113,7 +113,6 @@ impl LeaseOwner {
                 holders.remove(&cell);
                 self.forget_unused(now, machine, cell.id);
             }
-            Command::End(id, LossReason::Orphaned) => self.orphan(now, machine, id),
             Command::End(id, reason) => {
                 machine.handle(now, Input::Revoked(id));
                 self.lose(id, &LeaseLost::new(reason));
@@ -152,19 +151,6 @@ impl LeaseOwner {
         if holders.is_empty() {
             self.forget_unused(now, machine, id);
         }
-    }
-
-    /// Ends a lease for those who have it: not for those who wait for a renewal of it.
-    fn orphan(&mut self, now: Instant, machine: &mut KeepAlive, id: LeaseId) {
-        let Some(holders) = self.leases.get_mut(&id) else { return };
-        holders.retain(|cell| {
-            let is_known = cell.is_known();
-            if is_known {
-                cell.lose(|| LeaseLost::new(LossReason::Orphaned));
-            }
-            !is_known
-        });
-        self.forget_unused(now, machine, id);
     }
 
     /// Takes what the machine found out of a lease.

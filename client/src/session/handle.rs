@@ -2,12 +2,13 @@
 
 use super::begin::OnLoss;
 use super::turn::{Taken, Turn};
+use crate::call::CallOptions;
 use crate::either::either;
-use crate::{Client, Error, ErrorKind, Lease, LeaseStatus, key};
+use crate::{Client, Error, ErrorKind, Lease, LeaseStatus};
 use etcd3_core::error::{Cause, Phase};
 use etcd3_core::lease::{LeaseLost, LossReason};
 use etcd3_core::request::delete;
-use etcd3_core::{Bytes, Instant, IntoBytes, LeaseId, ResponseHeader};
+use etcd3_core::{Bytes, Instant, IntoBytes, LeaseId, Outcome, ResponseHeader};
 use event_listener::Event;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -165,7 +166,7 @@ impl Inner {
         let lease = state.lease.clone();
         drop(state);
         if reason == LossReason::Orphaned {
-            lease.release();
+            lease.orphan();
         }
         self.changed.notify(usize::MAX);
     }
@@ -194,18 +195,15 @@ impl Inner {
         }
     }
 
-    /// Waits for the turn to write keys, until this moment.
+    /// Waits for the turn to write keys, and has it, until this moment.
     async fn turn_by(&self, deadline: Instant) -> Result<Taken<'_>, Error> {
-        if let Some(taken) = self.turn.try_take() {
-            return Ok(taken);
-        }
-        let timer = self.client.runtime().sleep_until(deadline);
+        let rt = &**self.client.runtime();
         let late = async {
-            timer.await;
+            rt.sleep_until(deadline).await;
             let error = Error::new(ErrorKind::TimedOut(Phase::Connection));
             Err(error.with_cause(Cause::new("other keys of the session are being written")))
         };
-        either(async { Ok(self.turn.take().await) }, late).await
+        either(async { Ok(self.turn.take(rt, Some(deadline)).await) }, late).await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -292,33 +290,40 @@ impl Session {
     ) -> Result<ResponseHeader, Error> {
         let shared = self.inner().client.shared();
         let deadline = shared.now() + shared.config.request_timeout;
-        self.register_by(deadline, key.into_bytes(), value.into_bytes()).await
+        let options = CallOptions::default();
+        self.register_by(deadline, key.into_bytes(), value.into_bytes(), options).await
     }
 
-    /// Registers a key until this moment.
+    /// Registers a key until this moment; the options are those of the write.
     pub(super) async fn register_by(
         &self,
         deadline: Instant,
         key: Bytes,
         value: Bytes,
+        options: CallOptions,
     ) -> Result<ResponseHeader, Error> {
         let inner = self.inner();
         let shared = inner.client.shared();
         loop {
             let lease = inner.lease();
             if let Some(end) = inner.end_reason() {
-                return Err(over(&end));
+                return Err(over(&inner.client, &end));
             }
             let lost = if let LeaseStatus::Lost(lost) = lease.status() {
-                over(&lost)
+                over(&inner.client, &lost)
             } else {
-                let _turn = inner.turn_by(deadline).await?;
+                let turn = inner.turn_by(deadline).await?;
                 if inner.lease().id() != lease.id() {
                     continue;
                 }
                 let left = deadline.saturating_since(shared.now());
-                let put = inner.client.put(key.clone(), value.clone());
+                let put = inner.client.put(key.clone(), value.clone()).options(options);
                 match put.lease(lease.id()).timeout(left).await {
+                    // Others may have written the key since.
+                    Ok(_) if !turn.is_held() => {
+                        let error = Error::new(ErrorKind::TimedOut(Phase::Answer));
+                        return Err(error.with_outcome(Outcome::Unknown));
+                    }
                     Ok(answer) => {
                         inner.registered(key, value, lease.id());
                         return Ok(answer.header);
@@ -348,15 +353,15 @@ impl Session {
     ///
     /// Once polled, the key is not written again. Dropping the future leaves open whether it is
     /// deleted.
-    pub async fn unregister(&self, name: impl IntoBytes) -> Result<(), Error> {
-        let (name, inner) = (name.into_bytes(), self.inner());
+    pub async fn unregister(&self, key: impl IntoBytes) -> Result<(), Error> {
+        let (key, inner) = (key.into_bytes(), self.inner());
         let shared = inner.client.shared();
         let deadline = shared.now() + shared.config.request_timeout;
-        inner.lock().keys.remove(&name);
+        inner.lock().keys.remove(&key);
         let _turn = inner.turn_by(deadline).await?;
-        let is_ours = key(name.clone()).lease().eq(self.id());
+        let is_ours = crate::key(key.clone()).lease().eq(self.id());
         let left = deadline.saturating_since(shared.now());
-        inner.client.txn().when([is_ours]).then([delete(name)]).timeout(left).await?;
+        inner.client.txn().when([is_ours]).then([delete(key)]).timeout(left).await?;
         Ok(())
     }
 
@@ -390,9 +395,9 @@ impl Session {
 }
 
 /// Makes the error of what was wanted of a session that is lost.
-fn over(lost: &LeaseLost) -> Error {
+fn over(client: &Client, lost: &LeaseLost) -> Error {
     let error = match lost.reason {
-        LossReason::Closed => Error::new(ErrorKind::Closed),
+        LossReason::Closed => Error::new(client.closed_kind()),
         _ => Error::new(ErrorKind::Server(etcd3_core::ServerError::LeaseNotFound)),
     };
     error.with_cause(Cause::new(lost.clone()))

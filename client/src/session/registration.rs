@@ -5,8 +5,9 @@ use super::handle::Session;
 use crate::call::CallOptions;
 use crate::request::{Execute, Request, sealed};
 use crate::runtime::BoxFuture;
-use crate::{Client, Error};
+use crate::{Client, Error, LeaseLost};
 use etcd3_core::{Bytes, IntoBytes};
+use std::future::Future;
 use std::time::Duration;
 
 /// The time to live of a registration that says nothing else.
@@ -57,7 +58,7 @@ impl Execute for BeginRegistration {
             let deadline = shared.now() + timeout;
             let session = BeginSession { on_loss: OnLoss::Regrant, ..BeginSession::new(ttl) };
             let session = begin::begin(client.clone(), session, options).await?;
-            session.register_by(deadline, key.clone(), value).await?;
+            session.register_by(deadline, key.clone(), value, options).await?;
             Ok(Registration { session, key })
         })
     }
@@ -80,6 +81,18 @@ impl Registration {
     /// Returns the session on which the key is registered; others may be registered on it, too.
     pub const fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Returns whether its lease is valid now; while it is not, the key is missing, or is soon.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.session.is_valid()
+    }
+
+    /// Completes when it is over, with the reason: after it was closed or dropped, or its client
+    /// was. The loss of a lease is not the end.
+    pub fn lost(&self) -> impl Future<Output = LeaseLost> + Send + 'static {
+        self.session.lost()
     }
 
     /// Writes another value.

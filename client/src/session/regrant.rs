@@ -3,6 +3,7 @@
 use super::handle::Inner;
 use crate::either::either;
 use crate::{Error, ErrorKind, LeaseStatus, LossReason, Outcome, trace};
+use etcd3_core::LeaseId;
 use etcd3_core::lease::LeaseLost;
 use etcd3_core::rng::Rng;
 use std::future::Future;
@@ -25,6 +26,7 @@ pub(super) fn run(inner: Arc<Inner>) -> impl Future<Output = ()> + Send + 'stati
 
 async fn grant_again(inner: &Inner) {
     let mut rng = Rng::new(inner.client.shared().next_seed());
+    let mut told = LeaseId::NONE;
     loop {
         let lease = inner.lease();
         let lost = lease.lost();
@@ -38,7 +40,7 @@ async fn grant_again(inner: &Inner) {
             return;
         }
         let mut failures = 0;
-        while let Err(error) = either(regrant(inner), until_ended(inner)).await {
+        while let Err(error) = either(regrant(inner, &mut told), until_ended(inner)).await {
             if error.is_closed() {
                 inner.end(LossReason::Closed);
             }
@@ -81,15 +83,19 @@ async fn until_ended(inner: &Inner) -> Result<(), Error> {
 
 /// Grants a lease, unless that was done before, and writes all registered keys that were not written
 /// on it yet. A key that is refused keeps no other from being written.
-async fn regrant(inner: &Inner) -> Result<(), Error> {
+///
+/// `told` is the lease for which refusals were told.
+async fn regrant(inner: &Inner, told: &mut LeaseId) -> Result<(), Error> {
     let mut lease = inner.lease();
     if !lease.is_valid() {
         lease = inner.client.lease(inner.ttl).await?;
     }
-    let _turn = inner.turn.take().await;
+    // A task is always polled, and each of its writes ends.
+    let _turn = inner.turn.take(&**inner.client.runtime(), None).await;
     if !inner.set_lease(&lease) {
         return lease.revoke().await;
     }
+    let tells = *told != lease.id();
     let (mut last, mut refusal) = (None, None);
     // Looked for each time: a key may be given up meanwhile.
     while let Some((key, value)) = inner.next_unwritten(lease.id(), last.as_ref()) {
@@ -99,7 +105,13 @@ async fn regrant(inner: &Inner) -> Result<(), Error> {
                 lease.expire();
                 return Err(error);
             }
-            Err(error) if error.outcome() == Outcome::Rejected => refusal = Some(error),
+            Err(error) if error.outcome() == Outcome::Rejected => {
+                if tells {
+                    trace::key_not_registered(lease.id(), &error);
+                    *told = lease.id();
+                }
+                refusal = Some(error);
+            }
             Err(error) => return Err(error),
         }
         last = Some(key);

@@ -67,6 +67,7 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.keep_alive(7).send());
         is_sent(&client.keep_alive_once(7).send());
         is_sent(&client.session(std::time::Duration::ZERO).send());
+        is_sent(&client.session_on(7).send());
         is_sent(&client.register("k", "v").send());
     };
     let _ = |lease: &etcd3::Lease, session: &etcd3::Session| {

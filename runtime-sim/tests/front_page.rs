@@ -31,6 +31,7 @@ fn the_examples_of_the_table_work() {
         client.keep_alive(lease).await?.orphan();
         client.keep_alive_once(lease).await?;
         assert!(client.session(Duration::from_secs(10)).await?.is_valid());
+        assert_eq!(client.session_on(lease).await?.id(), lease);
         client.register("services/a", "10.0.0.1:80").await?.close().await?;
         client.revoke(lease).await?;
         client.compact(revision).await?;
@@ -57,7 +58,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 36, "{examples:?}");
+    assert_eq!(examples.len(), 37, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

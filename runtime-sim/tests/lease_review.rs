@@ -91,7 +91,7 @@ fn a_session_that_is_dropped_ends_its_lease_for_nobody_else() {
         let scene = scene(&world).await;
         let lease = scene.client.lease(seconds(5)).await.unwrap();
         let [a, b] = [OnLoss::Fail, OnLoss::Regrant]
-            .map(|on_loss| scene.client.session(seconds(5)).lease(lease.id()).on_loss(on_loss));
+            .map(|on_loss| scene.client.session_on(lease.id()).on_loss(on_loss));
         let (a, b) = (a.await.unwrap(), b.await.unwrap());
         let lost = b.lost();
         drop(b);

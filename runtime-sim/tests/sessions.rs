@@ -175,14 +175,14 @@ fn a_session_may_have_a_lease_that_exists() {
     run(1, |world| async move {
         let scene = scene(&world).await;
         let id = scene.client.grant(seconds(5)).await.unwrap().id;
-        let session = scene.client.session(seconds(60)).lease(id).await.unwrap();
+        let session = scene.client.session_on(id).await.unwrap();
         assert_eq!((session.id(), session.lease().ttl()), (id, seconds(5)));
         session.orphan();
         assert_eq!(session.lost().await.reason, LossReason::Orphaned);
         session.close().await.unwrap();
         assert!(scene.client.time_to_live(id).await.unwrap().ttl.is_some(), "orphaned before");
 
-        let none = scene.client.session(seconds(60)).lease(7).await;
+        let none = scene.client.session_on(7).await;
         assert!(none.unwrap_err().is_lease_not_found());
     })
     .unwrap();
@@ -253,8 +253,8 @@ fn the_options_of_a_registration_are_those_of_the_write_too() {
                 world.sleep(moment).await;
                 None
             };
-            let begun = or(async { Some(begin.as_mut().await.is_ok()) }, early).await;
-            if begun.is_some() {
+            let done = or(async { Some(begin.as_mut().await.is_ok()) }, early).await;
+            if done.is_some() {
                 return 0;
             }
             (0..2).for_each(|member| scene.etcd.kill(member));

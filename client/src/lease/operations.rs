@@ -235,8 +235,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of [`lease`](Self::lease), or of [`keep_alive`](Self::keep_alive) for a
-    /// [lease that exists](Request::lease).
+    /// Those of [`lease`](Self::lease).
     ///
     /// # Cancel safety
     ///
@@ -258,6 +257,41 @@ impl Client {
     // X1
     pub fn session(&self, ttl: Duration) -> Request<BeginSession> {
         self.request(BeginSession::new(ttl))
+    }
+
+    /// Begins a session on a lease that exists: awaiting the request gives a
+    /// [`Session`](crate::Session) once a first renewal was acknowledged.
+    ///
+    /// With [`OnLoss::Regrant`](crate::OnLoss::Regrant) the leases after it have its time to live.
+    /// [`Session::close`](crate::Session::close) revokes it; after
+    /// [`Session::orphan`](crate::Session::orphan) it lives until its time is over, or goes on with
+    /// others who have it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`keep_alive`](Self::keep_alive).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the renewals.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let id = client.grant(Duration::from_secs(10)).await?.id;
+    ///
+    /// let session = client.session_on(id).await?;
+    /// session.register("workers/7", "10.0.0.7:80").await?;
+    /// assert_eq!(session.id(), id);
+    /// # Ok(())
+    /// # });
+    /// ```
+    // X1, X4
+    pub fn session_on(&self, id: impl Into<LeaseId>) -> Request<BeginSession> {
+        self.request(BeginSession::on(id.into()))
     }
 
     /// Registers a key for as long as the program runs: awaiting the request gives a

@@ -22,28 +22,34 @@ pub enum OnLoss {
     Regrant,
 }
 
-/// The request that [`Client::session`] makes: a session that is to be begun.
+/// The request that [`Client::session`] and [`Client::session_on`] make: a session that is to be
+/// begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeginSession {
-    pub(super) ttl: Duration,
-    pub(super) lease: Option<LeaseId>,
+    pub(super) lease: BeginWith,
     pub(super) on_loss: OnLoss,
+}
+
+/// The lease that a session begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BeginWith {
+    /// A new one, with this time to live.
+    Grant(Duration),
+    /// One that exists.
+    KeepAlive(LeaseId),
 }
 
 impl BeginSession {
     pub(crate) const fn new(ttl: Duration) -> Self {
-        Self { ttl, lease: None, on_loss: OnLoss::Fail }
+        Self { lease: BeginWith::Grant(ttl), on_loss: OnLoss::Fail }
+    }
+
+    pub(crate) const fn on(id: LeaseId) -> Self {
+        Self { lease: BeginWith::KeepAlive(id), on_loss: OnLoss::Fail }
     }
 }
 
 impl Request<BeginSession> {
-    /// Takes a lease that exists, instead of a new one; its time to live is its own. The session
-    /// begins once it was renewed.
-    // X1, X4
-    pub fn lease(self, id: impl Into<LeaseId>) -> Self {
-        self.map(|begin| BeginSession { lease: Some(id.into()), ..begin })
-    }
-
     /// Sets what becomes of the session when its lease is lost; [`OnLoss::Fail`] by default.
     pub fn on_loss(self, on_loss: OnLoss) -> Self {
         self.map(|begin| BeginSession { on_loss, ..begin })
@@ -66,11 +72,14 @@ pub(super) async fn begin(
     begin: BeginSession,
     options: CallOptions,
 ) -> Result<Session, Error> {
-    let lease: Lease = match begin.lease {
-        Some(id) => client.keep_alive(id).options(options).await?,
-        None => client.lease(begin.ttl).options(options).await?,
+    let (lease, ttl): (Lease, Duration) = match begin.lease {
+        BeginWith::KeepAlive(id) => {
+            let lease = client.keep_alive(id).options(options).await?;
+            let ttl = lease.ttl();
+            (lease, ttl)
+        }
+        BeginWith::Grant(ttl) => (client.lease(ttl).options(options).await?, ttl),
     };
-    let ttl = if begin.lease.is_some() { lease.ttl() } else { begin.ttl };
     let inner = Arc::new(Inner::new(client.clone(), lease, ttl, begin.on_loss));
     if begin.on_loss == OnLoss::Regrant {
         client.spawn(regrant::run(Arc::clone(&inner)));

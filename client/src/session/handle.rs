@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A lease that is kept alive, and the keys that are registered on it. Made by
-/// [`Client::session`](crate::Client::session).
+/// [`Client::session`](crate::Client::session) and
+/// [`Client::session_on`](crate::Client::session_on).
 ///
 /// What is done in the name of a session is done only while it is valid: locks, leaderships and
 /// registrations end with it. With [`OnLoss::Fail`] it is over when its lease is lost; with

@@ -195,13 +195,18 @@ fn a_registration_is_there_as_long_as_it_lives() {
         let service = scene.client.register("s", "1").ttl(seconds(5)).await.unwrap();
         scene.cut_off(&world, true);
         world.sleep(seconds(9)).await;
+        assert!(!service.is_valid());
         assert_eq!(scene.value("s").await, None);
         scene.cut_off(&world, false);
         world.sleep(seconds(3)).await;
         assert_eq!(scene.value("s").await.as_deref(), Some("1"));
         service.set_value("2").await.unwrap();
         assert_eq!(scene.value("s").await.as_deref(), Some("2"));
+        assert!(service.is_valid());
+        let mut lost = pin!(service.lost());
+        assert!(poll_once(lost.as_mut()).await.is_none(), "a lease that is lost is not the end");
         drop(service);
+        assert_eq!(lost.await.reason, LossReason::Orphaned);
         world.sleep(seconds(7)).await;
         assert_eq!(scene.value("s").await, None);
     })

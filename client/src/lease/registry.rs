@@ -105,7 +105,7 @@ impl Registry {
 }
 
 impl Mailbox {
-    const fn new(only: Option<EndpointId>) -> Self {
+    pub(super) const fn new(only: Option<EndpointId>) -> Self {
         Self { only, commands: Mutex::new(Some(VecDeque::new())), task: AtomicWaker::new() }
     }
 

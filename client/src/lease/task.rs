@@ -44,15 +44,7 @@ pub(super) fn spawn(shared: &Arc<Shared>, registry: &Arc<Registry>, mailbox: &Ar
         linger: LINGER,
         seed: shared.next_seed(),
     };
-    let owner = LeaseOwner {
-        shared: Arc::clone(shared),
-        registry: Arc::clone(registry),
-        mailbox: Arc::clone(mailbox),
-        leases: BTreeMap::new(),
-        singles: Vec::new(),
-        confirmations: Vec::new(),
-        suspended: shared.pool.rt.suspended(),
-    };
+    let owner = LeaseOwner::new(Arc::clone(shared), Arc::clone(registry), Arc::clone(mailbox));
     let task = StreamTask::new(Arc::clone(&shared.pool), owner, KeepAlive::new(settings));
     shared.tasks.spawn(task);
 }
@@ -76,10 +68,24 @@ struct Single {
 }
 
 impl LeaseOwner {
+    fn new(shared: Arc<Shared>, registry: Arc<Registry>, mailbox: Arc<Mailbox>) -> Self {
+        let suspended = shared.pool.rt.suspended();
+        Self {
+            shared,
+            registry,
+            mailbox,
+            leases: BTreeMap::new(),
+            singles: Vec::new(),
+            confirmations: Vec::new(),
+            suspended,
+        }
+    }
+
     fn command(&mut self, now: Instant, machine: &mut KeepAlive, command: Command) {
         match command {
             Command::Keep(known, cell) => {
                 let id = cell.id;
+                self.tell_lost(machine, id);
                 let holders = self.leases.entry(id).or_default();
                 let is_first = holders.is_empty();
                 holders.keep(cell);
@@ -98,6 +104,7 @@ impl LeaseOwner {
             }
             Command::Once(cell) => {
                 let id = cell.id;
+                self.tell_lost(machine, id);
                 self.leases.entry(id).or_default().once(cell);
                 machine.handle(now, Input::Renew(id));
             }
@@ -108,9 +115,17 @@ impl LeaseOwner {
             }
             Command::End(id, LossReason::Orphaned) => self.orphan(now, machine, id),
             Command::End(id, reason) => {
-                machine.handle(now, Input::Remove(id));
+                machine.handle(now, Input::Revoked(id));
                 self.lose(id, &LeaseLost::new(reason));
             }
+        }
+    }
+
+    /// Tells those who have a lease that it is lost, if that was found out, before somebody else has
+    /// it again.
+    fn tell_lost(&mut self, machine: &mut KeepAlive, id: LeaseId) {
+        if let Some(lost) = machine.take_lost(id) {
+            self.lost(id, lost);
         }
     }
 
@@ -150,6 +165,13 @@ impl LeaseOwner {
             !is_known
         });
         self.forget_unused(now, machine, id);
+    }
+
+    /// Takes what the machine found out of a lease.
+    fn lost(&mut self, id: LeaseId, lost: LeaseLost) {
+        trace::lease_lost(id, &lost);
+        let cause = lost.cause.map(complete);
+        self.lose(id, &LeaseLost::new(lost.reason).with_cause(cause));
     }
 
     fn lose(&mut self, id: LeaseId, lost: &LeaseLost) {
@@ -294,11 +316,7 @@ impl Owner for LeaseOwner {
                     cell.late(since, error.clone());
                 }
             }
-            Output::Lost(id, lost) => {
-                trace::lease_lost(id, &lost);
-                let cause = lost.cause.map(complete);
-                self.lose(id, &LeaseLost::new(lost.reason).with_cause(cause));
-            }
+            Output::Lost(id, lost) => self.lost(id, lost),
             Output::Close => {
                 stream.release(now, machine.signal());
                 if self.shared.pool.is_closed() || self.registry.detach(&self.mailbox) {
@@ -355,5 +373,56 @@ impl Receiver for KeepAlive {
 
     fn migrate(&mut self, now: Instant) {
         self.handle(now, Input::Migrate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::Cell;
+    use super::*;
+    use crate::still::Still;
+    use etcd3_core::Next;
+    use etcd3_core::lease::Known;
+
+    const ID: LeaseId = LeaseId(7);
+
+    fn settings() -> Settings {
+        let backoff = crate::Config::new(["http://a"]).reconnect_backoff;
+        let (max_message_bytes, require_leader) = (1 << 20, true);
+        Settings { backoff, max_message_bytes, require_leader, only: None, linger: LINGER, seed: 1 }
+    }
+
+    // It is of those who had the lease before.
+    #[test]
+    fn a_loss_that_is_not_told_yet_is_told_to_nobody_who_comes_after_it() {
+        let (shared, mailbox) = (Still::shared(&["http://a"]), Arc::new(Mailbox::new(None)));
+        let rt = Arc::clone(&shared.pool.rt);
+        for is_once in [false, true] {
+            let mut owner =
+                LeaseOwner::new(Arc::clone(&shared), Arc::default(), Arc::clone(&mailbox));
+            let mut machine = KeepAlive::new(settings());
+            let mut now = Instant::ORIGIN;
+            let [before, after] = [(); 2].map(|()| Arc::new(Cell::new(ID)));
+            let keep = |cell: &Arc<Cell>| Command::Keep(Known::default(), Arc::clone(cell));
+            owner.command(now, &mut machine, keep(&before));
+            let single = loop {
+                match machine.poll(now) {
+                    Next::Do(Output::RenewSingly(single, _)) => break single,
+                    Next::Do(_) => {}
+                    Next::Wait(until) => now = until.expect("a lease is to be renewed"),
+                }
+            };
+            machine.handle(now, Input::Single(single, now, Ok(Duration::ZERO)));
+            let next = if is_once { Command::Once(Arc::clone(&after)) } else { keep(&after) };
+            owner.command(now, &mut machine, next);
+            for _ in 0..10 {
+                if let Next::Do(Output::Lost(id, lost)) = machine.poll(now) {
+                    owner.lost(id, lost);
+                }
+            }
+            assert!(before.is_lost_as(LossReason::Expired));
+            assert!(after.look(&*rt).status.is_valid());
+            assert_eq!((owner.leases.len(), machine.len()), (1, 1));
+        }
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Asked {
     pub(super) sent: SentAt,
     /// For how long it may go unanswered.
     pub(super) patience: Duration,
+    /// Whether the answer counts for nothing: the cluster has let the lease go since.
+    pub(super) is_void: bool,
 }
 
 /// The requests that are not answered, in the order in which they were sent, at most one for each
@@ -77,6 +79,15 @@ impl Unanswered {
     /// Returns whether a lease was asked for.
     pub(super) fn contains(&self, lease: LeaseId) -> bool {
         self.by_lease.contains_key(&lease)
+    }
+
+    /// Has the answer to the request for a lease count for nothing.
+    pub(super) fn void(&mut self, lease: LeaseId) {
+        let number = self.by_lease.get(&lease);
+        let index = number.and_then(|number| usize::try_from(number - self.first).ok());
+        if let Some(Some(asked)) = index.and_then(|index| self.requests.get_mut(index)) {
+            asked.is_void = true;
+        }
     }
 
     pub(super) fn oldest(&self) -> Option<&Asked> {

@@ -40,7 +40,7 @@ impl KeepAlive {
             record.digest(&mut digest);
         }
         for asked in self.unanswered.iter() {
-            digest.put((asked.lease, asked.sent.suspended, asked.patience));
+            digest.put((asked.lease, asked.sent.suspended, asked.patience, asked.is_void));
             digest.at(Some(asked.sent.time));
         }
         for (at, by) in &self.suspensions {

@@ -69,6 +69,9 @@ pub enum Input {
     Add(LeaseId, Known),
     /// This lease is not to be kept alive any more; nothing more is told of it.
     Remove(LeaseId),
+    /// The same, and the cluster has let it go: requests for it that are under way count for
+    /// nothing.
+    Revoked(LeaseId),
     /// This lease is to be renewed now, and to be kept alive if it is not yet.
     Renew(LeaseId),
     /// A call of [`Output::RenewSingly`] is over: when its request was sent, and the time to live

@@ -143,6 +143,7 @@ impl Machine for KeepAlive {
             Input::Add(id, _) | Input::Renew(id) if self.is_closed() => self.refuse(id),
             Input::Add(id, known) => self.add(now, id, known),
             Input::Remove(id) => self.remove(now, id),
+            Input::Revoked(id) => self.revoked(now, id),
             Input::Renew(id) => self.renew(now, id),
             Input::Single(single, sent, result) => self.on_single(now, single, sent, result),
             Input::Confirmed(id, result) => self.on_confirmed(now, id, result),
@@ -202,6 +203,17 @@ impl KeepAlive {
     #[must_use]
     pub fn valid_until(&self, id: LeaseId) -> Option<Instant> {
         self.leases.get(&id).and_then(|record| record.until)
+    }
+
+    /// Takes the loss of a lease that was not told yet: it is of those who had the lease before, and
+    /// the lease may come again.
+    pub fn take_lost(&mut self, id: LeaseId) -> Option<LeaseLost> {
+        let is_its = |output: &Output| matches!(output, Output::Lost(it, _) if *it == id);
+        let index = self.outputs.iter().position(is_its)?;
+        match self.outputs.remove(index) {
+            Some(Output::Lost(_, lost)) => Some(lost),
+            _ => None,
+        }
     }
 
     /// Returns the endpoint that the stream was last opened to.

@@ -71,6 +71,12 @@ impl KeepAlive {
         }
     }
 
+    /// The cluster has let a lease go: what was asked before says nothing of one that comes again.
+    pub(super) fn revoked(&mut self, now: Instant, id: LeaseId) {
+        self.unanswered.void(id);
+        self.remove(now, id);
+    }
+
     fn forget(&mut self, now: Instant, id: LeaseId) {
         let Some(mut record) = self.leases.remove(&id) else { return };
         record.dequeue(id, &mut self.queue);
@@ -83,6 +89,8 @@ impl KeepAlive {
         self.silence(id);
         if self.leases.is_empty() && !matches!(self.stream, Stream::Closed) {
             self.idle_since = Some(now);
+            // The next may be of another one.
+            self.cluster_id = 0;
         }
         self.release_singles(now, record.singles);
     }
@@ -285,7 +293,7 @@ impl KeepAlive {
     }
 
     /// Renews a lease as soon as may be: what was answered is of no use.
-    fn renew_again(&mut self, now: Instant, id: LeaseId) {
+    pub(super) fn renew_again(&mut self, now: Instant, id: LeaseId) {
         let Some(record) = self.leases.get_mut(&id) else { return };
         if record.turn == Turn::Asked && !self.unanswered.contains(id) {
             record.enqueue(now, id, &mut self.queue);
@@ -348,6 +356,9 @@ impl KeepAlive {
 
     fn lose(&mut self, now: Instant, id: LeaseId, reason: LossReason) {
         let error = self.cause(id).filter(|_| reason != LossReason::Expired);
+        if reason == LossReason::Expired {
+            self.unanswered.void(id);
+        }
         self.forget(now, id);
         self.outputs.push_back(Output::Lost(id, LeaseLost::new(reason).with_cause(error)));
     }

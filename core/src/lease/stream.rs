@@ -54,7 +54,8 @@ impl KeepAlive {
             let is_stuck = self.unanswered.contains(id);
             if !is_stuck {
                 let sent = SentAt { time: now, suspended: Duration::ZERO };
-                self.unanswered.push(Asked { lease: id, sent, patience: record.patience() });
+                let patience = record.patience();
+                self.unanswered.push(Asked { lease: id, sent, patience, is_void: false });
                 self.pace.sent(now);
                 let message = LeaseKeepAliveRequest { id: id.0 };
                 // Never too long: it is a number.
@@ -115,9 +116,14 @@ impl KeepAlive {
         if let Stream::Open { is_answered, .. } = &mut self.stream {
             *is_answered = true;
         }
+        if asked.is_void {
+            return self.renew_again(now, id);
+        }
         match u64::try_from(answer.ttl) {
             Ok(seconds) if seconds > 0 => {
-                self.cluster_id = if found == 0 { self.cluster_id } else { found };
+                if found != 0 && self.leases.contains_key(&id) {
+                    self.cluster_id = found;
+                }
                 self.acknowledged(now, id, asked.sent, Duration::from_secs(seconds));
             }
             _ => self.not_found(now, id, asked.sent.time),

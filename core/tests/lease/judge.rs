@@ -1,6 +1,6 @@
 //! Sees only what goes into the machine and comes out, and knows what the servers could have meant.
 
-use super::server::{CLUSTER, head};
+use super::server::head;
 use etcd3_core::frame::Decoder;
 use etcd3_core::lease::{Input, KeepAlive, Known, LossReason, Output, SingleRenewal};
 use etcd3_core::proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
@@ -23,6 +23,15 @@ struct Sent(Instant, Duration);
 struct Claim {
     sent: Sent,
     ttl: Duration,
+}
+
+/// One request on the stream.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    lease: LeaseId,
+    sent: Sent,
+    /// Whether the lease ended since.
+    is_void: bool,
 }
 
 /// One lease.
@@ -50,7 +59,9 @@ pub(crate) struct Judge {
     suspended: Vec<(Instant, Duration)>,
     known: BTreeMap<LeaseId, Lease>,
     /// What was asked for on the stream that is open, and not answered.
-    asked: VecDeque<(LeaseId, Sent)>,
+    asked: VecDeque<Asked>,
+    /// The cluster of the leases; 0 if that is not known.
+    cluster_id: u64,
     opened: Vec<Instant>,
     pub(crate) is_wanted: bool,
     is_closed: bool,
@@ -67,6 +78,7 @@ impl Judge {
             suspended: vec![],
             known: BTreeMap::new(),
             asked: VecDeque::new(),
+            cluster_id: 0,
             opened: vec![],
             is_wanted: false,
             is_closed: false,
@@ -77,7 +89,7 @@ impl Judge {
 
     /// Returns the lease that a server would answer for next.
     pub(crate) fn next_asked(&self) -> Option<LeaseId> {
-        self.asked.front().map(|it| it.0)
+        self.asked.front().map(|it| it.lease)
     }
 
     /// Returns a call that is under way, and since when.
@@ -151,8 +163,14 @@ impl Judge {
 
     /// Takes note of what an input means.
     fn note(&mut self, input: &Input) {
+        if self.known.is_empty() {
+            self.cluster_id = 0;
+        }
         match input {
             Input::Add(id, known) if !self.is_closed => {
+                if known.cluster_id != 0 && !self.known.contains_key(id) {
+                    self.cluster_id = known.cluster_id;
+                }
                 let suspended = self.suspended.iter().map(|it| it.1).sum();
                 self.known.entry(*id).or_insert_with(|| Lease::new(*known, suspended));
             }
@@ -162,6 +180,10 @@ impl Judge {
             Input::Renew(id) => self.known.entry(*id).or_default().is_hurried = true,
             Input::Remove(id) => {
                 self.known.remove(id);
+            }
+            Input::Revoked(id) => {
+                self.known.remove(id);
+                self.void(*id);
             }
             Input::Suspended(by) => {
                 // It was suspended at this moment, after all that was done by now.
@@ -194,17 +216,34 @@ impl Judge {
         }
     }
 
+    /// A lease does not exist any more: what was asked before says nothing of one that comes again.
+    fn void(&mut self, id: LeaseId) {
+        for asked in self.asked.iter_mut().filter(|it| it.lease == id) {
+            asked.is_void = true;
+        }
+    }
+
     /// An answer on the stream.
     fn answer(&mut self, frame: &Bytes) {
         let message = frame.get(5..).unwrap_or_default();
         let Ok(answer) = LeaseKeepAliveResponse::decode(message) else { return };
-        if answer.header.is_some_and(|header| header.cluster_id != CLUSTER) {
+        let found = answer.header.map_or(0, |header| header.cluster_id);
+        if self.cluster_id != 0 && found != self.cluster_id {
             return;
         }
         let id = LeaseId(answer.id);
-        let Some(at) = self.asked.iter().position(|it| it.0 == id) else { return };
-        let Some((_, sent)) = self.asked.remove(at) else { return };
-        self.hear(id, sent, Duration::from_secs(answer.ttl.try_into().unwrap_or_default()));
+        let Some(at) = self.asked.iter().position(|it| it.lease == id) else { return };
+        let Some(asked) = self.asked.remove(at) else { return };
+        if asked.is_void {
+            if let Some(lease) = self.known.get_mut(&id) {
+                lease.is_hurried = true;
+            }
+            return;
+        }
+        if answer.ttl > 0 && self.known.contains_key(&id) {
+            self.cluster_id = found;
+        }
+        self.hear(id, asked.sent, Duration::from_secs(answer.ttl.try_into().unwrap_or_default()));
     }
 
     /// A request was answered.
@@ -284,7 +323,7 @@ impl Judge {
         decoder.push(frames.clone());
         while let Some(message) = decoder.next_message().expect("a frame") {
             let id = LeaseId(LeaseKeepAliveRequest::decode(message).expect("a request").id);
-            assert!(self.asked.iter().all(|it| it.0 != id), "L46: {id} is asked for twice");
+            assert!(self.asked.iter().all(|it| it.lease != id), "L46: {id} is asked for twice");
             let now = self.now;
             let due = self.known.get(&id).and_then(|lease| lease.claim);
             let due = due.map(|Claim { sent, ttl }| Claim { sent, ttl: ttl / 10 * 3 });
@@ -293,7 +332,7 @@ impl Judge {
             let is_due = due.is_none_or(|due| due <= now);
             assert!(is_due || lease.is_hurried, "I-L2: {id} is asked for before {due:?}");
             let sent = Sent(now, self.suspended.iter().map(|it| it.1).sum());
-            self.asked.push_back((id, sent));
+            self.asked.push_back(Asked { lease: id, sent, is_void: false });
         }
     }
 
@@ -321,6 +360,9 @@ impl Judge {
             _ => end.is_some_and(|end| end <= now),
         };
         assert!(is_true, "I-L4: {id} is lost, {reason:?}, and ends at {end:?}: {lease:?}");
+        if reason == LossReason::Expired {
+            self.void(id);
+        }
         self.known.remove(&id);
         self.losses += 1;
     }

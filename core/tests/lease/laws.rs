@@ -78,6 +78,7 @@ fn random_input(rng: &mut Rng, now: Instant) -> Input {
             Input::Add(id, known)
         }
         5 => Input::Add(id, Known::default()),
+        6 if rng.below(3) == 0 => Input::Revoked(id),
         6 => Input::Remove(id),
         7 => Input::Renew(id),
         8..=11 => {

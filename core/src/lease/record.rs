@@ -1,6 +1,7 @@
 //! What is known of one lease, and when something is to be done about it.
 
 use super::events::Known;
+use super::timers::Timers;
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::{Instant, LeaseId};
@@ -203,29 +204,32 @@ impl Record {
     }
 
     /// Moves it among the timers to where it belongs now.
-    pub(super) fn set_timer(&mut self, timers: &mut BTreeSet<(Instant, LeaseId)>, id: LeaseId) {
+    pub(super) fn set_timer(&mut self, timers: &mut Timers, id: LeaseId) {
         let due = self.due();
         if due == self.timer {
             return;
         }
-        if let Some(old) = self.timer {
-            timers.remove(&(old, id));
-        }
+        self.clear_timer(timers, id);
         if let Some(due) = due {
-            timers.insert((due, id));
+            timers.insert(due, id);
         }
         self.timer = due;
     }
 
-    /// Notes that its timer is over, and was taken from the timers.
-    pub(super) const fn timer_is_over(&mut self) {
-        self.timer = None;
+    /// Notes that its timer is over, and was taken from the timers; returns whether that was this
+    /// one.
+    pub(super) fn timer_is_over(&mut self, at: Instant) -> bool {
+        let is_it = self.timer == Some(at);
+        if is_it {
+            self.timer = None;
+        }
+        is_it
     }
 
     /// Takes it out of the timers.
-    pub(super) fn clear_timer(&self, timers: &mut BTreeSet<(Instant, LeaseId)>, id: LeaseId) {
+    pub(super) fn clear_timer(&self, timers: &mut Timers, id: LeaseId) {
         if let Some(old) = self.timer {
-            timers.remove(&(old, id));
+            timers.remove(old, id);
         }
     }
 }

@@ -53,8 +53,7 @@ impl Timers {
     /// Takes the leases of the first moment, if that has come; some are void, or there twice.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, Vec<LeaseId>)> {
         let first = self.0.first_entry().filter(|first| *first.key() <= now)?;
-        let (at, mut moment) = first.remove_entry();
-        moment.leases.sort_unstable();
+        let (at, moment) = first.remove_entry();
         Some((at, moment.leases))
     }
 

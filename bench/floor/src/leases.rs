@@ -4,12 +4,14 @@ use crate::Floor;
 use crate::call::{UnderWay, framed, head};
 use crate::streams::Messages;
 use bytes::Bytes;
-use etcd3_bench::Result;
+use etcd3_bench::{Result, SLOTS};
 use etcd3_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
 };
 use h2::SendStream;
 use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// Leases, and the stream on which they are renewed.
 #[derive(Debug)]
@@ -40,15 +42,31 @@ impl Leases {
         Ok(Self { ttls, requests, messages, _under_way: under_way })
     }
 
-    /// Renews all of them at once, and again when all are acknowledged.
-    pub(crate) async fn renew(&mut self, acknowledgements: u64) -> Result<()> {
-        for _ in 0..acknowledgements.div_ceil(self.ttls.len() as u64) {
-            for id in self.ttls.keys() {
+    /// Renews them slot by slot, or all at once, and again.
+    pub(crate) async fn renew(
+        &mut self,
+        mut acknowledgements: u64,
+        slot: Option<Duration>,
+    ) -> Result<()> {
+        let ids: Vec<i64> = self.ttls.keys().copied().collect();
+        let parts = if slot.is_some() { SLOTS } else { 1 };
+        let part = ids.len().div_ceil(parts.try_into()?);
+        let mut at = Instant::now();
+        for ids in ids.chunks(part).cycle() {
+            for id in ids {
                 self.requests.send_data(framed(&LeaseKeepAliveRequest { id: *id }), false)?;
             }
-            for _ in 0..self.ttls.len() {
+            for _ in ids {
                 let answer: LeaseKeepAliveResponse = self.messages.next().await?;
                 self.ttls.insert(answer.id, answer.ttl);
+            }
+            acknowledgements = acknowledgements.saturating_sub(ids.len() as u64);
+            if acknowledgements == 0 {
+                break;
+            }
+            if let Some(slot) = slot {
+                at += slot;
+                sleep_until(at).await;
             }
         }
         Ok(())

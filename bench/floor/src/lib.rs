@@ -27,6 +27,7 @@ use etcd3_proto::etcdserverpb::{PutRequest, PutResponse, RangeRequest, RangeResp
 use h2::client::SendRequest;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// The window of a stream, in bytes.
@@ -98,8 +99,13 @@ impl Client for Floor {
         Leases::grant(self, count, ttl).await
     }
 
-    async fn renew_all(&mut self, leases: &mut Leases, acknowledgements: u64) -> Result<()> {
-        leases.renew(acknowledgements).await
+    async fn renew_all(
+        &mut self,
+        leases: &mut Leases,
+        acknowledgements: u64,
+        slot: Option<Duration>,
+    ) -> Result<()> {
+        leases.renew(acknowledgements, slot).await
     }
 
     async fn number(&mut self, key: Bytes) -> Result<u64> {

@@ -23,10 +23,12 @@ pub enum Work {
     WatchersAgain,
     /// Keeps leases alive; an operation is an acknowledgement, and memory is that of a lease.
     KeepAlives,
+    /// The same without pauses: all leases at once, and again when all are acknowledged.
+    KeepAlivesAtOnce,
 }
 
 impl Work {
-    const ALL: [(&str, Self); 9] = [
+    const ALL: [(&str, Self); 10] = [
         ("put", Self::Put),
         ("get", Self::Get),
         ("connect", Self::Connect),
@@ -36,6 +38,7 @@ impl Work {
         ("watchers-now", Self::WatchersNow),
         ("watchers-again", Self::WatchersAgain),
         ("keep-alives", Self::KeepAlives),
+        ("keep-alives-at-once", Self::KeepAlivesAtOnce),
     ];
 
     /// Names it as the arguments do.

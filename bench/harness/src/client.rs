@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::fmt;
 use std::future::{Future, ready};
+use std::time::Duration;
 
 /// Any failure.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -88,13 +89,15 @@ pub trait Client: Clone + Send + Sized + 'static {
     }
 
     /// Keeps the leases alive until so many renewals are acknowledged, or a few more: a client that
-    /// renews by itself goes on meanwhile.
+    /// renews by itself goes on meanwhile. Others renew a [part](crate::SLOTS) of the leases, take
+    /// the answers and wait for the next slot; without one they renew all at once, again and again.
     fn renew_all(
         &mut self,
         leases: &mut Self::Leases,
         acknowledgements: u64,
+        slot: Option<Duration>,
     ) -> impl Future<Output = Result<()>> + Send {
-        let _ = (leases, acknowledgements);
+        let _ = (leases, acknowledgements, slot);
         ready(Err(NoSuchWork.into()))
     }
 

@@ -1,10 +1,13 @@
 //! Leases: what one takes with its handle, and what it costs to keep it alive.
 
 use crate::run::figures;
-use crate::{Args, Client, Measured, Meter, Result};
+use crate::{Args, Client, Measured, Meter, Result, Work};
+use std::time::Duration;
 
 /// The time to live of leases of which none is asked for, in seconds.
 const TTL: u64 = 60;
+/// Into how many slots renewals are spread that are due within a third of the time to live.
+pub const SLOTS: u32 = 50;
 
 /// Has the callers stand for leases.
 ///
@@ -20,7 +23,9 @@ pub(crate) async fn keep_alives<C: Client>(client: &mut C, args: &Args) -> Resul
     let made = meter.stop();
     let before = client.number("renewed".into()).await?;
     let meter = Meter::start();
-    client.renew_all(&mut leases, args.ops).await?;
+    let slot = Duration::from_secs(ttl) / 3 / SLOTS;
+    let slot = (args.work == Work::KeepAlives).then_some(slot);
+    client.renew_all(&mut leases, args.ops, slot).await?;
     let measured = meter.stop();
     let acknowledged = client.number("renewed".into()).await? - before;
     let streams = client.number("renewing".into()).await? - streams;

@@ -22,5 +22,6 @@ pub use args::{Args, Work};
 pub use client::{Client, Error, NoSuchWork, Result};
 pub use coalesced::Coalesced;
 pub use executor::{Executor, TokioCurrent, TokioMulti};
+pub use leases::SLOTS;
 pub use meter::{Measured, Meter};
 pub use run::main;

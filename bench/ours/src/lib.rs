@@ -6,7 +6,7 @@ mod adapters;
 pub use adapters::{Adapter, AsyncStd, Smol, Tokio};
 
 use bytes::Bytes;
-use etcd3_bench::{Client, Result};
+use etcd3_bench::{Client, NoSuchWork, Result};
 use etcd3_tokio::{Lease, Watch};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::marker::PhantomData;
@@ -123,7 +123,13 @@ impl<A: Adapter> Client for Ours<A> {
         Ok(leases.try_collect().await?)
     }
 
-    async fn renew_all(&mut self, leases: &mut Vec<Lease>, acknowledgements: u64) -> Result<()> {
+    async fn renew_all(
+        &mut self,
+        leases: &mut Vec<Lease>,
+        acknowledgements: u64,
+        slot: Option<Duration>,
+    ) -> Result<()> {
+        slot.ok_or(NoSuchWork)?;
         let rt = self.client.runtime();
         let all = self.count("renewed".into()).await? + acknowledgements;
         while self.count("renewed".into()).await? < all {

@@ -6,7 +6,9 @@
 
 use bytes::Bytes;
 use etcd_client::{Client, GetOptions, LeaseKeepAliveStream, LeaseKeeper, WatchOptions};
-use etcd3_bench::Result;
+use etcd3_bench::{Result, SLOTS};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// etcd-client, as it is measured.
 #[derive(Clone)]
@@ -77,13 +79,28 @@ impl etcd3_bench::Client for Peer {
         Ok(kept)
     }
 
-    async fn renew_all(&mut self, leases: &mut Self::Leases, acknowledgements: u64) -> Result<()> {
-        for _ in 0..acknowledgements.div_ceil(leases.len() as u64) {
-            for (keeper, _) in leases.iter_mut() {
-                keeper.keep_alive().await?;
-            }
-            for (_, answers) in leases.iter_mut() {
-                answers.message().await?.ok_or("the stream has ended")?;
+    async fn renew_all(
+        &mut self,
+        leases: &mut Self::Leases,
+        mut acknowledgements: u64,
+        slot: Option<Duration>,
+    ) -> Result<()> {
+        let parts = if slot.is_some() { SLOTS } else { 1 };
+        let part = leases.len().div_ceil(parts.try_into()?);
+        let mut at = Instant::now();
+        while acknowledgements > 0 {
+            for leases in leases.chunks_mut(part) {
+                for (keeper, _) in leases.iter_mut() {
+                    keeper.keep_alive().await?;
+                }
+                for (_, answers) in leases.iter_mut() {
+                    answers.message().await?.ok_or("the stream has ended")?;
+                }
+                acknowledgements = acknowledgements.saturating_sub(leases.len() as u64);
+                if let Some(slot) = slot.filter(|_| acknowledgements > 0) {
+                    at += slot;
+                    sleep_until(at).await;
+                }
             }
         }
         Ok(())

@@ -43,6 +43,7 @@ mod pace;
 mod record;
 mod renewals;
 mod stream;
+mod timers;
 
 pub use events::{Input, Known, LeaseLost, LossReason, Output, Renewal, Settings, SingleRenewal};
 
@@ -56,6 +57,7 @@ use pace::Pace;
 use record::Record;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use timers::Timers;
 
 #[derive(Debug, Clone)]
 enum Stream {
@@ -74,9 +76,10 @@ enum Stream {
 #[derive(Debug, Clone)]
 pub struct KeepAlive {
     settings: Settings,
-    leases: BTreeMap<LeaseId, Record>,
+    /// Boxed, so that a search reads little but ids.
+    leases: BTreeMap<LeaseId, Box<Record>>,
     /// When something is to be done about which lease: at most one entry each.
-    timers: BTreeSet<(Instant, LeaseId)>,
+    timers: Timers,
     /// Those to be asked for on the stream, the most urgent first.
     queue: BTreeSet<(Instant, LeaseId)>,
     unanswered: Unanswered,
@@ -113,7 +116,7 @@ impl KeepAlive {
         Self {
             settings,
             leases: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::new(),
             queue: BTreeSet::new(),
             unanswered: Unanswered::new(),
             pace: Pace::new(),
@@ -256,7 +259,7 @@ impl KeepAlive {
 
     fn next_due(&self) -> Option<Instant> {
         let idle = self.idle_since.map(|since| since + self.settings.linger);
-        let lease = self.timers.first().map(|(due, _)| *due);
+        let lease = self.timers.first();
         let stream = match &self.stream {
             Stream::Idle | Stream::Waiting(_) if self.on_stream == 0 => None,
             Stream::Idle => Some(Instant::ORIGIN),
@@ -274,7 +277,7 @@ impl KeepAlive {
         if self.idle_since.is_some_and(|since| since + self.settings.linger <= now) {
             return self.close();
         }
-        if self.timers.first().is_some_and(|(due, _)| *due <= now) {
+        if self.timers.first().is_some_and(|due| due <= now) {
             return self.on_leases_due(now);
         }
         match &self.stream {

@@ -1,6 +1,7 @@
 //! What is known of one lease, and when something is to be done about it.
 
 use super::events::Known;
+use super::timers::Timers;
 use crate::error::Error;
 use crate::rng::Rng;
 use crate::{Instant, LeaseId};
@@ -16,10 +17,19 @@ const MAX_PATIENCE: Duration = Duration::from_secs(2);
 const MIN_LATENESS: Duration = Duration::from_millis(200);
 /// Renewals are never closer than this, unless the time to live is shorter than twice this.
 // L46
-const MIN_INTERVAL: Duration = Duration::from_millis(500);
+const MIN_INTERVAL: u64 = NANOS / 2;
 
 /// How many slots there are in a third of the time to live.
-const SLOTS: u32 = 50;
+const SLOTS: u64 = 50;
+/// The nanoseconds of a second.
+const NANOS: u64 = 1_000_000_000;
+
+/// Returns the length of the slots in which renewals are sent together, one wake-up for all, in
+/// nanoseconds, of a third of the time to live; `None` if that would make them closer than they may
+/// be.
+fn slot(third: u64) -> Option<u64> {
+    (third / 10 * 9 >= MIN_INTERVAL).then_some(third / SLOTS)
+}
 
 /// Where a lease is between two renewals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,39 +112,32 @@ impl Record {
         record
     }
 
-    fn assumed_ttl(&self) -> Duration {
-        self.ttl.unwrap_or(ASSUMED_TTL)
+    /// Returns its time to live in nanoseconds: in a number, since this is asked again and again.
+    fn nanos(&self) -> u64 {
+        let ttl = self.ttl.unwrap_or(ASSUMED_TTL);
+        ttl.as_secs().saturating_mul(NANOS).saturating_add(u64::from(ttl.subsec_nanos()))
     }
 
     /// Draws the time between two renewals: a third of the time to live, less up to a tenth.
     // I-L2
     pub(super) fn interval(&self, rng: &mut Rng) -> Duration {
-        let ttl = self.assumed_ttl();
-        let third = ttl / 3;
-        let most = (third / 10).saturating_sub(self.slot().unwrap_or_default());
-        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
-        let interval = third.saturating_sub(Duration::from_nanos(rng.below(most)));
-        interval.max(MIN_INTERVAL.min(ttl / 2))
-    }
-
-    /// Returns the length of the slots in which renewals are sent together, one wake-up for all;
-    /// `None` if that would make them closer than they may be.
-    fn slot(&self) -> Option<Duration> {
-        let third = self.assumed_ttl() / 3;
-        (third / 10 * 9 >= MIN_INTERVAL).then_some(third / SLOTS)
+        let nanos = self.nanos();
+        let third = nanos / 3;
+        let most = (third / 10).saturating_sub(slot(third).unwrap_or_default());
+        let interval = third.saturating_sub(rng.below(most));
+        Duration::from_nanos(interval.max(MIN_INTERVAL.min(nanos / 2)))
     }
 
     /// Has it rest until this moment, or the beginning of its slot: part of the jitter.
     // I-L2
     pub(super) fn rest(&mut self, due: Instant) {
-        let slot = self.slot().and_then(|slot| u64::try_from(slot.as_nanos()).ok());
-        let since = slot.map_or(0, |slot| due.as_nanos() % slot.max(1));
+        let since = slot(self.nanos() / 3).map_or(0, |slot| due.as_nanos() % slot.max(1));
         self.turn = Turn::Resting(due - Duration::from_nanos(since));
     }
 
     /// Returns the time between two calls of its own.
     pub(super) fn single_interval(&self) -> Duration {
-        (self.assumed_ttl() / 6).max(MIN_LATENESS)
+        Duration::from_nanos(self.nanos() / 6).max(MIN_LATENESS)
     }
 
     /// Returns for how long a request may go unanswered.
@@ -145,28 +148,32 @@ impl Record {
 
     /// Returns for how long a renewal may take until it is late.
     pub(super) fn lateness(&self) -> Duration {
-        (self.assumed_ttl() / 20).max(MIN_LATENESS)
+        Duration::from_nanos(self.nanos() / 20).max(MIN_LATENESS)
     }
 
     /// Returns how often it is to be renewed in a thousand seconds.
     pub(super) fn rate(&self) -> u64 {
-        let Some(ttl) = self.ttl else { return 0 };
-        let interval = (ttl / 3).max(MIN_INTERVAL);
-        1_000_000_000_000 / u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
+        if self.ttl.is_none() {
+            return 0;
+        }
+        1_000 * NANOS / (self.nanos() / 3).max(MIN_INTERVAL)
     }
 
     /// Returns when a call of its own is to be given up.
     pub(super) fn give_up_at(&self, now: Instant) -> Instant {
-        self.until.unwrap_or_else(|| now + self.assumed_ttl())
+        self.until.unwrap_or_else(|| now + Duration::from_nanos(self.nanos()))
     }
 
     /// Returns when something is to be done about it.
     fn due(&self) -> Option<Instant> {
-        let turn = match self.turn {
+        let mut due = match self.turn {
             Turn::Resting(due) => Some(due),
             Turn::Queued | Turn::Asked | Turn::Single | Turn::Confirming => None,
         };
-        [turn, self.until, self.late_at, self.single_at].into_iter().flatten().min()
+        for moment in [self.until, self.late_at, self.single_at].into_iter().flatten() {
+            due = Some(due.map_or(moment, |due| due.min(moment)));
+        }
+        due
     }
 
     /// Counts the time that the machine was suspended.
@@ -203,29 +210,32 @@ impl Record {
     }
 
     /// Moves it among the timers to where it belongs now.
-    pub(super) fn set_timer(&mut self, timers: &mut BTreeSet<(Instant, LeaseId)>, id: LeaseId) {
+    pub(super) fn set_timer(&mut self, timers: &mut Timers, id: LeaseId) {
         let due = self.due();
         if due == self.timer {
             return;
         }
-        if let Some(old) = self.timer {
-            timers.remove(&(old, id));
-        }
+        self.clear_timer(timers, id);
         if let Some(due) = due {
-            timers.insert((due, id));
+            timers.insert(due, id);
         }
         self.timer = due;
     }
 
-    /// Notes that its timer is over, and was taken from the timers.
-    pub(super) const fn timer_is_over(&mut self) {
-        self.timer = None;
+    /// Notes that its timer is over, and was taken from the timers; returns whether that was this
+    /// one.
+    pub(super) fn timer_is_over(&mut self, at: Instant) -> bool {
+        let is_it = self.timer == Some(at);
+        if is_it {
+            self.timer = None;
+        }
+        is_it
     }
 
     /// Takes it out of the timers.
-    pub(super) fn clear_timer(&self, timers: &mut BTreeSet<(Instant, LeaseId)>, id: LeaseId) {
+    pub(super) fn clear_timer(&self, timers: &mut Timers, id: LeaseId) {
         if let Some(old) = self.timer {
-            timers.remove(&(old, id));
+            timers.remove(old, id);
         }
     }
 }

@@ -33,7 +33,7 @@ impl KeepAlive {
         record.set_timer(&mut self.timers, id);
         self.pace.add(record.rate());
         self.on_stream += 1;
-        self.leases.insert(id, record);
+        self.leases.insert(id, Box::new(record));
     }
 
     pub(super) fn renew(&mut self, now: Instant, id: LeaseId) {
@@ -110,13 +110,13 @@ impl KeepAlive {
     /// Something is to be done about leases. Those that are due together are sent together.
     pub(super) fn on_leases_due(&mut self, now: Instant) {
         let mut queued = Vec::new();
-        while let Some(&(due, id)) = self.timers.first()
-            && due <= now
-            && self.outputs.is_empty()
+        while self.outputs.is_empty()
+            && let Some((at, leases)) = self.timers.pop(now)
         {
-            self.timers.pop_first();
-            if self.on_lease_due(now, id) {
-                queued.push(id);
+            for id in leases {
+                if self.on_lease_due(now, at, id) {
+                    queued.push(id);
+                }
             }
         }
         self.pump(now);
@@ -132,10 +132,12 @@ impl KeepAlive {
 
     /// Something is to be done about a lease whose timer is over. Returns whether all that is left
     /// to do is to send it, and to set its timer then.
-    fn on_lease_due(&mut self, now: Instant, id: LeaseId) -> bool {
+    fn on_lease_due(&mut self, now: Instant, at: Instant, id: LeaseId) -> bool {
         let is_open = self.is_streaming();
         let Some(record) = self.leases.get_mut(&id) else { return false };
-        record.timer_is_over();
+        if !record.timer_is_over(at) {
+            return false;
+        }
         if record.until.is_some_and(|until| until <= now) {
             let is_denied = record.error.as_ref().is_some_and(Error::is_permission_denied);
             let reason =

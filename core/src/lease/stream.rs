@@ -41,8 +41,12 @@ impl KeepAlive {
         }
     }
 
-    /// Sends what is queued, as fast as the pace allows.
+    /// Sends what is queued, as fast as the pace allows: not one by one while many wait, as answers
+    /// would have it that come one by one.
     pub(super) fn pump(&mut self, now: Instant) {
+        if self.pace.next_of(self.queue.len()) > now {
+            return;
+        }
         let mut frames = BytesMut::new();
         while self.is_streaming()
             && self.pace.next() <= now

@@ -79,7 +79,6 @@ pub(super) enum Due {
 pub(super) struct Open {
     pub(super) inbound: Inbound,
     pub(super) sent: Sent,
-    opened: Instant,
     /// When the last message came.
     pub(super) heard: Instant,
     /// Since when the oldest creation waits for its answer.
@@ -107,7 +106,6 @@ impl Open {
         Self {
             inbound: Inbound::new(max_message_bytes),
             sent,
-            opened: now,
             heard: now,
             unanswered_since: None,
             probed: None,
@@ -239,7 +237,7 @@ impl Open {
 impl Open {
     /// Feeds what is not public in this module to a digest.
     pub(super) fn digest_times(&self, digest: &mut Digest<'_, impl Hasher>) {
-        for at in [Some(self.opened), Some(self.heard), self.unanswered_since, self.probed] {
+        for at in [Some(self.heard), self.unanswered_since, self.probed] {
             digest.at(at);
         }
         for id in &self.canceled {

@@ -3,6 +3,8 @@
 use crate::rig::{Rig, granted, ms, secs};
 use etcd3_core::lease::Input;
 use etcd3_core::{Instant, LeaseId};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Returns the most requests in any second.
 fn most_a_second(times: &[(Instant, i64)]) -> usize {
@@ -128,4 +130,26 @@ fn the_burst_grows_with_what_is_needed_and_the_rate_does_not() {
     let most = most_a_second(&asked);
     assert!(most <= 10_000, "{most} in a second, where 5,000 are needed");
     assert_eq!((rig.late().len(), rig.singles().len(), rig.lost().len()), (0, 0, 0));
+}
+
+// What waits for the pace is not sent one by one because answers come one by one.
+#[test]
+fn answers_that_come_one_by_one_do_not_part_what_waits() {
+    let mut rig = Rig::with_leases(2_000, 60);
+    let (mut sent, mut unanswered) = (vec![], VecDeque::new());
+    rig.rest(secs(17));
+    let end = rig.now + secs(4);
+    while rig.now < end {
+        for id in rig.asked() {
+            sent.push((rig.now, id));
+            unanswered.push_back(id);
+        }
+        rig.rest(Duration::from_micros(500));
+        if let Some(id) = unanswered.pop_front() {
+            rig.answer(id, 60);
+        }
+    }
+    assert_eq!(sent.len(), 2_000);
+    let moments = moments(&sent);
+    assert!(moments <= 200, "{} at {moments} moments", sent.len());
 }

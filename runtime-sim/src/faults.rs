@@ -171,8 +171,8 @@ pub fn swarm(seed: u64, scope: Scope) -> Vec<Planned> {
     plan
 }
 
-/// Draws suspensions of clients, to be added to a schedule: each longer than a second, which is what
-/// a machine notices.
+/// Draws suspensions of clients, to be added to a schedule: each longer than a second, which is
+/// what a machine notices.
 #[must_use]
 pub fn suspensions(seed: u64, scope: Scope) -> Vec<Planned> {
     let mut rng = Rng::new(seed ^ 0x51ee_fa17);
@@ -194,8 +194,8 @@ const SINGLE: [usize; 11] = [0, 2, 3, 4, 5, 7, 8, 9, 10, 11, 13];
 /// How long the rest of the cluster, and its clients, need to get over one.
 const RECOVERY: Duration = Duration::from_secs(8);
 
-/// Draws a schedule in which one member at a time is in trouble, and the cluster gets over it before
-/// the next: [`is_one_at_a_time`] holds.
+/// Draws a schedule in which one member at a time is in trouble, and the cluster gets over it
+/// before the next: [`is_one_at_a_time`] holds.
 #[must_use]
 pub fn one_at_a_time(seed: u64, scope: Scope) -> Vec<Planned> {
     let mut rng = Rng::new(seed ^ 0x51e1_fa17);

@@ -20,7 +20,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub struct BeginLease(pub(crate) Grant);
 
-/// The request that [`Client::keep_alive`] makes: a lease of somebody else that is to be kept alive.
+/// The request that [`Client::keep_alive`] makes: a lease of somebody else that is to be kept
+/// alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeginKeepAlive(pub(crate) LeaseId);
 

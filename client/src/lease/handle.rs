@@ -86,8 +86,8 @@ impl Lease {
     }
 
     /// Returns until when it is valid, on the clock of the client's
-    /// [`runtime`](crate::Client::runtime). Each renewal moves it on. Once the lease is lost it says
-    /// nothing about validity, and may lie in the future: [`is_valid`](Self::is_valid) does.
+    /// [`runtime`](crate::Client::runtime). Each renewal moves it on. Once the lease is lost it
+    /// says nothing about validity, and may lie in the future: [`is_valid`](Self::is_valid) does.
     #[must_use]
     pub fn valid_until(&self) -> Instant {
         self.shared.cell.valid_until(&**self.shared.client.runtime())
@@ -128,17 +128,17 @@ impl Lease {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the lease is not renewed any more. Dropping the future leaves open whether it is
-    /// revoked.
+    /// Once polled, the lease is not renewed any more. Dropping the future leaves open whether it
+    /// is revoked.
     // X3
     pub async fn revoke(&self) -> Result<(), Error> {
         self.end(LossReason::Revoked);
         revoke(self.shared.client.clone(), self.id()).await
     }
 
-    /// Stops renewing it for this handle and its clones, as dropping all of them does: it lives until
-    /// its time is over, and somebody else may [keep it alive](crate::Client::keep_alive). Other
-    /// handles that this client has of it, each of a call of its own, go on.
+    /// Stops renewing it for this handle and its clones, as dropping all of them does: it lives
+    /// until its time is over, and somebody else may [keep it alive](crate::Client::keep_alive).
+    /// Other handles that this client has of it, each of a call of its own, go on.
     // X3
     pub fn orphan(&self) {
         self.shared.cell.lose(|| LeaseLost::new(LossReason::Orphaned));

@@ -1,8 +1,8 @@
 //! Leases: granting them, and keeping them alive.
 //!
 //! The leases of a client share a stream, whose task owns the machine. What the task learns of a
-//! lease it notes in a cell, at which the handles look; what users want goes into the mailbox of the
-//! task. Neither waits for the other.
+//! lease it notes in a cell, at which the handles look; what users want goes into the mailbox of
+//! the task. Neither waits for the other.
 
 mod begin;
 mod cell;

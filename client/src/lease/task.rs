@@ -120,8 +120,8 @@ impl LeaseOwner {
         }
     }
 
-    /// Tells those who have a lease that it is lost, if that was found out, before somebody else has
-    /// it again.
+    /// Tells those who have a lease that it is lost, if that was found out, before somebody else
+    /// has it again.
     fn tell_lost(&mut self, machine: &mut KeepAlive, id: LeaseId) {
         if let Some(lost) = machine.take_lost(id) {
             self.lost(id, lost);

@@ -139,7 +139,7 @@ impl Inner {
         self.lock().end.clone()
     }
 
-    /// Goes on with another lease; returns whether the session still wants one.
+    /// Sets the lease that it goes on with; returns whether the session still wants one.
     pub(super) fn set_lease(&self, lease: &Lease) -> bool {
         let mut state = self.lock();
         if state.end.is_some() {
@@ -275,8 +275,8 @@ impl Session {
     /// # Errors
     ///
     /// Those of any write, and [`is_lease_not_found`](Error::is_lease_not_found) when the session
-    /// is lost or over, whyever; its source says why. [`is_closed`](Error::is_closed) when its client
-    /// is closed. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
+    /// is lost or over, whyever; its source says why. [`is_closed`](Error::is_closed) when its
+    /// client is closed. With [`OnLoss::Regrant`] a lease that was just lost is waited for, for
     /// `Config::request_timeout` at most. A key whose write failed is not registered; when the
     /// outcome is *unknown* it may be there until the lease ends. Keys are written one at a time;
     /// waiting for the others counts, too.
@@ -376,8 +376,8 @@ impl Session {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it is not renewed any more. Dropping the future leaves open whether its keys are
-    /// deleted.
+    /// Once polled, it is not renewed any more. Dropping the future leaves open whether its keys
+    /// are deleted.
     // X3
     pub async fn close(&self) -> Result<(), Error> {
         self.inner().end(LossReason::Revoked);

@@ -1,8 +1,8 @@
 //! Sessions: a lease that is kept alive, with the keys that are registered on it.
 //!
 //! The handles share what is known of the session; the keys are written in the future of whoever
-//! registers them. Only a session that is to be granted anew has a task, which waits for the loss of
-//! its lease.
+//! registers them. Only a session that is to be granted anew has a task, which waits for the loss
+//! of its lease.
 
 mod begin;
 mod handle;

@@ -64,8 +64,8 @@ async fn grant_again(inner: &Inner) {
     }
 }
 
-/// Ends the session if this loss of its lease is the end: whoever revokes the lease of a session, or
-/// gives it to others, ends the session.
+/// Ends the session if this loss of its lease is the end: whoever revokes the lease of a session,
+/// or gives it to others, ends the session.
 fn ends(inner: &Inner, lost: &LeaseLost) -> bool {
     let is_end =
         matches!(lost.reason, LossReason::Closed | LossReason::Revoked | LossReason::Orphaned);
@@ -81,8 +81,8 @@ async fn until_ended(inner: &Inner) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Closed))
 }
 
-/// Grants a lease, unless that was done before, and writes all registered keys that were not written
-/// on it yet. A key that is refused keeps no other from being written.
+/// Grants a lease, unless that was done before, and writes all registered keys that were not
+/// written on it yet. A key that is refused keeps no other from being written.
 ///
 /// `told` is the lease for which refusals were told.
 async fn regrant(inner: &Inner, told: &mut LeaseId) -> Result<(), Error> {

@@ -107,8 +107,8 @@ pub enum Output {
     /// Ask whether this lease exists: a member does not know it, and may lag.
     // I-L4
     Confirm(LeaseId),
-    /// The lease is valid until then; calls of [`RenewSingly`](Self::RenewSingly) that are under way
-    /// for it are to be dropped.
+    /// The lease is valid until then; calls of [`RenewSingly`](Self::RenewSingly) that are under
+    /// way for it are to be dropped.
     Renewed(LeaseId, Renewal),
     /// The lease is to have been renewed since this moment, and was not; the last error says why,
     /// if there was one.

@@ -26,8 +26,8 @@
 //!
 //! A lease is valid until the moment at which the request was sent that was acknowledged last, plus
 //! the time to live that came with the answer: the server counts from when it handled the request,
-//! which was later. Nothing but that moment, or the word of the server, ends it: streams and members
-//! may come and go meanwhile.
+//! which was later. Nothing but that moment, or the word of the server, ends it: streams and
+//! members may come and go meanwhile.
 //!
 //! A request that is not answered in time is repeated by a call of its own, at another member, and
 //! again each sixth of the time to live; a member that waits for a leader which is frozen answers
@@ -208,8 +208,8 @@ impl KeepAlive {
         self.leases.get(&id).and_then(|record| record.until)
     }
 
-    /// Takes the loss of a lease that was not told yet: it is of those who had the lease before, and
-    /// the lease may come again.
+    /// Takes the loss of a lease that was not told yet: it is of those who had the lease before,
+    /// and the lease may come again.
     pub fn take_lost(&mut self, id: LeaseId) -> Option<LeaseLost> {
         let is_its = |output: &Output| matches!(output, Output::Lost(it, _) if *it == id);
         let index = self.outputs.iter().position(is_its)?;

@@ -206,7 +206,7 @@ impl KeepAlive {
         record.set_timer(&mut self.timers, id);
     }
 
-    /// So many calls are over: others may be made, the most urgent first.
+    /// Counts calls that are over, and makes others that waited, the most urgent first.
     fn release_singles(&mut self, now: Instant, over: u32) {
         self.singles -= usize::try_from(over).unwrap_or(usize::MAX).min(self.singles);
         while self.singles < MAX_SINGLES

@@ -165,6 +165,8 @@ impl Holder {
             4 => self.client.time_to_live(id).await.map(drop),
             5 if self.rng.below(3) == 0 => {
                 let Some(other) = self.all.any_shared(&mut self.rng) else { return };
+                // Those of this client that have it are told so.
+                self.give_up(LeaseId(other), LossReason::Revoked);
                 self.client.revoke(LeaseId(other)).await.map(drop)
             }
             _ => return,
@@ -176,7 +178,7 @@ impl Holder {
     async fn end(&mut self, lease: Lease, handle: &Handle) {
         match self.rng.below(5) {
             0 => {
-                self.give_up(&lease, LossReason::Revoked);
+                self.give_up(lease.id(), LossReason::Revoked);
                 let result = lease.revoke().await;
                 self.count(result.is_ok());
                 // Valid for nobody, whatever became of the request.
@@ -186,11 +188,12 @@ impl Holder {
                 }
             }
             1 => {
-                self.give_up(&lease, LossReason::Orphaned);
+                self.give_up(lease.id(), LossReason::Orphaned);
                 lease.orphan();
             }
             2 => {
                 locked(&handle.recorder).give_up(LossReason::Orphaned);
+                self.give_up(lease.id(), LossReason::Revoked);
                 drop(lease.revoke_on_drop());
             }
             // Held until the client is closed.
@@ -203,9 +206,9 @@ impl Holder {
         }
     }
 
-    fn give_up(&self, lease: &Lease, reason: LossReason) {
+    fn give_up(&self, lease: LeaseId, reason: LossReason) {
         let mut found = self.all.found();
-        found.given_up.entry((self.number, lease.id().0)).or_default().push(reason);
+        found.given_up.entry((self.number, lease.0)).or_default().push(reason);
     }
 
     fn key(&self) -> String {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use etcd_client::{Client, GetOptions, LeaseKeepAliveStream, LeaseKeeper, WatchOptions};
 use etcd3_bench::{Result, SLOTS};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 /// etcd-client, as it is measured.
@@ -79,29 +80,44 @@ impl etcd3_bench::Client for Peer {
         Ok(kept)
     }
 
+    /// In slots, each lease has a task that renews it and sleeps, as programs have it that use the
+    /// client; otherwise one task renews all of them.
     async fn renew_all(
         &mut self,
         leases: &mut Self::Leases,
-        mut acknowledgements: u64,
+        acknowledgements: u64,
         slot: Option<Duration>,
     ) -> Result<()> {
-        let parts = if slot.is_some() { SLOTS } else { 1 };
-        let part = leases.len().div_ceil(parts.try_into()?);
-        let mut at = Instant::now();
-        while acknowledgements > 0 {
-            for leases in leases.chunks_mut(part) {
+        let count = u32::try_from(leases.len())?;
+        let rounds = acknowledgements.div_ceil(u64::from(count));
+        let Some(slot) = slot else {
+            for _ in 0..rounds {
                 for (keeper, _) in leases.iter_mut() {
                     keeper.keep_alive().await?;
                 }
                 for (_, answers) in leases.iter_mut() {
                     answers.message().await?.ok_or("the stream has ended")?;
                 }
-                acknowledgements = acknowledgements.saturating_sub(leases.len() as u64);
-                if let Some(slot) = slot.filter(|_| acknowledgements > 0) {
-                    at += slot;
-                    sleep_until(at).await;
-                }
             }
+            return Ok(());
+        };
+        let (interval, begin) = (slot * SLOTS, Instant::now());
+        let mut tasks = JoinSet::new();
+        for ((mut keeper, mut answers), number) in std::mem::take(leases).into_iter().zip(0..) {
+            let mut at = begin + interval * number / count;
+            tasks.spawn(async move {
+                for _ in 0..rounds {
+                    sleep_until(at).await;
+                    keeper.keep_alive().await?;
+                    answers.message().await?.ok_or("the stream has ended")?;
+                    at += interval;
+                }
+                // Held until all are done.
+                Result::Ok((keeper, answers))
+            });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            leases.push(ended??);
         }
         Ok(())
     }

@@ -1,32 +1,13 @@
 //! Beginnings of leases: with extreme values, and given up at any moment.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
+mod lease_support;
+
 use etcd3::runtime::BoxFuture;
-use etcd3::{Client, Config, LeaseId, OnLoss};
-use etcd3_sim::{ClusterConfig, Host, Personality, World, run};
+use etcd3::{LeaseId, OnLoss};
+use etcd3_sim::run;
+use lease_support::{scene, seconds};
 use std::time::Duration;
-
-const fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-struct Scene {
-    host: Host,
-    client: Client,
-    /// Of another host, to which nothing happens.
-    observer: Client,
-}
-
-async fn scene(world: &World) -> Scene {
-    let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
-    let host = world.host();
-    let client = host.client(Config::new(etcd.endpoints())).unwrap();
-    let observer = world.host().client(Config::new(etcd.endpoints())).unwrap();
-    client.put("key", "value").await.unwrap();
-    observer.get("key").await.unwrap();
-    world.sleep(seconds(1)).await;
-    Scene { host, client, observer }
-}
 
 // Whatever is asked for, the answer is one of a server.
 #[test]

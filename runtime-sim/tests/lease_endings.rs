@@ -1,36 +1,14 @@
 //! Leases that end, and what is under way meanwhile.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
-use etcd3::{Client, Config, LossReason};
-use etcd3_sim::{
-    ClusterConfig, Cut, CutLater, Direction, Etcd, Host, Link, Personality, World, run,
-};
+mod lease_support;
+
+use etcd3::LossReason;
+use etcd3_sim::{Cut, CutLater, Direction, Link, run};
 use futures_lite::future::poll_once;
+use lease_support::{scene, seconds};
 use std::pin::pin;
 use std::time::Duration;
-
-const fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-struct Scene {
-    etcd: Etcd,
-    host: Host,
-    client: Client,
-    /// Of another host, to which nothing happens.
-    observer: Client,
-}
-
-async fn scene(world: &World) -> Scene {
-    let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
-    let host = world.host();
-    let client = host.client(Config::new(etcd.endpoints())).unwrap();
-    let observer = world.host().client(Config::new(etcd.endpoints())).unwrap();
-    client.put("key", "value").await.unwrap();
-    observer.get("key").await.unwrap();
-    world.sleep(seconds(1)).await;
-    Scene { etcd, host, client, observer }
-}
 
 // A renewal from before the revocation is answered after it.
 #[test]

@@ -1,59 +1,18 @@
 //! Leases and sessions that meet: several handles of one lease, and ends that race with beginnings.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
+mod lease_support;
+
 use etcd3::runtime::{BoxFuture, Instant, Io, Runtime, Target};
 use etcd3::{Client, Config, ErrorKind, LossReason, OnLoss};
-use etcd3_sim::{
-    ClusterConfig, Etcd, Host, Link, Personality, Reachability, SimRuntime, World, run,
-};
+use etcd3_sim::{ClusterConfig, Link, Personality, Reachability, SimRuntime, run};
 use futures_lite::future::poll_once;
+use lease_support::{scene, seconds};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-struct Scene {
-    etcd: Etcd,
-    host: Host,
-    client: Client,
-    /// Of another host, to which nothing happens.
-    observer: Client,
-}
-
-async fn scene(world: &World) -> Scene {
-    let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
-    let host = world.host();
-    let client = host.client(Config::new(etcd.endpoints())).unwrap();
-    let observer = world.host().client(Config::new(etcd.endpoints())).unwrap();
-    client.put("key", "value").await.unwrap();
-    observer.get("key").await.unwrap();
-    world.sleep(seconds(1)).await;
-    Scene { etcd, host, client, observer }
-}
-
-impl Scene {
-    fn set_links(&self, world: &World, link: Link) {
-        for member in 0..self.etcd.members() {
-            world.net().set_link(self.host.id(), self.etcd.address(member), link);
-        }
-    }
-
-    /// Cuts the client off, or not any more.
-    fn cut_off(&self, world: &World, is_cut: bool) {
-        let reachability = if is_cut { Reachability::Hang } else { Reachability::Open };
-        let link = Link { reachability, stall_up: is_cut, stall_down: is_cut, ..Link::default() };
-        self.set_links(world, link);
-    }
-
-    async fn exists(&self, key: &str) -> bool {
-        self.observer.get(key.to_owned()).await.unwrap().count > 0
-    }
-}
 
 // The stream of the first handle has ended, and the second one has another.
 #[test]

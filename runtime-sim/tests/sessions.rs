@@ -1,50 +1,14 @@
 //! Sessions: what is registered on them, and what becomes of it when their lease is lost.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
-use etcd3::{Client, Config, LossReason, OnLoss};
-use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Reachability, World, run};
-use futures_lite::future::{or, poll_once, zip};
+mod lease_support;
+
+use etcd3::{LossReason, OnLoss};
+use etcd3_sim::{Link, run};
+use futures_lite::future::{or, poll_once};
+use lease_support::{scene, seconds};
 use std::pin::pin;
 use std::time::Duration;
-
-const fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-struct Scene {
-    etcd: Etcd,
-    host: Host,
-    client: Client,
-    /// Of another host, to which nothing happens.
-    observer: Client,
-}
-
-async fn scene(world: &World) -> Scene {
-    let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
-    let host = world.host();
-    let client = host.client(Config::new(etcd.endpoints())).unwrap();
-    let observer = world.host().client(Config::new(etcd.endpoints())).unwrap();
-    zip(client.put("key", "value").send(), observer.get("key").send()).await.0.unwrap();
-    Scene { etcd, host, client, observer }
-}
-
-impl Scene {
-    /// Cuts the client off, or not any more.
-    fn cut_off(&self, world: &World, is_cut: bool) {
-        let reachability = if is_cut { Reachability::Hang } else { Reachability::Open };
-        for member in 0..self.etcd.members() {
-            let link =
-                Link { reachability, stall_up: is_cut, stall_down: is_cut, ..Link::default() };
-            world.net().set_link(self.host.id(), self.etcd.address(member), link);
-        }
-    }
-
-    /// Returns the value of a key, as others see it.
-    async fn value(&self, key: &str) -> Option<String> {
-        let found = self.observer.get(key.to_owned()).await.unwrap();
-        found.kvs.first().map(|pair| pair.value_str().unwrap().to_owned())
-    }
-}
 
 // X2, X3
 #[test]

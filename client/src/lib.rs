@@ -52,10 +52,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod auth;
 mod cache;
 mod call;
 mod client;
 mod clock;
+mod cluster;
 mod compat;
 mod config;
 mod connection_task;
@@ -69,6 +71,7 @@ mod health;
 mod lease;
 mod list_watch;
 mod lookup;
+mod maintenance;
 mod operations;
 mod pages;
 mod pool;
@@ -90,8 +93,10 @@ mod transport;
 mod version;
 mod watch;
 
+pub use auth::Auth;
 pub use cache::{Cache, CacheChanges, CacheItem, CachedValue};
 pub use client::Client;
+pub use cluster::Cluster;
 pub use config::Config;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
@@ -106,13 +111,15 @@ pub use etcd3_core::request::{
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
     Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome,
-    ResponseHeader, ServerError, Status, UnaryRequest, Version, all, from_key, key, ops, prefix,
+    ResponseHeader, Secret, ServerError, Status, UnaryRequest, Version, all, from_key, key, ops,
+    prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use lease::grant::Grant;
 pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
+pub use maintenance::Maintenance;
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};

@@ -39,6 +39,7 @@ pub mod request;
 pub mod retry;
 pub mod rng;
 pub mod rpc;
+mod secret;
 pub mod server_error;
 mod signal;
 pub mod status;
@@ -63,6 +64,7 @@ pub use request::{
     Put, Raw, SortOrder, SortTarget, Txn, compact, delete, get, put, txn,
 };
 pub use rpc::{Rpc, UnaryRequest};
+pub use secret::Secret;
 pub use server_error::ServerError;
 pub use status::{Code, Status};
 pub use time::Instant;

@@ -102,6 +102,10 @@ pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
 pub use etcd3_core::request::{
+    AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
+    RoleListResponse, UserGetResponse, UserListResponse,
+};
+pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
     GrantResponse, IgnoreLease, IgnoreValue, Leases, LeasesResponse, Limits, Op, OpResponse,
     Operation, Put, PutLease, PutResponse, PutValue, Raw, RevokeResponse, SortOrder, SortTarget,

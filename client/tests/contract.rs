@@ -69,6 +69,7 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.session(std::time::Duration::ZERO).send());
         is_sent(&client.session_on(7).send());
         is_sent(&client.register("k", "v").send());
+        is_sent(&client.auth().user_add("u", "p").send());
     };
     let _ = |lease: &etcd3::Lease, session: &etcd3::Session| {
         is_sent(&lease.revoke());
@@ -102,6 +103,11 @@ mod root {
         WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus,
         all, compact, delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace,
         txn, watch,
+    };
+
+    use etcd3::{
+        AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
+        RoleListResponse, UserGetResponse, UserListResponse,
     };
 
     #[cfg(feature = "tls")]

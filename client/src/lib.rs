@@ -101,6 +101,7 @@ pub use config::Config;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
+pub use etcd3_core::request::maintenance::{DefragmentResponse, DowngradeInfo, MemberStatus};
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
     GrantResponse, IgnoreLease, IgnoreValue, Leases, LeasesResponse, Limits, Op, OpResponse,
@@ -119,7 +120,7 @@ pub use lease::grant::Grant;
 pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
-pub use maintenance::Maintenance;
+pub use maintenance::{EndpointStatus, Maintenance};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};

@@ -71,6 +71,7 @@ mod comparison;
 mod delete;
 mod get;
 mod lease;
+pub mod maintenance;
 mod op;
 mod options;
 mod put;
@@ -232,7 +233,7 @@ macro_rules! operation {
             /// What no server would take, and negative revisions; outcome not sent.
             pub fn request(
                 &mut self,
-                _: &super::Limits,
+                _: &crate::request::Limits,
             ) -> Result<&crate::proto::etcdserverpb::$message, crate::Error> {
                 $(let check: fn(&crate::proto::etcdserverpb::$message) -> _ = $check;
                 check(&self.request)?;)?
@@ -255,7 +256,7 @@ macro_rules! operation {
         crate::request::operation!($type, (), $message => $response);
     };
     ($type:ty, ($($generics:tt)*), $message:ident => $response:ident) => {
-        impl<$($generics)*> super::Operation for $type {
+        impl<$($generics)*> crate::request::Operation for $type {
             type Response = $response;
 
             fn rpc(&self) -> crate::rpc::Rpc {
@@ -264,10 +265,10 @@ macro_rules! operation {
 
             fn encode(
                 &mut self,
-                limits: &super::Limits,
+                limits: &crate::request::Limits,
                 prefix: Option<&crate::namespace::KeyPrefix>,
             ) -> Result<bytes::Bytes, crate::Error> {
-                super::encode(self.request(limits)?, limits, prefix)
+                crate::request::encode(self.request(limits)?, limits, prefix)
             }
 
             fn decode(
@@ -276,7 +277,7 @@ macro_rules! operation {
                 prefix: Option<&crate::namespace::KeyPrefix>,
             ) -> Result<$response, crate::Error> {
                 use crate::proto::etcdserverpb::$message;
-                self.response(super::decode::<$message>(message, prefix)?)
+                self.response(crate::request::decode::<$message>(message, prefix)?)
             }
         }
     };

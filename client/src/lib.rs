@@ -101,6 +101,7 @@ pub use config::Config;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
+pub use etcd3_core::request::maintenance::{DefragmentResponse, DowngradeInfo, MemberStatus};
 pub use etcd3_core::request::{
     AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
     RoleListResponse, UserGetResponse, UserListResponse,
@@ -123,7 +124,7 @@ pub use lease::grant::Grant;
 pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
-pub use maintenance::Maintenance;
+pub use maintenance::{EndpointStatus, Maintenance};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};

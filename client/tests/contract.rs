@@ -70,6 +70,8 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.session_on(7).send());
         is_sent(&client.register("k", "v").send());
         is_sent(&client.auth().user_add("u", "p").send());
+        is_sent(&client.maintenance().status("a").send());
+        is_sent(&client.maintenance().statuses().send());
     };
     let _ = |lease: &etcd3::Lease, session: &etcd3::Session| {
         is_sent(&lease.revoke());
@@ -90,19 +92,19 @@ fn what_a_request_turns_into_crosses_threads() {
 mod root {
     use etcd3::{
         Auth, Bytes, Cache, CacheChanges, CacheItem, CachedValue, Cause, Client, Cluster, Code,
-        Compact, CompactResponse, Compare, CompareOp, Config, ConnectFailure, Delete,
-        DeleteResponse, Difference, EndpointHealth, EndpointState, Error, ErrorKind, Event,
-        EventKind, Get, GetResponse, Grant, GrantResponse, Health, HealthChanges, IgnoreLease,
-        IgnoreValue, IntoBytes, KeepAliveOnceResponse, KeyRange, KeyValue, KeyValues, Lease,
-        LeaseId, LeaseLoss, LeaseLost, LeaseStatus, LeaseStatusChanges, Leases, LeasesResponse,
-        Limits, ListWatch, ListWatchItem, LossReason, Maintenance, OnLoss, Op, OpResponse,
-        Operation, Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue,
-        RangeStream, Raw, Registration, Report, Request, RequestFuture, ResponseHeader,
-        ResumeToken, Revoke, RevokeResponse, Secret, ServerError, Session, SortOrder, SortTarget,
-        Status, TimeToLive, TimeToLiveResponse, Txn, TxnResponse, UnaryRequest, Version, Watch,
-        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus,
-        all, compact, delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace,
-        txn, watch,
+        Compact, CompactResponse, Compare, CompareOp, Config, ConnectFailure, DefragmentResponse,
+        Delete, DeleteResponse, Difference, DowngradeInfo, EndpointHealth, EndpointState,
+        EndpointStatus, Error, ErrorKind, Event, EventKind, Get, GetResponse, Grant, GrantResponse,
+        Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeepAliveOnceResponse,
+        KeyRange, KeyValue, KeyValues, Lease, LeaseId, LeaseLoss, LeaseLost, LeaseStatus,
+        LeaseStatusChanges, Leases, LeasesResponse, Limits, ListWatch, ListWatchItem, LossReason,
+        Maintenance, MemberStatus, OnLoss, Op, OpResponse, Operation, Outcome, Pages, Phase,
+        Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw, Registration, Report,
+        Request, RequestFuture, ResponseHeader, ResumeToken, Revoke, RevokeResponse, Secret,
+        ServerError, Session, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse, Txn,
+        TxnResponse, UnaryRequest, Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems,
+        WatchOptions, WatchRanges, WatchStatus, all, compact, delete, from_key, get, key, ops,
+        prefix, proto, put, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{

@@ -73,6 +73,7 @@ mod comparison;
 mod delete;
 mod get;
 mod lease;
+pub mod maintenance;
 mod op;
 mod options;
 mod put;

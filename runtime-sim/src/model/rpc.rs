@@ -109,6 +109,9 @@ rpcs! {
     MemberList: MemberListRequest => MemberListResponse = "/etcdserverpb.Cluster/MemberList";
     /// Tells the state of one member.
     Status: StatusRequest => StatusResponse = "/etcdserverpb.Maintenance/Status";
+    /// Frees what the database of one member does not use.
+    Defragment: DefragmentRequest => DefragmentResponse =
+        "/etcdserverpb.Maintenance/Defragment";
     /// Lists, raises and disarms alarms.
     Alarm: AlarmRequest => AlarmResponse = "/etcdserverpb.Maintenance/Alarm";
     /// Hands the leadership to another member.

@@ -339,7 +339,10 @@ fn is_local(request: &Request, personality: Personality) -> bool {
         Request::Range(range) => range.serializable,
         Request::Txn(txn) => is_read_only(txn) && is_serializable(txn),
         Request::MemberList(list) => !(list.linearizable && personality.has_auth_status),
-        Request::LeaseLeases(_) | Request::Status(_) | Request::MoveLeader(_) => true,
+        Request::LeaseLeases(_)
+        | Request::Status(_)
+        | Request::MoveLeader(_)
+        | Request::Defragment(_) => true,
         _ => false,
     }
 }

@@ -1,8 +1,10 @@
 //! The configuration of a client.
 
+mod credentials;
 mod endpoints;
 
 use crate::tls::{self, TlsConfig};
+use crate::tokens::Credentials;
 use crate::{Error, ErrorKind};
 use etcd3_core::Version;
 use etcd3_core::backoff::Backoff;
@@ -67,6 +69,7 @@ pub struct Config {
     pub(crate) auto_sync: Option<Duration>,
     pub(crate) min_server_version: Option<Version>,
     pub(crate) plaintext_passwords: bool,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) limits: Limits,
     pub(crate) max_response_bytes: usize,
     pub(crate) stream_window: u32,
@@ -132,6 +135,7 @@ impl Config {
             auto_sync: None,
             min_server_version: None,
             plaintext_passwords: false,
+            credentials: None,
             limits: Limits::default(),
             max_response_bytes: 64 << 20,
             stream_window: 256 << 10,
@@ -202,8 +206,8 @@ impl Config {
         self
     }
 
-    /// Lets requests that carry a password go to endpoints where others on the network can read it.
-    /// Without this they go only over TLS, to unix sockets, and to loopback addresses; elsewhere
+    /// Lets requests that carry a password or a token go to endpoints where others on the network can
+    /// read it. Without this they go only over TLS, to unix sockets, and to loopback addresses; elsewhere
     /// they end in [`PlaintextPassword`](ErrorKind::PlaintextPassword).
     #[must_use]
     pub fn allow_plaintext_passwords(mut self) -> Self {

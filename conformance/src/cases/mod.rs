@@ -1,6 +1,8 @@
 //! The cases, by area.
 
 mod accounts;
+mod auth_expect;
+mod auth_users;
 mod bad_input;
 mod cache;
 mod cancelled;
@@ -93,6 +95,7 @@ use crate::Case;
 /// Returns all cases.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
+        auth_users::CASES,
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,

@@ -115,8 +115,8 @@ mod tests {
         operation.decode(answer.encode_to_vec().into(), None).unwrap()
     }
 
-    fn header() -> Option<pb::ResponseHeader> {
-        Some(pb::ResponseHeader { revision: 9, ..Default::default() })
+    fn header() -> pb::ResponseHeader {
+        pb::ResponseHeader { revision: 9, ..Default::default() }
     }
 
     // R16, R41: what another may have changed since is not written a second time.
@@ -212,19 +212,22 @@ mod tests {
 
     #[test]
     fn answers_are_read() {
-        let answer = pb::AuthUserAddResponse { header: header() };
+        let answer = pb::AuthUserAddResponse { header: Some(header()) };
         assert_eq!(decoded(UserAdd::new("u", "p"), &answer).header.revision, 9);
-        let answer =
-            pb::AuthStatusResponse { header: header(), enabled: true, auth_revision: u64::MAX };
+        let answer = pb::AuthStatusResponse {
+            header: Some(header()),
+            enabled: true,
+            auth_revision: u64::MAX,
+        };
         let status = decoded(AuthStatus::default(), &answer);
         assert!(status.enabled && status.header.revision == 9);
         assert_eq!(status.auth_revision, u64::MAX);
         let names = || vec!["b".to_owned(), "a".to_owned()];
-        let answer = pb::AuthUserGetResponse { header: header(), roles: names() };
+        let answer = pb::AuthUserGetResponse { header: Some(header()), roles: names() };
         assert_eq!(decoded(UserGet::new("u"), &answer).roles, names());
-        let answer = pb::AuthUserListResponse { header: header(), users: names() };
+        let answer = pb::AuthUserListResponse { header: Some(header()), users: names() };
         assert_eq!(decoded(UserList::default(), &answer).users, names());
-        let answer = pb::AuthRoleListResponse { header: header(), roles: names() };
+        let answer = pb::AuthRoleListResponse { header: Some(header()), roles: names() };
         assert_eq!(decoded(RoleList::default(), &answer).roles, names());
     }
 
@@ -236,7 +239,7 @@ mod tests {
             range_end: Bytes::from_static(range_end),
         };
         let perm = vec![held(0, b"a", b""), held(1, b"b", b"\0"), held(2, b"\0", b"\0")];
-        let answer = pb::AuthRoleGetResponse { header: header(), perm };
+        let answer = pb::AuthRoleGetResponse { header: Some(header()), perm };
         let found = decoded(RoleGet::new("r"), &answer).permissions;
         let of = |range, permission_type| Permission { range, permission_type };
         let expected = [
@@ -245,7 +248,8 @@ mod tests {
             of(crate::all(), PermissionType::ReadWrite),
         ];
         assert_eq!(found, expected);
-        let answer = pb::AuthRoleGetResponse { perm: vec![held(7, b"a", b"")], header: header() };
+        let answer =
+            pb::AuthRoleGetResponse { perm: vec![held(7, b"a", b"")], header: Some(header()) };
         let bytes = answer.encode_to_vec().into();
         let error = RoleGet::new("r").decode(bytes, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol);

@@ -47,7 +47,10 @@ fn a_dead_endpoint_delays_neither_the_client_nor_the_status_of_others() {
                         assert_eq!(n, 1, "{error}");
                         assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection));
                         assert_eq!(error.endpoint(), Some(&*endpoint));
-                        assert!(error.report().to_string().contains("it has been connecting"), "{error:?}");
+                        assert!(
+                            error.report().to_string().contains("it has been connecting"),
+                            "{error:?}"
+                        );
                     }
                 }
             }

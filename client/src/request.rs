@@ -5,7 +5,7 @@ use crate::call::{CallOptions, OperationCall};
 pub use crate::lease::grant::Grant;
 pub use crate::lease::revoke::Revoke;
 pub use crate::lease::{BeginKeepAlive, BeginLease, KeepAliveOnce, KeepAliveOnceResponse};
-pub use crate::maintenance::{At, Statuses};
+pub use crate::maintenance::{At, DisarmAll, EnsureDowngrade, MoveLeader, StatusOf, Statuses};
 use crate::runtime::BoxFuture;
 pub use crate::session::{BeginRegistration, BeginSession};
 pub use crate::watch::{BeginWatch, BeginWatchRanges};

@@ -1,4 +1,4 @@
-//! An operation that is addressed to one endpoint.
+//! Calls that are addressed to one endpoint.
 
 // M1, M6
 
@@ -6,6 +6,8 @@ use crate::call::CallOptions;
 use crate::request::{Execute, Operation, sealed};
 use crate::runtime::BoxFuture;
 use crate::{Client, Error};
+use etcd3_core::Instant;
+use etcd3_core::request::maintenance::{MemberStatus, status};
 use etcd3_core::rpc::Rpc;
 use std::time::Duration;
 
@@ -44,23 +46,27 @@ where
     fn execute(self, client: Client, options: CallOptions) -> Self::Future {
         let Self { endpoint, operation, timeout } = self;
         let options = CallOptions { timeout: options.timeout.or(timeout), ..options };
-        Box::pin(call(client, endpoint, operation, options))
+        Box::pin(async move {
+            let (answer, _) = call(&client, &endpoint, operation, options).await?;
+            Ok(answer)
+        })
     }
 }
 
-/// Makes a call to this endpoint and no other; each of its errors names it.
-pub(super) async fn call<T: Operation>(
-    client: Client,
-    endpoint: String,
+/// Makes a call to this endpoint and no other; each of its errors names it. Returns also the client
+/// that is pinned to it.
+async fn call<T: Operation>(
+    client: &Client,
+    endpoint: &str,
     operation: T,
     options: CallOptions,
-) -> Result<T::Response, Error> {
+) -> Result<(T::Response, Client), Error> {
     let Rpc { method, effect, .. } = operation.rpc();
     let pinned = client
-        .pinned_to(&endpoint)
+        .pinned_to(endpoint)
         .map_err(|error| error.with_method(method.path).with_effect(effect));
     let answer = match pinned {
-        Ok(pinned) => pinned.run(operation, options).await,
+        Ok(pinned) => pinned.clone().run(operation, options).await.map(|it| (it, pinned)),
         Err(error) => Err(error),
     };
     answer.map_err(|error| match error.endpoint() {
@@ -68,4 +74,70 @@ pub(super) async fn call<T: Operation>(
         // It never was connected.
         None => error.with_endpoint(Some(endpoint.into())),
     })
+}
+
+/// The request that [`Maintenance::status`](super::Maintenance::status) makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusOf {
+    pub(super) endpoint: String,
+}
+
+impl sealed::Sealed for StatusOf {}
+
+impl Execute for StatusOf {
+    type Output = Result<MemberStatus, Error>;
+    type Future = BoxFuture<'static, Self::Output>;
+
+    fn execute(self, client: Client, options: CallOptions) -> Self::Future {
+        Box::pin(async move { ask(&client, &self.endpoint, options).await })
+    }
+}
+
+/// Asks a member for its status, and remembers its version.
+pub(super) async fn ask(
+    client: &Client,
+    endpoint: &str,
+    options: CallOptions,
+) -> Result<MemberStatus, Error> {
+    let (told, pinned) = call(client, endpoint, status(), options).await?;
+    if let Some(version) = told.minor_version() {
+        pinned.shared().pool.note_version(pinned.only(), version);
+    }
+    Ok(told)
+}
+
+/// Calls one after the other, which have one deadline together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Calls<'a> {
+    pub(super) client: &'a Client,
+    options: CallOptions,
+    deadline: Instant,
+}
+
+impl<'a> Calls<'a> {
+    pub(super) fn new(client: &'a Client, options: CallOptions) -> Self {
+        let shared = client.shared();
+        let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
+        Self { client, options, deadline: shared.now() + timeout }
+    }
+
+    /// Returns the options of the next one: the time that is left.
+    pub(super) fn options(&self) -> CallOptions {
+        let left = self.deadline.saturating_since(self.client.shared().now());
+        CallOptions { timeout: Some(left), ..self.options }
+    }
+
+    /// Makes a call to any member.
+    pub(super) async fn run<T: Operation>(&self, operation: T) -> Result<T::Response, Error> {
+        self.client.clone().run(operation, self.options()).await
+    }
+
+    /// Makes a call to one member.
+    pub(super) async fn at<T: Operation>(
+        &self,
+        endpoint: &str,
+        operation: T,
+    ) -> Result<T::Response, Error> {
+        Ok(call(self.client, endpoint, operation, self.options()).await?.0)
+    }
 }

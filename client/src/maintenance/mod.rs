@@ -1,11 +1,19 @@
 //! The operations on maintenance: status, alarms, snapshots and what else members do for an
 //! operator.
 
+mod alarms;
 mod at;
+mod downgrade;
+mod leader;
 mod operations;
+mod serving;
 mod statuses;
 
-pub use at::At;
+pub use alarms::DisarmAll;
+pub use at::{At, StatusOf};
+pub use downgrade::EnsureDowngrade;
+pub use leader::MoveLeader;
+pub use serving::ServingChanges;
 pub use statuses::{EndpointStatus, Statuses};
 
 use crate::Client;

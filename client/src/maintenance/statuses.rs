@@ -5,9 +5,10 @@ use crate::call::CallOptions;
 use crate::request::{Execute, sealed};
 use crate::runtime::BoxFuture;
 use crate::{Client, Error};
-use etcd3_core::request::maintenance::{MemberStatus, status};
-use std::future::poll_fn;
-use std::task::Poll;
+use etcd3_core::request::maintenance::MemberStatus;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// The request that [`Maintenance::statuses`](super::Maintenance::statuses) makes.
 #[derive(Debug, Clone, Copy)]
@@ -30,37 +31,62 @@ impl Execute for Statuses {
     type Future = BoxFuture<'static, Self::Output>;
 
     fn execute(self, client: Client, options: CallOptions) -> Self::Future {
-        Box::pin(async move { all(&client, options).await })
+        Box::pin(async move {
+            let mut asked = Asked::new(&client, options);
+            while asked.next().await.is_some() {}
+            asked.into_answers()
+        })
     }
 }
 
-/// Asks all endpoints at once, and waits for each of them.
-async fn all(client: &Client, options: CallOptions) -> Vec<EndpointStatus> {
-    let endpoints = client.endpoints();
-    let ask = |endpoint: &String| -> BoxFuture<'static, _> {
-        Box::pin(at::call(client.clone(), endpoint.clone(), status(), options))
-    };
-    let calls = endpoints.iter().map(ask).collect();
-    let answers = join_all(calls).await;
-    let both = endpoints.into_iter().zip(answers);
-    both.map(|(endpoint, status)| EndpointStatus { endpoint, status }).collect()
+/// All endpoints, asked at once.
+pub(super) struct Asked {
+    endpoints: Vec<AskedEndpoint>,
 }
 
-/// Waits for all of a few futures.
-async fn join_all<T>(mut futures: Vec<BoxFuture<'static, T>>) -> Vec<T> {
-    let mut answers: Vec<Option<T>> = futures.iter().map(|_| None).collect();
-    poll_fn(|cx| {
+struct AskedEndpoint {
+    endpoint: String,
+    call: BoxFuture<'static, Result<MemberStatus, Error>>,
+    answer: Option<Result<MemberStatus, Error>>,
+}
+
+impl Asked {
+    pub(super) fn new(client: &Client, options: CallOptions) -> Self {
+        let ask = |endpoint: String| {
+            let (client, to) = (client.clone(), endpoint.clone());
+            let call = Box::pin(async move { at::ask(&client, &to, options).await });
+            AskedEndpoint { endpoint, call, answer: None }
+        };
+        Self { endpoints: client.endpoints().into_iter().map(ask).collect() }
+    }
+
+    /// Waits for the next answer, whoever gives it; `None` after the last one.
+    pub(super) async fn next(&mut self) -> Option<(&str, &Result<MemberStatus, Error>)> {
+        let index = poll_fn(|cx| self.poll_next(cx)).await?;
+        let asked = self.endpoints.get(index)?;
+        Some((&asked.endpoint, asked.answer.as_ref()?))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         let mut is_over = true;
-        for (future, answer) in futures.iter_mut().zip(&mut answers) {
-            if answer.is_none() {
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(ready) => *answer = Some(ready),
-                    Poll::Pending => is_over = false,
-                }
+        for (index, asked) in self.endpoints.iter_mut().enumerate() {
+            if asked.answer.is_some() {
+                continue;
             }
+            if let Poll::Ready(answer) = Pin::new(&mut asked.call).poll(cx) {
+                asked.answer = Some(answer);
+                return Poll::Ready(Some(index));
+            }
+            is_over = false;
         }
-        if is_over { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    answers.into_iter().flatten().collect()
+        if is_over { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Returns the answers that there are.
+    pub(super) fn into_answers(self) -> Vec<EndpointStatus> {
+        let answers = self.endpoints.into_iter().filter_map(|asked| {
+            Some(EndpointStatus { endpoint: asked.endpoint, status: asked.answer? })
+        });
+        answers.collect()
+    }
 }

@@ -57,6 +57,8 @@ impl Cluster {
             Request::Status(_) => self.status(now, id, token),
             Request::LeaseLeases(_) => self.leases(now, id, token),
             Request::Defragment(_) => self.defragment(now, id, token),
+            Request::Hash(_) => self.hash(now, id, token),
+            Request::HashKv(request) => self.hash_kv(now, id, token, request.revision),
             Request::MoveLeader(request) => self.move_leader(now, id, token, request.target_id),
             request => {
                 let caller = self.identify(now, id, token)?;
@@ -118,7 +120,7 @@ impl Cluster {
                 String::new()
             },
             db_size_quota: self.told_quota(),
-            downgrade_info: knows_storage.then(pb::DowngradeInfo::default),
+            downgrade_info: knows_storage.then(|| member.replica.downgrade_info()),
         }))
     }
 

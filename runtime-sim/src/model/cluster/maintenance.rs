@@ -28,6 +28,32 @@ impl Cluster {
         Ok(Response::Defragment(pb::DefragmentResponse { header: None }))
     }
 
+    /// The hash of a whole database, which differs between members.
+    pub(super) fn hash(&mut self, now: Instant, id: u64, token: Option<&str>) -> RpcResult {
+        self.require_admin(now, id, token)?;
+        let (hash, _) = self.members[&id].replica.store().hash_kv(0, &self.config.personality)?;
+        let hash = hash ^ u32::try_from(id & 0xffff).unwrap_or(1);
+        Ok(Response::Hash(pb::HashResponse { header: None, hash }))
+    }
+
+    // M25
+    pub(super) fn hash_kv(
+        &mut self,
+        now: Instant,
+        id: u64,
+        token: Option<&str>,
+        revision: i64,
+    ) -> RpcResult {
+        self.require_admin(now, id, token)?;
+        let personality = self.config.personality;
+        let store = self.members[&id].replica.store();
+        let (hash, at) = store.hash_kv(revision, &personality)?;
+        let hash_revision = if personality.version >= (3, 6, 0) { at } else { 0 };
+        let compact_revision = store.compacted();
+        let header = None;
+        Ok(Response::HashKv(pb::HashKvResponse { header, hash, compact_revision, hash_revision }))
+    }
+
     /// Refuses whoever is not root, where maintenance calls are guarded.
     // A14
     fn require_admin(&mut self, now: Instant, id: u64, token: Option<&str>) -> Result<(), Status> {

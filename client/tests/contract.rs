@@ -97,11 +97,11 @@ mod root {
         Limits, ListWatch, ListWatchItem, LossReason, Maintenance, OnLoss, Op, OpResponse,
         Operation, Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue,
         RangeStream, Raw, Registration, Report, Request, RequestFuture, ResponseHeader,
-        ResumeToken, Revoke, RevokeResponse, Secret, ServerError, Session, SortOrder, SortTarget,
-        Status, TimeToLive, TimeToLiveResponse, Txn, TxnResponse, UnaryRequest, Version, Watch,
-        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus,
-        all, compact, delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace,
-        txn, watch,
+        ResumeToken, Revoke, RevokeResponse, SaveSnapshot, SavedSnapshot, Secret, ServerError,
+        Session, Snapshot, SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive,
+        TimeToLiveResponse, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch,
+        WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact,
+        delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn, watch,
     };
 
     #[cfg(feature = "tls")]

@@ -7,8 +7,7 @@ use crate::Client;
 /// A handle of the client, cheap to make and to clone.
 #[derive(Debug, Clone)]
 pub struct Maintenance {
-    #[expect(dead_code, reason = "its operations follow")]
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Client {

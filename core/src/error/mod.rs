@@ -272,7 +272,8 @@ impl Error {
             ErrorKind::Connect(_) | ErrorKind::ConnectionLost | ErrorKind::StaleRead { .. } => {
                 Code::Unavailable
             }
-            ErrorKind::Protocol => Code::Internal,
+            ErrorKind::Protocol | ErrorKind::File(_) => Code::Internal,
+            ErrorKind::SnapshotTruncated { .. } | ErrorKind::DigestMismatch => Code::DataLoss,
             ErrorKind::RequestOverLimit { .. } | ErrorKind::ResponseOverLimit { .. } => {
                 Code::ResourceExhausted
             }
@@ -408,8 +409,11 @@ impl Error {
             ErrorKind::TimedOut(_)
             | ErrorKind::Connect(_)
             | ErrorKind::ConnectionLost
-            | ErrorKind::StaleRead { .. } => true,
+            | ErrorKind::StaleRead { .. }
+            | ErrorKind::SnapshotTruncated { .. }
+            | ErrorKind::DigestMismatch => true,
             ErrorKind::Protocol
+            | ErrorKind::File(_)
             | ErrorKind::RequestOverLimit { .. }
             | ErrorKind::ResponseOverLimit { .. }
             | ErrorKind::InvalidRequest

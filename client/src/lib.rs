@@ -53,6 +53,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod auth;
+mod blocking;
 mod cache;
 mod call;
 mod client;
@@ -82,6 +83,7 @@ pub mod request;
 pub mod runtime;
 mod session;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod still;
 mod stream;
@@ -119,6 +121,7 @@ pub use etcd3_core::request::{
     TimeToLive, TimeToLiveResponse, Txn, TxnResponse, WatchOptions, compact, delete, get, put, txn,
     watch,
 };
+pub use etcd3_core::snapshot::SnapshotProgress;
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
     Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome,
@@ -135,6 +138,7 @@ pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};
 pub use session::{OnLoss, Registration, Session};
+pub use snapshot::{SaveSnapshot, SavedSnapshot, Snapshot};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "_tls")]

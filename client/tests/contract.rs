@@ -107,12 +107,12 @@ mod root {
         Leases, LeasesResponse, Limits, ListWatch, ListWatchItem, LossReason, Maintenance,
         MemberStatus, MoveLeaderResponse, OnLoss, Op, OpResponse, Operation, Outcome, Pages, Phase,
         Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw, Registration, Report,
-        Request, RequestFuture, ResponseHeader, ResumeToken, Revoke, RevokeResponse, Secret,
-        ServerError, Serving, ServingChanges, Session, SortOrder, SortTarget, Status, TimeToLive,
-        TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch,
-        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus,
-        all, compact, delete, from_key, get, key, ops, prefix, proto, put, raw, request, runtime,
-        trace, txn, watch,
+        Request, RequestFuture, ResponseHeader, ResumeToken, Revoke, RevokeResponse, SaveSnapshot,
+        SavedSnapshot, Secret, ServerError, Serving, ServingChanges, Session, Snapshot,
+        SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse,
+        TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch, WatchHandle,
+        WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact, delete,
+        from_key, get, key, ops, prefix, proto, put, raw, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{

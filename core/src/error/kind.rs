@@ -3,7 +3,7 @@
 use crate::Version;
 use crate::server_error::{ServerError, ServiceError};
 use crate::status::Code;
-use std::fmt;
+use std::{fmt, io};
 
 /// What went wrong, to match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,6 +102,19 @@ pub enum ErrorKind {
         /// The version that the cluster goes to, as far as the member that was asked knows.
         target: Option<Version>,
     },
+    /// A snapshot ended before all of it had come, and in a status of success: the server, or what
+    /// stands before it, is broken.
+    // I-D1
+    SnapshotTruncated {
+        /// The number of bytes that came.
+        received: u64,
+    },
+    /// A snapshot differs from what the server sent: the digest at its end is not that of its
+    /// bytes.
+    // I-D1
+    DigestMismatch,
+    /// A file could not be written, for this reason; the source says more, and names the file.
+    File(io::ErrorKind),
     /// No member of the cluster has an endpoint that this client can use, as when they have none
     /// but `https` and the client has no TLS; the source names each and says why.
     NoUsableMember,
@@ -228,6 +241,13 @@ impl fmt::Display for ErrorKind {
             Self::DowngradeInProgress { target: None } => {
                 f.write_str("the cluster is being downgraded")
             }
+            Self::SnapshotTruncated { received } => {
+                write!(f, "the snapshot ends after {received} bytes, before all of it has come")
+            }
+            Self::DigestMismatch => {
+                f.write_str("the snapshot is damaged: its digest is not that of its bytes")
+            }
+            Self::File(kind) => write!(f, "the file cannot be written: {kind}"),
             Self::NoUsableMember => {
                 f.write_str("no member has an endpoint that this client can use")
             }

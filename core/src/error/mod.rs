@@ -283,7 +283,8 @@ impl Error {
             ErrorKind::Connect(_) | ErrorKind::ConnectionLost | ErrorKind::StaleRead { .. } => {
                 Code::Unavailable
             }
-            ErrorKind::Protocol => Code::Internal,
+            ErrorKind::Protocol | ErrorKind::File(_) => Code::Internal,
+            ErrorKind::SnapshotTruncated { .. } | ErrorKind::DigestMismatch => Code::DataLoss,
             ErrorKind::RequestOverLimit { .. } | ErrorKind::ResponseOverLimit { .. } => {
                 Code::ResourceExhausted
             }
@@ -423,8 +424,11 @@ impl Error {
             | ErrorKind::ConnectionLost
             | ErrorKind::DowngradeInProgress { .. }
             | ErrorKind::StaleRead { .. }
+            | ErrorKind::SnapshotTruncated { .. }
+            | ErrorKind::DigestMismatch
             | ErrorKind::NoToken => true,
             ErrorKind::Service(_)
+            | ErrorKind::File(_)
             | ErrorKind::Protocol
             | ErrorKind::RequestOverLimit { .. }
             | ErrorKind::ResponseOverLimit { .. }

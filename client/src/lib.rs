@@ -89,6 +89,7 @@ mod sync;
 mod tasks;
 #[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
+mod tokens;
 pub mod trace;
 mod transport;
 mod version;
@@ -99,6 +100,7 @@ pub use cache::{Cache, CacheChanges, CacheItem, CachedValue};
 pub use client::Client;
 pub use cluster::Cluster;
 pub use config::Config;
+pub use etcd3_core::auth::TokenReason;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;

@@ -98,10 +98,10 @@ mod root {
         Operation, Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue,
         RangeStream, Raw, Registration, Report, Request, RequestFuture, ResponseHeader,
         ResumeToken, Revoke, RevokeResponse, Secret, ServerError, Session, SortOrder, SortTarget,
-        Status, TimeToLive, TimeToLiveResponse, Txn, TxnResponse, UnaryRequest, Version, Watch,
-        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus,
-        all, compact, delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace,
-        txn, watch,
+        Status, TimeToLive, TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest,
+        Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges,
+        WatchStatus, all, compact, delete, from_key, get, key, ops, prefix, proto, put, request,
+        runtime, trace, txn, watch,
     };
 
     #[cfg(feature = "tls")]

@@ -184,11 +184,16 @@ server_errors! {
 /// Texts that mean the same as one of the table: maintenance calls answer with the bare text of the
 /// auth store.
 // E5
-const OTHER_TEXTS: [(&str, ServerError); 4] = [
+const OTHER_TEXTS: [(&str, ServerError); 5] = [
     ("auth: permission denied", ServerError::PermissionDenied),
     ("auth: invalid auth token", ServerError::InvalidAuthToken),
     ("auth: user name is empty", ServerError::UserEmpty),
     ("auth: revision in header is old", ServerError::AuthOldRevision),
+    // A3
+    (
+        "auth: authentication failed, password was given for no password user",
+        ServerError::AuthFailed,
+    ),
 ];
 
 /// What gRPC-Go says of a message that is over a limit, before its size.
@@ -325,6 +330,10 @@ mod tests {
             ("auth: invalid auth token", ServerError::InvalidAuthToken),
             ("auth: user name is empty", ServerError::UserEmpty),
             ("auth: revision in header is old", ServerError::AuthOldRevision),
+            (
+                "auth: authentication failed, password was given for no password user",
+                ServerError::AuthFailed,
+            ),
         ] {
             let status = Status::new(Code::Unknown, text);
             assert_eq!(ServerError::from_status(&status), Some(error));

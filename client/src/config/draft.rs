@@ -185,18 +185,18 @@ impl Draft {
     }
 
     // C10, C11
-    fn with_credentials(self) -> Result<Config, Refusal> {
-        let (user, password) = (self.called("username"), self.called("password"));
-        match (&self.username, &self.password, &self.token) {
+    fn with_credentials(mut self) -> Result<Config, Refusal> {
+        let (username, password) = (self.username.take(), self.password.take());
+        let [user, secret, token] = ["username", "password", "token"].map(|it| self.called(it));
+        match (username, password, self.token.clone()) {
             (None, None, None) => Ok(self.config),
+            (Some(name), Some(password), None) => Ok(self.config.user(name, password)),
+            (None, None, Some(token)) => Ok(self.config.token(token)),
             (Some(_), None, None) => Err(format!("{user}: a password must be given, too")),
-            (None, Some(_), None) => Err(format!("{password}: a user must be given, too")),
-            (Some(_), Some(_), None) | (None, None, Some(_)) => {
-                Err("authentication is not there yet".to_owned())
-            }
-            (_, _, Some(_)) => {
-                let name = if user.is_empty() { password } else { user };
-                Err(format!("{}: that contradicts {name}", self.called("token")))
+            (None, Some(_), None) => Err(format!("{secret}: a user must be given, too")),
+            (user_name, _, Some(_)) => {
+                let other = if user_name.is_some() { user } else { secret };
+                Err(format!("{token}: that contradicts {other}"))
             }
         }
     }

@@ -118,6 +118,7 @@ fn utf8(value: &OsStr) -> Result<&str, Refusal> {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::tokens::Credentials;
     use std::time::Duration;
 
     fn told(variables: &[(&str, &str)]) -> String {
@@ -179,6 +180,26 @@ mod tests {
         let both = told(&[("ETCDCTL_USER", "u:canary"), ("ETCDCTL_AUTH_JWT_TOKEN", "canary")]);
         assert!(both.contains("ETCDCTL_AUTH_JWT_TOKEN: that contradicts ETCDCTL_USER"), "{both}");
         assert!(!both.contains("canary"), "{both}");
+    }
+
+    // case 11, C10
+    #[test]
+    fn a_password_may_have_colons() {
+        let user = ("ETCDCTL_USER", "root:p:w");
+        for (variables, name, password) in [
+            (vec![user], "root", "p:w"),
+            (vec![user, ("ETCDCTL_PASSWORD", "q:w")], "root:p:w", "q:w"),
+        ] {
+            let config = Config::from_vars(variables).unwrap();
+            let debug = format!("{config:?}");
+            match config.credentials {
+                Some(Credentials::Password { name: read, password: secret }) => {
+                    assert_eq!((&read[..], secret.expose()), (name, password));
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(!debug.contains(password), "{debug}");
+        }
     }
 
     // C26

@@ -1,5 +1,6 @@
 //! The configuration of a client.
 
+mod credentials;
 mod draft;
 mod endpoints;
 mod environment;
@@ -12,6 +13,7 @@ mod text;
 mod url;
 
 use crate::tls::{self, TlsConfig};
+use crate::tokens::Credentials;
 use crate::{Error, ErrorKind};
 use endpoints::Endpoints;
 use etcd3_core::Version;
@@ -77,6 +79,7 @@ pub struct Config {
     pub(crate) auto_sync: Option<Duration>,
     pub(crate) min_server_version: Option<Version>,
     pub(crate) plaintext_passwords: bool,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) limits: Limits,
     pub(crate) max_response_bytes: usize,
     pub(crate) stream_window: u32,
@@ -142,6 +145,7 @@ impl Config {
             auto_sync: None,
             min_server_version: None,
             plaintext_passwords: false,
+            credentials: None,
             limits: Limits::default(),
             max_response_bytes: 64 << 20,
             stream_window: 256 << 10,
@@ -212,8 +216,8 @@ impl Config {
         self
     }
 
-    /// Lets requests that carry a password go to endpoints where others on the network can read it.
-    /// Without this they go only over TLS, to unix sockets, and to loopback addresses; elsewhere
+    /// Lets requests that carry a password or a token go to endpoints where others on the network can
+    /// read it. Without this they go only over TLS, to unix sockets, and to loopback addresses; elsewhere
     /// they end in [`PlaintextPassword`](ErrorKind::PlaintextPassword).
     #[must_use]
     pub fn allow_plaintext_passwords(mut self) -> Self {

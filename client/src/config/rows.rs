@@ -4,6 +4,7 @@
 use super::Config;
 use crate::request::Limits;
 use crate::still::Still;
+use crate::tokens::Credentials;
 use crate::{SortOrder, SortTarget, compact, get};
 use etcd3_core::endpoint::{Destination, Endpoint, Security};
 use etcd3_core::{Code, Error, Outcome, Status, Version};
@@ -203,9 +204,20 @@ fn clones_are_apart() {
 }
 
 fn credentials() {
-    for url in ["etcd://root:p%3Aw@a", "etcd://a/?token=t"] {
-        let config = Config::parse(url);
-        let _ = config;
+    let user = Config::new(["a"]).user("root", "p:w");
+    let token = Config::new(["a"]).token("t");
+    for (url, expected) in [("etcd://root:p%3Aw@a", user), ("etcd://a/?token=t", token)] {
+        let read = Config::parse(url).unwrap().credentials;
+        match (read, expected.credentials) {
+            (
+                Some(Credentials::Password { name, password }),
+                Some(Credentials::Password { name: user, password: expected }),
+            ) => assert_eq!((name, password), (user, expected)),
+            (Some(Credentials::Token(token)), Some(Credentials::Token(expected))) => {
+                assert_eq!(token, expected);
+            }
+            (read, _) => panic!("{url}: {read:?}"),
+        }
     }
 }
 

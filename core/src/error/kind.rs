@@ -72,9 +72,13 @@ pub enum ErrorKind {
     WatchRefused,
     /// The server, or a proxy before it, ended the watch; the source says why, if it gave a reason.
     WatchCanceled,
-    /// The request carries a password, and the endpoint is neither encrypted nor on this machine
+    /// The request carries a password or a token, and the endpoint is neither encrypted nor on this
+    /// machine
     /// (`Config::allow_plaintext_passwords`).
     PlaintextPassword,
+    /// There is no token to send: whoever makes them for this client (`Config::token_source`) did
+    /// not; the source says why.
+    NoToken,
     /// A member is of an older version than `Config::min_server_version` allows.
     #[non_exhaustive]
     OldServer {
@@ -106,6 +110,9 @@ pub enum ErrorKind {
 pub enum Phase {
     /// A usable connection (name resolution, connect, handshake, or a free stream).
     Connection,
+    /// A token: the login of the client, or whoever makes its tokens; the source says what went
+    /// wrong there.
+    Token,
     /// The answer of a server.
     Answer,
 }
@@ -190,8 +197,10 @@ impl fmt::Display for ErrorKind {
             Self::WatchRefused => f.write_str("the server did not take the watch"),
             Self::WatchCanceled => f.write_str("the server ended the watch"),
             Self::PlaintextPassword => f.write_str(
-                "the request carries a password, and no endpoint is encrypted or on this machine",
+                "the request carries a password or a token, and no endpoint is encrypted or on this \
+                 machine",
             ),
+            Self::NoToken => f.write_str("there is no token to send"),
             Self::OldServer { needs, has } => {
                 write!(f, "the member is of version {has}, and min_server_version is {needs}")
             }
@@ -217,6 +226,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connection => "waiting for a connection",
+            Self::Token => "waiting for a token",
             Self::Answer => "waiting for the answer",
         })
     }

@@ -119,6 +119,15 @@ impl Error {
         error
     }
 
+    /// Sets what a call was waiting for when its deadline passed, if that is what went wrong.
+    #[must_use]
+    pub fn with_phase(mut self, phase: Phase) -> Self {
+        if matches!(self.kind(), ErrorKind::TimedOut(_)) {
+            self.parts().kind = ErrorKind::TimedOut(phase);
+        }
+        self
+    }
+
     /// Adds the version of the server to an error that says that it lacks something.
     #[must_use]
     pub fn with_version(mut self, version: Option<Version>) -> Self {
@@ -278,6 +287,7 @@ impl Error {
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
             ErrorKind::Unsupported { .. } => Code::Unimplemented,
+            ErrorKind::NoToken => Code::Unauthenticated,
             ErrorKind::WatchCompacted { .. } => Code::OutOfRange,
             ErrorKind::WatchRefused
             | ErrorKind::WatchCanceled
@@ -408,7 +418,8 @@ impl Error {
             ErrorKind::TimedOut(_)
             | ErrorKind::Connect(_)
             | ErrorKind::ConnectionLost
-            | ErrorKind::StaleRead { .. } => true,
+            | ErrorKind::StaleRead { .. }
+            | ErrorKind::NoToken => true,
             ErrorKind::Protocol
             | ErrorKind::RequestOverLimit { .. }
             | ErrorKind::ResponseOverLimit { .. }

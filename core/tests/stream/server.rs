@@ -57,7 +57,7 @@ fn sent(endpoint: u32, has_choice: bool) -> Input {
         floor: None,
         has_choice,
     };
-    Input::Sent(Sent::from(&admission))
+    Input::Sent(Sent::new(&admission, None))
 }
 
 fn data(messages: &[&[u8]]) -> Input {

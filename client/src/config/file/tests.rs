@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::tokens::Credentials;
 use std::time::Duration;
 
 fn told(result: Result<Config, Error>) -> String {
@@ -103,6 +104,27 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
     ] {
         let told = told(Config::from_toml(text));
         assert!(told.contains(expected), "{text:?}: {told}");
+    }
+}
+
+// C10, C11
+#[test]
+fn users_and_tokens_are_read() {
+    for (text, is_user) in [
+        ("endpoints: http://a\nauth: {username: root, password: 123}", true),
+        ("endpoints: http://a\nusername: root\npassword: '123'", true),
+        ("endpoints: http://a\ntoken: '123'\nusername:", false),
+        ("endpoints: http://a\nauth:\n  token: 123\n", false),
+    ] {
+        let config = Config::from_yaml(text).unwrap();
+        assert!(!format!("{config:?}").contains("123"));
+        match config.credentials {
+            Some(Credentials::Password { name, password }) if is_user => {
+                assert_eq!((&name[..], password.expose()), ("root", "123"));
+            }
+            Some(Credentials::Token(token)) if !is_user => assert_eq!(token.expose(), "123"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -78,6 +78,7 @@ mod pages;
 mod pool;
 mod probe;
 mod range_stream;
+pub mod raw;
 pub mod request;
 pub mod runtime;
 mod session;
@@ -104,6 +105,14 @@ pub use etcd3_core::auth::TokenReason;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
+pub use etcd3_core::request::maintenance::{
+    Alarm, AlarmKind, AlarmsResponse, DefragmentResponse, DowngradeInfo, DowngradeResponse,
+    HashKvResponse, HashResponse, MemberStatus, MoveLeaderResponse, Serving,
+};
+pub use etcd3_core::request::{
+    AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
+    RoleListResponse, UserGetResponse, UserListResponse,
+};
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
     GrantResponse, IgnoreLease, IgnoreValue, Leases, LeasesResponse, Limits, Op, OpResponse,
@@ -122,7 +131,7 @@ pub use lease::grant::Grant;
 pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
-pub use maintenance::Maintenance;
+pub use maintenance::{EndpointStatus, Maintenance, ServingChanges};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};

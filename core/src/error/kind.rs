@@ -1,7 +1,7 @@
 //! What went wrong, to match on.
 
 use crate::Version;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, ServiceError};
 use crate::status::Code;
 use std::fmt;
 
@@ -13,6 +13,8 @@ pub enum ErrorKind {
     /// not ask: the outcome is *not sent* then, and the error has no
     /// [`status`](super::Error::status).
     Server(ServerError),
+    /// The service `Lock` or `Election` of the server refused.
+    Service(ServiceError),
     /// The server, or what stands before it, answered with another status, or reset the stream with
     /// an error code that stands for this one.
     Status(Code),
@@ -94,6 +96,12 @@ pub enum ErrorKind {
         /// The version of the server, if it is known. It may be new enough where a proxy is not.
         has: Option<Version>,
     },
+    /// A downgrade to another version is under way.
+    // M26
+    DowngradeInProgress {
+        /// The version that the cluster goes to, as far as the member that was asked knows.
+        target: Option<Version>,
+    },
     /// No member of the cluster has an endpoint that this client can use, as when they have none
     /// but `https` and the client has no TLS; the source names each and says why.
     NoUsableMember,
@@ -158,6 +166,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(error) => f.write_str(error.text()),
+            Self::Service(error) => f.write_str(error.text()),
             Self::Status(code) => write!(f, "the server answered {code}"),
             Self::TimedOut(phase) => write!(f, "timed out {phase}"),
             // It was connected.
@@ -213,6 +222,12 @@ impl fmt::Display for ErrorKind {
                 "this needs etcd {needs}, and a proxy before the server, which is of version \
                  {has}, does not have it"
             ),
+            Self::DowngradeInProgress { target: Some(target) } => {
+                write!(f, "the cluster is being downgraded to {target}")
+            }
+            Self::DowngradeInProgress { target: None } => {
+                f.write_str("the cluster is being downgraded")
+            }
             Self::NoUsableMember => {
                 f.write_str("no member has an endpoint that this client can use")
             }

@@ -10,12 +10,15 @@
 //!
 //! What is simpler than in etcd: there is no raft but its outcome (one log, a leader, an election
 //! after a time); tokens are the simple ones, never JWT; buffers of watch streams have no bounds;
-//! snapshots, hashes, defragmentation and changes of the membership are not there.
+//! hashes have other values; a downgrade changes no server; snapshots and changes of the membership
+//! are not there.
 
 mod auth;
 mod check;
 mod cluster;
 mod compact;
+mod downgrade;
+mod hash;
 mod keys;
 mod lease;
 mod personality;

@@ -1,6 +1,8 @@
 //! The model etcd behind real gRPC over the real h2: one listener for each member.
 
+mod health;
 mod range_stream;
+mod services;
 
 use crate::executor::Executor;
 use crate::lock::locked;
@@ -214,6 +216,9 @@ impl Service {
             WATCH => self.watch(about, body, respond).await?,
             KEEP_ALIVE => self.keep_alive(about, body, respond).await?,
             range_stream::PATH => self.range_stream(about, body, respond).await?,
+            health::CHECK => self.health(about, body, respond, false).await?,
+            health::WATCH => self.health(about, body, respond, true).await?,
+            path if services::is_one(path) => self.concurrency(about, path, body, respond).await?,
             path => match self.unary(&about, path, body).await? {
                 Ok(response) => {
                     let mut send = respond.send_response(response_head(), false)?;

@@ -18,6 +18,7 @@ mod calls;
 mod config;
 mod faults;
 mod log;
+mod maintenance;
 mod member;
 mod past;
 mod streams;

@@ -219,6 +219,9 @@ macro_rules! auth_table {
 macro_rules! list_of_pages {
     () => {
         concat!(
+            "\n- [Configuration](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/configuration.md): URLs, files, the environment, and every setting",
             "\n- [When members fail](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/when-members-fail.md): what callers see, with all bounds",

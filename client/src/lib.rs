@@ -28,7 +28,7 @@
 //! - Keys are named by a [`KeyRange`]: [`key`], [`prefix`], [`from_key`], [`all`], or `"a".."b"`.
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
-//! - [`Config`] has the limits and timeouts.
+//! - [`Config`] has the limits and timeouts, from a program, a URL, a file or the environment.
 //! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
 //!   messages of the wire. The last change with etcd and with prost, outside of the promises that
 //!   versions of this crate make.
@@ -46,9 +46,10 @@
 //! | `tls-native-roots` | `TlsConfig::native_roots`: the authorities that the machine trusts |
 //! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
 //! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
+//! | `config-file` | `Config::from_file`, `from_yaml` and `from_toml`, and `Deserialize` of serde |
 //!
-//! None is on by default. Those below `tls-ring` add to it or to `tls`. No default provider of the
-//! process is read or set.
+//! None is on by default. Those from `tls-native-roots` to `tls-rustls` add to `tls`. No default
+//! provider of the process is read or set.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

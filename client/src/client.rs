@@ -65,7 +65,7 @@ impl Client {
     pub fn connect_lazy_on(rt: Arc<dyn Runtime>, config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
         config.validate()?;
-        let endpoints = config.parse_endpoints(&config.endpoints)?;
+        let endpoints = config.parse_endpoints(config.endpoints.texts())?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
         shared.tasks.spawn(control::run(Arc::clone(&shared)));
         if let Some(tokens) = &shared.pool.tokens {

@@ -87,6 +87,17 @@ macro_rules! operations_table {
             "| [`compact`](Client::compact) | [`CompactResponse`] | `",
             "client.compact(revision).await?",
             "` |\n",
+            "| [`maintenance().snapshot`](Maintenance::snapshot) ",
+            "| [`Snapshot`], a stream of [`Bytes`] | `",
+            "client.maintenance().snapshot().next().await",
+            "` |\n",
+            "| to a file | [`SavedSnapshot`] | `",
+            r#"client.maintenance().snapshot().save(&path).await?"#,
+            "` |\n",
+            "| [`maintenance().snapshot_from`](Maintenance::snapshot_from) ",
+            "| [`Snapshot`], of one member | `",
+            r#"client.maintenance().snapshot_from("http://etcd-1:2379")?"#,
+            "` |\n",
             "| [`execute`](Client::execute) | the answer to the operation | `",
             r#"client.execute(get("config/colour")).await?"#,
             "` |\n",
@@ -208,6 +219,9 @@ macro_rules! auth_table {
 macro_rules! list_of_pages {
     () => {
         concat!(
+            "\n- [Configuration](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/configuration.md): URLs, files, the environment, and every setting",
             "\n- [When members fail](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/when-members-fail.md): what callers see, with all bounds",

@@ -28,7 +28,7 @@
 //! - Keys are named by a [`KeyRange`]: [`key`], [`prefix`], [`from_key`], [`all`], or `"a".."b"`.
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
-//! - [`Config`] has the limits and timeouts.
+//! - [`Config`] has the limits and timeouts, from a program, a URL, a file or the environment.
 //! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
 //!   messages of the wire. The last change with etcd and with prost, outside of the promises that
 //!   versions of this crate make.
@@ -46,13 +46,15 @@
 //! | `tls-native-roots` | `TlsConfig::native_roots`: the authorities that the machine trusts |
 //! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
 //! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
+//! | `config-file` | `Config::from_file`, `from_yaml` and `from_toml`, and `Deserialize` of serde |
 //!
-//! None is on by default. Those below `tls-ring` add to it or to `tls`. No default provider of the
-//! process is read or set.
+//! None is on by default. Those from `tls-native-roots` to `tls-rustls` add to `tls`. No default
+//! provider of the process is read or set.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod auth;
+mod blocking;
 mod cache;
 mod call;
 mod client;
@@ -77,10 +79,12 @@ mod pages;
 mod pool;
 mod probe;
 mod range_stream;
+pub mod raw;
 pub mod request;
 pub mod runtime;
 mod session;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod still;
 mod stream;
@@ -103,6 +107,10 @@ pub use etcd3_core::auth::TokenReason;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
+pub use etcd3_core::request::maintenance::{
+    Alarm, AlarmKind, AlarmsResponse, DefragmentResponse, DowngradeInfo, DowngradeResponse,
+    HashKvResponse, HashResponse, MemberStatus, MoveLeaderResponse, Serving,
+};
 pub use etcd3_core::request::{
     AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
     RoleListResponse, UserGetResponse, UserListResponse,
@@ -114,6 +122,7 @@ pub use etcd3_core::request::{
     TimeToLive, TimeToLiveResponse, Txn, TxnResponse, WatchOptions, compact, delete, get, put, txn,
     watch,
 };
+pub use etcd3_core::snapshot::SnapshotProgress;
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
     Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome,
@@ -125,11 +134,12 @@ pub use lease::grant::Grant;
 pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
-pub use maintenance::Maintenance;
+pub use maintenance::{EndpointStatus, Maintenance, ServingChanges};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};
 pub use session::{OnLoss, Registration, Session};
+pub use snapshot::{SaveSnapshot, SavedSnapshot, Snapshot};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "_tls")]

@@ -5,6 +5,7 @@ use crate::call::{CallOptions, OperationCall};
 pub use crate::lease::grant::Grant;
 pub use crate::lease::revoke::Revoke;
 pub use crate::lease::{BeginKeepAlive, BeginLease, KeepAliveOnce, KeepAliveOnceResponse};
+pub use crate::maintenance::{At, DisarmAll, EnsureDowngrade, MoveLeader, StatusOf, Statuses};
 use crate::runtime::BoxFuture;
 pub use crate::session::{BeginRegistration, BeginSession};
 pub use crate::watch::{BeginWatch, BeginWatchRanges};
@@ -13,6 +14,7 @@ use etcd3_core::LeaseId;
 use etcd3_core::channel::EndpointId;
 pub use etcd3_core::method::{Effect, Method, Shape};
 pub use etcd3_core::namespace::KeyPrefix;
+pub use etcd3_core::request::maintenance;
 pub use etcd3_core::request::{
     AuthDisable, AuthEnable, AuthResponse, AuthStatus, AuthStatusResponse, Permission,
     PermissionType, RoleAdd, RoleDelete, RoleGet, RoleGetResponse, RoleGrantPermission, RoleList,

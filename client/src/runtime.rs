@@ -1,5 +1,6 @@
 //! What the client needs from an async runtime, and helpers for those who write an adapter.
 
+use crate::blocking;
 pub use crate::clock::Clock;
 pub use crate::compat::Compat;
 pub use crate::lookup::Lookup;
@@ -157,5 +158,18 @@ pub trait Runtime: Send + Sync + 'static {
     // A17
     fn unix_time(&self) -> Option<Duration> {
         None
+    }
+
+    /// Runs work that blocks, such as writing a file, where that does no harm to others.
+    ///
+    /// By default a thread of its own, which ends with the work: an executor whose own threads did
+    /// it would have to wait for it when it is dropped. The client asks for one piece of work at a
+    /// time for each file that it writes, and for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system when it has no thread to give; the work is dropped then.
+    fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        blocking::on_a_thread(work)
     }
 }

@@ -35,6 +35,8 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::LeaseLoss>();
     crosses_threads::<etcd3::Session>();
     crosses_threads::<etcd3::Registration>();
+    crosses_threads::<etcd3::ServingChanges>();
+    crosses_threads::<etcd3::raw::Observe>();
     crosses_threads::<etcd3::runtime::Lookup>();
 }
 
@@ -70,6 +72,12 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.session_on(7).send());
         is_sent(&client.register("k", "v").send());
         is_sent(&client.auth().user_add("u", "p").send());
+        is_sent(&client.maintenance().status("a").send());
+        is_sent(&client.maintenance().statuses().send());
+        is_sent(&client.maintenance().move_leader(7).send());
+        is_sent(&client.maintenance().ensure_downgrade((3, 5)).send());
+        is_sent(&client.maintenance().disarm_all().send());
+        is_sent(&client.raw().lock("name", 7).send());
     };
     let _ = |lease: &etcd3::Lease, session: &etcd3::Session| {
         is_sent(&lease.revoke());
@@ -89,20 +97,22 @@ fn what_a_request_turns_into_crosses_threads() {
 #[allow(unused_imports, reason = "that they can be named is all")]
 mod root {
     use etcd3::{
-        Auth, Bytes, Cache, CacheChanges, CacheItem, CachedValue, Cause, Client, Cluster, Code,
-        Compact, CompactResponse, Compare, CompareOp, Config, ConnectFailure, Delete,
-        DeleteResponse, Difference, EndpointHealth, EndpointState, Error, ErrorKind, Event,
-        EventKind, Get, GetResponse, Grant, GrantResponse, Health, HealthChanges, IgnoreLease,
-        IgnoreValue, IntoBytes, KeepAliveOnceResponse, KeyRange, KeyValue, KeyValues, Lease,
-        LeaseId, LeaseLoss, LeaseLost, LeaseStatus, LeaseStatusChanges, Leases, LeasesResponse,
-        Limits, ListWatch, ListWatchItem, LossReason, Maintenance, OnLoss, Op, OpResponse,
-        Operation, Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue,
-        RangeStream, Raw, Registration, Report, Request, RequestFuture, ResponseHeader,
-        ResumeToken, Revoke, RevokeResponse, Secret, ServerError, Session, SortOrder, SortTarget,
-        Status, TimeToLive, TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest,
-        Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges,
-        WatchStatus, all, compact, delete, from_key, get, key, ops, prefix, proto, put, request,
-        runtime, trace, txn, watch,
+        Alarm, AlarmKind, AlarmsResponse, Auth, Bytes, Cache, CacheChanges, CacheItem, CachedValue,
+        Cause, Client, Cluster, Code, Compact, CompactResponse, Compare, CompareOp, Config,
+        ConnectFailure, DefragmentResponse, Delete, DeleteResponse, Difference, DowngradeInfo,
+        DowngradeResponse, EndpointHealth, EndpointState, EndpointStatus, Error, ErrorKind, Event,
+        EventKind, Get, GetResponse, Grant, GrantResponse, HashKvResponse, HashResponse, Health,
+        HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeepAliveOnceResponse, KeyRange,
+        KeyValue, KeyValues, Lease, LeaseId, LeaseLoss, LeaseLost, LeaseStatus, LeaseStatusChanges,
+        Leases, LeasesResponse, Limits, ListWatch, ListWatchItem, LossReason, Maintenance,
+        MemberStatus, MoveLeaderResponse, OnLoss, Op, OpResponse, Operation, Outcome, Pages, Phase,
+        Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw, Registration, Report,
+        Request, RequestFuture, ResponseHeader, ResumeToken, Revoke, RevokeResponse, SaveSnapshot,
+        SavedSnapshot, Secret, ServerError, Serving, ServingChanges, Session, Snapshot,
+        SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse,
+        TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch, WatchHandle,
+        WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact, delete,
+        from_key, get, key, ops, prefix, proto, put, raw, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{

@@ -80,14 +80,27 @@ impl Method {
         ![&AUTHENTICATE, &HEALTH_CHECK, &HEALTH_WATCH].into_iter().any(|it| it.path == self.path)
     }
 
-    /// Returns the first version whose servers have it, if it came after etcd 3.4.
-    // V5
+    /// Returns the first version whose servers have it, if it came after etcd 3.1.
+    // V1–V6
     #[must_use]
     pub fn since(&self) -> Option<Version> {
         let versions = [
             (&RANGE_STREAM, Version::new(3, 7)),
             (&AUTH_STATUS, Version::new(3, 5)),
             (&DOWNGRADE, Version::new(3, 5)),
+            (&MEMBER_PROMOTE, Version::new(3, 4)),
+            (&HASH_KV, Version::new(3, 3)),
+            (&MOVE_LEADER, Version::new(3, 3)),
+            (&LEASE_LEASES, Version::new(3, 3)),
+            (&HEALTH_CHECK, Version::new(3, 3)),
+            (&HEALTH_WATCH, Version::new(3, 3)),
+            (&LOCK, Version::new(3, 2)),
+            (&UNLOCK, Version::new(3, 2)),
+            (&CAMPAIGN, Version::new(3, 2)),
+            (&PROCLAIM, Version::new(3, 2)),
+            (&LEADER, Version::new(3, 2)),
+            (&OBSERVE, Version::new(3, 2)),
+            (&RESIGN, Version::new(3, 2)),
         ];
         versions.into_iter().find(|(method, _)| method.path == self.path).map(|(_, it)| it)
     }
@@ -173,6 +186,19 @@ mod tests {
         assert!(own("/etcdserverpb.Auth/Authenticate").carries_secret());
         assert!(!own("/etcdserverpb.Auth/AuthStatus").carries_secret());
         assert_eq!(own("/etcdserverpb.KV/RangeStream").since(), Some(Version::new(3, 7)));
+    }
+
+    // V1–V5
+    #[test]
+    fn what_came_after_others_says_when() {
+        let since = |method: &Method| method.since().map(|it| (it.major, it.minor));
+        assert_eq!(since(&MEMBER_PROMOTE), Some((3, 4)));
+        assert_eq!(since(&DOWNGRADE), Some((3, 5)));
+        assert_eq!(since(&MOVE_LEADER), Some((3, 3)));
+        assert_eq!(since(&LOCK), Some((3, 2)));
+        for method in [&RANGE, &PUT, &TXN, &WATCH, &STATUS, &ALARM, &SNAPSHOT, &MEMBER_LIST] {
+            assert_eq!(since(method), None, "{}", method.path);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | "too many requests" | rejected | again, later | again, later |
 //! | stale token, old auth revision, no user | rejected | with a new token | with a new token |
 //! | compacted or future revision, read by a transaction that writes | unknown | – | **final** |
-//! | other refusals | rejected | final | final |
+//! | other refusals, those of the services of locks and elections too | rejected | final | final |
 //! | connection lost, timed out, stopped, leader changed, … | unknown | again | **final** |
 //! | no answer within the time for one attempt | unknown | again | – |
 //! | the connection may be dead, and there is another one | unknown | again | – |
@@ -21,7 +21,7 @@
 
 use crate::method::Effect;
 use crate::outcome::Outcome;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, ServiceError};
 use crate::signal::{Freshness, HealthSignal};
 use crate::status::{Code, Status};
 
@@ -92,6 +92,9 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Decision {
         }
         Failure::NotFresh(_) if effect.is_repeatable() => (Outcome::Unknown, RetryAction::Later),
         Failure::NotFresh(_) => (Outcome::Unknown, RetryAction::None),
+        Failure::Status { status, .. } if ServiceError::from_status(status).is_some() => {
+            (Outcome::Rejected, RetryAction::None)
+        }
         Failure::Status { status, require_leader, request_len } => {
             let error = ServerError::in_answer(status, request_len);
             match outcome(effect, status.code, error, require_leader) {
@@ -137,6 +140,7 @@ pub(crate) fn signal(failure: Failure<'_>) -> HealthSignal {
                     HealthSignal::None
                 }
                 Some(_) => HealthSignal::Healthy,
+                None if ServiceError::from_status(status).is_some() => HealthSignal::Healthy,
                 // Also what a server says that gave up waiting for the others: 3.4 ends writes with
                 // "context deadline exceeded" under the code Unknown (E5, E14).
                 None if matches!(
@@ -333,6 +337,16 @@ mod tests {
         }
         let learner = Status::new(Code::Unavailable, E::NotSupportedForLearner.text());
         assert_eq!(row(&learner, false), (REJECTED, RetryAction::Again, RetryAction::Again));
+    }
+
+    // X36: of the code Unknown, but refusals all the same, of a server that is well.
+    #[test]
+    fn the_services_of_locks_and_elections_refuse_for_good() {
+        for &error in ServiceError::ALL {
+            let status = Status::new(Code::Unknown, error.text());
+            assert_eq!(row(&status, true), (REJECTED, RetryAction::None, RetryAction::None));
+            assert_eq!(decide(Effect::Read, plain(&status)).signal, HealthSignal::Healthy);
+        }
     }
 
     // etcd#18667: the member that answers did not apply it, the others may have.

@@ -307,6 +307,32 @@ fn content(txn: &pb::TxnRequest) -> Content {
     content
 }
 
+impl UnaryRequest for pb::AlarmRequest {
+    type Response = pb::AlarmResponse;
+    const METHOD: &'static Method = &method::ALARM;
+
+    fn rpc(&self) -> Rpc {
+        use pb::alarm_request::AlarmAction;
+        read_if(self.action == i32::from(AlarmAction::Get), Self::METHOD)
+    }
+}
+
+impl UnaryRequest for pb::DowngradeRequest {
+    type Response = pb::DowngradeResponse;
+    const METHOD: &'static Method = &method::DOWNGRADE;
+
+    fn rpc(&self) -> Rpc {
+        use pb::downgrade_request::DowngradeAction;
+        read_if(self.action == i32::from(DowngradeAction::Validate), Self::METHOD)
+    }
+}
+
+/// A request of a method that may change something, and does not where it only looks.
+const fn read_if(is_read: bool, method: &'static Method) -> Rpc {
+    let rpc = Rpc::new(method);
+    if is_read { rpc.effect(Effect::Read) } else { rpc }
+}
+
 macro_rules! unary {
     ($($package:ident::$request:ident => $response:ident = $method:ident;)*) => {
         $(impl UnaryRequest for $package::$request {
@@ -327,13 +353,11 @@ unary! {
     pb::MemberUpdateRequest => MemberUpdateResponse = MEMBER_UPDATE;
     pb::MemberListRequest => MemberListResponse = MEMBER_LIST;
     pb::MemberPromoteRequest => MemberPromoteResponse = MEMBER_PROMOTE;
-    pb::AlarmRequest => AlarmResponse = ALARM;
     pb::StatusRequest => StatusResponse = STATUS;
     pb::DefragmentRequest => DefragmentResponse = DEFRAGMENT;
     pb::HashRequest => HashResponse = HASH;
     pb::HashKvRequest => HashKvResponse = HASH_KV;
     pb::MoveLeaderRequest => MoveLeaderResponse = MOVE_LEADER;
-    pb::DowngradeRequest => DowngradeResponse = DOWNGRADE;
     pb::AuthEnableRequest => AuthEnableResponse = AUTH_ENABLE;
     pb::AuthDisableRequest => AuthDisableResponse = AUTH_DISABLE;
     pb::AuthStatusRequest => AuthStatusResponse = AUTH_STATUS;

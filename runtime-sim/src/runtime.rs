@@ -59,6 +59,12 @@ impl Runtime for SimRuntime {
         })
     }
 
+    /// Runs the work at once: a thread of its own would end whenever the machine has it so.
+    fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        work();
+        Ok(())
+    }
+
     fn suspended(&self) -> Duration {
         self.executor.suspended_of(self.host.0)
     }

@@ -35,6 +35,11 @@ fn the_examples_of_the_table_work() {
         client.register("services/a", "10.0.0.1:80").await?.close().await?;
         client.revoke(lease).await?;
         client.compact(revision).await?;
+        assert!(client.maintenance().snapshot().next().await.is_some());
+        let path = std::env::temp_dir().join(format!("etcd3-front-page-{}", std::process::id()));
+        client.maintenance().snapshot().save(&path).await?;
+        std::fs::remove_file(&path)?;
+        drop(client.maintenance().snapshot_from("http://etcd-1:2379")?);
         client.execute(get("config/colour")).await?;
         client.rpc(StatusRequest::default()).await?;
         let one = client.pinned_to("http://etcd-1:2379")?;
@@ -88,7 +93,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 54, "{examples:?}");
+    assert_eq!(examples.len(), 57, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

@@ -4,6 +4,7 @@ pub(crate) mod alarm;
 pub(crate) mod attempt;
 mod driver;
 mod final_read;
+pub(crate) mod messages;
 pub(crate) mod open_stream;
 pub(crate) mod streamed;
 
@@ -151,6 +152,10 @@ fn answer<T: Operation>(
     match reply {
         Err(error) if driver.awaits_token() => Err(tokens::explain(shared, only, error)),
         Err(error) if error.endpoint().is_some() => Err(error),
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => {
+            let endpoint = driver.call.last_endpoint();
+            Err(at(error.with_version(endpoint.and_then(|it| shared.pool.version_of(it)))))
+        }
         Err(error) => Err(at(explain(shared, only, error))),
         Ok(reply) => {
             let rpc = operation.rpc();

@@ -1,11 +1,21 @@
 //! The configuration of a client.
 
 mod credentials;
+mod draft;
 mod endpoints;
+mod environment;
+#[cfg(feature = "config-file")]
+mod file;
+mod keys;
+#[cfg(test)]
+mod rows;
+mod text;
+mod url;
 
 use crate::tls::{self, TlsConfig};
 use crate::tokens::Credentials;
 use crate::{Error, ErrorKind};
+use endpoints::Endpoints;
 use etcd3_core::Version;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{PingSettings, Settings};
@@ -58,7 +68,7 @@ use std::time::Duration;
 /// [`InvalidConfig`]: ErrorKind::InvalidConfig
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub(crate) endpoints: Vec<String>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) request_timeout: Duration,
     pub(crate) attempt_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -118,7 +128,7 @@ impl Config {
     /// is left out; see [`Endpoint`]. They are read when the client is made, not here.
     pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
         Self {
-            endpoints: endpoints.into_iter().map(Into::into).collect(),
+            endpoints: Endpoints::new(endpoints.into_iter().map(Into::into).collect()),
             request_timeout: Duration::from_secs(15),
             attempt_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(5),
@@ -363,6 +373,9 @@ impl Config {
 
     /// Refuses settings with which no call could be made.
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        if let Some(error) = self.endpoints.refused() {
+            return Err(error);
+        }
         let Self { request_timeout, attempt_timeout, connect_timeout, limits, .. } = self;
         let durations = [
             ("request_timeout", *request_timeout, MIN_REQUEST),
@@ -395,8 +408,7 @@ impl Config {
             tls.validate().map_err(invalid)?;
         }
         let mut parsed: Vec<Endpoint> = Vec::new();
-        for text in texts {
-            let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
+        for endpoint in endpoints::read(texts).map_err(|why| invalid(Cause::new(why)))? {
             let endpoint = endpoint.secured_by_default(self.tls.is_some());
             let is_abstract = matches!(endpoint.destination(), Destination::UnixAbstract(_));
             if is_abstract && !cfg!(any(target_os = "linux", target_os = "android")) {
@@ -431,7 +443,7 @@ mod tests {
         let missing = if cfg!(feature = "_tls") { "no roots" } else { "enable the feature `tls`" };
         for endpoint in ["https://a", "unixs:a"] {
             let config = Config::new(["http://a", endpoint]);
-            let error = config.parse_endpoints(&config.endpoints).unwrap_err();
+            let error = config.parse_endpoints(config.endpoints.texts()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
             let text = error.report().to_string();
             assert!(text.contains(missing) && text.contains(endpoint), "{text}");
@@ -443,7 +455,7 @@ mod tests {
     fn endpoints_are_read_once_each_and_there_must_be_one() {
         let config = Config::new(["http://a:2379", "a", "b:1"]);
         let texts: Vec<_> = config
-            .parse_endpoints(&config.endpoints)
+            .parse_endpoints(config.endpoints.texts())
             .unwrap()
             .iter()
             .map(ToString::to_string)

@@ -83,7 +83,7 @@ mod tests {
 
     fn endpoints(texts: &[&str]) -> Vec<Endpoint> {
         let config = Config::new(texts.iter().copied());
-        config.parse_endpoints(&config.endpoints).expect("endpoints")
+        config.parse_endpoints(config.endpoints.texts()).expect("endpoints")
     }
 
     /// The endpoints of a pool, those of the fallback after the others.

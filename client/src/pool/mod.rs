@@ -250,6 +250,13 @@ impl Pool {
         }
     }
 
+    /// Returns the version of the server that the connection to this endpoint leads to, if it told
+    /// it.
+    pub(crate) fn version_of(&self, endpoint: EndpointId) -> Option<Version> {
+        let id = self.lock().channel.connection_to(endpoint);
+        id.and_then(|id| self.connection(id))?.facts.version()
+    }
+
     /// Notified when attempts that want this should look for a connection again.
     pub(crate) fn changed_for(&self, want: Want) -> EventListener {
         if want.only.is_some() { self.changed_for_named.listen() } else { self.changed.listen() }

@@ -3,6 +3,7 @@
 use crate::etcd::{self, Binary};
 use crate::{Cluster, Error, Result, Server, Spec, Tls, notes};
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The largest number of tries with other ports after another program took one.
@@ -115,6 +116,14 @@ impl<S> Builder<S> {
     #[must_use]
     pub fn jwt(mut self, ttl: Duration) -> Self {
         self.spec.jwt_ttl = Some(ttl);
+        self
+    }
+
+    /// Makes the members begin with the data of a snapshot, which etcd's own tool of the version
+    /// [restores](crate::restore).
+    #[must_use]
+    pub fn restored_from(mut self, snapshot: impl Into<PathBuf>) -> Self {
+        self.spec.snapshot = Some(snapshot.into());
         self
     }
 

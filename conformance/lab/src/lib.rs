@@ -54,6 +54,7 @@ mod proc;
 pub mod protoc;
 mod relay;
 mod renamed;
+pub mod restore;
 mod server;
 mod socks;
 mod spec;

@@ -14,6 +14,7 @@ mod conn_endpoints;
 mod conn_partition;
 mod conn_peer_port;
 mod conn_shutdown;
+mod conn_watch;
 mod goaway_under_load;
 mod grpc_proxy;
 mod hostile;
@@ -109,6 +110,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         conn_partition::CASES,
         conn_peer_port::CASES,
         conn_shutdown::CASES,
+        conn_watch::CASES,
         goaway_under_load::CASES,
         hostile_data::CASES,
         hostile_goaway::CASES,

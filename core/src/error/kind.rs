@@ -1,9 +1,9 @@
 //! What went wrong, to match on.
 
 use crate::Version;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, ServiceError};
 use crate::status::Code;
-use std::fmt;
+use std::{fmt, io};
 
 /// What went wrong, to match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +13,8 @@ pub enum ErrorKind {
     /// not ask: the outcome is *not sent* then, and the error has no
     /// [`status`](super::Error::status).
     Server(ServerError),
+    /// The service `Lock` or `Election` of the server refused.
+    Service(ServiceError),
     /// The server, or what stands before it, answered with another status, or reset the stream with
     /// an error code that stands for this one.
     Status(Code),
@@ -94,6 +96,25 @@ pub enum ErrorKind {
         /// The version of the server, if it is known. It may be new enough where a proxy is not.
         has: Option<Version>,
     },
+    /// A downgrade to another version is under way.
+    // M26
+    DowngradeInProgress {
+        /// The version that the cluster goes to, as far as the member that was asked knows.
+        target: Option<Version>,
+    },
+    /// A snapshot ended before all of it had come, and in a status of success: the server, or what
+    /// stands before it, is broken.
+    // I-D1
+    SnapshotTruncated {
+        /// The number of bytes that came.
+        received: u64,
+    },
+    /// A snapshot differs from what the server sent: the digest at its end is not that of its
+    /// bytes.
+    // I-D1
+    DigestMismatch,
+    /// A file could not be written, for this reason; the source says more, and names the file.
+    File(io::ErrorKind),
     /// No member of the cluster has an endpoint that this client can use, as when they have none
     /// but `https` and the client has no TLS; the source names each and says why.
     NoUsableMember,
@@ -158,6 +179,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(error) => f.write_str(error.text()),
+            Self::Service(error) => f.write_str(error.text()),
             Self::Status(code) => write!(f, "the server answered {code}"),
             Self::TimedOut(phase) => write!(f, "timed out {phase}"),
             // It was connected.
@@ -213,6 +235,19 @@ impl fmt::Display for ErrorKind {
                 "this needs etcd {needs}, and a proxy before the server, which is of version \
                  {has}, does not have it"
             ),
+            Self::DowngradeInProgress { target: Some(target) } => {
+                write!(f, "the cluster is being downgraded to {target}")
+            }
+            Self::DowngradeInProgress { target: None } => {
+                f.write_str("the cluster is being downgraded")
+            }
+            Self::SnapshotTruncated { received } => {
+                write!(f, "the snapshot ends after {received} bytes, before all of it has come")
+            }
+            Self::DigestMismatch => {
+                f.write_str("the snapshot is damaged: its digest is not that of its bytes")
+            }
+            Self::File(kind) => write!(f, "the file cannot be written: {kind}"),
             Self::NoUsableMember => {
                 f.write_str("no member has an endpoint that this client can use")
             }

@@ -14,7 +14,7 @@ use crate::Version;
 use crate::frame::FrameError;
 use crate::method::{Effect, Method};
 use crate::outcome::Outcome;
-use crate::server_error::{self, ServerError};
+use crate::server_error::{self, ServerError, ServiceError};
 use crate::status::{Code, Status};
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -97,7 +97,8 @@ impl Error {
     pub(crate) fn answered(status: Status, request_len: Option<usize>) -> Self {
         let kind = match ServerError::in_answer(&status, request_len) {
             Some(error) => ErrorKind::Server(error),
-            None => ErrorKind::Status(status.code),
+            None => ServiceError::from_status(&status)
+                .map_or(ErrorKind::Status(status.code), ErrorKind::Service),
         };
         let mut error = Self::new(kind).with_outcome(Outcome::Unknown);
         error.parts().status = Some(status);
@@ -277,11 +278,13 @@ impl Error {
         match self.0.kind {
             ErrorKind::Server(error) => error.code(),
             ErrorKind::Status(code) => code,
+            ErrorKind::Service(_) => Code::Unknown,
             ErrorKind::TimedOut(_) => Code::DeadlineExceeded,
             ErrorKind::Connect(_) | ErrorKind::ConnectionLost | ErrorKind::StaleRead { .. } => {
                 Code::Unavailable
             }
-            ErrorKind::Protocol => Code::Internal,
+            ErrorKind::Protocol | ErrorKind::File(_) => Code::Internal,
+            ErrorKind::SnapshotTruncated { .. } | ErrorKind::DigestMismatch => Code::DataLoss,
             ErrorKind::RequestOverLimit { .. } | ErrorKind::ResponseOverLimit { .. } => {
                 Code::ResourceExhausted
             }
@@ -293,6 +296,7 @@ impl Error {
             | ErrorKind::WatchCanceled
             | ErrorKind::ClusterChanged { .. }
             | ErrorKind::OldServer { .. }
+            | ErrorKind::DowngradeInProgress { .. }
             | ErrorKind::NoUsableMember
             | ErrorKind::PlaintextPassword => Code::FailedPrecondition,
             ErrorKind::Closed | ErrorKind::RuntimeEnded => Code::Canceled,
@@ -418,9 +422,14 @@ impl Error {
             ErrorKind::TimedOut(_)
             | ErrorKind::Connect(_)
             | ErrorKind::ConnectionLost
+            | ErrorKind::DowngradeInProgress { .. }
             | ErrorKind::StaleRead { .. }
+            | ErrorKind::SnapshotTruncated { .. }
+            | ErrorKind::DigestMismatch
             | ErrorKind::NoToken => true,
-            ErrorKind::Protocol
+            ErrorKind::Service(_)
+            | ErrorKind::File(_)
+            | ErrorKind::Protocol
             | ErrorKind::RequestOverLimit { .. }
             | ErrorKind::ResponseOverLimit { .. }
             | ErrorKind::InvalidRequest

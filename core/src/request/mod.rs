@@ -73,10 +73,12 @@ mod comparison;
 mod delete;
 mod get;
 mod lease;
+pub mod maintenance;
 mod op;
 mod options;
 mod put;
 pub mod range_stream;
+pub mod services;
 mod show;
 mod txn;
 mod txn_check;
@@ -233,6 +235,36 @@ fn decode<Q: UnaryRequest>(
 /// Makes an [`Operation`] of a typed request, which has its message as `request`. Those whose
 /// message needs no more than a check get their methods `request` and `response` too.
 macro_rules! operation {
+    // Of another package than that of most.
+    ($type:ident: $package:ident::$message:ident => $answer:ident => $response:ident) => {
+        impl $type {
+            /// Returns the message that is sent.
+            ///
+            /// # Errors
+            ///
+            /// None.
+            pub fn request(
+                &mut self,
+                _: &crate::request::Limits,
+            ) -> Result<&crate::proto::$package::$message, crate::Error> {
+                Ok(&self.request)
+            }
+
+            /// Reads the message that answers it.
+            ///
+            /// # Errors
+            ///
+            /// None.
+            pub fn response(
+                self,
+                answer: crate::proto::$package::$answer,
+            ) -> Result<$response, crate::Error> {
+                Ok(answer.into())
+            }
+        }
+
+        crate::request::operation!($type, (), $package::$message => $response);
+    };
     ($type:ident: $message:ident => $answer:ident => $response:ident $(, $check:expr)?) => {
         impl $type {
             /// Checks and completes the message that is sent.
@@ -265,6 +297,9 @@ macro_rules! operation {
         crate::request::operation!($type, (), $message => $response);
     };
     ($type:ty, ($($generics:tt)*), $message:ident => $response:ident) => {
+        crate::request::operation!($type, ($($generics)*), etcdserverpb::$message => $response);
+    };
+    ($type:ty, ($($generics:tt)*), $package:ident::$message:ident => $response:ident) => {
         impl<$($generics)*> crate::request::Operation for $type {
             type Response = $response;
 
@@ -285,7 +320,7 @@ macro_rules! operation {
                 message: bytes::Bytes,
                 prefix: Option<&crate::namespace::KeyPrefix>,
             ) -> Result<$response, crate::Error> {
-                use crate::proto::etcdserverpb::$message;
+                use crate::proto::$package::$message;
                 self.response(crate::request::decode::<$message>(message, prefix)?)
             }
         }

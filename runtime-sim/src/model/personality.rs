@@ -50,6 +50,9 @@ pub struct Personality {
     pub leaves_unawaited_reads_out: bool,
     /// The method `AuthStatus` and the option `MemberList.linearizable` exist.
     pub has_auth_status: bool,
+    /// The method `Downgrade` exists.
+    // M26
+    pub has_downgrade: bool,
     /// `AuthStatus` answers everybody, though it refuses a bad token.
     // V5
     pub auth_status_is_free: bool,
@@ -131,6 +134,7 @@ impl Personality {
             has_range_stream: (major, minor) >= (3, 7),
             leaves_unawaited_reads_out: (major, minor) < (3, 7),
             has_auth_status: since(u16::MAX, 0),
+            has_downgrade: since(u16::MAX, 0),
             auth_status_is_free: (major, minor) >= (3, 7),
             checks_permission_range: since(25, 8),
             checks_permission_given: since(u16::MAX, 0),

@@ -109,6 +109,15 @@ rpcs! {
     MemberList: MemberListRequest => MemberListResponse = "/etcdserverpb.Cluster/MemberList";
     /// Tells the state of one member.
     Status: StatusRequest => StatusResponse = "/etcdserverpb.Maintenance/Status";
+    /// Frees what the database of one member does not use.
+    Defragment: DefragmentRequest => DefragmentResponse =
+        "/etcdserverpb.Maintenance/Defragment";
+    /// Hashes what a member has.
+    Hash: HashRequest => HashResponse = "/etcdserverpb.Maintenance/Hash";
+    /// Hashes the keys of a member.
+    HashKv: HashKvRequest => HashKvResponse = "/etcdserverpb.Maintenance/HashKV";
+    /// Checks, begins or calls off a downgrade.
+    Downgrade: DowngradeRequest => DowngradeResponse = "/etcdserverpb.Maintenance/Downgrade";
     /// Lists, raises and disarms alarms.
     Alarm: AlarmRequest => AlarmResponse = "/etcdserverpb.Maintenance/Alarm";
     /// Hands the leadership to another member.

@@ -145,6 +145,10 @@ impl Machine for ServerStream {
     }
 
     fn poll(&mut self, now: Instant) -> Next<Output> {
+        if self.is_over_time(now) {
+            self.time_out(now);
+            self.ready = None;
+        }
         if self.wanted.is_some()
             && let Some(message) = self.ready.take()
         {
@@ -270,7 +274,15 @@ impl ServerStream {
     /// Returns when the message that is wanted must be there.
     fn deadline(&self) -> Option<Instant> {
         let wanted = self.wanted.filter(|_| self.ready.is_none())?;
-        Some(wanted + self.options.message_timeout)
+        let due = wanted + self.options.message_timeout;
+        Some(self.options.deadline.map_or(due, |deadline| deadline.min(due)))
+    }
+
+    /// Returns whether the call goes on although all of it should be over.
+    fn is_over_time(&self, now: Instant) -> bool {
+        self.options.deadline.is_some_and(|deadline| deadline <= now)
+            && self.wanted.is_some()
+            && !self.is_done()
     }
 
     /// Returns when the attempt under way is given up, unless the server says something.

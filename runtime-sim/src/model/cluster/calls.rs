@@ -88,7 +88,12 @@ impl Cluster {
         let id = call.member;
         let personality = self.config.personality;
         let mut request = call.request;
-        if !personality.has_auth_status && matches!(request, Request::AuthStatus(_)) {
+        let is_missing = match request {
+            Request::AuthStatus(_) => !personality.has_auth_status,
+            Request::Downgrade(_) => !personality.has_downgrade,
+            _ => false,
+        };
+        if is_missing {
             return Err(unimplemented(request.path()));
         }
         self.serves(id, &request)?;
@@ -177,7 +182,9 @@ impl Cluster {
                 Request::Alarm(alarm) if alarm.action == i32::from(AlarmAction::Get) => {
                     auth.requires_user(caller.as_ref())?;
                 }
-                Request::Compact(_) | Request::Alarm(_) => auth.permits_admin(caller.as_ref())?,
+                Request::Compact(_) | Request::Alarm(_) | Request::Downgrade(_) => {
+                    auth.permits_admin(caller.as_ref())?;
+                }
                 _ => {}
             }
         }
@@ -340,7 +347,12 @@ fn is_local(request: &Request, personality: Personality) -> bool {
         Request::Range(range) => range.serializable,
         Request::Txn(txn) => is_read_only(txn) && is_serializable(txn),
         Request::MemberList(list) => !(list.linearizable && personality.has_auth_status),
-        Request::LeaseLeases(_) | Request::Status(_) | Request::MoveLeader(_) => true,
+        Request::LeaseLeases(_)
+        | Request::Status(_)
+        | Request::MoveLeader(_)
+        | Request::Defragment(_)
+        | Request::Hash(_)
+        | Request::HashKv(_) => true,
         _ => false,
     }
 }

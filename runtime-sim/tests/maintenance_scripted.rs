@@ -21,15 +21,20 @@ const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// An answer, a refusal, or that nothing is ever said.
-type Said = Option<Result<Vec<u8>, Status>>;
+/// What the server says to a call.
+enum Said {
+    Answer(Vec<u8>),
+    Status(Status),
+    /// Nothing, ever.
+    Nothing,
+}
 
 fn says(answer: &impl Message) -> Said {
-    Some(Ok(answer.encode_to_vec()))
+    Said::Answer(answer.encode_to_vec())
 }
 
 fn refuses(code: Code, text: &str) -> Said {
-    Some(Err(Status::new(code, text)))
+    Said::Status(Status::new(code, text))
 }
 
 type Script = Arc<Mutex<dyn FnMut(&str, Bytes) -> Said + Send>>;
@@ -77,16 +82,14 @@ async fn answer(
         message.extend_from_slice(&chunk?);
     }
     let message = message.freeze().slice(HEAD..);
-    let Some(said) = (script.lock().unwrap())(&name, message) else {
-        return std::future::pending().await;
-    };
+    let said = (script.lock().unwrap())(&name, message);
     let mut head = http::Response::new(());
     let grpc = HeaderValue::from_static("application/grpc");
     head.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
     let mut send = respond.send_response(head, false)?;
     let mut trailers = HeaderMap::new();
     let status = match said {
-        Ok(answer) => {
+        Said::Answer(answer) => {
             let mut frame = BytesMut::new();
             frame.put_u8(0);
             frame.put_u32(u32::try_from(answer.len()).unwrap());
@@ -94,7 +97,8 @@ async fn answer(
             send.send_data(frame.freeze(), false)?;
             Status::new(Code::Ok, "")
         }
-        Err(status) => status,
+        Said::Status(status) => status,
+        Said::Nothing => return std::future::pending().await,
     };
     let code = HeaderValue::from(u16::from(status.code.number()));
     trailers.insert("grpc-status", code);
@@ -120,7 +124,7 @@ fn stuck_in_downgrade(target: &'static str) -> impl FnMut(&str, Bytes) -> Said +
             let request = pb::DowngradeRequest::decode(message).unwrap();
             assert_eq!((request.action, &*request.version), (1, "3.5.0"));
             asked += 1;
-            if asked == 1 { None } else { refuses(Code::FailedPrecondition, IN_PROGRESS) }
+            if asked == 1 { Said::Nothing } else { refuses(Code::FailedPrecondition, IN_PROGRESS) }
         }
         "Status" => says(&pb::StatusResponse {
             version: "3.6.12".into(),

@@ -28,7 +28,7 @@
 //! - Keys are named by a [`KeyRange`]: [`key`], [`prefix`], [`from_key`], [`all`], or `"a".."b"`.
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
-//! - [`Config`] has the limits and timeouts.
+//! - [`Config`] has the limits and timeouts, from a program, a URL, a file or the environment.
 //! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
 //!   messages of the wire. The last change with etcd and with prost, outside of the promises that
 //!   versions of this crate make.
@@ -46,13 +46,15 @@
 //! | `tls-native-roots` | `TlsConfig::native_roots`: the authorities that the machine trusts |
 //! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
 //! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
+//! | `config-file` | `Config::from_file`, `from_yaml` and `from_toml`, and `Deserialize` of serde |
 //!
-//! None is on by default. Those below `tls-ring` add to it or to `tls`. No default provider of the
-//! process is read or set.
+//! None is on by default. Those from `tls-native-roots` to `tls-rustls` add to `tls`. No default
+//! provider of the process is read or set.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod auth;
+mod blocking;
 mod cache;
 mod call;
 mod client;
@@ -82,6 +84,7 @@ pub mod request;
 pub mod runtime;
 mod session;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod still;
 mod stream;
@@ -89,6 +92,7 @@ mod sync;
 mod tasks;
 #[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
+mod tokens;
 pub mod trace;
 mod transport;
 mod version;
@@ -99,6 +103,7 @@ pub use cache::{Cache, CacheChanges, CacheItem, CachedValue};
 pub use client::Client;
 pub use cluster::Cluster;
 pub use config::Config;
+pub use etcd3_core::auth::TokenReason;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
@@ -107,12 +112,17 @@ pub use etcd3_core::request::maintenance::{
     HashKvResponse, HashResponse, MemberStatus, MoveLeaderResponse, Serving,
 };
 pub use etcd3_core::request::{
+    AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
+    RoleListResponse, UserGetResponse, UserListResponse,
+};
+pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
     GrantResponse, IgnoreLease, IgnoreValue, Leases, LeasesResponse, Limits, Op, OpResponse,
     Operation, Put, PutLease, PutResponse, PutValue, Raw, RevokeResponse, SortOrder, SortTarget,
     TimeToLive, TimeToLiveResponse, Txn, TxnResponse, WatchOptions, compact, delete, get, put, txn,
     watch,
 };
+pub use etcd3_core::snapshot::SnapshotProgress;
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
     Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome,
@@ -129,6 +139,7 @@ pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};
 pub use session::{OnLoss, Registration, Session};
+pub use snapshot::{SaveSnapshot, SavedSnapshot, Snapshot};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};
 #[cfg(feature = "_tls")]

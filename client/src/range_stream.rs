@@ -215,6 +215,7 @@ impl Pieces {
             method,
             Options {
                 message_timeout: options.timeout.unwrap_or(config.request_timeout),
+                deadline: None,
                 attempt_timeout: config.attempt_timeout,
                 max_attempts: config.max_attempts,
                 backoff: config.retry_backoff,

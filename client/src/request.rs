@@ -16,6 +16,12 @@ pub use etcd3_core::method::{Effect, Method, Shape};
 pub use etcd3_core::namespace::KeyPrefix;
 pub use etcd3_core::request::maintenance;
 pub use etcd3_core::request::{
+    AuthDisable, AuthEnable, AuthResponse, AuthStatus, AuthStatusResponse, Permission,
+    PermissionType, RoleAdd, RoleDelete, RoleGet, RoleGetResponse, RoleGrantPermission, RoleList,
+    RoleListResponse, RoleRevokePermission, UserAdd, UserChangePassword, UserDelete, UserGet,
+    UserGetResponse, UserGrantRole, UserList, UserListResponse, UserRevokeRole,
+};
+pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, CompareTarget, Comparison, Delete,
     DeleteResponse, Get, GetResponse, GrantResponse, IgnoreLease, IgnoreValue, Leases,
     LeasesResponse, Limits, NESTING_LIMIT, Op, OpResponse, Operand, Operation, Otherwise, Put,

@@ -1,5 +1,6 @@
 //! What the client needs from an async runtime, and helpers for those who write an adapter.
 
+use crate::blocking;
 pub use crate::clock::Clock;
 pub use crate::compat::Compat;
 pub use crate::lookup::Lookup;
@@ -92,6 +93,10 @@ pub enum Target {
 ///     fn suspended(&self) -> Duration {
 ///         self.inner.suspended()
 ///     }
+///
+///     fn unix_time(&self) -> Option<Duration> {
+///         self.inner.unix_time()
+///     }
 /// }
 ///
 /// # etcd3_sim::example_with(|_, etcd, world| async move {
@@ -143,5 +148,28 @@ pub trait Runtime: Send + Sync + 'static {
     // I-L8
     fn suspended(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Tells the time since 1970 by the wall clock of the machine; `None`, the default, if that is
+    /// not known. [`Clock::unix_time`] has it for the clock of the standard library.
+    ///
+    /// The client uses it for one thing: to renew a JWT before it expires. Without it, or with one
+    /// that is wrong, such a token is renewed when the server refuses it.
+    // A17
+    fn unix_time(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Runs work that blocks, such as writing a file, where that does no harm to others.
+    ///
+    /// By default a thread of its own, which ends with the work: an executor whose own threads did
+    /// it would have to wait for it when it is dropped. The client asks for one piece of work at a
+    /// time for each file that it writes, and for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system when it has no thread to give; the work is dropped then.
+    fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        blocking::on_a_thread(work)
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! | target | level | message | fields |
 //! |---|---|---|---|
+//! | `etcd3::auth` | DEBUG | `token obtained` | `reason` |
+//! | `etcd3::auth` | DEBUG | `no token needed` | `reason` |
+//! | `etcd3::auth` | WARN | `no token` | `reason`, `error` |
 //! | `etcd3::call` | DEBUG | `attempt failed` | A |
 //! | `etcd3::call` | WARN | `response refused` | A |
 //! | `etcd3::call` | DEBUG | `call failed` | `method`, `endpoint`, `attempts`, `error`, `outcome` |
@@ -34,6 +37,7 @@
 
 use crate::pool::Pool;
 use etcd3_core::LeaseId;
+use etcd3_core::auth::TokenReason;
 use etcd3_core::channel::{ConnectionError, ConnectionState, EndpointId};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind};
@@ -42,6 +46,7 @@ use std::fmt;
 use std::time::Duration;
 use tracing::{Level, debug, enabled, info, warn};
 
+const AUTH: &str = "etcd3::auth";
 const CALL: &str = "etcd3::call";
 const CONNECTION: &str = "etcd3::connection";
 const ENDPOINT: &str = "etcd3::endpoint";
@@ -74,6 +79,25 @@ pub(crate) fn attempt_failed(
     } else {
         tell!(debug, "attempt failed");
     }
+}
+
+/// Tells of a token that was asked for and came.
+#[cold]
+pub(crate) fn token_obtained(reason: TokenReason) {
+    debug!(target: AUTH, ?reason, "token obtained");
+}
+
+/// Tells that authentication is switched off.
+#[cold]
+pub(crate) fn no_token_needed(reason: TokenReason) {
+    debug!(target: AUTH, ?reason, "no token needed");
+}
+
+/// Tells of a token that was asked for and did not come.
+#[cold]
+pub(crate) fn no_token(reason: TokenReason, error: &Error) {
+    let error = error.report();
+    warn!(target: AUTH, ?reason, %error, "no token");
 }
 
 /// Tells of a call that ended in an error.

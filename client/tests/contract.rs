@@ -71,6 +71,7 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.session(std::time::Duration::ZERO).send());
         is_sent(&client.session_on(7).send());
         is_sent(&client.register("k", "v").send());
+        is_sent(&client.auth().user_add("u", "p").send());
         is_sent(&client.maintenance().status("a").send());
         is_sent(&client.maintenance().statuses().send());
         is_sent(&client.maintenance().move_leader(7).send());
@@ -106,12 +107,17 @@ mod root {
         Leases, LeasesResponse, Limits, ListWatch, ListWatchItem, LossReason, Maintenance,
         MemberStatus, MoveLeaderResponse, OnLoss, Op, OpResponse, Operation, Outcome, Pages, Phase,
         Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw, Registration, Report,
-        Request, RequestFuture, ResponseHeader, ResumeToken, Revoke, RevokeResponse, Secret,
-        ServerError, Serving, ServingChanges, Session, SortOrder, SortTarget, Status, TimeToLive,
-        TimeToLiveResponse, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch,
-        WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact,
-        delete, from_key, get, key, ops, prefix, proto, put, raw, request, runtime, trace, txn,
-        watch,
+        Request, RequestFuture, ResponseHeader, ResumeToken, Revoke, RevokeResponse, SaveSnapshot,
+        SavedSnapshot, Secret, ServerError, Serving, ServingChanges, Session, Snapshot,
+        SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse,
+        TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch, WatchHandle,
+        WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact, delete,
+        from_key, get, key, ops, prefix, proto, put, raw, request, runtime, trace, txn, watch,
+    };
+
+    use etcd3::{
+        AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
+        RoleListResponse, UserGetResponse, UserListResponse,
     };
 
     #[cfg(feature = "tls")]

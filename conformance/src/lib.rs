@@ -95,6 +95,9 @@ mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
 
+    #[doc = include_str!("../../docs/configuration.md")]
+    struct Configuration;
+
     #[doc = include_str!("../../docs/embedding-the-core.md")]
     struct EmbeddingTheCore;
 

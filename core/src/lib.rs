@@ -42,6 +42,7 @@ pub mod rpc;
 mod secret;
 pub mod server_error;
 mod signal;
+pub mod snapshot;
 pub mod status;
 pub mod stream;
 mod time;

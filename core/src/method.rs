@@ -82,6 +82,14 @@ impl Method {
 }
 
 impl Method {
+    /// Returns whether its requests are to carry the token of the user, if there is one: all but the
+    /// login itself, and what asks for the health of a server.
+    // A12
+    #[must_use]
+    pub fn takes_token(&self) -> bool {
+        ![&AUTHENTICATE, &HEALTH_CHECK, &HEALTH_WATCH].into_iter().any(|it| it.path == self.path)
+    }
+
     /// Returns the first version whose servers have it, if it came after etcd 3.1.
     // V1–V6
     #[must_use]

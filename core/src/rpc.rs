@@ -152,6 +152,20 @@ impl UnaryRequest for pb::LeaseTimeToLiveRequest {
     }
 }
 
+impl UnaryRequest for pb::AuthRoleGrantPermissionRequest {
+    type Response = pb::AuthRoleGrantPermissionResponse;
+    const METHOD: &'static Method = &method::ROLE_GRANT_PERMISSION;
+
+    /// Servers of etcd 3.4 end when the permission is missing.
+    // A5
+    fn validate(&self) -> Result<(), Error> {
+        match self.perm {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid_request("a grant of no permission, which crashes servers")),
+        }
+    }
+}
+
 impl UnaryRequest for pb::TxnRequest {
     type Response = pb::TxnResponse;
     const METHOD: &'static Method = &method::TXN;
@@ -359,7 +373,6 @@ unary! {
     pb::AuthRoleGetRequest => AuthRoleGetResponse = ROLE_GET;
     pb::AuthRoleListRequest => AuthRoleListResponse = ROLE_LIST;
     pb::AuthRoleDeleteRequest => AuthRoleDeleteResponse = ROLE_DELETE;
-    pb::AuthRoleGrantPermissionRequest => AuthRoleGrantPermissionResponse = ROLE_GRANT_PERMISSION;
     pb::AuthRoleRevokePermissionRequest => AuthRoleRevokePermissionResponse
         = ROLE_REVOKE_PERMISSION;
     v3electionpb::CampaignRequest => CampaignResponse = CAMPAIGN;

@@ -179,7 +179,7 @@ mod raw {
             floor: None,
             has_choice: true,
         };
-        Input::Sent(Sent::from(&admission))
+        Input::Sent(Sent::new(&admission, None))
     }
 
     /// All that is wanted at this moment.

@@ -1,7 +1,7 @@
 //! The table of operations on the front pages says what compiles and works.
 
 use etcd3::proto::etcdserverpb::StatusRequest;
-use etcd3::{get, key, prefix, put};
+use etcd3::{PermissionType, get, key, prefix, put};
 use std::time::Duration;
 
 /// Every example of the table, as it stands there.
@@ -35,6 +35,11 @@ fn the_examples_of_the_table_work() {
         client.register("services/a", "10.0.0.1:80").await?.close().await?;
         client.revoke(lease).await?;
         client.compact(revision).await?;
+        assert!(client.maintenance().snapshot().next().await.is_some());
+        let path = std::env::temp_dir().join(format!("etcd3-front-page-{}", std::process::id()));
+        client.maintenance().snapshot().save(&path).await?;
+        std::fs::remove_file(&path)?;
+        drop(client.maintenance().snapshot_from("http://etcd-1:2379")?);
         client.execute(get("config/colour")).await?;
         client.rpc(StatusRequest::default()).await?;
         let one = client.pinned_to("http://etcd-1:2379")?;
@@ -53,12 +58,42 @@ fn the_examples_of_the_table_work() {
     });
 }
 
+/// Those of the table of authentication.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_authentication_work() {
+    etcd3_sim::example(|client| async move {
+        client.auth().role_add("config").await?;
+        client.auth().role_add("a").await?;
+        client.auth().role_grant_permission("a", key("a"), PermissionType::Read).await?;
+        assert_eq!(client.auth().role_get("a").await?.permissions.len(), 1);
+        client.auth().role_get("config").await?;
+        client.auth().user_add("alice", "correct horse").await?;
+        client.auth().user_change_password("alice", "staple").await?;
+        client.auth().user_grant_role("alice", "config").await?;
+        assert_eq!(client.auth().user_get("alice").await?.roles, ["config"]);
+        client.auth().user_add_without_password("backup").await?;
+        assert_eq!(client.auth().user_list().await?.users, ["alice", "backup"]);
+        client.auth().user_revoke_role("alice", "config").await?;
+        client.auth().user_delete("alice").await?;
+        client.auth().role_revoke_permission("a", key("a")).await?;
+        assert_eq!(client.auth().role_list().await?.roles, ["a", "config"]);
+        client.auth().role_delete("config").await?;
+        client.auth().disable().await?;
+        assert!(!client.auth().status().await?.enabled);
+        client.auth().user_add("root", "correct horse").await?;
+        client.auth().user_grant_role("root", "root").await?;
+        client.auth().enable().await?;
+        Ok(())
+    });
+}
+
 #[test]
 fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 37, "{examples:?}");
+    assert_eq!(examples.len(), 57, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

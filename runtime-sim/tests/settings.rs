@@ -111,7 +111,8 @@ fn settings() -> Vec<Setting> {
 }
 
 /// Settings that are neither durations nor numbers.
-const OTHERS: [&str; 4] = ["endpoints", "plaintext_passwords", "require_leader", "tls"];
+const OTHERS: [&str; 5] =
+    ["credentials", "endpoints", "plaintext_passwords", "require_leader", "tls"];
 
 /// Returns the names of the fields of what is printed so.
 fn fields(debug: &str) -> BTreeSet<&str> {

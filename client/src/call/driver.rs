@@ -2,7 +2,7 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{Carrier, Progress};
+use super::attempt::{Carrier, Progress, TokenUse};
 use super::open_stream::Receiver;
 use crate::pool::{Permit, Pool};
 use crate::trace;
@@ -25,8 +25,14 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(pool: Arc<Pool>, call: Call, body: Bytes) -> Self {
-        Self { call, body: Some(body), attempt: Carrier::new(pool), traced: 0 }
+    pub(crate) fn new(pool: Arc<Pool>, call: Call, body: Bytes, token_use: TokenUse) -> Self {
+        let attempt = Carrier::new(pool).token_use(token_use);
+        Self { call, body: Some(body), attempt, traced: 0 }
+    }
+
+    /// Returns whether the call waits for a token.
+    pub(crate) const fn awaits_token(&self) -> bool {
+        self.attempt.awaits_token()
     }
 
     /// Polls the call at this moment. The message is encoded anew for each attempt but the first:
@@ -119,7 +125,8 @@ impl Driver {
             Ok(body) => body,
             Err(error) => return Input::Refused(error),
         };
-        match permit.connection.start(self.call.method(), order.metadata(now), body) {
+        let metadata = self.attempt.metadata(now, &order);
+        match permit.connection.start(self.call.method(), &metadata, body) {
             Ok(exchange) => self.attempt.opened(permit, exchange, None).into(),
             Err((lost, how)) => self.attempt.not_opened(&permit, lost, how).into(),
         }

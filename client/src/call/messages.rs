@@ -38,6 +38,7 @@ impl<T> Messages<T> {
             method,
             Options {
                 message_timeout: options.timeout.unwrap_or(FOREVER),
+                deadline: None,
                 // Silence is no failure: nothing may happen for long.
                 attempt_timeout: FOREVER,
                 max_attempts: config.max_attempts,

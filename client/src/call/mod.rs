@@ -9,6 +9,8 @@ pub(crate) mod open_stream;
 pub(crate) mod streamed;
 
 use crate::shared::Shared;
+use crate::tokens;
+use attempt::TokenUse;
 use driver::Driver;
 use etcd3_core::Instant;
 use etcd3_core::call::{Call, Options, Reply};
@@ -129,7 +131,13 @@ fn begin<T: Operation>(
         allow_plaintext_secrets: config.plaintext_passwords,
         seed: shared.next_seed(),
     };
-    Ok(Driver::new(Arc::clone(&shared.pool), Call::new(method, options), body))
+    let token_use = match options.connection {
+        _ if !method.takes_token() => TokenUse::None,
+        // A probe, which is not to wait for a login at the member that it probes.
+        Some(_) => TokenUse::Optional,
+        None => TokenUse::Needed,
+    };
+    Ok(Driver::new(Arc::clone(&shared.pool), Call::new(method, options), body, token_use))
 }
 
 /// Decodes the response, or completes the error.
@@ -142,6 +150,7 @@ fn answer<T: Operation>(
 ) -> Result<T::Response, Error> {
     let at = |error: Error| error.with_endpoint(driver.last().map(Endpoint::text));
     match reply {
+        Err(error) if driver.awaits_token() => Err(tokens::explain(shared, only, error)),
         Err(error) if error.endpoint().is_some() => Err(error),
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => {
             let endpoint = driver.call.last_endpoint();

@@ -144,7 +144,8 @@ impl StreamDriver {
             Ok(body) => body,
             Err(error) => return Input::Refused(error),
         };
-        match permit.connection.start(method, order.metadata(now), body) {
+        let metadata = self.attempt.metadata(now, &order);
+        match permit.connection.start(method, &metadata, body) {
             Ok(exchange) => {
                 self.migration = Some(permit.connection.migration_listener());
                 self.attempt.opened(permit, exchange, None).into()

@@ -30,7 +30,7 @@ use crate::Client;
 // M1–M6
 #[derive(Debug, Clone)]
 pub struct Maintenance {
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Client {

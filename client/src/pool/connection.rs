@@ -97,7 +97,7 @@ impl ConnectionHandle {
     pub(crate) fn start(
         &self,
         method: &'static Method,
-        metadata: Metadata,
+        metadata: &Metadata,
         body: Bytes,
     ) -> Result<Exchange, (Lost, Retirement)> {
         let mut sender = self.sender();
@@ -109,7 +109,7 @@ impl ConnectionHandle {
     pub(crate) fn open_stream(
         &self,
         method: &'static Method,
-        metadata: Metadata,
+        metadata: &Metadata,
     ) -> Result<(Exchange, Sender), (Lost, Retirement)> {
         let mut sender = self.sender();
         let RequestSender { requests, heads } = sender.as_mut().ok_or_else(exchange::shut)?;

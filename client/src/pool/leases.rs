@@ -19,7 +19,8 @@ impl Pool {
     /// Makes the pool of leases; closed if this one is, and to be made once.
     pub(crate) fn make_leases(&self, settings: Settings) -> Arc<Self> {
         let primary = self.lock().endpoints().primary;
-        let leases = Arc::new(Self::new(Arc::clone(&self.rt), primary, settings));
+        let leases =
+            Arc::new(Self::new(Arc::clone(&self.rt), primary, settings, self.tokens.clone()));
         let closed = {
             let mut state = self.lock();
             state.leases = Some(Arc::clone(&leases));
@@ -82,7 +83,7 @@ mod tests {
 
     fn endpoints(texts: &[&str]) -> Vec<Endpoint> {
         let config = Config::new(texts.iter().copied());
-        config.parse_endpoints(&config.endpoints).expect("endpoints")
+        config.parse_endpoints(config.endpoints.texts()).expect("endpoints")
     }
 
     /// The endpoints of a pool, those of the fallback after the others.

@@ -15,6 +15,7 @@ pub(crate) use permit::Permit;
 pub(crate) use wakeups::{Sleeper, WakeupKey, Wakeups};
 
 use crate::runtime::Runtime;
+use crate::tokens::Tokens;
 use etcd3_core::channel::{
     Admission, Channel, ConnectionId, Denied, EndpointId, Finished, Freshness, HealthSignal, Input,
     Output, Settings, Want,
@@ -29,6 +30,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Pool {
     pub(crate) rt: Arc<dyn Runtime>,
     pub(crate) wakeups: Wakeups,
+    /// What requests carry, of a client with credentials.
+    pub(crate) tokens: Option<Arc<Tokens>>,
     state: Mutex<State>,
     /// A connection came or went, or has a permit again. Some news is for one attempt.
     changed: Event,
@@ -68,7 +71,12 @@ pub(crate) enum NoPermit {
 }
 
 impl Pool {
-    pub(crate) fn new(rt: Arc<dyn Runtime>, given: Vec<Endpoint>, settings: Settings) -> Self {
+    pub(crate) fn new(
+        rt: Arc<dyn Runtime>,
+        given: Vec<Endpoint>,
+        settings: Settings,
+        tokens: Option<Arc<Tokens>>,
+    ) -> Self {
         let copy = Arc::from(&given[..]);
         let channel = Channel::new(given, settings, rt.seed());
         let state = State {
@@ -82,6 +90,7 @@ impl Pool {
         Self {
             rt,
             wakeups: Wakeups::default(),
+            tokens,
             state: Mutex::new(state),
             changed: Event::new(),
             changed_for_named: Event::new(),

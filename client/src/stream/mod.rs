@@ -112,7 +112,7 @@ impl OwnedStream {
         &mut self,
         method: &'static Method,
         permit: Permit,
-        metadata: Metadata,
+        metadata: &Metadata,
     ) -> AttemptEvent {
         match permit.connection.open_stream(method, metadata) {
             Ok((exchange, sender)) => {
@@ -189,7 +189,8 @@ where
                     if let Poll::Ready(progress) = stream.attempt.poll_progress(now, cx) {
                         let told = match progress {
                             Progress::Admitted(permit, order) => {
-                                stream.open(owner.method(), permit, order.metadata(now))
+                                let metadata = stream.attempt.metadata(now, &order);
+                                stream.open(owner.method(), permit, &metadata)
                             }
                             Progress::Event(event) => event,
                         };

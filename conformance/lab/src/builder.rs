@@ -3,6 +3,7 @@
 use crate::etcd::{self, Binary};
 use crate::{Cluster, Error, Result, Server, Spec, Tls, notes};
 use std::marker::PhantomData;
+use std::path::PathBuf;
 
 /// The largest number of tries with other ports after another program took one.
 const MAX_TRIES: u32 = 4;
@@ -107,6 +108,14 @@ impl<S> Builder<S> {
     pub fn tls(mut self, tls: Tls) -> Self {
         self.spec.tls = Some(tls);
         self.https()
+    }
+
+    /// Makes the members begin with the data of a snapshot, which etcd's own tool of the version
+    /// [restores](crate::restore).
+    #[must_use]
+    pub fn restored_from(mut self, snapshot: impl Into<PathBuf>) -> Self {
+        self.spec.snapshot = Some(snapshot.into());
+        self
     }
 
     /// Makes members listen on a unix socket, too: [`crate::Member::socket`].

@@ -156,6 +156,7 @@ impl Cluster {
         let mut options = first.options.clone();
         options.initial = named.collect::<Vec<_>>().join(",");
         options.initial_state = "existing";
+        options.snapshot = None;
         let index = layout.index;
         let member = Arc::new(Member::new(layout, options, self.network.clone()));
         let mut all = self.members.write().unwrap_or_else(PoisonError::into_inner);
@@ -191,6 +192,7 @@ impl Cluster {
             ready_limit: spec.ready_limit,
             initial: initial.join(","),
             initial_state: "new",
+            snapshot: spec.snapshot.clone(),
         };
         let mut members = Vec::new();
         for layout in layouts {

@@ -53,6 +53,7 @@ mod proc;
 pub mod protoc;
 mod relay;
 mod renamed;
+pub mod restore;
 mod server;
 mod socks;
 mod spec;

@@ -6,7 +6,7 @@ use crate::etcd::Binary;
 use crate::json_gateway::{JsonGateway, MemberStatus};
 use crate::peers::Peers;
 use crate::renamed::RenamedFlags;
-use crate::{Error, Result, command, http, ports, until};
+use crate::{Error, Result, command, http, ports, restore, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -71,6 +71,8 @@ pub(crate) struct MemberOptions {
     pub(crate) initial: String,
     /// `new` or `existing`.
     pub(crate) initial_state: &'static str,
+    /// The snapshot that its data begins with, if any.
+    pub(crate) snapshot: Option<PathBuf>,
 }
 
 impl Member {
@@ -229,6 +231,10 @@ impl Member {
         }
         std::fs::create_dir_all(&self.layout.dir)
             .map_err(Error::doing(self.layout.dir.display()))?;
+        if let Some(snapshot) = &self.options.snapshot {
+            let MemberOptions { initial, token, .. } = &self.options;
+            restore::restore(snapshot, self.binary().version, &self.layout, initial, token)?;
+        }
         let started = Child::spawn(&self.command(flags)?, &self.layout.dir, &self.log_file())?;
         self.pid.store(started.pid(), Ordering::SeqCst);
         *process = Some(started);

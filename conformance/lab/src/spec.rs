@@ -3,6 +3,7 @@
 use crate::Tls;
 use crate::etcd::Binary;
 use crate::renamed::RenamedFlags;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The heartbeat and the election timeout of a single server, which need not wait for others.
@@ -47,6 +48,8 @@ pub struct Spec {
     pub unix_socket: bool,
     /// Whether there is a proxy between each member and the others.
     pub behind_peer_proxy: bool,
+    /// The snapshot that the members begin with, if any.
+    pub snapshot: Option<PathBuf>,
     /// The longest wait for each member that starts.
     pub ready_limit: Duration,
 }
@@ -65,6 +68,7 @@ impl Spec {
             tls: None,
             unix_socket: false,
             behind_peer_proxy: false,
+            snapshot: None,
             ready_limit: READY_LIMIT,
         }
     }

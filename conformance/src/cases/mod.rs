@@ -1,6 +1,8 @@
 //! The cases, by area.
 
 mod accounts;
+mod auth_expect;
+mod auth_users;
 mod bad_input;
 mod cache;
 mod cancelled;
@@ -9,6 +11,7 @@ mod conn_endpoints;
 mod conn_partition;
 mod conn_peer_port;
 mod conn_shutdown;
+mod conn_watch;
 mod goaway_under_load;
 mod grpc_proxy;
 mod hostile;
@@ -92,6 +95,7 @@ use crate::Case;
 /// Returns all cases.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
+        auth_users::CASES,
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,
@@ -100,6 +104,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         conn_partition::CASES,
         conn_peer_port::CASES,
         conn_shutdown::CASES,
+        conn_watch::CASES,
         goaway_under_load::CASES,
         hostile_data::CASES,
         hostile_goaway::CASES,

@@ -21,6 +21,7 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
         (spec.https, "TLS"),
         (spec.unix_socket, "unix socket"),
         (!spec.env.is_empty(), "environment"),
+        (spec.snapshot.is_some(), "snapshot of a real server"),
         (spec.heartbeat_ms.is_some(), "heartbeat"),
     ];
     if let Some((_, what)) = demanded.into_iter().find(|(is_demanded, _)| *is_demanded) {

@@ -3,7 +3,7 @@
 use crate::Version;
 use crate::server_error::{ServerError, ServiceError};
 use crate::status::Code;
-use std::fmt;
+use std::{fmt, io};
 
 /// What went wrong, to match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,9 +74,13 @@ pub enum ErrorKind {
     WatchRefused,
     /// The server, or a proxy before it, ended the watch; the source says why, if it gave a reason.
     WatchCanceled,
-    /// The request carries a password, and the endpoint is neither encrypted nor on this machine
+    /// The request carries a password or a token, and the endpoint is neither encrypted nor on this
+    /// machine
     /// (`Config::allow_plaintext_passwords`).
     PlaintextPassword,
+    /// There is no token to send: whoever makes them for this client (`Config::token_source`) did
+    /// not; the source says why.
+    NoToken,
     /// A member is of an older version than `Config::min_server_version` allows.
     #[non_exhaustive]
     OldServer {
@@ -98,6 +102,19 @@ pub enum ErrorKind {
         /// The version that the cluster goes to, as far as the member that was asked knows.
         target: Option<Version>,
     },
+    /// A snapshot ended before all of it had come, and in a status of success: the server, or what
+    /// stands before it, is broken.
+    // I-D1
+    SnapshotTruncated {
+        /// The number of bytes that came.
+        received: u64,
+    },
+    /// A snapshot differs from what the server sent: the digest at its end is not that of its
+    /// bytes.
+    // I-D1
+    DigestMismatch,
+    /// A file could not be written, for this reason; the source says more, and names the file.
+    File(io::ErrorKind),
     /// No member of the cluster has an endpoint that this client can use, as when they have none
     /// but `https` and the client has no TLS; the source names each and says why.
     NoUsableMember,
@@ -114,6 +131,9 @@ pub enum ErrorKind {
 pub enum Phase {
     /// A usable connection (name resolution, connect, handshake, or a free stream).
     Connection,
+    /// A token: the login of the client, or whoever makes its tokens; the source says what went
+    /// wrong there.
+    Token,
     /// The answer of a server.
     Answer,
 }
@@ -199,8 +219,10 @@ impl fmt::Display for ErrorKind {
             Self::WatchRefused => f.write_str("the server did not take the watch"),
             Self::WatchCanceled => f.write_str("the server ended the watch"),
             Self::PlaintextPassword => f.write_str(
-                "the request carries a password, and no endpoint is encrypted or on this machine",
+                "the request carries a password or a token, and no endpoint is encrypted or on this \
+                 machine",
             ),
+            Self::NoToken => f.write_str("there is no token to send"),
             Self::OldServer { needs, has } => {
                 write!(f, "the member is of version {has}, and min_server_version is {needs}")
             }
@@ -219,6 +241,13 @@ impl fmt::Display for ErrorKind {
             Self::DowngradeInProgress { target: None } => {
                 f.write_str("the cluster is being downgraded")
             }
+            Self::SnapshotTruncated { received } => {
+                write!(f, "the snapshot ends after {received} bytes, before all of it has come")
+            }
+            Self::DigestMismatch => {
+                f.write_str("the snapshot is damaged: its digest is not that of its bytes")
+            }
+            Self::File(kind) => write!(f, "the file cannot be written: {kind}"),
             Self::NoUsableMember => {
                 f.write_str("no member has an endpoint that this client can use")
             }
@@ -232,6 +261,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connection => "waiting for a connection",
+            Self::Token => "waiting for a token",
             Self::Answer => "waiting for the answer",
         })
     }

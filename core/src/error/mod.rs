@@ -120,6 +120,15 @@ impl Error {
         error
     }
 
+    /// Sets what a call was waiting for when its deadline passed, if that is what went wrong.
+    #[must_use]
+    pub fn with_phase(mut self, phase: Phase) -> Self {
+        if matches!(self.kind(), ErrorKind::TimedOut(_)) {
+            self.parts().kind = ErrorKind::TimedOut(phase);
+        }
+        self
+    }
+
     /// Adds the version of the server to an error that says that it lacks something.
     #[must_use]
     pub fn with_version(mut self, version: Option<Version>) -> Self {
@@ -274,12 +283,14 @@ impl Error {
             ErrorKind::Connect(_) | ErrorKind::ConnectionLost | ErrorKind::StaleRead { .. } => {
                 Code::Unavailable
             }
-            ErrorKind::Protocol => Code::Internal,
+            ErrorKind::Protocol | ErrorKind::File(_) => Code::Internal,
+            ErrorKind::SnapshotTruncated { .. } | ErrorKind::DigestMismatch => Code::DataLoss,
             ErrorKind::RequestOverLimit { .. } | ErrorKind::ResponseOverLimit { .. } => {
                 Code::ResourceExhausted
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
             ErrorKind::Unsupported { .. } => Code::Unimplemented,
+            ErrorKind::NoToken => Code::Unauthenticated,
             ErrorKind::WatchCompacted { .. } => Code::OutOfRange,
             ErrorKind::WatchRefused
             | ErrorKind::WatchCanceled
@@ -412,8 +423,12 @@ impl Error {
             | ErrorKind::Connect(_)
             | ErrorKind::ConnectionLost
             | ErrorKind::DowngradeInProgress { .. }
-            | ErrorKind::StaleRead { .. } => true,
+            | ErrorKind::StaleRead { .. }
+            | ErrorKind::SnapshotTruncated { .. }
+            | ErrorKind::DigestMismatch
+            | ErrorKind::NoToken => true,
             ErrorKind::Service(_)
+            | ErrorKind::File(_)
             | ErrorKind::Protocol
             | ErrorKind::RequestOverLimit { .. }
             | ErrorKind::ResponseOverLimit { .. }

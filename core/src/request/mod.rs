@@ -1,8 +1,9 @@
-//! Typed requests of keys and leases, and their answers.
+//! Typed requests of keys, leases and users, and their answers.
 //!
 //! Each request holds the message it will send; an option that does not belong to a request does
 //! not exist on it. The constructors are [`get`], [`put`], [`delete`], [`txn`] and [`compact`], and
-//! [`grant`], [`revoke`], [`time_to_live`] and [`leases`] for leases.
+//! [`grant`], [`revoke`], [`time_to_live`] and [`leases`] for leases; those of users and roles, as
+//! [`UserAdd`], have theirs with them.
 //!
 //! # What does not compile
 //!
@@ -65,6 +66,7 @@
 
 // K11
 
+mod auth;
 mod compact;
 mod compare;
 mod comparison;
@@ -82,6 +84,12 @@ mod txn;
 mod txn_check;
 mod watch;
 
+pub use auth::{
+    AuthDisable, AuthEnable, AuthResponse, AuthStatus, AuthStatusResponse, Permission,
+    PermissionType, RoleAdd, RoleDelete, RoleGet, RoleGetResponse, RoleGrantPermission, RoleList,
+    RoleListResponse, RoleRevokePermission, UserAdd, UserChangePassword, UserDelete, UserGet,
+    UserGetResponse, UserGrantRole, UserList, UserListResponse, UserRevokeRole,
+};
 pub use compact::{Compact, CompactResponse, compact};
 pub use compare::{Compare, CompareOp, CompareTarget, Operand};
 pub use comparison::{Comparison, compare};
@@ -196,6 +204,8 @@ fn encode<Q: UnaryRequest>(
     let encode = |request: &Q| {
         frame::encode(request, limits.max_request_bytes).map_err(Error::request_too_large)
     };
+    // A secret is not copied: no message has both a secret and keys.
+    let prefix = prefix.filter(|_| !Q::METHOD.carries_secret());
     let Some(prefix) = prefix else { return encode(request) };
     let mut prefixed = request.clone();
     prefixed.add_prefix(prefix)?;

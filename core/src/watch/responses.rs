@@ -137,6 +137,7 @@ impl Watches {
             }
             return;
         };
+        open.accepted = Some(now);
         open.bind(id, Live { key, asked, revision: header.revision });
         watcher.state = State::Live(id);
         watcher.refusals = 0;
@@ -205,12 +206,19 @@ impl Watches {
             Refusal::DuplicateId => {
                 self.end(now, key, Error::protocol("every id is in use on the stream"));
             }
-            Refusal::Token(error) if is_first && self.wants_newer_token() => {
+            Refusal::Token(reason, error) if is_first && self.wants_newer_token(reason) => {
                 self.queue.push_front(key);
                 self.opening.last_error = Some(error);
                 self.wait(now);
             }
-            Refusal::Token(error) | Refusal::Final(error) => self.end(now, key, error),
+            Refusal::Denied(error) if is_first && self.doubts_denial(now) => {
+                self.queue.push_front(key);
+                self.opening.last_error = Some(error);
+                self.wait(now);
+            }
+            Refusal::Token(_, error) | Refusal::Denied(error) | Refusal::Final(error) => {
+                self.end(now, key, error);
+            }
         }
     }
 

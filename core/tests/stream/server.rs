@@ -36,6 +36,7 @@ const fn optional() -> Options {
 
 const OPTIONS: Options = Options {
     message_timeout: TIMEOUT,
+    deadline: None,
     attempt_timeout: PATIENCE,
     max_attempts: 5,
     backoff: Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(1) },
@@ -57,7 +58,7 @@ fn sent(endpoint: u32, has_choice: bool) -> Input {
         floor: None,
         has_choice,
     };
-    Input::Sent(Sent::from(&admission))
+    Input::Sent(Sent::new(&admission, None))
 }
 
 fn data(messages: &[&[u8]]) -> Input {
@@ -320,6 +321,27 @@ fn the_deadline_counts_from_when_a_message_is_wanted() {
     }
 }
 
+// M34, R32: slowness of the user counts where a deadline is for all of it, and what has come by
+// then is late.
+#[test]
+fn the_deadline_of_all_of_it_counts_also_while_nothing_is_wanted() {
+    let begin = Instant::ORIGIN;
+    for (wait, is_late) in [(3, false), (4, true), (100, true)] {
+        let deadline = Some(begin + Duration::from_secs(4));
+        let mut rig = Rig::open(Options { deadline, header: None, ..OPTIONS });
+        assert_eq!(rig.feed([data(&[b"one", b"two"])]), [message(b"one")]);
+        assert_eq!((rig.pass(Duration::from_secs(wait)), rig.wake()), (vec![], None));
+        let outputs = rig.feed([Input::Wanted]);
+        if is_late {
+            assert_eq!(failure(&outputs).kind(), ErrorKind::TimedOut(Phase::Answer));
+        } else {
+            assert_eq!(outputs, [message(b"two")]);
+            assert_eq!(rig.feed([Input::Wanted]), []);
+            assert_eq!(rig.wake(), Some(Duration::from_secs(1)), "shorter than a message may take");
+        }
+    }
+}
+
 #[test]
 fn without_a_connection_the_deadline_ends_it() {
     let mut rig = Rig::new(OPTIONS);
@@ -406,7 +428,8 @@ fn it_obeys_the_laws() {
         let spread = Duration::from_millis(1 << (seed % 12));
         let script = laws::script(seed, 60, spread, random_input);
         let wanted = script.iter().filter(|(_, input)| matches!(input, Input::Wanted)).count();
-        for options in [OPTIONS, optional()] {
+        let deadline = Some(Instant::ORIGIN + spread * 30);
+        for options in [OPTIONS, optional(), Options { deadline, ..OPTIONS }] {
             let stream = ServerStream::new(&method::RANGE_STREAM, Options { seed, ..options });
             let outputs = laws::check_machine(&stream, &script);
             let count =

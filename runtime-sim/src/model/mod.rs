@@ -10,8 +10,8 @@
 //!
 //! What is simpler than in etcd: there is no raft but its outcome (one log, a leader, an election
 //! after a time); tokens are the simple ones, never JWT; buffers of watch streams have no bounds;
-//! hashes have other values; a downgrade changes no server; snapshots and changes of the membership
-//! are not there.
+//! a snapshot is no file that etcd could restore; hashes have other values; a downgrade changes no
+//! server; changes of the membership are not there.
 
 mod auth;
 mod check;
@@ -32,8 +32,8 @@ mod watch;
 
 pub use auth::Auth;
 pub use cluster::{
-    Call, Cluster, ClusterConfig, Delays, LeaseEnd, MemberConfig, Output, StreamId, StreamOptions,
-    Ticket,
+    Call, Cluster, ClusterConfig, Database, Delays, LeaseEnd, MemberConfig, Output, SnapshotFault,
+    StreamId, StreamOptions, Ticket,
 };
 pub use lease::{Lease, Leases, min_ttl};
 pub use personality::{Personality, ProgressPolicy};

@@ -3,6 +3,7 @@
 mod health;
 mod range_stream;
 mod services;
+mod snapshot;
 
 use crate::executor::Executor;
 use crate::lock::locked;
@@ -219,6 +220,7 @@ impl Service {
             health::CHECK => self.health(about, body, respond, false).await?,
             health::WATCH => self.health(about, body, respond, true).await?,
             path if services::is_one(path) => self.concurrency(about, path, body, respond).await?,
+            snapshot::PATH => self.snapshot(about, body, respond).await?,
             path => match self.unary(&about, path, body).await? {
                 Ok(response) => {
                     let mut send = respond.send_response(response_head(), false)?;
@@ -416,6 +418,17 @@ async fn either<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T 
         ready @ Poll::Ready(_) => ready,
     })
     .await
+}
+
+/// Sends a message as the window of the stream allows.
+async fn send_all(send: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), h2::Error> {
+    while !bytes.is_empty() {
+        send.reserve_capacity(bytes.len());
+        let Some(granted) = poll_fn(|cx| send.poll_capacity(cx)).await else { return Ok(()) };
+        let part = bytes.split_to(granted?.min(bytes.len()));
+        send.send_data(part, false)?;
+    }
+    Ok(())
 }
 
 fn framed(message: &[u8]) -> Bytes {

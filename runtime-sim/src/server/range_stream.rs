@@ -2,7 +2,7 @@
 
 // K22, K23
 
-use super::{About, Messages, Service, framed, refuse, response_head, trailers};
+use super::{About, Messages, Service, framed, refuse, response_head, send_all, trailers};
 use crate::model::rpc;
 use bytes::Bytes;
 use etcd3::proto::etcdserverpb as pb;
@@ -11,7 +11,6 @@ use etcd3::{Code, ServerError, Status};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use prost::Message;
-use std::future::poll_fn;
 
 pub(super) const PATH: &str = "/etcdserverpb.KV/RangeStream";
 
@@ -145,15 +144,4 @@ fn check(request: &pb::RangeRequest) -> Result<(), Status> {
         request.max_create_revision,
     ];
     if filters == [0; 4] { Ok(()) } else { refused("revision filters") }
-}
-
-/// Sends a piece as the window of the stream allows.
-async fn send_all(send: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), h2::Error> {
-    while !bytes.is_empty() {
-        send.reserve_capacity(bytes.len());
-        let Some(granted) = poll_fn(|cx| send.poll_capacity(cx)).await else { return Ok(()) };
-        let part = bytes.split_to(granted?.min(bytes.len()));
-        send.send_data(part, false)?;
-    }
-    Ok(())
 }

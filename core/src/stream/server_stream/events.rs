@@ -1,11 +1,11 @@
 //! How a call with many messages in answer is made, what it is told, and what it asks for.
 
-use crate::ResponseHeader;
 use crate::backoff::Backoff;
 use crate::call::{Attempt, Sent};
 use crate::channel::{Denied, EndpointId, Finished, Freshness};
 use crate::error::{Error, ErrorKind};
 use crate::transport::Event;
+use crate::{Instant, ResponseHeader};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub struct Options {
     /// How long a message may be waited for, from when it is wanted: connections and retries
     /// included.
     pub message_timeout: Duration,
+    /// When all of it must be over, if ever: messages that come later are not handed out.
+    pub deadline: Option<Instant>,
     /// How long an attempt that may be repeated on another endpoint waits for the server to say
     /// something, the first time; twice as long after each that was given up.
     pub attempt_timeout: Duration,
@@ -50,6 +52,9 @@ pub enum Input {
     Denied(Denied),
     /// The attempt must not be made at all, for this reason.
     Refused(Error),
+    /// There is no token for the attempt: the login was refused, for this reason, or no newer one
+    /// can be had than the one that was refused.
+    NoToken(Option<Error>),
     /// The request was handed to a connection, whole.
     Sent(Sent),
     /// The stream told this; after [`Event::Lost`] the driver has dropped it.

@@ -307,8 +307,9 @@ impl Cluster {
     /// Carries out a read once the member may.
     fn read(&mut self, now: Instant, id: u64, token: Option<&str>, request: &Request) -> Stage {
         if let Request::Authenticate(auth) = request {
-            let checked =
-                self.members[&id].replica.auth().check_password(&auth.name, &auth.password);
+            let checked = self.members.get_mut(&id).map_or(Ok(()), |member| {
+                member.replica.auth_mut().check_password(&auth.name, &auth.password)
+            });
             return match checked {
                 Ok(()) => {
                     let (name, letters) = (auth.name.clone(), self.letters());

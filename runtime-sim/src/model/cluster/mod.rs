@@ -21,6 +21,7 @@ mod log;
 mod maintenance;
 mod member;
 mod past;
+mod snapshot;
 mod streams;
 
 use super::lease::min_ttl;
@@ -38,6 +39,7 @@ use log::{Entry, Proposal};
 use member::{Member, Power};
 pub use past::LeaseEnd;
 use past::Past;
+pub use snapshot::{Database, SnapshotFault};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use streams::Stream;
@@ -121,6 +123,7 @@ pub struct Cluster {
     pending: BTreeMap<Ticket, Pending>,
     streams: BTreeMap<StreamId, Stream>,
     outputs: Vec<Output>,
+    snapshot_fault: Option<SnapshotFault>,
 }
 
 impl Cluster {
@@ -162,6 +165,7 @@ impl Cluster {
             pending: BTreeMap::new(),
             streams: BTreeMap::new(),
             outputs: Vec::new(),
+            snapshot_fault: None,
         };
         if let Some(member) = leader.and_then(|leader| cluster.members.get_mut(&leader)) {
             member.replica.store_mut().leases.promote(Instant::ORIGIN, Duration::ZERO);

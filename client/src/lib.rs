@@ -46,6 +46,7 @@
 //! | `tls-native-roots` | `TlsConfig::native_roots`: the authorities that the machine trusts |
 //! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
 //! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
+//! | `tracing-spans` | a span of `tracing` for each call; [`trace`] says what is in it |
 //!
 //! None is on by default. Those below `tls-ring` add to it or to `tls`. No default provider of the
 //! process is read or set.
@@ -73,6 +74,7 @@ mod lease;
 mod list_watch;
 mod lookup;
 mod maintenance;
+mod metrics;
 mod operations;
 mod pages;
 mod pool;
@@ -88,6 +90,7 @@ mod still;
 mod stream;
 mod sync;
 mod tasks;
+mod telemetry;
 #[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
 pub mod trace;
@@ -123,6 +126,9 @@ pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
 pub use maintenance::Maintenance;
+pub use metrics::{
+    CallClass, CallMetrics, ConnectionMetrics, Latencies, LeaseMetrics, Metrics, WatchMetrics,
+};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};

@@ -5,6 +5,7 @@ use crate::control;
 use crate::pool::Pool;
 use crate::runtime::Runtime;
 use crate::tasks::Tasks;
+use crate::telemetry::Telemetry;
 use etcd3_core::Instant;
 use etcd3_core::channel::{EndpointId, Input};
 use etcd3_core::endpoint::Endpoint;
@@ -21,7 +22,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(rt: Arc<dyn Runtime>, config: Config, endpoints: Vec<Endpoint>) -> Self {
         let seed = rt.seed();
-        let pool = Arc::new(Pool::new(rt, endpoints, config.channel_settings()));
+        let telemetry = Telemetry::new(&config);
+        let pool = Arc::new(Pool::new(rt, endpoints, config.channel_settings(), telemetry));
         let tasks = Arc::new(Tasks::new(Arc::clone(&pool)));
         Self { config, pool, tasks, seed: AtomicU64::new(seed) }
     }

@@ -27,11 +27,17 @@
 //! session that is granted anew is not registered when its write is refused; it is tried again, and
 //! told once for each lease.
 //!
+//! With the feature `tracing-spans`, each call is a span `call` as well, of target `etcd3::call` and
+//! level INFO, with the fields `method`, and from its end on `endpoint`, `attempts` and `outcome`:
+//! `ok`, `not sent`, `rejected` or `unknown`. What the client does for the call is told within it.
+//!
 //! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before
 //! the next attempt. No event has a key, a value, a token or a password in it.
 
 use crate::pool::Pool;
 use etcd3_core::LeaseId;
+#[cfg(feature = "tracing-spans")]
+use etcd3_core::Outcome;
 use etcd3_core::channel::{ConnectionError, ConnectionState, EndpointId};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind};
@@ -80,6 +86,39 @@ pub(crate) fn call_failed(method: &str, endpoint: Option<&Endpoint>, error: &Err
     let (endpoint, outcome) = (Shown(endpoint), error.outcome());
     let (attempts, error) = (error.attempts(), error.kind());
     debug!(target: CALL, method, %endpoint, attempts, %error, ?outcome, "call failed");
+}
+
+/// Makes the span of a call.
+#[cfg(feature = "tracing-spans")]
+pub(crate) fn span_of_call(method: &'static str) -> tracing::Span {
+    use tracing::field::Empty;
+    tracing::info_span!(
+        target: CALL, "call", method, endpoint = Empty, attempts = Empty, outcome = Empty
+    )
+}
+
+/// Completes the span of a call that is over; a success after so many attempts.
+#[cfg(feature = "tracing-spans")]
+pub(crate) fn end_span(span: &tracing::Span, last: Option<&Endpoint>, result: Result<u32, &Error>) {
+    if span.is_disabled() {
+        return;
+    }
+    if let Some(endpoint) = last {
+        span.record("endpoint", tracing::field::display(endpoint));
+    }
+    let (attempts, outcome) = match result {
+        Ok(attempts) => (attempts, "ok"),
+        Err(error) => (
+            error.attempts(),
+            match error.outcome() {
+                Outcome::NotSent => "not sent",
+                Outcome::Rejected => "rejected",
+                Outcome::Unknown => "unknown",
+            },
+        ),
+    };
+    span.record("attempts", attempts);
+    span.record("outcome", outcome);
 }
 
 /// Tells of a stream that was lost and is opened again.

@@ -88,20 +88,21 @@ fn what_a_request_turns_into_crosses_threads() {
 #[allow(unused_imports, reason = "that they can be named is all")]
 mod root {
     use etcd3::{
-        Auth, Bytes, Cache, CacheChanges, CacheItem, CachedValue, Cause, Client, Cluster, Code,
-        Compact, CompactResponse, Compare, CompareOp, Config, ConnectFailure, Delete,
-        DeleteResponse, Difference, EndpointHealth, EndpointState, Error, ErrorKind, Event,
-        EventKind, Get, GetResponse, Grant, GrantResponse, Health, HealthChanges, IgnoreLease,
-        IgnoreValue, IntoBytes, KeepAliveOnceResponse, KeyRange, KeyValue, KeyValues, Lease,
-        LeaseId, LeaseLoss, LeaseLost, LeaseStatus, LeaseStatusChanges, Leases, LeasesResponse,
-        Limits, ListWatch, ListWatchItem, LossReason, Maintenance, OnLoss, Op, OpResponse,
-        Operation, Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue,
-        RangeStream, Raw, Registration, Report, Request, RequestFuture, ResponseHeader,
-        ResumeToken, Revoke, RevokeResponse, SaveSnapshot, SavedSnapshot, Secret, ServerError,
-        Session, Snapshot, SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive,
-        TimeToLiveResponse, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch,
-        WatchHandle, WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact,
-        delete, from_key, get, key, ops, prefix, proto, put, request, runtime, trace, txn, watch,
+        Auth, Bytes, Cache, CacheChanges, CacheItem, CachedValue, CallClass, CallMetrics, Cause,
+        Client, Cluster, Code, Compact, CompactResponse, Compare, CompareOp, Config,
+        ConnectFailure, ConnectionMetrics, Delete, DeleteResponse, Difference, EndpointHealth,
+        EndpointState, Error, ErrorKind, Event, EventKind, Get, GetResponse, Grant, GrantResponse,
+        Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeepAliveOnceResponse,
+        KeyRange, KeyValue, KeyValues, Latencies, Lease, LeaseId, LeaseLoss, LeaseLost,
+        LeaseMetrics, LeaseStatus, LeaseStatusChanges, Leases, LeasesResponse, Limits, ListWatch,
+        ListWatchItem, LossReason, Maintenance, Metrics, OnLoss, Op, OpResponse, Operation,
+        Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
+        Registration, Report, Request, RequestFuture, ResponseHeader, ResumeToken, Revoke,
+        RevokeResponse, SaveSnapshot, SavedSnapshot, Secret, ServerError, Session, Snapshot,
+        SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse, Txn,
+        TxnResponse, UnaryRequest, Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems,
+        WatchMetrics, WatchOptions, WatchRanges, WatchStatus, all, compact, delete, from_key, get,
+        key, ops, prefix, proto, put, request, runtime, trace, txn, watch,
     };
 
     #[cfg(feature = "tls")]

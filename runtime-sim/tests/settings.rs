@@ -111,7 +111,14 @@ fn settings() -> Vec<Setting> {
 }
 
 /// Settings that are neither durations nor numbers.
-const OTHERS: [&str; 4] = ["endpoints", "plaintext_passwords", "require_leader", "tls"];
+const OTHERS: [&str; 6] = [
+    "endpoints",
+    "measure_latencies",
+    "plaintext_passwords",
+    "require_leader",
+    "tls",
+    "trace_context",
+];
 
 /// Returns the names of the fields of what is printed so.
 fn fields(debug: &str) -> BTreeSet<&str> {

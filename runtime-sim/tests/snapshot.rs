@@ -29,7 +29,8 @@ async fn scene_of(world: &World, members: usize, personality: Personality) -> (E
     let config = Config::new(etcd.endpoints()).stream_window(WINDOW);
     let client = host.client(config).unwrap();
     for n in 0..VALUES {
-        let value: Vec<u8> = (0..VALUE).map(|at| u8::try_from((at * 31 + n) % 251).unwrap()).collect();
+        let value: Vec<u8> =
+            (0..VALUE).map(|at| u8::try_from((at * 31 + n) % 251).unwrap()).collect();
         client.put(format!("k{n:04}"), value).await.unwrap();
     }
     world.sleep(SECOND).await;

@@ -6,6 +6,7 @@ mod driver;
 mod final_read;
 pub(crate) mod open_stream;
 pub(crate) mod streamed;
+mod tally;
 
 use crate::shared::Shared;
 use driver::Driver;
@@ -128,7 +129,7 @@ fn begin<T: Operation>(
         allow_plaintext_secrets: config.plaintext_passwords,
         seed: shared.next_seed(),
     };
-    Ok(Driver::new(Arc::clone(&shared.pool), Call::new(method, options), body))
+    Ok(Driver::new(Arc::clone(&shared.pool), now, Call::new(method, options), body))
 }
 
 /// Decodes the response, or completes the error.

@@ -19,7 +19,12 @@ impl Pool {
     /// Makes the pool of leases; closed if this one is, and to be made once.
     pub(crate) fn make_leases(&self, settings: Settings) -> Arc<Self> {
         let primary = self.lock().endpoints().primary;
-        let leases = Arc::new(Self::new(Arc::clone(&self.rt), primary, settings));
+        let leases = Arc::new(Self::new(
+            Arc::clone(&self.rt),
+            primary,
+            settings,
+            Arc::clone(&self.telemetry),
+        ));
         let closed = {
             let mut state = self.lock();
             state.leases = Some(Arc::clone(&leases));

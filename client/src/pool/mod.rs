@@ -15,6 +15,7 @@ pub(crate) use permit::Permit;
 pub(crate) use wakeups::{Sleeper, WakeupKey, Wakeups};
 
 use crate::runtime::Runtime;
+use crate::telemetry::Telemetry;
 use etcd3_core::channel::{
     Admission, Channel, ConnectionId, Denied, EndpointId, Finished, Freshness, HealthSignal, Input,
     Output, Settings, Want,
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Pool {
     pub(crate) rt: Arc<dyn Runtime>,
     pub(crate) wakeups: Wakeups,
+    pub(crate) telemetry: Arc<Telemetry>,
     state: Mutex<State>,
     /// A connection came or went, or has a permit again. Some news is for one attempt.
     changed: Event,
@@ -68,7 +70,12 @@ pub(crate) enum NoPermit {
 }
 
 impl Pool {
-    pub(crate) fn new(rt: Arc<dyn Runtime>, given: Vec<Endpoint>, settings: Settings) -> Self {
+    pub(crate) fn new(
+        rt: Arc<dyn Runtime>,
+        given: Vec<Endpoint>,
+        settings: Settings,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let copy = Arc::from(&given[..]);
         let channel = Channel::new(given, settings, rt.seed());
         let state = State {
@@ -82,6 +89,7 @@ impl Pool {
         Self {
             rt,
             wakeups: Wakeups::default(),
+            telemetry,
             state: Mutex::new(state),
             changed: Event::new(),
             changed_for_named: Event::new(),

@@ -59,6 +59,7 @@ mod cache;
 mod call;
 mod client;
 mod clock;
+mod closed;
 mod cluster;
 mod compat;
 mod config;

@@ -61,6 +61,7 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.grant(std::time::Duration::ZERO).send());
         is_sent(&client.time_to_live(7).send());
         is_sent(&client.close());
+        is_sent(&client.closed());
         is_sent(&Client::connect_on(client.runtime().clone(), "a"));
         is_sent(&client.pages(..));
         is_sent(&client.watch(..).send());

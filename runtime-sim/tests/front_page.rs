@@ -54,6 +54,7 @@ fn the_examples_of_the_table_work() {
         client.spawn(async { println!("runs until it ends") });
         assert!(!client.is_closed());
         client.close().await;
+        assert!(client.closed().await.is_closed());
         Ok(())
     });
 }
@@ -93,7 +94,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 57, "{examples:?}");
+    assert_eq!(examples.len(), 58, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

@@ -3,6 +3,7 @@
 mod accounts;
 mod auth_expect;
 mod auth_leases;
+mod auth_maintenance;
 mod auth_permissions;
 mod auth_tokens;
 mod auth_users;
@@ -103,6 +104,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         auth_permissions::CASES,
         auth_leases::CASES,
         auth_tokens::CASES,
+        auth_maintenance::CASES,
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,

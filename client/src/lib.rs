@@ -77,6 +77,7 @@ mod lookup;
 mod maintenance;
 mod operations;
 mod pages;
+pub mod parity;
 mod pool;
 mod probe;
 mod range_stream;

@@ -113,7 +113,8 @@ mod root {
         SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse,
         TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch, WatchHandle,
         WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact, delete,
-        from_key, get, key, ops, prefix, proto, put, raw, request, runtime, trace, txn, watch,
+        from_key, get, key, ops, parity, prefix, proto, put, raw, request, runtime, trace, txn,
+        watch,
     };
 
     use etcd3::{

@@ -13,6 +13,7 @@
 //! | `etcd3::connection` | INFO, then DEBUG | `cannot connect` | C |
 //! | `etcd3::endpoint` | WARN | `suspect` | `endpoint` |
 //! | `etcd3::endpoint` | INFO | `no longer suspect` | `endpoint` |
+//! | `etcd3::endpoint` | INFO | `version unknown` | `endpoint`, `error` |
 //! | `etcd3::lease` | WARN | `lease late` | `lease`, `late_by`, `error` |
 //! | `etcd3::lease` | WARN | `lease lost` | `lease`, `reason`, `error` |
 //! | `etcd3::lease` | INFO | `session regranted` | `lease`, `keys` |
@@ -28,7 +29,8 @@
 //! the same way is told at DEBUG. A stream of watches or leases that is lost is
 //! opened again. A lease is late while its renewal is overdue, but its time is not over. A key of a
 //! session that is granted anew is not registered when its write is refused; it is tried again, and
-//! told once for each lease.
+//! told once for each lease. A version is unknown when `Config::min_server_version` asks for one and
+//! the member does not tell it to this user.
 //!
 //! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before
 //! the next attempt. No event has a key, a value, a token or a password in it.
@@ -104,6 +106,13 @@ pub(crate) fn call_failed(method: &str, endpoint: Option<&Endpoint>, error: &Err
     let (endpoint, outcome) = (Shown(endpoint), error.outcome());
     let (attempts, error) = (error.attempts(), error.kind());
     debug!(target: CALL, method, %endpoint, attempts, %error, ?outcome, "call failed");
+}
+
+/// Tells of a member that does not tell its version to this user.
+#[cold]
+pub(crate) fn version_unknown(endpoint: &str, error: &Error) {
+    let error = error.report();
+    info!(target: ENDPOINT, endpoint, %error, "version unknown");
 }
 
 /// Tells of a stream that was lost and is opened again.

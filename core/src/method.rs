@@ -52,13 +52,23 @@ pub struct Method {
     pub effect: Effect,
     /// How messages flow.
     pub shape: Shape,
+    /// Whether the server may say nothing for long by right, as one that waits for a lock: its
+    /// silence tells nothing of it.
+    // X36
+    pub waits: bool,
 }
 
 impl Method {
     /// Makes a method of a service that is not among those here.
     #[must_use]
     pub const fn new(path: &'static str, effect: Effect, shape: Shape) -> Self {
-        Self { path, effect, shape }
+        Self { path, effect, shape, waits: false }
+    }
+
+    /// Makes it a method whose server may say nothing for long by right.
+    #[must_use]
+    pub const fn waiting(self) -> Self {
+        Self { waits: true, ..self }
     }
 
     /// Returns whether its requests carry a password.
@@ -107,11 +117,11 @@ impl Method {
 }
 
 macro_rules! methods {
-    ($($name:ident = $path:literal, $effect:ident, $shape:ident;)*) => {
+    ($($name:ident = $path:literal, $effect:ident, $shape:ident $(, $waiting:ident)?;)*) => {
         $(
             #[doc = concat!("`", $path, "`")]
             pub static $name: Method =
-                Method { path: $path, effect: Effect::$effect, shape: Shape::$shape };
+                Method::new($path, Effect::$effect, Shape::$shape)$(.$waiting())?;
         )*
 
         /// All methods.
@@ -164,15 +174,15 @@ methods! {
     ROLE_DELETE = "/etcdserverpb.Auth/RoleDelete", Write, Unary;
     ROLE_GRANT_PERMISSION = "/etcdserverpb.Auth/RoleGrantPermission", Write, Unary;
     ROLE_REVOKE_PERMISSION = "/etcdserverpb.Auth/RoleRevokePermission", Write, Unary;
-    CAMPAIGN = "/v3electionpb.Election/Campaign", Write, Unary;
+    CAMPAIGN = "/v3electionpb.Election/Campaign", Write, Unary, waiting;
     PROCLAIM = "/v3electionpb.Election/Proclaim", Write, Unary;
     LEADER = "/v3electionpb.Election/Leader", Read, Unary;
-    OBSERVE = "/v3electionpb.Election/Observe", Read, ServerStream;
+    OBSERVE = "/v3electionpb.Election/Observe", Read, ServerStream, waiting;
     RESIGN = "/v3electionpb.Election/Resign", Write, Unary;
-    LOCK = "/v3lockpb.Lock/Lock", Write, Unary;
+    LOCK = "/v3lockpb.Lock/Lock", Write, Unary, waiting;
     UNLOCK = "/v3lockpb.Lock/Unlock", Write, Unary;
     HEALTH_CHECK = "/grpc.health.v1.Health/Check", Read, Unary;
-    HEALTH_WATCH = "/grpc.health.v1.Health/Watch", Read, ServerStream;
+    HEALTH_WATCH = "/grpc.health.v1.Health/Watch", Read, ServerStream, waiting;
 }
 
 #[cfg(test)]

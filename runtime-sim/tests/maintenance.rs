@@ -1,8 +1,8 @@
 //! What members do for an operator, each addressed to the endpoint that it is for.
 #![allow(clippy::unwrap_used)]
 
-use etcd3::{Client, Config, ErrorKind, Outcome, Phase};
-use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Reachability, World, run};
+use etcd3::{Alarm, AlarmKind, Client, Config, ErrorKind, Outcome, Phase, ServerError};
+use etcd3_sim::{ClusterConfig, Etcd, Host, Link, Personality, Reachability, Travel, World, run};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +108,131 @@ fn the_error_of_a_call_to_one_member_names_it() {
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
         assert_eq!(error.endpoint(), Some("http://etcd:port"));
         assert!(error.to_string().starts_with("Status: "), "{error}");
+    })
+    .unwrap();
+}
+
+fn leader_of(etcd: &Etcd) -> usize {
+    let leader = etcd.model(|cluster, _| cluster.leader()).unwrap();
+    (0..etcd.members()).find(|n| etcd.member_id(*n) == leader).unwrap()
+}
+
+// M3: whoever leads is found, wherever the client would have gone; a dead member is not waited for.
+#[test]
+fn the_leader_is_found_and_hands_over() {
+    for seed in 0..20 {
+        run(seed, |world| async move {
+            let (etcd, host) = cluster(&world, 3);
+            let client = host.client(Config::new(etcd.endpoints())).unwrap();
+            for to in [1, 0, 2, 2] {
+                client.maintenance().move_leader(etcd.member_id(to)).await.unwrap();
+                assert_eq!(leader_of(&etcd), to);
+            }
+            set_reachability(&world, &host, &etcd, 0, Reachability::Hang);
+            etcd.kill(0);
+            let begin = world.now();
+            client.maintenance().move_leader(etcd.member_id(1)).await.unwrap();
+            let took = world.now().saturating_since(begin);
+            assert!(took < seconds(1), "the dead one was waited for: {took:?}");
+            assert_eq!(leader_of(&etcd), 1);
+
+            let error = client.maintenance().move_leader(7).await.unwrap_err();
+            assert_eq!(error.server_error(), Some(ServerError::BadLeaderTransferee));
+            assert_eq!(error.endpoint(), Some(&*etcd.endpoints()[1]), "the leader refused");
+        })
+        .unwrap();
+    }
+}
+
+// M3: a leader that is none of the endpoints is found by the member list.
+#[test]
+fn a_leader_that_is_no_endpoint_is_found_by_the_list() {
+    run(1, |world| async move {
+        let mut config = ClusterConfig::new(3, Personality::of(3, 7, 3), world.seed());
+        for (n, member) in config.members.iter_mut().enumerate() {
+            member.client_urls = vec![format!("http://etcd-{n}:2379")];
+        }
+        let (etcd, host) = (world.etcd(config), world.host());
+        world.sleep(seconds(1)).await;
+        let leader = leader_of(&etcd);
+        let mut others = etcd.endpoints();
+        others.remove(leader);
+        let client = host.client(Config::new(others)).unwrap();
+        let to = (leader + 1) % 3;
+        client.maintenance().move_leader(etcd.member_id(to)).await.unwrap();
+        assert_eq!(leader_of(&etcd), to);
+        assert_eq!(client.endpoints().len(), 2);
+    })
+    .unwrap();
+}
+
+// M3: without a leader nothing is sent.
+#[test]
+fn without_a_leader_there_is_nothing_to_move() {
+    run(1, |world| async move {
+        let (etcd, host) = cluster(&world, 3);
+        let client = host.client(Config::new(etcd.endpoints())).unwrap();
+        client.get("k").await.unwrap();
+        etcd.kill(0);
+        etcd.kill(1);
+        world.sleep(seconds(30)).await;
+        let moved = client.maintenance().move_leader(etcd.member_id(2)).timeout(seconds(4)).await;
+        let error = moved.unwrap_err();
+        assert_eq!(error.server_error(), Some(ServerError::NoLeader), "{error:?}");
+        assert_eq!(error.outcome(), Outcome::NotSent);
+        assert!(error.to_string().starts_with("MoveLeader: "), "{error}");
+    })
+    .unwrap();
+}
+
+// M20
+#[test]
+fn alarms_are_disarmed_one_by_one_and_all_at_once() {
+    run(1, |world| async move {
+        let (etcd, host) = cluster(&world, 3);
+        let client = host.client(Config::new(etcd.endpoints())).unwrap();
+        let maintenance = client.maintenance();
+        let alarms = [
+            Alarm::new(7, AlarmKind::NoSpace),
+            Alarm::new(8, AlarmKind::NoSpace),
+            Alarm::new(8, AlarmKind::Corrupt),
+        ];
+        for alarm in alarms {
+            assert_eq!(maintenance.arm(alarm).await.unwrap().alarms, [alarm]);
+            maintenance.arm(alarm).await.unwrap();
+        }
+        assert_eq!(maintenance.alarms().await.unwrap().alarms, alarms);
+        assert_eq!(maintenance.disarm(alarms[1]).await.unwrap().alarms, [alarms[1]]);
+        assert_eq!(maintenance.disarm(alarms[1]).await.unwrap().alarms, []);
+        let disarmed = maintenance.disarm_all().await.unwrap();
+        assert_eq!(disarmed.alarms, [alarms[0], alarms[2]]);
+        assert_ne!(disarmed.header.member_id, 0);
+        assert_eq!(maintenance.alarms().await.unwrap().alarms, []);
+        assert_eq!(maintenance.disarm_all().await.unwrap().alarms, []);
+    })
+    .unwrap();
+}
+
+// M23: a member that is at work for minutes is waited for, whatever the configuration says.
+#[test]
+fn a_defragmentation_may_take_its_time() {
+    run(1, |world| async move {
+        let (etcd, host) = cluster(&world, 1);
+        let (at, endpoint) = (etcd.address(0), etcd.endpoints().remove(0));
+        let link = world.net().link(host.id(), at);
+        // Slower than the other calls may be.
+        let travel = Travel { latency: seconds(2), ..link.travel };
+        world.net().set_link(host.id(), at, Link { travel, ..link });
+        let config = Config::new([endpoint.clone()])
+            .request_timeout(seconds(1))
+            .connect_timeout(seconds(60));
+        let client = host.client(config).unwrap();
+        let begin = world.now();
+        assert!(client.maintenance().status(&endpoint).await.unwrap_err().is_timeout());
+        client.maintenance().defragment(&endpoint).await.unwrap();
+        assert!(world.now().saturating_since(begin) > seconds(4));
+        let late = client.maintenance().defragment(&endpoint).timeout(seconds(3)).await;
+        assert_eq!(late.unwrap_err().outcome(), Outcome::Unknown);
     })
     .unwrap();
 }

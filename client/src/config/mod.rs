@@ -209,6 +209,8 @@ impl Config {
 
     /// Makes [`Client::connect_on`](crate::Client::connect_on) fail when a member that can be
     /// reached is of an older version than this, such as `(3, 5)`. A lazy client does not look.
+    /// Nor is a member refused that does not tell its version to the user of the client, as those
+    /// of 3.5.28 to 3.5.31 and 3.6.9 to 3.6.11 do to all but root.
     // B25
     #[must_use]
     pub fn min_server_version(mut self, version: impl Into<Version>) -> Self {

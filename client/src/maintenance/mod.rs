@@ -14,6 +14,7 @@ pub use at::{At, StatusOf};
 pub use downgrade::EnsureDowngrade;
 pub use leader::MoveLeader;
 pub use serving::ServingChanges;
+pub(crate) use statuses::Asked;
 pub use statuses::{EndpointStatus, Statuses};
 
 use crate::Client;

@@ -40,7 +40,7 @@ impl Execute for Statuses {
 }
 
 /// All endpoints, asked at once.
-pub(super) struct Asked {
+pub(crate) struct Asked {
     endpoints: Vec<AskedEndpoint>,
 }
 
@@ -51,7 +51,7 @@ struct AskedEndpoint {
 }
 
 impl Asked {
-    pub(super) fn new(client: &Client, options: CallOptions) -> Self {
+    pub(crate) fn new(client: &Client, options: CallOptions) -> Self {
         let ask = |endpoint: String| {
             let (client, to) = (client.clone(), endpoint.clone());
             let call = Box::pin(async move { at::ask(&client, &to, options).await });
@@ -61,7 +61,7 @@ impl Asked {
     }
 
     /// Waits for the next answer, whoever gives it; `None` after the last one.
-    pub(super) async fn next(&mut self) -> Option<(&str, &Result<MemberStatus, Error>)> {
+    pub(crate) async fn next(&mut self) -> Option<(&str, &Result<MemberStatus, Error>)> {
         let index = poll_fn(|cx| self.poll_next(cx)).await?;
         let asked = self.endpoints.get(index)?;
         Some((&asked.endpoint, asked.answer.as_ref()?))

@@ -2,6 +2,9 @@
 
 mod accounts;
 mod auth_expect;
+mod auth_leases;
+mod auth_permissions;
+mod auth_tokens;
 mod auth_users;
 mod bad_input;
 mod cache;
@@ -96,6 +99,9 @@ use crate::Case;
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         auth_users::CASES,
+        auth_permissions::CASES,
+        auth_leases::CASES,
+        auth_tokens::CASES,
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,

@@ -252,7 +252,7 @@ impl Call {
         self.state = State::Acquiring;
         let Options { only, connection, require_leader, deadline, .. } = self.options;
         let want = Want {
-            kind: AttemptKind::Call,
+            kind: if self.method.waits { AttemptKind::Stream } else { AttemptKind::Call },
             avoid: self.last_endpoint,
             only,
             connection,
@@ -391,7 +391,8 @@ impl Call {
             // Members answer, and what they say is what the caller must know.
             (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
             (State::Streaming(streaming), last) => {
-                self.signal = HealthSignal::of_silence(now.saturating_since(streaming.progress));
+                let silence = now.saturating_since(streaming.progress);
+                self.signal = HealthSignal::of_silence(self.method, silence);
                 let cause = last.map_or_else(|| streaming.silence(now), Cause::new);
                 timeout(Phase::Answer, Outcome::Unknown, Some(cause))
             }

@@ -434,7 +434,8 @@ impl ServerStream {
             (State::Waiting(_), Some(last)) => last,
             (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
             (State::Streaming(streaming), last) => {
-                self.signal = HealthSignal::of_silence(now.saturating_since(streaming.progress));
+                let silence = now.saturating_since(streaming.progress);
+                self.signal = HealthSignal::of_silence(self.method, silence);
                 self.silence(now).with_cause(last.map(Cause::new))
             }
             (State::Releasing { .. }, _) => Error::new(ErrorKind::TimedOut(Phase::Answer)),

@@ -11,10 +11,10 @@
 //! # What instead
 //!
 //! There is one [`Client`](crate::Client), which cannot be taken apart. Instead of `Dial`,
-//! `ActiveConnection`, `Retry…Client`, `New…From…Client` and `NewCtxClient` there is a client that is
-//! [pinned](crate::Client::pinned_to) to one member, any unary call by [`rpc`](crate::Client::rpc),
-//! the [`health`](crate::Client::health) of the connections, retries that every call has, and the
-//! core by itself.
+//! `ActiveConnection`, `Retry…Client`, `New…From…Client` and `NewCtxClient` there is a client that
+//! is [pinned](crate::Client::pinned_to) to one member, any unary call by
+//! [`rpc`](crate::Client::rpc), the [`health`](crate::Client::health) of the connections, retries
+//! that every call has, and the core by itself.
 #![doc = concat!(
     "[That page](", env!("CARGO_PKG_REPOSITORY"),
     "/blob/HEAD/docs/migrating-from-clientv3.md#connections-and-parts-of-a-client) has a paragraph \

@@ -48,6 +48,7 @@
 //! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
 //! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
 //! | `config-file` | `Config::from_file`, `from_yaml` and `from_toml`, and `Deserialize` of serde |
+//! | `tracing-spans` | a span of `tracing` for each call; [`trace`] says what is in it |
 //!
 //! None is on by default. Those from `tls-native-roots` to `tls-rustls` add to `tls`. No default
 //! provider of the process is read or set.
@@ -76,6 +77,7 @@ mod lease;
 mod list_watch;
 mod lookup;
 mod maintenance;
+mod metrics;
 mod operations;
 mod pages;
 pub mod parity;
@@ -93,6 +95,7 @@ mod still;
 mod stream;
 mod sync;
 mod tasks;
+mod telemetry;
 #[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
 mod tokens;
@@ -138,6 +141,9 @@ pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
 pub use maintenance::{EndpointStatus, Maintenance, ServingChanges};
+pub use metrics::{
+    CallClass, CallMetrics, ConnectionMetrics, Latencies, LeaseMetrics, Metrics, WatchMetrics,
+};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};

@@ -29,6 +29,7 @@
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
 //! - [`Config`] has the limits and timeouts, from a program, a URL, a file or the environment.
+//! - [`parity`] has every name of Go's clientv3, and what there is here.
 //! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
 //!   messages of the wire. The last change with etcd and with prost, outside of the promises that
 //!   versions of this crate make.
@@ -79,6 +80,7 @@ mod maintenance;
 mod metrics;
 mod operations;
 mod pages;
+pub mod parity;
 mod pool;
 mod probe;
 mod range_stream;

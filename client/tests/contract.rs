@@ -114,8 +114,8 @@ mod root {
         Session, Snapshot, SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive,
         TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch,
         WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions, WatchRanges,
-        WatchStatus, all, compact, delete, from_key, get, key, ops, prefix, proto, put, raw,
-        request, runtime, trace, txn, watch,
+        WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix, proto, put,
+        raw, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// scenarios to be covered, in percent; only the rest may be skipped. A tenth of connectivity is
 /// about watches.
 const GATED: &[(&str, usize)] = &[
+    ("auth", 95),
     ("cache", 95),
     ("connectivity", 90),
     ("kv", 95),
@@ -287,12 +288,13 @@ mod tests {
         ("ROB-001", "robustness", "yes"),
         ("LEASE-001", "lease", "yes"),
         ("AUTH-001", "auth", "yes"),
+        ("MISC-001", "misc", "yes"),
     ];
 
     /// Runs that cover one row of each gated area.
     const A: (&str, &str, &str, &str) = ("a", "tokio", "passed", "CONN-001,KV-001,TXN-001");
     const STREAMS: (&str, &str, &str, &str) =
-        ("streams", "tokio", "passed", "WATCH-001,CACHE-001,ROB-001,LEASE-001");
+        ("streams", "tokio", "passed", "WATCH-001,CACHE-001,ROB-001,LEASE-001,AUTH-001");
 
     #[test]
     fn full_gated_areas_are_no_problem_and_others_may_have_gaps() {
@@ -301,11 +303,11 @@ mod tests {
         let report = Report::of(&scenarios, &results);
         assert_eq!(report.problems, Vec::<String>::new());
         let kv = Counts { covered: 1, ..Counts::default() };
-        assert_eq!((report.areas["kv"], report.areas["auth"].missing), (kv, 1));
+        assert_eq!((report.areas["kv"], report.areas["misc"].missing), (kv, 1));
         assert!(report.table().contains("100.0  gated"), "{}", report.table());
         let list = report.list(&results);
         assert!(list.contains("KV-001     a (src/kv.rs:7)"), "{list}");
-        assert!(list.contains("AUTH-001   MISSING") && !list.contains("KV-002"), "{list}");
+        assert!(list.contains("MISC-001   MISSING") && !list.contains("KV-002"), "{list}");
     }
 
     #[test]
@@ -315,6 +317,7 @@ mod tests {
         assert_eq!(
             report.problems,
             [
+                "auth: 0.0 % covered, 95 % demanded",
                 "cache: 0.0 % covered, 95 % demanded",
                 "connectivity: 0.0 % covered, 90 % demanded",
                 "kv: 0.0 % covered, 95 % demanded",
@@ -344,12 +347,13 @@ mod tests {
         rows.push(("CACHE-1", "cache", "yes"));
         rows.push(("ROB-1", "robustness", "yes"));
         rows.push(("LEASE-1", "lease", "yes"));
+        rows.push(("AUTH-1", "auth", "yes"));
         let scenarios = scenarios(&rows, "KV-1\twhy\nKV-9\twhy\nKV-9\t \n");
         let ids = "KV-1,KV-2,KV-3,KV-4,KV-5,KV-6,KV-6";
         let results = results(&[
             ("greedy", "tokio", "passed", ids),
             ("other", "tokio", "passed", "TXN-1,TXN-2,CONN-1"),
-            ("streams", "tokio", "passed", "WATCH-1,CACHE-1,ROB-1,LEASE-1"),
+            ("streams", "tokio", "passed", "WATCH-1,CACHE-1,ROB-1,LEASE-1,AUTH-1"),
         ]);
         assert_eq!(
             Report::of(&scenarios, &results).problems,

@@ -1,5 +1,7 @@
 //! What the front pages of this crate and of the adapters have in common.
 
+mod maintenance;
+
 /// Expands to the table of operations in Markdown, for the front page of an adapter.
 ///
 /// A macro since a package cannot include a file of another one. Its links resolve where all of
@@ -9,7 +11,9 @@
 macro_rules! operations_table {
     () => {
         concat!(
-            "\n",
+            "\nMost calls make a [`Request`]: options first, then `.await`, or\n",
+            "[`send()`](Request::send) for what takes futures.\n",
+            "\n## Keys and transactions\n\n",
             "| call | returns | example |\n",
             "|---|---|---|\n",
             "| [`get`](Client::get) | [`GetResponse`] | `",
@@ -40,6 +44,18 @@ macro_rules! operations_table {
             "| [`RangeStream`], a stream of [`GetResponse`] | `",
             r#"client.range_stream(get(prefix("users/")))"#,
             "` |\n",
+            "| [`compact`](Client::compact) | [`CompactResponse`] | `",
+            "client.compact(revision).await?",
+            "` |\n",
+            "| [`execute`](Client::execute) | the answer to the operation | `",
+            r#"client.execute(get("config/colour")).await?"#,
+            "` |\n",
+            "| [`rpc`](Client::rpc) | the message of the answer | `",
+            "client.rpc(StatusRequest::default()).await?",
+            "` |\n",
+            "\n## Watching\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`watch`](Client::watch) | [`Watch`], a stream of [`WatchBatch`] | `",
             r#"client.watch(prefix("config/")).await?"#,
             "` |\n",
@@ -54,6 +70,9 @@ macro_rules! operations_table {
             "| [`cache`](Client::cache) | [`Cache`] | `",
             r#"client.cache(prefix("config/")).await?"#,
             "` |\n",
+            "\n## Leases and sessions\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`lease`](Client::lease) | [`Lease`], kept alive | `",
             "client.lease(Duration::from_secs(10)).await?",
             "` |\n",
@@ -84,26 +103,9 @@ macro_rules! operations_table {
             "| [`leases`](Client::leases) | [`LeasesResponse`] | `",
             "client.leases().await?",
             "` |\n",
-            "| [`compact`](Client::compact) | [`CompactResponse`] | `",
-            "client.compact(revision).await?",
-            "` |\n",
-            "| [`maintenance().snapshot`](Maintenance::snapshot) ",
-            "| [`Snapshot`], a stream of [`Bytes`] | `",
-            "client.maintenance().snapshot().next().await",
-            "` |\n",
-            "| to a file | [`SavedSnapshot`] | `",
-            r#"client.maintenance().snapshot().save(&path).await?"#,
-            "` |\n",
-            "| [`maintenance().snapshot_from`](Maintenance::snapshot_from) ",
-            "| [`Snapshot`], of one member | `",
-            r#"client.maintenance().snapshot_from("http://etcd-1:2379")?"#,
-            "` |\n",
-            "| [`execute`](Client::execute) | the answer to the operation | `",
-            r#"client.execute(get("config/colour")).await?"#,
-            "` |\n",
-            "| [`rpc`](Client::rpc) | the message of the answer | `",
-            "client.rpc(StatusRequest::default()).await?",
-            "` |\n",
+            "\n## The client\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`pinned_to`](Client::pinned_to) | [`Client`], for one member | `",
             r#"client.pinned_to("http://etcd-1:2379")?"#,
             "` |\n",
@@ -123,6 +125,9 @@ macro_rules! operations_table {
             "| [`HealthChanges`], a stream of [`Health`] | `",
             "client.health_changes().next().await",
             "` |\n",
+            "| [`metrics`](Client::metrics) | [`Metrics`], plain numbers | `",
+            "client.metrics().connections.open()",
+            "` |\n",
             "| [`forget_revision`](Client::forget_revision) | `()` | `",
             "client.forget_revision()",
             "` |\n",
@@ -141,11 +146,9 @@ macro_rules! operations_table {
             "| [`close`](Client::close) | `()` | `",
             "client.close().await",
             "` |\n",
-            "\n",
-            "Each of the first calls makes a [`Request`]: options first, then `.await`, or\n",
-            "[`send()`](Request::send) for what takes futures. Cluster and maintenance calls,\n",
-            "locks and elections are still to come; until then, `rpc` calls any unary method.\n",
             $crate::auth_table!(),
+            $crate::maintenance_table!(),
+            $crate::raw_table!(),
         )
     };
 }
@@ -156,7 +159,7 @@ macro_rules! operations_table {
 macro_rules! auth_table {
     () => {
         concat!(
-            "\nOf [`auth`](Client::auth), users and roles:\n\n",
+            "\n## Authentication\n\nOf [`auth`](Client::auth), users and roles:\n\n",
             "| call | returns | example |\n",
             "|---|---|---|\n",
             "| [`enable`](Auth::enable) | [`AuthResponse`] | `",
@@ -234,6 +237,9 @@ macro_rules! list_of_pages {
             "\n- [Leases and sessions](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/leases.md): keeping alive, what is lost when, and service discovery",
+            "\n- [Backups](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/backups.md): snapshots as streams and files, checked while they pass",
             "\n- [Many calls at once](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/many-calls-at-once.md): join, `buffer_unordered`, transactions",

@@ -64,6 +64,7 @@ mod proxy_limits;
 mod range_stream;
 mod robustness;
 mod runtime_panics;
+mod snapshots;
 mod streams;
 mod tls_authority;
 mod tls_certificates;
@@ -152,6 +153,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         proxy_limits::CASES,
         robustness::CASES,
         runtime_panics::CASES,
+        snapshots::CASES,
         streams::CASES,
         tls_authority::CASES,
         tls_certificates::CASES,

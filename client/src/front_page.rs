@@ -140,9 +140,11 @@ macro_rules! operations_table {
             "` |\n",
             "\n",
             "Each of the first calls makes a [`Request`]: options first, then `.await`, or\n",
-            "[`send()`](Request::send) for what takes futures. Cluster and maintenance calls,\n",
-            "locks and elections are still to come; until then, `rpc` calls any unary method.\n",
+            "[`send()`](Request::send) for what takes futures. Cluster calls, locks and elections\n",
+            "are still to come; until then, `rpc` calls any unary method.\n",
             $crate::auth_table!(),
+            $crate::maintenance_table!(),
+            $crate::raw_table!(),
         )
     };
 }
@@ -212,6 +214,106 @@ macro_rules! auth_table {
     };
 }
 
+/// Expands to the table of the operations on maintenance, as a part of [`operations_table!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! maintenance_table {
+    () => {
+        concat!(
+            "\nOf [`maintenance`](Client::maintenance), each for one member:\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
+            "| [`status`](Maintenance::status) | [`MemberStatus`] | `",
+            r#"client.maintenance().status("http://etcd-1:2379").await?"#,
+            "` |\n",
+            "| [`statuses`](Maintenance::statuses) | a list of [`EndpointStatus`] | `",
+            "client.maintenance().statuses().await",
+            "` |\n",
+            "| [`alarms`](Maintenance::alarms) | [`AlarmsResponse`] | `",
+            "client.maintenance().alarms().await?",
+            "` |\n",
+            "| [`arm`](Maintenance::arm) | [`AlarmsResponse`] | `",
+            "client.maintenance().arm(alarm).await?",
+            "` |\n",
+            "| [`disarm`](Maintenance::disarm) | [`AlarmsResponse`] | `",
+            "client.maintenance().disarm(alarm).await?",
+            "` |\n",
+            "| [`disarm_all`](Maintenance::disarm_all) | [`AlarmsResponse`] | `",
+            "client.maintenance().disarm_all().await?",
+            "` |\n",
+            "| [`defragment`](Maintenance::defragment) | [`DefragmentResponse`] | `",
+            r#"client.maintenance().defragment("http://etcd-1:2379").await?"#,
+            "` |\n",
+            "| [`hash_kv`](Maintenance::hash_kv) | [`HashKvResponse`] | `",
+            r#"client.maintenance().hash_kv("http://etcd-1:2379", 0).await?"#,
+            "` |\n",
+            "| [`hash`](Maintenance::hash) | [`HashResponse`] | `",
+            r#"client.maintenance().hash("http://etcd-1:2379").await?"#,
+            "` |\n",
+            "| [`move_leader`](Maintenance::move_leader) | [`MoveLeaderResponse`] | `",
+            "client.maintenance().move_leader(member).await?",
+            "` |\n",
+            "| [`validate_downgrade`](Maintenance::validate_downgrade) ",
+            "| [`DowngradeResponse`] | `",
+            "client.maintenance().validate_downgrade((3, 6)).await?",
+            "` |\n",
+            "| [`enable_downgrade`](Maintenance::enable_downgrade) | [`DowngradeResponse`] | `",
+            "client.maintenance().enable_downgrade((3, 6)).await?",
+            "` |\n",
+            "| [`cancel_downgrade`](Maintenance::cancel_downgrade) | [`DowngradeResponse`] | `",
+            "client.maintenance().cancel_downgrade().await?",
+            "` |\n",
+            "| [`ensure_downgrade`](Maintenance::ensure_downgrade) | `()` | `",
+            "client.maintenance().ensure_downgrade((3, 6)).await?",
+            "` |\n",
+            "| [`serving`](Maintenance::serving) | [`Serving`] | `",
+            r#"client.maintenance().serving("http://etcd-1:2379").await?"#,
+            "` |\n",
+            "| [`serving_changes`](Maintenance::serving_changes) ",
+            "| [`ServingChanges`], a stream of [`Serving`] | `",
+            r#"client.maintenance().serving_changes("http://etcd-1:2379")?"#,
+            "` |\n",
+        )
+    };
+}
+
+/// Expands to the table of the services that run within servers, as a part of [`operations_table!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! raw_table {
+    () => {
+        concat!(
+            "\nOf [`raw`](Client::raw), locks and elections of the server, which have [traps](raw):\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
+            "| [`lock`](raw::Services::lock) | [`LockResponse`](raw::LockResponse) | `",
+            r#"client.raw().lock("jobs", lease).await?"#,
+            "` |\n",
+            "| [`unlock`](raw::Services::unlock) | [`UnlockResponse`](raw::UnlockResponse) | `",
+            "client.raw().unlock(key).await?",
+            "` |\n",
+            "| [`campaign`](raw::Services::campaign) ",
+            "| [`CampaignResponse`](raw::CampaignResponse) | `",
+            r#"client.raw().campaign("boss", lease, "10.0.0.7").await?"#,
+            "` |\n",
+            "| [`proclaim`](raw::Services::proclaim) ",
+            "| [`ProclaimResponse`](raw::ProclaimResponse) | `",
+            r#"client.raw().proclaim(elected, "10.0.0.8").await?"#,
+            "` |\n",
+            "| [`leader`](raw::Services::leader) | [`LeaderResponse`](raw::LeaderResponse) | `",
+            r#"client.raw().leader("boss").await?"#,
+            "` |\n",
+            "| [`observe`](raw::Services::observe) ",
+            "| [`Observe`](raw::Observe), a stream of [`LeaderResponse`](raw::LeaderResponse) | `",
+            r#"client.raw().observe("boss").next().await"#,
+            "` |\n",
+            "| [`resign`](raw::Services::resign) | [`ResignResponse`](raw::ResignResponse) | `",
+            "client.raw().resign(elected).await?",
+            "` |\n",
+        )
+    };
+}
+
 /// Expands to the list of the pages in `docs/`, with links into the repository that the manifest
 /// names.
 #[doc(hidden)]
@@ -231,6 +333,9 @@ macro_rules! list_of_pages {
             "\n- [Leases and sessions](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/leases.md): keeping alive, what is lost when, and service discovery",
+            "\n- [Operating a cluster](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/operating.md): status, space, hashes, leaders, downgrades",
             "\n- [Many calls at once](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/many-calls-at-once.md): join, `buffer_unordered`, transactions",

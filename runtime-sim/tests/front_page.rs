@@ -1,7 +1,7 @@
 //! The table of operations on the front pages says what compiles and works.
 
 use etcd3::proto::etcdserverpb::StatusRequest;
-use etcd3::{PermissionType, get, key, prefix, put};
+use etcd3::{Alarm, AlarmKind, PermissionType, Serving, get, key, prefix, put};
 use std::time::Duration;
 
 /// Every example of the table, as it stands there.
@@ -88,12 +88,59 @@ fn the_examples_of_authentication_work() {
     });
 }
 
+/// Those of the table of maintenance.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_maintenance_work() {
+    etcd3_sim::example(|client| async move {
+        let alarm = Alarm::new(7, AlarmKind::NoSpace);
+        let member = client.maintenance().status("http://etcd-1:2379").await?.member_id();
+        assert_eq!(client.maintenance().statuses().await.len(), 3);
+        client.maintenance().arm(alarm).await?;
+        assert_eq!(client.maintenance().alarms().await?.alarms, [alarm]);
+        client.maintenance().disarm(alarm).await?;
+        client.maintenance().disarm_all().await?;
+        client.maintenance().defragment("http://etcd-1:2379").await?;
+        client.maintenance().hash_kv("http://etcd-1:2379", 0).await?;
+        client.maintenance().hash("http://etcd-1:2379").await?;
+        client.maintenance().move_leader(member).await?;
+        client.maintenance().validate_downgrade((3, 6)).await?;
+        client.maintenance().enable_downgrade((3, 6)).await?;
+        client.maintenance().ensure_downgrade((3, 6)).await?;
+        client.maintenance().cancel_downgrade().await?;
+        let serving = client.maintenance().serving("http://etcd-1:2379").await?;
+        assert_eq!(serving, Serving::Yes);
+        let mut changes = client.maintenance().serving_changes("http://etcd-1:2379")?;
+        assert!(changes.next().await.is_some());
+        Ok(())
+    });
+}
+
+/// Those of the table of the services within servers.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_raw_services_work() {
+    etcd3_sim::example(|client| async move {
+        let lease = client.grant(Duration::from_secs(30)).await?.id;
+        let key = client.raw().lock("jobs", lease).await?.key;
+        client.raw().unlock(key).await?;
+        let elected = client.raw().campaign("boss", lease, "10.0.0.7").await?.elected;
+        client.raw().proclaim(elected.clone(), "10.0.0.8").await?;
+        client.raw().proclaim(elected, "10.0.0.8").await?;
+        client.raw().leader("boss").await?;
+        assert!(client.raw().observe("boss").next().await.is_some());
+        let elected = client.raw().campaign("boss", lease, "10.0.0.8").await?.elected;
+        client.raw().resign(elected).await?;
+        Ok(())
+    });
+}
+
 #[test]
 fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 57, "{examples:?}");
+    assert_eq!(examples.len(), 80, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

@@ -1,5 +1,6 @@
 //! The task of one connection: dials it, drives HTTP/2 until its end, and tells the pool.
 
+use crate::metrics::ConnectionCounters;
 use crate::pool::{ConnectionHandle, Pool};
 use crate::shared::Shared;
 use crate::trace;
@@ -51,6 +52,15 @@ impl Drop for EndGuard<'_> {
     }
 }
 
+/// A connection that is counted as open, however its task ends.
+struct Open<'a>(&'a ConnectionCounters);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.ended.add(1);
+    }
+}
+
 struct ConnectionTask<'a> {
     shared: &'a Shared,
     endpoint: &'a Endpoint,
@@ -62,6 +72,8 @@ impl ConnectionTask<'_> {
     async fn run(&self) {
         let Self { shared, endpoint, id, handle } = self;
         let pool = &shared.pool;
+        let counters = &pool.telemetry.counters.connections;
+        counters.dialed.add(1);
         let mut dial = pin!(dial::dial(&*pool.rt, &shared.config, endpoint));
         let mut known = None;
         let dialled = poll_fn(|cx| {
@@ -74,6 +86,8 @@ impl ConnectionTask<'_> {
             None => {}
             Some(Ok(dialled)) => {
                 trace::connected(endpoint);
+                counters.made.add(1);
+                let _open = Open(counters);
                 let Some(error) = self.serve(dialled).await else {
                     if let Some(error) = handle.reason() {
                         trace::disconnected(endpoint, error);
@@ -84,6 +98,7 @@ impl ConnectionTask<'_> {
                 pool.feed(Input::Ended(*id, error));
             }
             Some(Err(error)) => {
+                counters.failed.add(1);
                 trace::cannot_connect(endpoint, &error, self.failed_so_before(&error));
                 pool.feed(Input::Failed(*id, error));
             }

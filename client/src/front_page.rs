@@ -1,5 +1,7 @@
 //! What the front pages of this crate and of the adapters have in common.
 
+mod maintenance;
+
 /// Expands to the table of operations in Markdown, for the front page of an adapter.
 ///
 /// A macro since a package cannot include a file of another one. Its links resolve where all of
@@ -9,7 +11,9 @@
 macro_rules! operations_table {
     () => {
         concat!(
-            "\n",
+            "\nMost calls make a [`Request`]: options first, then `.await`, or\n",
+            "[`send()`](Request::send) for what takes futures.\n",
+            "\n## Keys and transactions\n\n",
             "| call | returns | example |\n",
             "|---|---|---|\n",
             "| [`get`](Client::get) | [`GetResponse`] | `",
@@ -40,6 +44,18 @@ macro_rules! operations_table {
             "| [`RangeStream`], a stream of [`GetResponse`] | `",
             r#"client.range_stream(get(prefix("users/")))"#,
             "` |\n",
+            "| [`compact`](Client::compact) | [`CompactResponse`] | `",
+            "client.compact(revision).await?",
+            "` |\n",
+            "| [`execute`](Client::execute) | the answer to the operation | `",
+            r#"client.execute(get("config/colour")).await?"#,
+            "` |\n",
+            "| [`rpc`](Client::rpc) | the message of the answer | `",
+            "client.rpc(StatusRequest::default()).await?",
+            "` |\n",
+            "\n## Watching\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`watch`](Client::watch) | [`Watch`], a stream of [`WatchBatch`] | `",
             r#"client.watch(prefix("config/")).await?"#,
             "` |\n",
@@ -54,6 +70,9 @@ macro_rules! operations_table {
             "| [`cache`](Client::cache) | [`Cache`] | `",
             r#"client.cache(prefix("config/")).await?"#,
             "` |\n",
+            "\n## Leases and sessions\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`lease`](Client::lease) | [`Lease`], kept alive | `",
             "client.lease(Duration::from_secs(10)).await?",
             "` |\n",
@@ -84,26 +103,9 @@ macro_rules! operations_table {
             "| [`leases`](Client::leases) | [`LeasesResponse`] | `",
             "client.leases().await?",
             "` |\n",
-            "| [`compact`](Client::compact) | [`CompactResponse`] | `",
-            "client.compact(revision).await?",
-            "` |\n",
-            "| [`maintenance().snapshot`](Maintenance::snapshot) ",
-            "| [`Snapshot`], a stream of [`Bytes`] | `",
-            "client.maintenance().snapshot().next().await",
-            "` |\n",
-            "| to a file | [`SavedSnapshot`] | `",
-            r#"client.maintenance().snapshot().save(&path).await?"#,
-            "` |\n",
-            "| [`maintenance().snapshot_from`](Maintenance::snapshot_from) ",
-            "| [`Snapshot`], of one member | `",
-            r#"client.maintenance().snapshot_from("http://etcd-1:2379")?"#,
-            "` |\n",
-            "| [`execute`](Client::execute) | the answer to the operation | `",
-            r#"client.execute(get("config/colour")).await?"#,
-            "` |\n",
-            "| [`rpc`](Client::rpc) | the message of the answer | `",
-            "client.rpc(StatusRequest::default()).await?",
-            "` |\n",
+            "\n## The client\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`pinned_to`](Client::pinned_to) | [`Client`], for one member | `",
             r#"client.pinned_to("http://etcd-1:2379")?"#,
             "` |\n",
@@ -123,6 +125,9 @@ macro_rules! operations_table {
             "| [`HealthChanges`], a stream of [`Health`] | `",
             "client.health_changes().next().await",
             "` |\n",
+            "| [`metrics`](Client::metrics) | [`Metrics`], plain numbers | `",
+            "client.metrics().connections.open()",
+            "` |\n",
             "| [`forget_revision`](Client::forget_revision) | `()` | `",
             "client.forget_revision()",
             "` |\n",
@@ -135,13 +140,12 @@ macro_rules! operations_table {
             "| [`is_closed`](Client::is_closed) | `bool` | `",
             "client.is_closed()",
             "` |\n",
+            "| [`closed`](Client::closed) | [`Error`], once it is closed | `",
+            "client.closed().await",
+            "` |\n",
             "| [`close`](Client::close) | `()` | `",
             "client.close().await",
             "` |\n",
-            "\n",
-            "Each of the first calls makes a [`Request`]: options first, then `.await`, or\n",
-            "[`send()`](Request::send) for what takes futures. Cluster calls, locks and elections\n",
-            "are still to come; until then, `rpc` calls any unary method.\n",
             $crate::auth_table!(),
             $crate::maintenance_table!(),
             $crate::raw_table!(),
@@ -155,7 +159,7 @@ macro_rules! operations_table {
 macro_rules! auth_table {
     () => {
         concat!(
-            "\nOf [`auth`](Client::auth), users and roles:\n\n",
+            "\n## Authentication\n\nOf [`auth`](Client::auth), users and roles:\n\n",
             "| call | returns | example |\n",
             "|---|---|---|\n",
             "| [`enable`](Auth::enable) | [`AuthResponse`] | `",
@@ -214,106 +218,6 @@ macro_rules! auth_table {
     };
 }
 
-/// Expands to the table of the operations on maintenance, as a part of [`operations_table!`].
-#[doc(hidden)]
-#[macro_export]
-macro_rules! maintenance_table {
-    () => {
-        concat!(
-            "\nOf [`maintenance`](Client::maintenance), each for one member:\n\n",
-            "| call | returns | example |\n",
-            "|---|---|---|\n",
-            "| [`status`](Maintenance::status) | [`MemberStatus`] | `",
-            r#"client.maintenance().status("http://etcd-1:2379").await?"#,
-            "` |\n",
-            "| [`statuses`](Maintenance::statuses) | a list of [`EndpointStatus`] | `",
-            "client.maintenance().statuses().await",
-            "` |\n",
-            "| [`alarms`](Maintenance::alarms) | [`AlarmsResponse`] | `",
-            "client.maintenance().alarms().await?",
-            "` |\n",
-            "| [`arm`](Maintenance::arm) | [`AlarmsResponse`] | `",
-            "client.maintenance().arm(alarm).await?",
-            "` |\n",
-            "| [`disarm`](Maintenance::disarm) | [`AlarmsResponse`] | `",
-            "client.maintenance().disarm(alarm).await?",
-            "` |\n",
-            "| [`disarm_all`](Maintenance::disarm_all) | [`AlarmsResponse`] | `",
-            "client.maintenance().disarm_all().await?",
-            "` |\n",
-            "| [`defragment`](Maintenance::defragment) | [`DefragmentResponse`] | `",
-            r#"client.maintenance().defragment("http://etcd-1:2379").await?"#,
-            "` |\n",
-            "| [`hash_kv`](Maintenance::hash_kv) | [`HashKvResponse`] | `",
-            r#"client.maintenance().hash_kv("http://etcd-1:2379", 0).await?"#,
-            "` |\n",
-            "| [`hash`](Maintenance::hash) | [`HashResponse`] | `",
-            r#"client.maintenance().hash("http://etcd-1:2379").await?"#,
-            "` |\n",
-            "| [`move_leader`](Maintenance::move_leader) | [`MoveLeaderResponse`] | `",
-            "client.maintenance().move_leader(member).await?",
-            "` |\n",
-            "| [`validate_downgrade`](Maintenance::validate_downgrade) ",
-            "| [`DowngradeResponse`] | `",
-            "client.maintenance().validate_downgrade((3, 6)).await?",
-            "` |\n",
-            "| [`enable_downgrade`](Maintenance::enable_downgrade) | [`DowngradeResponse`] | `",
-            "client.maintenance().enable_downgrade((3, 6)).await?",
-            "` |\n",
-            "| [`cancel_downgrade`](Maintenance::cancel_downgrade) | [`DowngradeResponse`] | `",
-            "client.maintenance().cancel_downgrade().await?",
-            "` |\n",
-            "| [`ensure_downgrade`](Maintenance::ensure_downgrade) | `()` | `",
-            "client.maintenance().ensure_downgrade((3, 6)).await?",
-            "` |\n",
-            "| [`serving`](Maintenance::serving) | [`Serving`] | `",
-            r#"client.maintenance().serving("http://etcd-1:2379").await?"#,
-            "` |\n",
-            "| [`serving_changes`](Maintenance::serving_changes) ",
-            "| [`ServingChanges`], a stream of [`Serving`] | `",
-            r#"client.maintenance().serving_changes("http://etcd-1:2379")?"#,
-            "` |\n",
-        )
-    };
-}
-
-/// Expands to the table of the services that run within servers, as a part of [`operations_table!`].
-#[doc(hidden)]
-#[macro_export]
-macro_rules! raw_table {
-    () => {
-        concat!(
-            "\nOf [`raw`](Client::raw), locks and elections of the server, which have [traps](raw):\n\n",
-            "| call | returns | example |\n",
-            "|---|---|---|\n",
-            "| [`lock`](raw::Services::lock) | [`LockResponse`](raw::LockResponse) | `",
-            r#"client.raw().lock("jobs", lease).await?"#,
-            "` |\n",
-            "| [`unlock`](raw::Services::unlock) | [`UnlockResponse`](raw::UnlockResponse) | `",
-            "client.raw().unlock(key).await?",
-            "` |\n",
-            "| [`campaign`](raw::Services::campaign) ",
-            "| [`CampaignResponse`](raw::CampaignResponse) | `",
-            r#"client.raw().campaign("boss", lease, "10.0.0.7").await?"#,
-            "` |\n",
-            "| [`proclaim`](raw::Services::proclaim) ",
-            "| [`ProclaimResponse`](raw::ProclaimResponse) | `",
-            r#"client.raw().proclaim(elected, "10.0.0.8").await?"#,
-            "` |\n",
-            "| [`leader`](raw::Services::leader) | [`LeaderResponse`](raw::LeaderResponse) | `",
-            r#"client.raw().leader("boss").await?"#,
-            "` |\n",
-            "| [`observe`](raw::Services::observe) ",
-            "| [`Observe`](raw::Observe), a stream of [`LeaderResponse`](raw::LeaderResponse) | `",
-            r#"client.raw().observe("boss").next().await"#,
-            "` |\n",
-            "| [`resign`](raw::Services::resign) | [`ResignResponse`](raw::ResignResponse) | `",
-            "client.raw().resign(elected).await?",
-            "` |\n",
-        )
-    };
-}
-
 /// Expands to the list of the pages in `docs/`, with links into the repository that the manifest
 /// names.
 #[doc(hidden)]
@@ -333,6 +237,9 @@ macro_rules! list_of_pages {
             "\n- [Leases and sessions](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/leases.md): keeping alive, what is lost when, and service discovery",
+            "\n- [Backups](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/backups.md): snapshots as streams and files, checked while they pass",
             "\n- [Operating a cluster](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/operating.md): status, space, hashes, leaders, downgrades",

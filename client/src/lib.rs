@@ -29,6 +29,7 @@
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
 //! - [`Config`] has the limits and timeouts, from a program, a URL, a file or the environment.
+//! - [`parity`] has every name of Go's clientv3, and what there is here.
 //! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
 //!   messages of the wire. The last change with etcd and with prost, outside of the promises that
 //!   versions of this crate make.
@@ -47,6 +48,7 @@
 //! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
 //! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
 //! | `config-file` | `Config::from_file`, `from_yaml` and `from_toml`, and `Deserialize` of serde |
+//! | `tracing-spans` | a span of `tracing` for each call; [`trace`] says what is in it |
 //!
 //! None is on by default. Those from `tls-native-roots` to `tls-rustls` add to `tls`. No default
 //! provider of the process is read or set.
@@ -59,6 +61,7 @@ mod cache;
 mod call;
 mod client;
 mod clock;
+mod closed;
 mod cluster;
 mod compat;
 mod config;
@@ -74,8 +77,10 @@ mod lease;
 mod list_watch;
 mod lookup;
 mod maintenance;
+mod metrics;
 mod operations;
 mod pages;
+pub mod parity;
 mod pool;
 mod probe;
 mod range_stream;
@@ -90,6 +95,7 @@ mod still;
 mod stream;
 mod sync;
 mod tasks;
+mod telemetry;
 #[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
 mod tokens;
@@ -135,6 +141,9 @@ pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
 pub use maintenance::{EndpointStatus, Maintenance, ServingChanges};
+pub use metrics::{
+    CallClass, CallMetrics, ConnectionMetrics, Latencies, LeaseMetrics, Metrics, WatchMetrics,
+};
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};

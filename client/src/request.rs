@@ -22,8 +22,8 @@ pub use etcd3_core::request::{
     UserGetResponse, UserGrantRole, UserList, UserListResponse, UserRevokeRole,
 };
 pub use etcd3_core::request::{
-    Compact, CompactResponse, Compare, CompareOp, CompareTarget, Comparison, Delete,
-    DeleteResponse, Get, GetResponse, GrantResponse, IgnoreLease, IgnoreValue, Leases,
+    Compact, CompactResponse, Compare, CompareOp, CompareOpError, CompareTarget, Comparison,
+    Delete, DeleteResponse, Get, GetResponse, GrantResponse, IgnoreLease, IgnoreValue, Leases,
     LeasesResponse, Limits, NESTING_LIMIT, Op, OpResponse, Operand, Operation, Otherwise, Put,
     PutLease, PutResponse, PutValue, Raw, RevokeResponse, SortOrder, SortTarget, Then, TimeToLive,
     TimeToLiveResponse, Txn, TxnResponse, WatchOptions, When, Whole, compact, compare, delete, get,

@@ -32,11 +32,17 @@
 //! told once for each lease. A version is unknown when `Config::min_server_version` asks for one and
 //! the member does not tell it to this user.
 //!
+//! With the feature `tracing-spans`, each call is a span `call` as well, of target `etcd3::call` and
+//! level INFO, with the fields `method`, and from its end on `endpoint`, `attempts` and `outcome`:
+//! `ok`, `not sent`, `rejected` or `unknown`. What the client does for the call is told within it.
+//!
 //! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before
 //! the next attempt. No event has a key, a value, a token or a password in it.
 
 use crate::pool::Pool;
 use etcd3_core::LeaseId;
+#[cfg(feature = "tracing-spans")]
+use etcd3_core::Outcome;
 use etcd3_core::auth::TokenReason;
 use etcd3_core::channel::{ConnectionError, ConnectionState, EndpointId};
 use etcd3_core::endpoint::Endpoint;
@@ -113,6 +119,39 @@ pub(crate) fn call_failed(method: &str, endpoint: Option<&Endpoint>, error: &Err
 pub(crate) fn version_unknown(endpoint: &str, error: &Error) {
     let error = error.report();
     info!(target: ENDPOINT, endpoint, %error, "version unknown");
+}
+
+/// Makes the span of a call.
+#[cfg(feature = "tracing-spans")]
+pub(crate) fn span_of_call(method: &'static str) -> tracing::Span {
+    use tracing::field::Empty;
+    tracing::info_span!(
+        target: CALL, "call", method, endpoint = Empty, attempts = Empty, outcome = Empty
+    )
+}
+
+/// Completes the span of a call that is over; a success after so many attempts.
+#[cfg(feature = "tracing-spans")]
+pub(crate) fn end_span(span: &tracing::Span, last: Option<&Endpoint>, result: Result<u32, &Error>) {
+    if span.is_disabled() {
+        return;
+    }
+    if let Some(endpoint) = last {
+        span.record("endpoint", tracing::field::display(endpoint));
+    }
+    let (attempts, outcome) = match result {
+        Ok(attempts) => (attempts, "ok"),
+        Err(error) => (
+            error.attempts(),
+            match error.outcome() {
+                Outcome::NotSent => "not sent",
+                Outcome::Rejected => "rejected",
+                Outcome::Unknown => "unknown",
+            },
+        ),
+    };
+    span.record("attempts", attempts);
+    span.record("outcome", outcome);
 }
 
 /// Tells of a stream that was lost and is opened again.

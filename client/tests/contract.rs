@@ -61,6 +61,7 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.grant(std::time::Duration::ZERO).send());
         is_sent(&client.time_to_live(7).send());
         is_sent(&client.close());
+        is_sent(&client.closed());
         is_sent(&Client::connect_on(client.runtime().clone(), "a"));
         is_sent(&client.pages(..));
         is_sent(&client.watch(..).send());
@@ -98,21 +99,23 @@ fn what_a_request_turns_into_crosses_threads() {
 mod root {
     use etcd3::{
         Alarm, AlarmKind, AlarmsResponse, Auth, Bytes, Cache, CacheChanges, CacheItem, CachedValue,
-        Cause, Client, Cluster, Code, Compact, CompactResponse, Compare, CompareOp, Config,
-        ConnectFailure, DefragmentResponse, Delete, DeleteResponse, Difference, DowngradeInfo,
-        DowngradeResponse, EndpointHealth, EndpointState, EndpointStatus, Error, ErrorKind, Event,
-        EventKind, Get, GetResponse, Grant, GrantResponse, HashKvResponse, HashResponse, Health,
-        HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeepAliveOnceResponse, KeyRange,
-        KeyValue, KeyValues, Lease, LeaseId, LeaseLoss, LeaseLost, LeaseStatus, LeaseStatusChanges,
+        CallClass, CallMetrics, Cause, Client, Cluster, Code, Compact, CompactResponse, Compare,
+        CompareOp, Config, ConnectFailure, ConnectionMetrics, DefragmentResponse, Delete,
+        DeleteResponse, Difference, DowngradeInfo, DowngradeResponse, EndpointHealth,
+        EndpointState, EndpointStatus, Error, ErrorKind, Event, EventKind, Get, GetResponse, Grant,
+        GrantResponse, HashKvResponse, HashResponse, Health, HealthChanges, IgnoreLease,
+        IgnoreValue, IntoBytes, KeepAliveOnceResponse, KeyRange, KeyValue, KeyValues, Latencies,
+        Lease, LeaseId, LeaseLoss, LeaseLost, LeaseMetrics, LeaseStatus, LeaseStatusChanges,
         Leases, LeasesResponse, Limits, ListWatch, ListWatchItem, LossReason, Maintenance,
-        MemberStatus, MoveLeaderResponse, OnLoss, Op, OpResponse, Operation, Outcome, Pages, Phase,
-        Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw, Registration, Report,
-        Request, RequestFuture, ResponseHeader, ResumeToken, Revoke, RevokeResponse, SaveSnapshot,
-        SavedSnapshot, Secret, ServerError, Serving, ServingChanges, Session, Snapshot,
-        SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse,
-        TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch, WatchBatch, WatchHandle,
-        WatchItem, WatchItems, WatchOptions, WatchRanges, WatchStatus, all, compact, delete,
-        from_key, get, key, ops, prefix, proto, put, raw, request, runtime, trace, txn, watch,
+        MemberStatus, Metrics, MoveLeaderResponse, OnLoss, Op, OpResponse, Operation, Outcome,
+        Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
+        Registration, Report, Request, RequestFuture, ResponseHeader, ResumeToken, Revoke,
+        RevokeResponse, SaveSnapshot, SavedSnapshot, Secret, ServerError, Serving, ServingChanges,
+        Session, Snapshot, SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive,
+        TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch,
+        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions, WatchRanges,
+        WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix, proto, put,
+        raw, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{

@@ -26,6 +26,7 @@
 // Cases are tests: they panic where something is not as it should be.
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used)]
 
+pub mod backup;
 pub mod cancel;
 mod case;
 mod case_result;
@@ -97,6 +98,8 @@ mod pages {
 
     #[doc = include_str!("../../docs/configuration.md")]
     struct Configuration;
+    #[doc = include_str!("../../docs/backups.md")]
+    struct Backups;
 
     #[doc = include_str!("../../docs/embedding-the-core.md")]
     struct EmbeddingTheCore;

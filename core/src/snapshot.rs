@@ -116,7 +116,7 @@ impl SnapshotVerifier {
     }
 
     /// Returns the version of the storage that the snapshot is of; `None` before the first part,
-    /// and of members before etcd 3.6, which do not tell.
+    /// and of members that do not tell: those before etcd 3.6, and new ones for a while.
     #[must_use]
     pub const fn version(&self) -> Option<Version> {
         self.version

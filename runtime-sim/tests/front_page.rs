@@ -49,11 +49,13 @@ fn the_examples_of_the_table_work() {
         assert_eq!(client.endpoints().len(), 3);
         assert!(client.health().is_connected());
         assert!(client.health_changes().next().await.is_some());
+        assert!(client.metrics().connections.open() > 0);
         client.forget_revision();
         client.runtime().now();
         client.spawn(async { println!("runs until it ends") });
         assert!(!client.is_closed());
         client.close().await;
+        assert!(client.closed().await.is_closed());
         Ok(())
     });
 }
@@ -93,43 +95,44 @@ fn the_examples_of_authentication_work() {
 #[rustfmt::skip]
 fn the_examples_of_maintenance_work() {
     etcd3_sim::example(|client| async move {
-        let alarm = Alarm::new(7, AlarmKind::NoSpace);
-        let member = client.maintenance().status("http://etcd-1:2379").await?.member_id();
-        assert_eq!(client.maintenance().statuses().await.len(), 3);
-        client.maintenance().arm(alarm).await?;
-        assert_eq!(client.maintenance().alarms().await?.alarms, [alarm]);
+        let revision = client.put("k", "v").await?.header.revision;
+        client.pinned_to("http://etcd-1:2379")?.get("k").await?;
+        client.maintenance().status("http://etcd-1:2379").await?;
+        let members = client.maintenance().statuses().await;
+        assert_eq!(members.len(), 3);
+        let mut known = members.iter().filter_map(|it| it.status.as_ref().ok());
+        let follower = known.find(|it| !it.is_leader());
+        let member = follower.expect("a follower").header.member_id;
+        client.maintenance().arm(Alarm::new(member, AlarmKind::NoSpace)).await?;
+        let alarm = client.maintenance().alarms().await?.alarms[0];
         client.maintenance().disarm(alarm).await?;
         client.maintenance().disarm_all().await?;
         client.maintenance().defragment("http://etcd-1:2379").await?;
-        client.maintenance().hash_kv("http://etcd-1:2379", 0).await?;
+        client.maintenance().hash_kv("http://etcd-1:2379", revision).await?;
         client.maintenance().hash("http://etcd-1:2379").await?;
         client.maintenance().move_leader(member).await?;
         client.maintenance().validate_downgrade((3, 6)).await?;
         client.maintenance().enable_downgrade((3, 6)).await?;
-        client.maintenance().ensure_downgrade((3, 6)).await?;
         client.maintenance().cancel_downgrade().await?;
-        let serving = client.maintenance().serving("http://etcd-1:2379").await?;
-        assert_eq!(serving, Serving::Yes);
-        let mut changes = client.maintenance().serving_changes("http://etcd-1:2379")?;
-        assert!(changes.next().await.is_some());
+        client.maintenance().ensure_downgrade((3, 6)).await?;
+        assert_eq!(client.maintenance().serving("http://etcd-1:2379").await?, Serving::Yes);
+        drop(client.maintenance().serving_changes("http://etcd-1:2379")?);
         Ok(())
     });
 }
 
-/// Those of the table of the services within servers.
+/// Those of the table of raw services.
 #[test]
 #[rustfmt::skip]
 fn the_examples_of_raw_services_work() {
     etcd3_sim::example(|client| async move {
         let lease = client.grant(Duration::from_secs(30)).await?.id;
-        let key = client.raw().lock("jobs", lease).await?.key;
-        client.raw().unlock(key).await?;
+        let lock = client.raw().lock("jobs", lease).await?;
+        client.raw().unlock(lock.key).await?;
         let elected = client.raw().campaign("boss", lease, "10.0.0.7").await?.elected;
         client.raw().proclaim(elected.clone(), "10.0.0.8").await?;
-        client.raw().proclaim(elected, "10.0.0.8").await?;
         client.raw().leader("boss").await?;
-        assert!(client.raw().observe("boss").next().await.is_some());
-        let elected = client.raw().campaign("boss", lease, "10.0.0.8").await?.elected;
+        drop(client.raw().observe("boss"));
         client.raw().resign(elected).await?;
         Ok(())
     });
@@ -140,7 +143,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 80, "{examples:?}");
+    assert_eq!(examples.len(), 82, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

@@ -75,6 +75,8 @@ fn letter(result: &Result<Response, Status>) -> char {
         (Some(E::InvalidAuthToken), Unknown) => 'R',
         (Some(E::InvalidAuthToken), Unauthenticated) => 'T',
         (Some(E::UserEmpty), InvalidArgument) => 'E',
+        (Some(E::UserEmpty), Unknown) => 'V',
+        (Some(E::PermissionDenied), Unknown) => 'Q',
         (Some(E::PermissionDenied), Code::PermissionDenied) => 'P',
         (Some(E::LeaseNotFound), _) => 'L',
         (Some(E::BadLeaderTransferee), _) => 'B',
@@ -87,8 +89,13 @@ fn letter(result: &Result<Response, Status>) -> char {
 }
 
 /// What later versions do differently from the last column of the [`table`].
-const SINCE: [(&str, (u16, u16, u16), &str); 2] =
-    [("status", V3_6, "ETOOO"), ("auth status", V3_7, "OTOOO")];
+const SINCE: [(&str, (u16, u16, u16), &str); 5] = [
+    ("status", V3_6, "ETOOO"),
+    ("auth status", V3_7, "OTOOO"),
+    ("defragment", V3_6, "ETPPO"),
+    ("hash", V3_6, "ETPPO"),
+    ("hash of keys", V3_6, "ETPPO"),
+];
 
 /// Returns what a version makes of a request, by its name and its row of the [`table`].
 fn expected(name: &str, version: (u16, u16, u16), row: [&'static str; 3]) -> &'static str {
@@ -141,6 +148,9 @@ fn table() -> Vec<(&'static str, Request, [&'static str; 3])> {
         ("alarms", pb::AlarmRequest::default().into(), ["OROOO", "OTOOO", "ETOOO"]),
         ("disarm", disarm.into(), ["OROOO", "OTOOO", "ETPPO"]),
         ("move leader", pb::MoveLeaderRequest { target_id: 5 }.into(), ["BBBBB", "BBBBB", "ETPPB"]),
+        ("defragment", pb::DefragmentRequest {}.into(), same("VRQQO")),
+        ("hash", pb::HashRequest {}.into(), same("VRQQO")),
+        ("hash of keys", pb::HashKvRequest { revision: 0 }.into(), same("VRQQO")),
         ("auth status", pb::AuthStatusRequest {}.into(), ["UUUUU", "ETPPO", "ETPPO"]),
         ("users", pb::AuthUserListRequest {}.into(), same("ETPPO")),
         ("user u", get_user("u").into(), same("ETOPO")),

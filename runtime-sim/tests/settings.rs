@@ -111,8 +111,15 @@ fn settings() -> Vec<Setting> {
 }
 
 /// Settings that are neither durations nor numbers.
-const OTHERS: [&str; 5] =
-    ["credentials", "endpoints", "plaintext_passwords", "require_leader", "tls"];
+const OTHERS: [&str; 7] = [
+    "credentials",
+    "endpoints",
+    "measure_latencies",
+    "plaintext_passwords",
+    "require_leader",
+    "tls",
+    "trace_context",
+];
 
 /// Returns the names of the fields of what is printed so.
 fn fields(debug: &str) -> BTreeSet<&str> {

@@ -87,6 +87,10 @@ cargo xtask <command>
             --fixed      pages of 1,000 keys, too, which takes minutes
             --runtime tokio|smol|async-std|all   tokio by default
             --version X  one of the versions, the newest by default
+  backup    back up hundreds of megabytes over a slow network, and restore them
+            --megabytes N   how many, 300 by default
+            --runtime tokio|smol|async-std|all   tokio by default
+            --version X  one of the versions, all by default
   cancel    drop calls at every stage of their lives, and look at what is left of them
             --calls N    how many, 1000000 by default
             --runtime tokio|smol|async-std   tokio by default
@@ -222,6 +226,13 @@ const COMMANDS: &[Subcommand] = &[
         plain: &["--fixed"],
         words: Words::Nothing,
         run: runs::pages,
+    },
+    Subcommand {
+        name: "backup",
+        valued: &["--runtime", "--version", "--megabytes"],
+        plain: &[],
+        words: Words::Nothing,
+        run: runs::backup,
     },
     Subcommand {
         name: "soak",

@@ -1,5 +1,5 @@
 //! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `watch-torture`,
-//! `lease-torture`, `pages` and `cancel`.
+//! `lease-torture`, `pages`, `backup` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -37,6 +37,10 @@ pub(crate) fn upgrade(options: &Options) -> ExitResult {
 
 pub(crate) fn pages(options: &Options) -> ExitResult {
     shell::show(run("pages", options, &["--runtime", "--version"], &["--fixed"]))
+}
+
+pub(crate) fn backup(options: &Options) -> ExitResult {
+    shell::show(run("backup", options, &["--runtime", "--version", "--megabytes"], &[]))
 }
 
 pub(crate) fn cancel(options: &Options) -> ExitResult {

@@ -4,6 +4,7 @@
 
 use super::attempt::{Carrier, Progress, TokenUse};
 use super::open_stream::Receiver;
+use super::tally::Tally;
 use crate::pool::{Permit, Pool};
 use crate::trace;
 use bytes::Bytes;
@@ -20,19 +21,24 @@ pub(crate) struct Driver {
     /// The message of the first attempt, until that is made.
     body: Option<Bytes>,
     attempt: Carrier,
+    /// Whether it waited for a token when it ended.
+    pub(crate) awaited_token: bool,
     /// How many failed attempts have been told of.
     traced: u32,
+    tally: Tally,
 }
 
 impl Driver {
-    pub(crate) fn new(pool: Arc<Pool>, call: Call, body: Bytes, token_use: TokenUse) -> Self {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        now: Instant,
+        call: Call,
+        body: Bytes,
+        token_use: TokenUse,
+    ) -> Self {
+        let tally = Tally::begin(&pool, now, call.method());
         let attempt = Carrier::new(pool).token_use(token_use);
-        Self { call, body: Some(body), attempt, traced: 0 }
-    }
-
-    /// Returns whether the call waits for a token.
-    pub(crate) const fn awaits_token(&self) -> bool {
-        self.attempt.awaits_token()
+        Self { call, body: Some(body), attempt, awaited_token: false, traced: 0, tally }
     }
 
     /// Polls the call at this moment. The message is encoded anew for each attempt but the first:
@@ -43,6 +49,10 @@ impl Driver {
         cx: &mut Context<'_>,
         encode: &mut dyn FnMut() -> Result<Bytes, Error>,
     ) -> Poll<Result<Reply, Error>> {
+        #[cfg(feature = "tracing-spans")]
+        let span = self.tally.span.clone();
+        #[cfg(feature = "tracing-spans")]
+        let _entered = span.enter();
         loop {
             // What is there counts, also at the deadline: the machine is asked after that.
             self.take_in(now, cx);
@@ -61,10 +71,14 @@ impl Driver {
                     self.call.handle(now, Input::Freshness(freshness));
                 }
                 Next::Do(Output::Done(result)) => {
+                    self.awaited_token = self.attempt.awaits_token();
                     self.attempt.release(now, self.call.signal());
                     if let Err(error) = &result {
                         trace::call_failed(self.call.method().path, self.last(), error);
                     }
+                    let Self { attempt, tally, .. } = self;
+                    let attempts = result.as_ref().map(|reply| reply.attempts);
+                    tally.end(attempt.pool(), now, attempt.last.as_ref(), attempts);
                     return Poll::Ready(result);
                 }
                 Next::Wait(deadline) => {
@@ -126,10 +140,17 @@ impl Driver {
             Err(error) => return Input::Refused(error),
         };
         let metadata = self.attempt.metadata(now, &order);
-        match permit.connection.start(self.call.method(), &metadata, body) {
+        let traceparent = self.attempt.pool().telemetry.traceparent();
+        match permit.connection.start(self.call.method(), &metadata, traceparent.as_ref(), body) {
             Ok(exchange) => self.attempt.opened(permit, exchange, None).into(),
             Err((lost, how)) => self.attempt.not_opened(&permit, lost, how).into(),
         }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.tally.drop_call(self.attempt.pool());
     }
 }
 

@@ -7,6 +7,7 @@ mod final_read;
 pub(crate) mod messages;
 pub(crate) mod open_stream;
 pub(crate) mod streamed;
+mod tally;
 
 use crate::shared::Shared;
 use crate::tokens;
@@ -137,7 +138,8 @@ fn begin<T: Operation>(
         Some(_) => TokenUse::Optional,
         None => TokenUse::Needed,
     };
-    Ok(Driver::new(Arc::clone(&shared.pool), Call::new(method, options), body, token_use))
+    let call = Call::new(method, options);
+    Ok(Driver::new(Arc::clone(&shared.pool), now, call, body, token_use))
 }
 
 /// Decodes the response, or completes the error.
@@ -150,7 +152,7 @@ fn answer<T: Operation>(
 ) -> Result<T::Response, Error> {
     let at = |error: Error| error.with_endpoint(driver.last().map(Endpoint::text));
     match reply {
-        Err(error) if driver.awaits_token() => Err(tokens::explain(shared, only, error)),
+        Err(error) if driver.awaited_token => Err(tokens::explain(shared, only, error)),
         Err(error) if error.endpoint().is_some() => Err(error),
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => {
             let endpoint = driver.call.last_endpoint();

@@ -5,6 +5,7 @@
 
 use super::attempt::{Carrier, Progress};
 use super::open_stream::Receiver;
+use super::tally::Tally;
 use crate::pool::{ConnectionHandle, Permit, Pool};
 use crate::trace;
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub(crate) struct StreamDriver {
     pub(crate) at: Option<Attempted>,
     /// Notified when the stream that is open is to go elsewhere.
     migration: Option<EventListener>,
+    /// `None` before a message is wanted.
+    tally: Option<Tally>,
 }
 
 /// Where an attempt was admitted.
@@ -40,7 +43,7 @@ pub(crate) struct Attempted {
 impl StreamDriver {
     pub(crate) fn new(pool: Arc<Pool>, machine: ServerStream) -> Self {
         let attempt = Carrier::new(pool);
-        Self { machine, attempt, at: None, migration: None }
+        Self { machine, attempt, at: None, migration: None, tally: None }
     }
 
     /// Waits for the next message; `None` after the last one, once.
@@ -50,7 +53,16 @@ impl StreamDriver {
         cx: &mut Context<'_>,
         encode: &mut dyn FnMut() -> Result<Bytes, Error>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        self.machine.handle(now, Input::Wanted);
+        let Self { machine, attempt, tally, .. } = self;
+        machine.handle(now, Input::Wanted);
+        let tally =
+            tally.get_or_insert_with(|| Tally::begin(attempt.pool(), now, machine.method()));
+        #[cfg(feature = "tracing-spans")]
+        let span = tally.span.clone();
+        #[cfg(feature = "tracing-spans")]
+        let _entered = span.enter();
+        #[cfg(not(feature = "tracing-spans"))]
+        let _ = tally;
         loop {
             self.take_in(now, cx);
             let due = if self.machine.is_receiving() { self.machine.next_due() } else { None };
@@ -75,6 +87,11 @@ impl StreamDriver {
                     self.attempt.release(now, self.machine.signal());
                     if let Err(error) = &result {
                         trace::call_failed(self.machine.method().path, self.last(), error);
+                    }
+                    let attempts = result.as_ref().map(|()| self.machine.sent());
+                    if let Some(tally) = &mut self.tally {
+                        let Carrier { last, .. } = &self.attempt;
+                        tally.end(self.attempt.pool(), now, last.as_ref(), attempts);
                     }
                     return Poll::Ready(result.err().map(Err));
                 }
@@ -145,7 +162,8 @@ impl StreamDriver {
             Err(error) => return Input::Refused(error),
         };
         let metadata = self.attempt.metadata(now, &order);
-        match permit.connection.start(method, &metadata, body) {
+        let traceparent = self.attempt.pool().telemetry.traceparent();
+        match permit.connection.start(method, &metadata, traceparent.as_ref(), body) {
             Ok(exchange) => {
                 self.migration = Some(permit.connection.migration_listener());
                 self.attempt.opened(permit, exchange, None).into()
@@ -162,6 +180,14 @@ impl StreamDriver {
             self.migration = self.attempt.migration_listener();
         }
         is_told
+    }
+}
+
+impl Drop for StreamDriver {
+    fn drop(&mut self) {
+        if let Some(tally) = &self.tally {
+            tally.drop_call(self.attempt.pool());
+        }
     }
 }
 

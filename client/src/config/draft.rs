@@ -194,8 +194,8 @@ impl Draft {
             (None, None, Some(token)) => Ok(self.config.token(token)),
             (Some(_), None, None) => Err(format!("{user}: a password must be given, too")),
             (None, Some(_), None) => Err(format!("{secret}: a user must be given, too")),
-            (user_name, _, Some(_)) => {
-                let other = if user_name.is_some() { user } else { secret };
+            (named, _, Some(_)) => {
+                let other = if named.is_some() { user } else { secret };
                 Err(format!("{token}: that contradicts {other}"))
             }
         }

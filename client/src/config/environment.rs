@@ -55,7 +55,7 @@ impl Config {
     /// ```
     /// use etcd3::Config;
     ///
-    /// let variables = [("ETCDCTL_ENDPOINTS", "10.0.0.1,10.0.0.2"), ("ETCDCTL_DIAL_TIMEOUT", "5x")];
+    /// let variables = [("ETCDCTL_ENDPOINTS", "10.0.0.1"), ("ETCDCTL_DIAL_TIMEOUT", "5x")];
     /// let error = Config::from_vars(variables).unwrap_err();
     /// assert!(error.report().to_string().contains("ETCDCTL_DIAL_TIMEOUT"));
     /// ```

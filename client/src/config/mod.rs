@@ -12,6 +12,7 @@ mod rows;
 mod text;
 mod url;
 
+use crate::telemetry::TraceContext;
 use crate::tls::{self, TlsConfig};
 use crate::tokens::Credentials;
 use crate::{Error, ErrorKind};
@@ -50,6 +51,7 @@ use std::time::Duration;
 /// | [`watch_probe_interval`](Self::watch_probe_interval) | 15 s |
 /// | [`stream_window`](Self::stream_window) | 256 KiB |
 /// | [`connection_window`](Self::connection_window) | 256 MiB |
+/// | [`measure_latencies`](Self::measure_latencies) | off |
 ///
 /// # Examples
 ///
@@ -87,6 +89,8 @@ pub struct Config {
     pub(crate) require_leader: bool,
     pub(crate) watch_probe_interval: Duration,
     pub(crate) tls: Option<TlsConfig>,
+    pub(crate) measure_latencies: bool,
+    pub(crate) trace_context: Option<TraceContext>,
 }
 
 /// The largest window that HTTP/2 knows.
@@ -153,6 +157,8 @@ impl Config {
             require_leader: false,
             watch_probe_interval: Duration::from_secs(15),
             tls: None,
+            measure_latencies: false,
+            trace_context: None,
         }
     }
 

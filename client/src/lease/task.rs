@@ -147,6 +147,7 @@ impl LeaseOwner {
             self.drop_calls(id);
         }
         let Some(holders) = self.leases.get_mut(&id) else { return };
+        self.shared.pool.telemetry.counters.leases.renewed.add(1);
         holders.renew(renewal, self.suspended);
         if holders.is_empty() {
             self.forget_unused(now, machine, id);
@@ -156,6 +157,7 @@ impl LeaseOwner {
     /// Takes what the machine found out of a lease.
     fn lost(&mut self, id: LeaseId, lost: LeaseLost) {
         trace::lease_lost(id, &lost);
+        self.shared.pool.telemetry.counters.leases.lost.add(1);
         let cause = lost.cause.map(complete);
         self.lose(id, &LeaseLost::new(lost.reason).with_cause(cause));
     }
@@ -276,7 +278,10 @@ impl Owner for LeaseOwner {
     ) -> ControlFlow<()> {
         match output {
             Output::Attempt(order) => {
+                let counters = &self.shared.pool.telemetry.counters.leases;
+                counters.streams.add(1);
                 if order.number > 1 {
+                    counters.reopened.add(1);
                     let error = machine.last_error();
                     trace::stream_lost(method::LEASE_KEEP_ALIVE.path, stream.endpoint(), error);
                 }
@@ -295,6 +300,7 @@ impl Owner for LeaseOwner {
             Output::Confirm(id) => self.confirm(now, machine, id),
             Output::Renewed(id, renewal) => self.renewed(now, machine, id, renewal),
             Output::Late(id, since, error) => {
+                self.shared.pool.telemetry.counters.leases.late.add(1);
                 trace::lease_late(id, now.saturating_since(since), error.as_ref());
                 let error = error.map(complete);
                 let holders = self.leases.get(&id);

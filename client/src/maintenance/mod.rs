@@ -36,6 +36,17 @@ pub struct Maintenance {
 impl Client {
     /// Returns the operations on maintenance: status, alarms, snapshots and what else members do
     /// for an operator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # etcd3_sim::example(|client| async move {
+    /// for member in client.maintenance().statuses().await {
+    ///     println!("{}: {:?}", member.endpoint, member.status);
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn maintenance(&self) -> Maintenance {
         Maintenance { client: self.clone() }

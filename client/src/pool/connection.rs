@@ -13,6 +13,8 @@ use etcd3_core::method::Method;
 use etcd3_core::transport::Lost;
 use event_listener::{Event, EventListener};
 use h2::client::SendRequest;
+use http::header::HeaderName;
+use http::{HeaderValue, Request};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
@@ -53,6 +55,17 @@ struct RequestSender {
     requests: SendRequest<Bytes>,
     heads: Heads,
 }
+
+/// Adds the trace that a request belongs to, if any.
+fn traced(mut head: Request<()>, traceparent: Option<&HeaderValue>) -> Request<()> {
+    if let Some(traceparent) = traceparent {
+        head.headers_mut().insert(TRACEPARENT, traceparent.clone());
+    }
+    head
+}
+
+// W3C Trace Context
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 const NOT_AWAITED: usize = usize::MAX;
 
@@ -98,11 +111,12 @@ impl ConnectionHandle {
         &self,
         method: &'static Method,
         metadata: &Metadata,
+        traceparent: Option<&HeaderValue>,
         body: Bytes,
     ) -> Result<Exchange, (Lost, Retirement)> {
         let mut sender = self.sender();
         let RequestSender { requests, heads } = sender.as_mut().ok_or_else(exchange::shut)?;
-        exchange::start(requests, || heads.head(method, metadata), body)
+        exchange::start(requests, || traced(heads.head(method, metadata), traceparent), body)
     }
 
     /// Opens a stream whose messages follow.
@@ -110,10 +124,11 @@ impl ConnectionHandle {
         &self,
         method: &'static Method,
         metadata: &Metadata,
+        traceparent: Option<&HeaderValue>,
     ) -> Result<(Exchange, Sender), (Lost, Retirement)> {
         let mut sender = self.sender();
         let RequestSender { requests, heads } = sender.as_mut().ok_or_else(exchange::shut)?;
-        exchange::open(requests, || heads.head(method, metadata))
+        exchange::open(requests, || traced(heads.head(method, metadata), traceparent))
     }
 
     fn sender(&self) -> MutexGuard<'_, Option<RequestSender>> {

@@ -15,6 +15,7 @@ pub(crate) use permit::Permit;
 pub(crate) use wakeups::{Sleeper, WakeupKey, Wakeups};
 
 use crate::runtime::Runtime;
+use crate::telemetry::Telemetry;
 use crate::tokens::Tokens;
 use etcd3_core::channel::{
     Admission, Channel, ConnectionId, Denied, EndpointId, Finished, Freshness, HealthSignal, Input,
@@ -32,6 +33,7 @@ pub(crate) struct Pool {
     pub(crate) wakeups: Wakeups,
     /// What requests carry, of a client with credentials.
     pub(crate) tokens: Option<Arc<Tokens>>,
+    pub(crate) telemetry: Arc<Telemetry>,
     state: Mutex<State>,
     /// A connection came or went, or has a permit again. Some news is for one attempt.
     changed: Event,
@@ -76,6 +78,7 @@ impl Pool {
         given: Vec<Endpoint>,
         settings: Settings,
         tokens: Option<Arc<Tokens>>,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
         let copy = Arc::from(&given[..]);
         let channel = Channel::new(given, settings, rt.seed());
@@ -91,6 +94,7 @@ impl Pool {
             rt,
             wakeups: Wakeups::default(),
             tokens,
+            telemetry,
             state: Mutex::new(state),
             changed: Event::new(),
             changed_for_named: Event::new(),
@@ -301,6 +305,9 @@ impl Pool {
             connection.handle.end(None);
         }
         notify_all(&self.closing);
+        if let Some(tokens) = &self.tokens {
+            tokens.close();
+        }
         self.notify_changed();
         // Calls that wait for their stream alone: that may be on its way to them or not.
         self.wakeups.wake_all();

@@ -43,6 +43,19 @@ pub struct Services {
 impl Client {
     /// Returns the services `Lock` and `Election` that run within servers, as they are. They have
     /// traps: see [`raw`](crate::raw).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # etcd3_sim::example(|client| async move {
+    /// let lease = client.lease(Duration::from_secs(10)).await?;
+    /// let lock = client.raw().lock("jobs", lease.id()).timeout(Duration::from_secs(5)).await?;
+    /// client.raw().unlock(lock.key).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn raw(&self) -> Services {
         Services { client: self.clone() }

@@ -177,9 +177,9 @@ impl Snapshot {
         SaveSnapshot::new(self, path.into())
     }
 
-    /// Returns the version of the storage that the snapshot is of, which `etcdutl snapshot restore`
-    /// has to know. `None` before the first bytes, and of members before etcd 3.6, which do not
-    /// tell.
+    /// Returns the version of the storage that the snapshot is of. `None` before the first bytes,
+    /// and where the member does not tell: before etcd 3.6, and when it was started for the first
+    /// time and has not decided yet.
     // M31
     #[must_use]
     pub fn version(&self) -> Option<Version> {

@@ -73,7 +73,7 @@ pub struct SaveSnapshot {
 pub struct SavedSnapshot {
     /// The length of the file, in bytes.
     pub size: u64,
-    /// The version of the storage; `None` of members before etcd 3.6.
+    /// The version of the storage, as [`Snapshot::version`] returns it.
     pub version: Option<Version>,
 }
 

@@ -114,7 +114,8 @@ impl OwnedStream {
         permit: Permit,
         metadata: &Metadata,
     ) -> AttemptEvent {
-        match permit.connection.open_stream(method, metadata) {
+        let traceparent = self.pool().telemetry.traceparent();
+        match permit.connection.open_stream(method, metadata, traceparent.as_ref()) {
             Ok((exchange, sender)) => {
                 self.migration = Some(permit.connection.migration_listener());
                 self.attempt.opened(permit, exchange, Some(Box::new(sender)))

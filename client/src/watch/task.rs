@@ -213,7 +213,10 @@ impl Owner for WatchOwner {
         match output {
             Output::Attempt(order) => {
                 self.interrupted(machine);
+                let counters = &self.shared.pool.telemetry.counters.watches;
+                counters.streams.add(1);
                 if order.number > 1 {
+                    counters.reopened.add(1);
                     trace::stream_lost(method::WATCH.path, stream.endpoint(), machine.last_error());
                 }
                 stream.begin(now, machine.signal(), order);
@@ -237,6 +240,7 @@ impl Owner for WatchOwner {
             }
             Output::Deliver(key, item) => {
                 if let Some(inbox) = self.watches.get(&key) {
+                    self.shared.pool.telemetry.counters.watches.count(&item);
                     inbox.put(item);
                 }
             }
@@ -245,7 +249,10 @@ impl Owner for WatchOwner {
                     inbox.interrupt();
                 }
             }
-            Output::End(key, error) => self.end(key, error),
+            Output::End(key, error) => {
+                self.shared.pool.telemetry.counters.watches.failed.add(1);
+                self.end(key, error);
+            }
             Output::Close => {
                 self.interrupted(machine);
                 stream.release(now, machine.signal());

@@ -188,6 +188,7 @@ impl Cluster {
             renamed: spec.renamed,
             env: spec.env.clone(),
             tls: spec.tls.clone(),
+            jwt_ttl: spec.jwt_ttl,
             unix_socket: spec.unix_socket,
             ready_limit: spec.ready_limit,
             initial: initial.join(","),

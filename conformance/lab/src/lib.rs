@@ -43,6 +43,7 @@ pub mod go;
 mod grpc_proxy;
 pub mod http;
 mod json_gateway;
+mod jwt;
 pub mod load;
 mod member;
 mod nginx;

@@ -6,7 +6,7 @@ use crate::etcd::Binary;
 use crate::json_gateway::{JsonGateway, MemberStatus};
 use crate::peers::Peers;
 use crate::renamed::RenamedFlags;
-use crate::{Error, Result, command, http, ports, restore, until};
+use crate::{Error, Result, command, http, jwt, ports, restore, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -64,6 +64,7 @@ pub(crate) struct MemberOptions {
     pub(crate) renamed: RenamedFlags,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) jwt_ttl: Option<Duration>,
     pub(crate) unix_socket: bool,
     /// The longest wait for a member that starts.
     pub(crate) ready_limit: Duration,
@@ -441,6 +442,9 @@ impl Member {
             for (name, value) in tls.flags(layout.index, &layout.dir)? {
                 flag(name, &value);
             }
+        }
+        if let Some(ttl) = options.jwt_ttl {
+            flag("--auth-token", &jwt::flag(ttl, &layout.dir)?);
         }
         for (name, value) in options.renamed.flags(binary.version) {
             flag(name, &value);

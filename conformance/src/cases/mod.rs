@@ -2,6 +2,10 @@
 
 mod accounts;
 mod auth_expect;
+mod auth_leases;
+mod auth_maintenance;
+mod auth_permissions;
+mod auth_tokens;
 mod auth_users;
 mod bad_input;
 mod cache;
@@ -66,6 +70,7 @@ mod range_stream;
 mod raw_services;
 mod robustness;
 mod runtime_panics;
+mod snapshots;
 mod streams;
 mod tls_authority;
 mod tls_certificates;
@@ -102,6 +107,10 @@ use crate::Case;
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         auth_users::CASES,
+        auth_permissions::CASES,
+        auth_leases::CASES,
+        auth_tokens::CASES,
+        auth_maintenance::CASES,
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,
@@ -156,6 +165,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         proxy_limits::CASES,
         robustness::CASES,
         runtime_panics::CASES,
+        snapshots::CASES,
         streams::CASES,
         tls_authority::CASES,
         tls_certificates::CASES,

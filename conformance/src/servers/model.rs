@@ -20,6 +20,7 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
         (spec.binary.is_some(), "binary"),
         (spec.https, "TLS"),
         (spec.unix_socket, "unix socket"),
+        (spec.jwt_ttl.is_some(), "JSON web tokens"),
         (!spec.env.is_empty(), "environment"),
         (spec.snapshot.is_some(), "snapshot of a real server"),
         (spec.heartbeat_ms.is_some(), "heartbeat"),
@@ -45,6 +46,8 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
             "--max-concurrent-streams" => {
                 config.max_concurrent_streams = Some(number(name, value)?);
             }
+            // How dear it is to check a password.
+            "--bcrypt-cost" => {}
             // How often snapshots are made; which entries they leave is what counts.
             "--snapshot-count" => {}
             "--max-txn-ops" => config.max_txn_ops = number(name, value)?,

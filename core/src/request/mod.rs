@@ -91,7 +91,7 @@ pub use auth::{
     UserGetResponse, UserGrantRole, UserList, UserListResponse, UserRevokeRole,
 };
 pub use compact::{Compact, CompactResponse, compact};
-pub use compare::{Compare, CompareOp, CompareTarget, Operand};
+pub use compare::{Compare, CompareOp, CompareOpError, CompareTarget, Operand};
 pub use comparison::{Comparison, compare};
 pub use delete::{Delete, DeleteResponse, delete};
 pub use get::{Get, GetResponse, SortOrder, SortTarget, get};

@@ -83,6 +83,10 @@ pub struct Personality {
     /// the auth store.
     // E5
     pub raw_alarms: bool,
+    /// The auth errors of `Defragment`, `Hash`, `HashKV` and `Snapshot` come with code Unknown and
+    /// the text of the auth store.
+    // E5
+    pub raw_maintenance: bool,
     /// The code of "context deadline exceeded", which ends a write that found no leader to go to.
     pub deadline_code: Code,
     /// The code of "rpc not supported for learner".
@@ -148,6 +152,7 @@ impl Personality {
             },
             watch_scope_hole: !since(u16::MAX, 33),
             raw_alarms: !since(u16::MAX, 0),
+            raw_maintenance: (major, minor) < (3, 6),
             deadline_code: if (major, minor) >= (3, 5) {
                 Code::DeadlineExceeded
             } else {

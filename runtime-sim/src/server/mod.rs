@@ -213,6 +213,7 @@ impl Service {
             requires_leader: text("hasleader") == Some("true"),
             timeout: text("grpc-timeout").and_then(timeout),
         };
+        self.reach_token(&about).await;
         match head.uri.path() {
             WATCH => self.watch(about, body, respond).await?,
             KEEP_ALIVE => self.keep_alive(about, body, respond).await?,
@@ -236,6 +237,20 @@ impl Service {
         }
         call.end(CallEnd::Completed, "");
         Ok(())
+    }
+
+    /// Lets a request wait until its member has come to the token that it carries.
+    // A8
+    async fn reach_token(&self, about: &About) {
+        let Some(token) = &about.token else { return };
+        let until = self.executor.now() + self.cluster(|it, _| it.config().request_timeout());
+        while !self.peek(|cluster| cluster.has_reached(about.member, token)) {
+            let soon = self.executor.now() + Duration::from_millis(1);
+            if soon > until {
+                return;
+            }
+            self.executor.sleep_until(soon).await;
+        }
     }
 
     async fn unary(

@@ -4,10 +4,10 @@ use crate::passed::Passed;
 use crate::workspace;
 use etcd3_lab::{Error, Result};
 
-/// The table that the front pages show.
-const TABLE: &str = "client/src/front_page.rs";
+/// The tables that the front pages show.
+const TABLES: [&str; 2] = ["client/src/front_page.rs", "client/src/front_page/maintenance.rs"];
 /// The types whose methods are operations.
-const TYPES: &[&str] = &["Client", "Auth"];
+const TYPES: &[&str] = &["Client", "Auth", "Cluster", "Maintenance", "Services"];
 /// What makes a client, and is no operation of one.
 const CONSTRUCTORS: &[&str] = &["Client::connect_on", "Client::connect_lazy_on"];
 
@@ -26,8 +26,8 @@ pub(super) fn check() -> Result<Passed> {
             methods.extend(methods_in(&workspace::read(&file)?));
         }
     }
-    let table = workspace::read(TABLE)?;
-    let problems = problems_of(&methods, &table);
+    let tables = TABLES.map(workspace::read).into_iter().collect::<Result<Vec<_>>>()?;
+    let problems = problems_of(&methods, &tables.concat());
     if problems.is_empty() && !methods.is_empty() {
         let count = methods.len();
         return Ok(Passed::saying(format!("{count} of {count} operations have an example")));
@@ -41,9 +41,10 @@ fn problems_of(methods: &[Documented], table: &str) -> Vec<String> {
         if !has_example {
             problems.push(format!("{name} has no example."));
         }
-        let is_listed = table.contains(&format!("({name})"));
+        // A link of its own, or into a module.
+        let is_listed = ['(', ':'].iter().any(|before| table.contains(&format!("{before}{name})")));
         if !is_listed && !CONSTRUCTORS.contains(&name.as_str()) {
-            problems.push(format!("{TABLE}: {name} is missing."));
+            problems.push(format!("{}: {name} is missing.", TABLES[0]));
         }
     }
     problems
@@ -136,7 +137,7 @@ impl Other {
             |name, has_example| Documented { name: format!("Client::{name}"), has_example };
         let methods = [method("get", true), method("put", false), method("connect_on", true)];
         let problems = problems_of(&methods, "[`put`](Client::put)");
-        let missing = format!("{TABLE}: Client::get is missing.");
+        let missing = format!("{}: Client::get is missing.", TABLES[0]);
         assert_eq!(problems, [missing, "Client::put has no example.".to_owned()]);
     }
 }

@@ -29,7 +29,8 @@ fn both_spellings_and_both_formats_say_the_same() {
                    "ping-interval": "30s", "ping-timeout": "7s", "max-attempts": 7,
                    "retry-backoff-min": 50000000, "max-request-bytes": 1000,
                    "max-response-bytes": 2000, "insecure-transport": true, "token": null}"#;
-    let toml = "endpoints = ['http://a:1', \"b:2\"]\nauto-sync = '1m'\ndial-timeout = 2_000_000_000\n\
+    let toml = "endpoints = ['http://a:1', \"b:2\"]\nauto-sync = '1m'\n\
+                dial-timeout = 2_000_000_000\n\
                 keepalive-time = '30s'\nping_timeout = '7s'\nmax-attempts = 7\n\
                 retry-backoff-min = '50ms'\nmax-request-bytes = 1000\nmax-recv-bytes = 2000\n\
                 [secure]\ninsecure-transport = true\n[auth]\nusername = ''\n";

@@ -21,7 +21,7 @@ pub fn hash() -> Hash {
     Hash::default()
 }
 
-/// The answer to a [`Hash`].
+/// The answer to a [`Hash`](struct@Hash).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct HashResponse {

@@ -227,6 +227,12 @@ impl ServerStream {
         self.is_begun
     }
 
+    /// Returns how many attempts were handed to a connection.
+    #[must_use]
+    pub const fn sent(&self) -> u32 {
+        self.sent
+    }
+
     /// Returns what the last attempt that is over told of its endpoint.
     #[must_use]
     pub const fn signal(&self) -> HealthSignal {

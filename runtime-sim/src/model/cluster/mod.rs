@@ -204,6 +204,16 @@ impl Cluster {
         self.members.get(&member).map(|member| &member.replica)
     }
 
+    /// Returns whether a member has come to the entry of the log that made this token. Before that a
+    /// server lets a request wait.
+    // A8
+    #[must_use]
+    pub fn has_reached(&self, member: u64, token: &str) -> bool {
+        let made_at = token.rsplit_once('.').and_then(|(_, index)| index.parse::<u64>().ok());
+        let applied = self.members.get(&member).map(|it| self.index(it.applied) - 1);
+        made_at.zip(applied).is_none_or(|(made_at, applied)| made_at <= applied)
+    }
+
     /// Returns all changes that any member has applied, in order, what has been compacted included.
     #[must_use]
     pub fn changes(&self) -> &[Event] {

@@ -63,6 +63,11 @@ mod lease_many;
 mod lease_members;
 mod lease_outage;
 mod lease_restart;
+mod maintenance_downgrade;
+mod maintenance_hashes;
+mod maintenance_leader;
+mod maintenance_space;
+mod maintenance_status;
 mod net_faults;
 mod net_sweep;
 mod nginx;
@@ -70,6 +75,7 @@ mod pages_streamed;
 mod proxied;
 mod proxy_limits;
 mod range_stream;
+mod raw_services;
 mod robustness;
 mod runtime_panics;
 mod snapshots;
@@ -148,6 +154,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_pages::CASES,
         pages_streamed::CASES,
         range_stream::CASES,
+        raw_services::CASES,
         kv_put::CASES,
         kv_query::CASES,
         kv_quorum::CASES,
@@ -163,6 +170,11 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         lease_members::CASES,
         lease_outage::CASES,
         lease_restart::CASES,
+        maintenance_downgrade::CASES,
+        maintenance_hashes::CASES,
+        maintenance_leader::CASES,
+        maintenance_space::CASES,
+        maintenance_status::CASES,
         net_faults::CASES,
         net_sweep::CASES,
         proxy_limits::CASES,

@@ -114,6 +114,9 @@ mod pages {
     #[doc = include_str!("../../docs/migrating-from-etcd-client.md")]
     struct MigratingFromEtcdClient;
 
+    #[doc = include_str!("../../docs/observing.md")]
+    struct Observing;
+
     #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
     struct TestingWithEtcd3Sim;
 

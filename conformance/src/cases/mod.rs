@@ -51,6 +51,7 @@ mod lease_restart;
 mod net_faults;
 mod net_sweep;
 mod nginx;
+mod observability;
 mod pages_streamed;
 mod proxied;
 mod proxy_limits;
@@ -118,6 +119,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_misc::CASES,
         kv_outage::CASES,
         kv_pages::CASES,
+        observability::CASES,
         pages_streamed::CASES,
         range_stream::CASES,
         kv_put::CASES,

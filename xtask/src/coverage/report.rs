@@ -14,6 +14,7 @@ const GATED: &[(&str, usize)] = &[
     ("connectivity", 90),
     ("kv", 95),
     ("lease", 95),
+    ("observability", 95),
     ("robustness", 95),
     ("snapshot", 95),
     ("txn", 95),
@@ -288,13 +289,14 @@ mod tests {
         ("ROB-001", "robustness", "yes"),
         ("LEASE-001", "lease", "yes"),
         ("SNAP-001", "snapshot", "yes"),
+        ("OBS-001", "observability", "yes"),
         ("AUTH-001", "auth", "yes"),
     ];
 
     /// Runs that cover one row of each gated area.
     const A: (&str, &str, &str, &str) = ("a", "tokio", "passed", "CONN-001,KV-001,TXN-001");
     const STREAMS: (&str, &str, &str, &str) =
-        ("streams", "tokio", "passed", "WATCH-001,CACHE-001,ROB-001,LEASE-001,SNAP-001");
+        ("streams", "tokio", "passed", "WATCH-001,CACHE-001,ROB-001,LEASE-001,SNAP-001,OBS-001");
 
     #[test]
     fn full_gated_areas_are_no_problem_and_others_may_have_gaps() {
@@ -321,6 +323,7 @@ mod tests {
                 "connectivity: 0.0 % covered, 90 % demanded",
                 "kv: 0.0 % covered, 95 % demanded",
                 "lease: 0.0 % covered, 95 % demanded",
+                "observability: 0.0 % covered, 95 % demanded",
                 "robustness: 0.0 % covered, 95 % demanded",
                 "snapshot: 0.0 % covered, 95 % demanded",
                 "txn: 0.0 % covered, 95 % demanded",
@@ -348,12 +351,13 @@ mod tests {
         rows.push(("ROB-1", "robustness", "yes"));
         rows.push(("LEASE-1", "lease", "yes"));
         rows.push(("SNAP-1", "snapshot", "yes"));
+        rows.push(("OBS-1", "observability", "yes"));
         let scenarios = scenarios(&rows, "KV-1\twhy\nKV-9\twhy\nKV-9\t \n");
         let ids = "KV-1,KV-2,KV-3,KV-4,KV-5,KV-6,KV-6";
         let results = results(&[
             ("greedy", "tokio", "passed", ids),
             ("other", "tokio", "passed", "TXN-1,TXN-2,CONN-1"),
-            ("streams", "tokio", "passed", "WATCH-1,CACHE-1,ROB-1,LEASE-1,SNAP-1"),
+            ("streams", "tokio", "passed", "WATCH-1,CACHE-1,ROB-1,LEASE-1,SNAP-1,OBS-1"),
         ]);
         assert_eq!(
             Report::of(&scenarios, &results).problems,

@@ -121,6 +121,8 @@ mod pages {
 
     #[doc = include_str!("../../docs/operating.md")]
     struct Operating;
+    #[doc = include_str!("../../docs/observing.md")]
+    struct Observing;
 
     #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
     struct TestingWithEtcd3Sim;

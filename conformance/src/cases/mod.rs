@@ -71,6 +71,7 @@ mod maintenance_status;
 mod net_faults;
 mod net_sweep;
 mod nginx;
+mod observability;
 mod pages_streamed;
 mod proxied;
 mod proxy_limits;
@@ -152,6 +153,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_misc::CASES,
         kv_outage::CASES,
         kv_pages::CASES,
+        observability::CASES,
         pages_streamed::CASES,
         range_stream::CASES,
         raw_services::CASES,

@@ -10,6 +10,14 @@ mod auth_users;
 mod bad_input;
 mod cache;
 mod cancelled;
+mod cluster_doubt;
+mod cluster_expect;
+mod cluster_growth;
+mod cluster_members;
+mod cluster_outage;
+mod cluster_promote;
+mod cluster_quorum;
+mod cluster_strict;
 mod conn_black_hole;
 mod conn_endpoints;
 mod conn_partition;
@@ -114,6 +122,13 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,
+        cluster_doubt::CASES,
+        cluster_growth::CASES,
+        cluster_members::CASES,
+        cluster_outage::CASES,
+        cluster_promote::CASES,
+        cluster_quorum::CASES,
+        cluster_strict::CASES,
         conn_black_hole::CASES,
         conn_endpoints::CASES,
         conn_partition::CASES,

@@ -9,6 +9,7 @@ mod auth_users;
 mod bad_input;
 mod cache;
 mod cancelled;
+mod config_texts;
 mod conn_black_hole;
 mod conn_endpoints;
 mod conn_partition;
@@ -106,6 +107,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,
+        config_texts::CASES,
         conn_black_hole::CASES,
         conn_endpoints::CASES,
         conn_partition::CASES,

@@ -18,6 +18,7 @@ mod cluster_outage;
 mod cluster_promote;
 mod cluster_quorum;
 mod cluster_strict;
+mod config_texts;
 mod conn_black_hole;
 mod conn_endpoints;
 mod conn_partition;
@@ -130,6 +131,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         cluster_promote::CASES,
         cluster_quorum::CASES,
         cluster_strict::CASES,
+        config_texts::CASES,
         conn_black_hole::CASES,
         conn_endpoints::CASES,
         conn_partition::CASES,

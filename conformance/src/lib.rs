@@ -44,6 +44,7 @@ pub mod raw;
 mod results;
 pub mod rolling;
 mod servers;
+pub mod short_tokens;
 mod simulated;
 pub mod soak;
 mod task;
@@ -94,6 +95,9 @@ macro_rules! suite {
 mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
+
+    #[doc = include_str!("../../docs/authentication.md")]
+    struct Authentication;
 
     #[doc = include_str!("../../docs/embedding-the-core.md")]
     struct EmbeddingTheCore;

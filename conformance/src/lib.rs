@@ -45,6 +45,7 @@ pub mod raw;
 mod results;
 pub mod rolling;
 mod servers;
+pub mod short_tokens;
 mod simulated;
 pub mod soak;
 mod task;
@@ -100,6 +101,8 @@ mod pages {
     struct Configuration;
     #[doc = include_str!("../../docs/backups.md")]
     struct Backups;
+    #[doc = include_str!("../../docs/authentication.md")]
+    struct Authentication;
 
     #[doc = include_str!("../../docs/embedding-the-core.md")]
     struct EmbeddingTheCore;

@@ -76,7 +76,7 @@ fn many_watches_after_a_token_expired_need_one_login() {
                 Box::pin(async { watch.await })
             });
             for watch in join(begin).await {
-                watch.unwrap();
+                drop(watch.unwrap());
             }
             assert_eq!(logins(&etcd) - before, 1, "{version:?}");
             root.put("a", "1").await.unwrap();

@@ -86,6 +86,11 @@ mod tls_authority;
 mod tls_certificates;
 mod tls_failover;
 mod tls_versions;
+pub(crate) mod token_expect;
+mod token_jwt;
+mod token_logins;
+mod token_streams;
+mod token_watches;
 mod transport;
 mod txn_basics;
 mod txn_compare;
@@ -190,6 +195,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         tls_certificates::CASES,
         tls_failover::CASES,
         tls_versions::CASES,
+        token_jwt::CASES,
+        token_logins::CASES,
+        token_streams::CASES,
+        token_watches::CASES,
         transport::CASES,
         txn_basics::CASES,
         txn_compare::CASES,

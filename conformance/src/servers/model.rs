@@ -52,6 +52,7 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
             "--bcrypt-cost" => {}
             // How often snapshots are made; which entries they leave is what counts.
             "--snapshot-count" => {}
+            "--auth-token-ttl" => config.token_ttl = Duration::from_secs(value_of(name, value)?),
             "--strict-reconfig-check" => config.strict_reconfig = value_of(name, value)?,
             "--max-txn-ops" => config.max_txn_ops = value_of(name, value)?,
             "--quota-backend-bytes" => config.quota_bytes = Some(value_of(name, value)?),

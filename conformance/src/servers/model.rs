@@ -46,10 +46,9 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
             "--max-concurrent-streams" => {
                 config.max_concurrent_streams = Some(number(name, value)?);
             }
-            // How dear it is to check a password.
-            "--bcrypt-cost" => {}
-            // How often snapshots are made; which entries they leave is what counts.
-            "--snapshot-count" => {}
+            // How dear it is to check a password, and how often snapshots are made: of those, which
+            // entries they leave is what counts.
+            "--bcrypt-cost" | "--snapshot-count" => {}
             "--max-txn-ops" => config.max_txn_ops = number(name, value)?,
             "--quota-backend-bytes" => config.quota_bytes = Some(number(name, value)?),
             name => return Err(only_real(name)),

@@ -4,7 +4,7 @@
 // Nobody else is here to tell the time.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use etcd3_core::call::{Call, Input, Options, Output};
+use etcd3_core::call::{Call, Input, Options, Output, Sent};
 use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
 use etcd3_core::metadata::{Metadata, request_head};
 use etcd3_core::request::{Limits, Operation, put};
@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     floor: None,
                     has_choice: false,
                 };
-                call.handle(now(), Input::Sent((&admission).into()));
+                call.handle(now(), Input::Sent(Sent::new(&admission, None)));
             }
             Next::Do(Output::Release(_)) => call.handle(now(), Input::Freshness(Freshness::Fresh)),
             Next::Wait(_) => {

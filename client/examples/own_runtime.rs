@@ -69,6 +69,10 @@ impl Runtime for Threads {
     fn suspended(&self) -> Duration {
         self.clock.suspended()
     }
+
+    fn unix_time(&self) -> Option<Duration> {
+        self.clock.unix_time()
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

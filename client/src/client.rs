@@ -7,7 +7,7 @@ use crate::request::{Request, RequestFuture, SyncEndpoints};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::stream::RawStream;
-use crate::{Config, control, lease, sync, watch};
+use crate::{Config, control, lease, sync, tokens, watch};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
@@ -65,9 +65,12 @@ impl Client {
     pub fn connect_lazy_on(rt: Arc<dyn Runtime>, config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
         config.validate()?;
-        let endpoints = config.parse_endpoints(&config.endpoints)?;
+        let endpoints = config.parse_endpoints(config.endpoints.texts())?;
         let shared = Arc::new(Shared::new(rt, config, endpoints));
         shared.tasks.spawn(control::run(Arc::clone(&shared)));
+        if let Some(tokens) = &shared.pool.tokens {
+            shared.tasks.spawn(tokens::run(Arc::clone(&shared), Arc::clone(tokens)));
+        }
         if let Some(interval) = shared.config.auto_sync {
             shared.tasks.spawn(sync::repeat(Arc::clone(&shared), interval));
         }
@@ -127,6 +130,9 @@ impl Client {
                 return Err(error);
             }
             changed.await;
+        }
+        if let Some(tokens) = &pool.tokens {
+            tokens.log_in(pool).await?;
         }
         if let Some(least) = shared.config.min_server_version {
             client.require_version(least).await?;

@@ -104,6 +104,13 @@ impl Clock {
         wall.saturating_sub(reading.before.saturating_duration_since(self.origin))
     }
 
+    /// Tells the time since 1970, as
+    /// [`Runtime::unix_time`](crate::runtime::Runtime::unix_time) wants it.
+    #[must_use]
+    pub fn unix_time(&self) -> Option<Duration> {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()
+    }
+
     /// Draws a number that differs from call to call and from process to process; not for secrets.
     #[must_use]
     pub fn seed(&self) -> u64 {

@@ -42,9 +42,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Closes the client when a control task ends, also by a panic of the runtime: nobody would wake
-/// its calls, or leases.
-struct Ending<'a>(&'a Tasks);
+/// Closes the client when a control task ends, or that of its tokens, also by a panic of the
+/// runtime: nobody would wake its calls, or leases.
+pub(crate) struct Ending<'a>(pub(crate) &'a Tasks);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {

@@ -1,5 +1,7 @@
 //! What the front pages of this crate and of the adapters have in common.
 
+mod maintenance;
+
 /// Expands to the table of operations in Markdown, for the front page of an adapter.
 ///
 /// A macro since a package cannot include a file of another one. Its links resolve where all of
@@ -9,7 +11,9 @@
 macro_rules! operations_table {
     () => {
         concat!(
-            "\n",
+            "\nMost calls make a [`Request`]: options first, then `.await`, or\n",
+            "[`send()`](Request::send) for what takes futures.\n",
+            "\n## Keys and transactions\n\n",
             "| call | returns | example |\n",
             "|---|---|---|\n",
             "| [`get`](Client::get) | [`GetResponse`] | `",
@@ -40,6 +44,18 @@ macro_rules! operations_table {
             "| [`RangeStream`], a stream of [`GetResponse`] | `",
             r#"client.range_stream(get(prefix("users/")))"#,
             "` |\n",
+            "| [`compact`](Client::compact) | [`CompactResponse`] | `",
+            "client.compact(revision).await?",
+            "` |\n",
+            "| [`execute`](Client::execute) | the answer to the operation | `",
+            r#"client.execute(get("config/colour")).await?"#,
+            "` |\n",
+            "| [`rpc`](Client::rpc) | the message of the answer | `",
+            "client.rpc(StatusRequest::default()).await?",
+            "` |\n",
+            "\n## Watching\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`watch`](Client::watch) | [`Watch`], a stream of [`WatchBatch`] | `",
             r#"client.watch(prefix("config/")).await?"#,
             "` |\n",
@@ -54,6 +70,9 @@ macro_rules! operations_table {
             "| [`cache`](Client::cache) | [`Cache`] | `",
             r#"client.cache(prefix("config/")).await?"#,
             "` |\n",
+            "\n## Leases and sessions\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`lease`](Client::lease) | [`Lease`], kept alive | `",
             "client.lease(Duration::from_secs(10)).await?",
             "` |\n",
@@ -84,26 +103,9 @@ macro_rules! operations_table {
             "| [`leases`](Client::leases) | [`LeasesResponse`] | `",
             "client.leases().await?",
             "` |\n",
-            "| [`compact`](Client::compact) | [`CompactResponse`] | `",
-            "client.compact(revision).await?",
-            "` |\n",
-            "| [`maintenance().snapshot`](Maintenance::snapshot) ",
-            "| [`Snapshot`], a stream of [`Bytes`] | `",
-            "client.maintenance().snapshot().next().await",
-            "` |\n",
-            "| to a file | [`SavedSnapshot`] | `",
-            r#"client.maintenance().snapshot().save(&path).await?"#,
-            "` |\n",
-            "| [`maintenance().snapshot_from`](Maintenance::snapshot_from) ",
-            "| [`Snapshot`], of one member | `",
-            r#"client.maintenance().snapshot_from("http://etcd-1:2379")?"#,
-            "` |\n",
-            "| [`execute`](Client::execute) | the answer to the operation | `",
-            r#"client.execute(get("config/colour")).await?"#,
-            "` |\n",
-            "| [`rpc`](Client::rpc) | the message of the answer | `",
-            "client.rpc(StatusRequest::default()).await?",
-            "` |\n",
+            "\n## The client\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
             "| [`pinned_to`](Client::pinned_to) | [`Client`], for one member | `",
             r#"client.pinned_to("http://etcd-1:2379")?"#,
             "` |\n",
@@ -138,14 +140,113 @@ macro_rules! operations_table {
             "| [`is_closed`](Client::is_closed) | `bool` | `",
             "client.is_closed()",
             "` |\n",
+            "| [`closed`](Client::closed) | [`Error`], once it is closed | `",
+            "client.closed().await",
+            "` |\n",
             "| [`close`](Client::close) | `()` | `",
             "client.close().await",
             "` |\n",
-            "\n",
-            "Each of the first calls makes a [`Request`]: options first, then `.await`, or\n",
-            "[`send()`](Request::send) for what takes futures. Authentication, cluster and\n",
-            "maintenance calls, locks and elections are still to come; until then, `rpc` calls\n",
-            "any unary method.\n",
+            $crate::auth_table!(),
+            $crate::cluster_table!(),
+            $crate::maintenance_table!(),
+            $crate::raw_table!(),
+        )
+    };
+}
+
+/// Expands to the table of the operations on authentication, as a part of [`operations_table!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! auth_table {
+    () => {
+        concat!(
+            "\n## Authentication\n\nOf [`auth`](Client::auth), users and roles:\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
+            "| [`enable`](Auth::enable) | [`AuthResponse`] | `",
+            "client.auth().enable().await?",
+            "` |\n",
+            "| [`disable`](Auth::disable) | [`AuthResponse`] | `",
+            "client.auth().disable().await?",
+            "` |\n",
+            "| [`status`](Auth::status) | [`AuthStatusResponse`] | `",
+            "client.auth().status().await?",
+            "` |\n",
+            "| [`user_add`](Auth::user_add) | [`AuthResponse`] | `",
+            r#"client.auth().user_add("alice", "correct horse").await?"#,
+            "` |\n",
+            "| [`user_add_without_password`](Auth::user_add_without_password) ",
+            "| [`AuthResponse`] | `",
+            r#"client.auth().user_add_without_password("backup").await?"#,
+            "` |\n",
+            "| [`user_delete`](Auth::user_delete) | [`AuthResponse`] | `",
+            r#"client.auth().user_delete("alice").await?"#,
+            "` |\n",
+            "| [`user_change_password`](Auth::user_change_password) | [`AuthResponse`] | `",
+            r#"client.auth().user_change_password("alice", "staple").await?"#,
+            "` |\n",
+            "| [`user_grant_role`](Auth::user_grant_role) | [`AuthResponse`] | `",
+            r#"client.auth().user_grant_role("alice", "config").await?"#,
+            "` |\n",
+            "| [`user_revoke_role`](Auth::user_revoke_role) | [`AuthResponse`] | `",
+            r#"client.auth().user_revoke_role("alice", "config").await?"#,
+            "` |\n",
+            "| [`user_get`](Auth::user_get) | [`UserGetResponse`] | `",
+            r#"client.auth().user_get("alice").await?"#,
+            "` |\n",
+            "| [`user_list`](Auth::user_list) | [`UserListResponse`] | `",
+            "client.auth().user_list().await?",
+            "` |\n",
+            "| [`role_add`](Auth::role_add) | [`AuthResponse`] | `",
+            r#"client.auth().role_add("config").await?"#,
+            "` |\n",
+            "| [`role_delete`](Auth::role_delete) | [`AuthResponse`] | `",
+            r#"client.auth().role_delete("config").await?"#,
+            "` |\n",
+            "| [`role_get`](Auth::role_get) | [`RoleGetResponse`] | `",
+            r#"client.auth().role_get("config").await?"#,
+            "` |\n",
+            "| [`role_list`](Auth::role_list) | [`RoleListResponse`] | `",
+            "client.auth().role_list().await?",
+            "` |\n",
+            "| [`role_grant_permission`](Auth::role_grant_permission) | [`AuthResponse`] | `",
+            r#"client.auth().role_grant_permission("a", key("a"), PermissionType::Read).await?"#,
+            "` |\n",
+            "| [`role_revoke_permission`](Auth::role_revoke_permission) | [`AuthResponse`] | `",
+            r#"client.auth().role_revoke_permission("a", key("a")).await?"#,
+            "` |\n",
+        )
+    };
+}
+
+/// Expands to the table of the operations on members, as a part of [`operations_table!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! cluster_table {
+    () => {
+        concat!(
+            "\nOf [`cluster`](Client::cluster), members:\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
+            "| [`member_list`](Cluster::member_list) | [`MemberListResponse`] | `",
+            "client.cluster().member_list().await?",
+            "` |\n",
+            "| [`member_add`](Cluster::member_add) | [`MemberAddResponse`] | `",
+            r#"client.cluster().member_add(["http://etcd-3:2380"]).learner().await?"#,
+            "` |\n",
+            "| [`member_promote`](Cluster::member_promote) | [`MemberPromoteResponse`] | `",
+            "client.cluster().member_promote(id).wait_until_in_sync(minute).await?",
+            "` |\n",
+            "| [`member_update`](Cluster::member_update) | [`MemberUpdateResponse`] | `",
+            r#"client.cluster().member_update(id, ["http://etcd-4:2380"]).await?"#,
+            "` |\n",
+            "| [`member_remove`](Cluster::member_remove) | [`MemberRemoveResponse`] | `",
+            "client.cluster().member_remove(id).wait_until_accepted(minute).await?",
+            "` |\n",
+            "| [`view`](Cluster::view) ",
+            "| [`ClusterView`]: members, how each does, the leader | `",
+            "client.cluster().view().await?",
+            "` |\n",
         )
     };
 }
@@ -157,6 +258,9 @@ macro_rules! operations_table {
 macro_rules! list_of_pages {
     () => {
         concat!(
+            "\n- [Configuration](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/configuration.md): URLs, files, the environment, and every setting",
             "\n- [When members fail](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/when-members-fail.md): what callers see, with all bounds",
@@ -169,6 +273,12 @@ macro_rules! list_of_pages {
             "\n- [Backups](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/backups.md): snapshots as streams and files, checked while they pass",
+            "\n- [Members of a cluster](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/members.md): learners, promotion, removal, and looking at all of them",
+            "\n- [Operating a cluster](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/operating.md): status, space, hashes, leaders, downgrades",
             "\n- [Observing a client](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/observing.md): metrics, spans, a dashboard",

@@ -28,7 +28,8 @@
 //! - Keys are named by a [`KeyRange`]: [`key`], [`prefix`], [`from_key`], [`all`], or `"a".."b"`.
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
-//! - [`Config`] has the limits and timeouts.
+//! - [`Config`] has the limits and timeouts, from a program, a URL, a file or the environment.
+//! - [`parity`] has every name of Go's clientv3, and what there is here.
 //! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
 //!   messages of the wire. The last change with etcd and with prost, outside of the promises that
 //!   versions of this crate make.
@@ -46,10 +47,11 @@
 //! | `tls-native-roots` | `TlsConfig::native_roots`: the authorities that the machine trusts |
 //! | `tls-webpki-roots` | `TlsConfig::webpki_roots`: the authorities that Mozilla trusts |
 //! | `tls-rustls` | `TlsConfig::from_rustls`: a configuration of rustls as it is |
+//! | `config-file` | `Config::from_file`, `from_yaml` and `from_toml`, and `Deserialize` of serde |
 //! | `tracing-spans` | a span of `tracing` for each call; [`trace`] says what is in it |
 //!
-//! None is on by default. Those below `tls-ring` add to it or to `tls`. No default provider of the
-//! process is read or set.
+//! None is on by default. Those from `tls-native-roots` to `tls-rustls` add to `tls`. No default
+//! provider of the process is read or set.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -59,6 +61,7 @@ mod cache;
 mod call;
 mod client;
 mod clock;
+mod closed;
 mod cluster;
 mod compat;
 mod config;
@@ -70,6 +73,7 @@ mod either;
 mod front_page;
 mod handle;
 mod health;
+mod join_all;
 mod lease;
 mod list_watch;
 mod lookup;
@@ -77,9 +81,11 @@ mod maintenance;
 mod metrics;
 mod operations;
 mod pages;
+pub mod parity;
 mod pool;
 mod probe;
 mod range_stream;
+pub mod raw;
 pub mod request;
 pub mod runtime;
 mod session;
@@ -93,6 +99,7 @@ mod tasks;
 mod telemetry;
 #[cfg_attr(not(feature = "_tls"), path = "tls/none.rs")]
 mod tls;
+mod tokens;
 pub mod trace;
 mod transport;
 mod version;
@@ -101,11 +108,24 @@ mod watch;
 pub use auth::Auth;
 pub use cache::{Cache, CacheChanges, CacheItem, CachedValue};
 pub use client::Client;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, ClusterView, Disagreement, MemberView};
 pub use config::Config;
+pub use etcd3_core::auth::TokenReason;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
+pub use etcd3_core::request::cluster::{
+    Member, MemberAddResponse, MemberListResponse, MemberPromoteResponse, MemberRemoveResponse,
+    MemberUpdateResponse,
+};
+pub use etcd3_core::request::maintenance::{
+    Alarm, AlarmKind, AlarmsResponse, DefragmentResponse, DowngradeInfo, DowngradeResponse,
+    HashKvResponse, HashResponse, MemberStatus, MoveLeaderResponse, Serving,
+};
+pub use etcd3_core::request::{
+    AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
+    RoleListResponse, UserGetResponse, UserListResponse,
+};
 pub use etcd3_core::request::{
     Compact, CompactResponse, Compare, CompareOp, Delete, DeleteResponse, Get, GetResponse,
     GrantResponse, IgnoreLease, IgnoreValue, Leases, LeasesResponse, Limits, Op, OpResponse,
@@ -116,16 +136,16 @@ pub use etcd3_core::request::{
 pub use etcd3_core::snapshot::SnapshotProgress;
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
-    Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome,
-    ResponseHeader, Secret, ServerError, Status, UnaryRequest, Version, all, from_key, key, ops,
-    prefix,
+    Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, MemberId,
+    Outcome, ResponseHeader, Secret, ServerError, Status, UnaryRequest, Version, all, from_key,
+    key, ops, prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use lease::grant::Grant;
 pub use lease::revoke::Revoke;
 pub use lease::{KeepAliveOnceResponse, Lease, LeaseLoss, LeaseStatus, LeaseStatusChanges};
 pub use list_watch::{ListWatch, ListWatchItem};
-pub use maintenance::Maintenance;
+pub use maintenance::{EndpointStatus, Maintenance, ServingChanges};
 pub use metrics::{
     CallClass, CallMetrics, ConnectionMetrics, Latencies, LeaseMetrics, Metrics, WatchMetrics,
 };

@@ -2,9 +2,11 @@
 
 pub use crate::cache::BeginCache;
 use crate::call::{CallOptions, OperationCall};
+pub use crate::cluster::{MemberAdd, MemberPromote, MemberRemove, MemberUpdate, View};
 pub use crate::lease::grant::Grant;
 pub use crate::lease::revoke::Revoke;
 pub use crate::lease::{BeginKeepAlive, BeginLease, KeepAliveOnce, KeepAliveOnceResponse};
+pub use crate::maintenance::{At, DisarmAll, EnsureDowngrade, MoveLeader, StatusOf, Statuses};
 use crate::runtime::BoxFuture;
 pub use crate::session::{BeginRegistration, BeginSession};
 pub use crate::watch::{BeginWatch, BeginWatchRanges};
@@ -13,9 +15,18 @@ use etcd3_core::LeaseId;
 use etcd3_core::channel::EndpointId;
 pub use etcd3_core::method::{Effect, Method, Shape};
 pub use etcd3_core::namespace::KeyPrefix;
+pub use etcd3_core::request::cluster;
+use etcd3_core::request::cluster::MemberList;
+pub use etcd3_core::request::maintenance;
 pub use etcd3_core::request::{
-    Compact, CompactResponse, Compare, CompareOp, CompareTarget, Comparison, Delete,
-    DeleteResponse, Get, GetResponse, GrantResponse, IgnoreLease, IgnoreValue, Leases,
+    AuthDisable, AuthEnable, AuthResponse, AuthStatus, AuthStatusResponse, Permission,
+    PermissionType, RoleAdd, RoleDelete, RoleGet, RoleGetResponse, RoleGrantPermission, RoleList,
+    RoleListResponse, RoleRevokePermission, UserAdd, UserChangePassword, UserDelete, UserGet,
+    UserGetResponse, UserGrantRole, UserList, UserListResponse, UserRevokeRole,
+};
+pub use etcd3_core::request::{
+    Compact, CompactResponse, Compare, CompareOp, CompareOpError, CompareTarget, Comparison,
+    Delete, DeleteResponse, Get, GetResponse, GrantResponse, IgnoreLease, IgnoreValue, Leases,
     LeasesResponse, Limits, NESTING_LIMIT, Op, OpResponse, Operand, Operation, Otherwise, Put,
     PutLease, PutResponse, PutValue, Raw, RevokeResponse, SortOrder, SortTarget, Then, TimeToLive,
     TimeToLiveResponse, Txn, TxnResponse, WatchOptions, When, Whole, compact, compare, delete, get,
@@ -235,6 +246,7 @@ etcd3_core::put_options!(options);
 etcd3_core::delete_options!(options);
 etcd3_core::compact_options!(options);
 etcd3_core::time_to_live_options!(options);
+etcd3_core::member_list_options!(options);
 
 /// Gives the request of a watch the options of the watch.
 macro_rules! options_of_watch {

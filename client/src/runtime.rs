@@ -93,6 +93,10 @@ pub enum Target {
 ///     fn suspended(&self) -> Duration {
 ///         self.inner.suspended()
 ///     }
+///
+///     fn unix_time(&self) -> Option<Duration> {
+///         self.inner.unix_time()
+///     }
 /// }
 ///
 /// # etcd3_sim::example_with(|_, etcd, world| async move {
@@ -144,6 +148,16 @@ pub trait Runtime: Send + Sync + 'static {
     // I-L8
     fn suspended(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Tells the time since 1970 by the wall clock of the machine; `None`, the default, if that is
+    /// not known. [`Clock::unix_time`] has it for the clock of the standard library.
+    ///
+    /// The client uses it for one thing: to renew a JWT before it expires. Without it, or with one
+    /// that is wrong, such a token is renewed when the server refuses it.
+    // A17
+    fn unix_time(&self) -> Option<Duration> {
+        None
     }
 
     /// Runs work that blocks, such as writing a file, where that does no harm to others.

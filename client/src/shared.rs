@@ -6,6 +6,7 @@ use crate::pool::Pool;
 use crate::runtime::Runtime;
 use crate::tasks::Tasks;
 use crate::telemetry::Telemetry;
+use crate::tokens::Tokens;
 use etcd3_core::Instant;
 use etcd3_core::channel::{EndpointId, Input};
 use etcd3_core::endpoint::Endpoint;
@@ -22,8 +23,10 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(rt: Arc<dyn Runtime>, config: Config, endpoints: Vec<Endpoint>) -> Self {
         let seed = rt.seed();
-        let telemetry = Telemetry::new(&config);
-        let pool = Arc::new(Pool::new(rt, endpoints, config.channel_settings(), telemetry));
+        let (tokens, telemetry) =
+            (Tokens::new(&config, seed).map(Arc::new), Telemetry::new(&config));
+        let settings = config.channel_settings();
+        let pool = Arc::new(Pool::new(rt, endpoints, settings, tokens, telemetry));
         let tasks = Arc::new(Tasks::new(Arc::clone(&pool)));
         Self { config, pool, tasks, seed: AtomicU64::new(seed) }
     }

@@ -21,7 +21,7 @@ impl Still {
     /// The state of a client on such a runtime, with these endpoints.
     pub(crate) fn shared(endpoints: &[&str]) -> Arc<Shared> {
         let config = Config::new(endpoints.iter().copied());
-        let endpoints = config.parse_endpoints(&config.endpoints).expect("endpoints");
+        let endpoints = config.parse_endpoints(config.endpoints.texts()).expect("endpoints");
         Arc::new(Shared::new(Arc::new(Self::default()), config, endpoints))
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! | target | level | message | fields |
 //! |---|---|---|---|
+//! | `etcd3::auth` | DEBUG | `token obtained` | `reason` |
+//! | `etcd3::auth` | DEBUG | `no token needed` | `reason` |
+//! | `etcd3::auth` | WARN | `no token` | `reason`, `error` |
 //! | `etcd3::call` | DEBUG | `attempt failed` | A |
 //! | `etcd3::call` | WARN | `response refused` | A |
 //! | `etcd3::call` | DEBUG | `call failed` | `method`, `endpoint`, `attempts`, `error`, `outcome` |
@@ -10,6 +13,7 @@
 //! | `etcd3::connection` | INFO, then DEBUG | `cannot connect` | C |
 //! | `etcd3::endpoint` | WARN | `suspect` | `endpoint` |
 //! | `etcd3::endpoint` | INFO | `no longer suspect` | `endpoint` |
+//! | `etcd3::endpoint` | INFO | `version unknown` | `endpoint`, `error` |
 //! | `etcd3::lease` | WARN | `lease late` | `lease`, `late_by`, `error` |
 //! | `etcd3::lease` | WARN | `lease lost` | `lease`, `reason`, `error` |
 //! | `etcd3::lease` | INFO | `session regranted` | `lease`, `keys` |
@@ -25,7 +29,8 @@
 //! the same way is told at DEBUG. A stream of watches or leases that is lost is
 //! opened again. A lease is late while its renewal is overdue, but its time is not over. A key of a
 //! session that is granted anew is not registered when its write is refused; it is tried again, and
-//! told once for each lease.
+//! told once for each lease. A version is unknown when `Config::min_server_version` asks for one and
+//! the member does not tell it to this user.
 //!
 //! With the feature `tracing-spans`, each call is a span `call` as well, of target `etcd3::call` and
 //! level INFO, with the fields `method`, and from its end on `endpoint`, `attempts` and `outcome`:
@@ -38,6 +43,7 @@ use crate::pool::Pool;
 use etcd3_core::LeaseId;
 #[cfg(feature = "tracing-spans")]
 use etcd3_core::Outcome;
+use etcd3_core::auth::TokenReason;
 use etcd3_core::channel::{ConnectionError, ConnectionState, EndpointId};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind};
@@ -46,6 +52,7 @@ use std::fmt;
 use std::time::Duration;
 use tracing::{Level, debug, enabled, info, warn};
 
+const AUTH: &str = "etcd3::auth";
 const CALL: &str = "etcd3::call";
 const CONNECTION: &str = "etcd3::connection";
 const ENDPOINT: &str = "etcd3::endpoint";
@@ -80,12 +87,38 @@ pub(crate) fn attempt_failed(
     }
 }
 
+/// Tells of a token that was asked for and came.
+#[cold]
+pub(crate) fn token_obtained(reason: TokenReason) {
+    debug!(target: AUTH, ?reason, "token obtained");
+}
+
+/// Tells that authentication is switched off.
+#[cold]
+pub(crate) fn no_token_needed(reason: TokenReason) {
+    debug!(target: AUTH, ?reason, "no token needed");
+}
+
+/// Tells of a token that was asked for and did not come.
+#[cold]
+pub(crate) fn no_token(reason: TokenReason, error: &Error) {
+    let error = error.report();
+    warn!(target: AUTH, ?reason, %error, "no token");
+}
+
 /// Tells of a call that ended in an error.
 #[cold]
 pub(crate) fn call_failed(method: &str, endpoint: Option<&Endpoint>, error: &Error) {
     let (endpoint, outcome) = (Shown(endpoint), error.outcome());
     let (attempts, error) = (error.attempts(), error.kind());
     debug!(target: CALL, method, %endpoint, attempts, %error, ?outcome, "call failed");
+}
+
+/// Tells of a member that does not tell its version to this user.
+#[cold]
+pub(crate) fn version_unknown(endpoint: &str, error: &Error) {
+    let error = error.report();
+    info!(target: ENDPOINT, endpoint, %error, "version unknown");
 }
 
 /// Makes the span of a call.

@@ -35,6 +35,8 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::LeaseLoss>();
     crosses_threads::<etcd3::Session>();
     crosses_threads::<etcd3::Registration>();
+    crosses_threads::<etcd3::ServingChanges>();
+    crosses_threads::<etcd3::raw::Observe>();
     crosses_threads::<etcd3::runtime::Lookup>();
 }
 
@@ -59,6 +61,7 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.grant(std::time::Duration::ZERO).send());
         is_sent(&client.time_to_live(7).send());
         is_sent(&client.close());
+        is_sent(&client.closed());
         is_sent(&Client::connect_on(client.runtime().clone(), "a"));
         is_sent(&client.pages(..));
         is_sent(&client.watch(..).send());
@@ -69,6 +72,16 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.session(std::time::Duration::ZERO).send());
         is_sent(&client.session_on(7).send());
         is_sent(&client.register("k", "v").send());
+        is_sent(&client.auth().user_add("u", "p").send());
+        is_sent(&client.cluster().member_add(["a"]).send());
+        is_sent(&client.cluster().member_list().send());
+        is_sent(&client.cluster().view().send());
+        is_sent(&client.maintenance().status("a").send());
+        is_sent(&client.maintenance().statuses().send());
+        is_sent(&client.maintenance().move_leader(7).send());
+        is_sent(&client.maintenance().ensure_downgrade((3, 5)).send());
+        is_sent(&client.maintenance().disarm_all().send());
+        is_sent(&client.raw().lock("name", 7).send());
     };
     let _ = |lease: &etcd3::Lease, session: &etcd3::Session| {
         is_sent(&lease.revoke());
@@ -88,21 +101,34 @@ fn what_a_request_turns_into_crosses_threads() {
 #[allow(unused_imports, reason = "that they can be named is all")]
 mod root {
     use etcd3::{
-        Auth, Bytes, Cache, CacheChanges, CacheItem, CachedValue, CallClass, CallMetrics, Cause,
-        Client, Cluster, Code, Compact, CompactResponse, Compare, CompareOp, Config,
-        ConnectFailure, ConnectionMetrics, Delete, DeleteResponse, Difference, EndpointHealth,
-        EndpointState, Error, ErrorKind, Event, EventKind, Get, GetResponse, Grant, GrantResponse,
-        Health, HealthChanges, IgnoreLease, IgnoreValue, IntoBytes, KeepAliveOnceResponse,
-        KeyRange, KeyValue, KeyValues, Latencies, Lease, LeaseId, LeaseLoss, LeaseLost,
-        LeaseMetrics, LeaseStatus, LeaseStatusChanges, Leases, LeasesResponse, Limits, ListWatch,
-        ListWatchItem, LossReason, Maintenance, Metrics, OnLoss, Op, OpResponse, Operation,
-        Outcome, Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
+        Alarm, AlarmKind, AlarmsResponse, Auth, Bytes, Cache, CacheChanges, CacheItem, CachedValue,
+        CallClass, CallMetrics, Cause, Client, Cluster, Code, Compact, CompactResponse, Compare,
+        CompareOp, Config, ConnectFailure, ConnectionMetrics, DefragmentResponse, Delete,
+        DeleteResponse, Difference, DowngradeInfo, DowngradeResponse, EndpointHealth,
+        EndpointState, EndpointStatus, Error, ErrorKind, Event, EventKind, Get, GetResponse, Grant,
+        GrantResponse, HashKvResponse, HashResponse, Health, HealthChanges, IgnoreLease,
+        IgnoreValue, IntoBytes, KeepAliveOnceResponse, KeyRange, KeyValue, KeyValues, Latencies,
+        Lease, LeaseId, LeaseLoss, LeaseLost, LeaseMetrics, LeaseStatus, LeaseStatusChanges,
+        Leases, LeasesResponse, Limits, ListWatch, ListWatchItem, LossReason, Maintenance,
+        MemberStatus, Metrics, MoveLeaderResponse, OnLoss, Op, OpResponse, Operation, Outcome,
+        Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
         Registration, Report, Request, RequestFuture, ResponseHeader, ResumeToken, Revoke,
-        RevokeResponse, SaveSnapshot, SavedSnapshot, Secret, ServerError, Session, Snapshot,
-        SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive, TimeToLiveResponse, Txn,
-        TxnResponse, UnaryRequest, Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems,
-        WatchMetrics, WatchOptions, WatchRanges, WatchStatus, all, compact, delete, from_key, get,
-        key, ops, prefix, proto, put, request, runtime, trace, txn, watch,
+        RevokeResponse, SaveSnapshot, SavedSnapshot, Secret, ServerError, Serving, ServingChanges,
+        Session, Snapshot, SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive,
+        TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch,
+        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions, WatchRanges,
+        WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix, proto, put,
+        raw, request, runtime, trace, txn, watch,
+    };
+
+    use etcd3::{
+        AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
+        RoleListResponse, UserGetResponse, UserListResponse,
+    };
+
+    use etcd3::{
+        ClusterView, Disagreement, Member, MemberAddResponse, MemberId, MemberListResponse,
+        MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse, MemberView,
     };
 
     #[cfg(feature = "tls")]

@@ -11,7 +11,7 @@
 //! and real bytes.
 #![forbid(unsafe_code)]
 
-use etcd3_core::call::{Call, Input, Options, Output, Reply};
+use etcd3_core::call::{Call, Input, Options, Output, Reply, Sent};
 use etcd3_core::channel::{self, Admission, Channel, Settings};
 use etcd3_core::error::Cause;
 use etcd3_core::metadata::Heads;
@@ -78,7 +78,7 @@ impl Driver {
                         Err(denied) => Input::Denied(denied),
                         Ok(admission) => {
                             self.send(now, admission, &order);
-                            Input::Sent((&admission).into())
+                            Input::Sent(Sent::new(&admission, None))
                         }
                     };
                     self.call.handle(now, input);
@@ -112,7 +112,7 @@ impl Driver {
         self.admitted = Some(admission);
         let Some(endpoint) = self.channel.endpoint(admission.endpoint) else { return };
         let mut heads = Heads::new(endpoint.scheme(), endpoint.authority());
-        let head = heads.head(self.call.method(), order.metadata(now));
+        let head = heads.head(self.call.method(), &order.metadata(now));
         println!(
             "{now:?}  attempt {} to {endpoint}: {} {}",
             order.number,

@@ -1,7 +1,7 @@
 //! One attempt of a call or of a stream: what is to be sent, and where it went.
 
 use crate::Instant;
-use crate::auth::Generation;
+use crate::auth::{Generation, MIN_LIFE, StaleToken};
 use crate::channel::{Admission, EndpointId, Want};
 use crate::metadata::Metadata;
 
@@ -17,15 +17,32 @@ pub struct Attempt {
     /// Whether a member without a leader is to refuse it.
     pub require_leader: bool,
     /// The token that was refused last: a newer one is to be sent.
-    pub stale_token: Option<Generation>,
+    pub stale_token: Option<StaleToken>,
 }
 
 impl Attempt {
-    /// Returns what the head of its request says when it is sent at this moment.
+    /// Returns what the head of its request says when it is sent at this moment, but for a token.
     #[must_use]
     pub fn metadata(&self, now: Instant) -> Metadata {
         let timeout = self.deadline.map(|deadline| deadline.saturating_since(now));
-        Metadata { require_leader: self.require_leader, timeout }
+        Metadata { require_leader: self.require_leader, timeout, token: None }
+    }
+}
+
+/// The token that a request was sent with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SentToken {
+    /// Which one.
+    pub generation: Generation,
+    /// When it was obtained.
+    pub since: Instant,
+}
+
+impl SentToken {
+    /// Returns whether it is so new that its refusal says more than that it has expired.
+    #[must_use]
+    pub fn is_fresh(self, now: Instant) -> bool {
+        now.saturating_since(self.since) < MIN_LIFE
     }
 }
 
@@ -36,13 +53,16 @@ pub struct Sent {
     pub endpoint: EndpointId,
     /// Whether a repetition could go to another one.
     pub has_choice: bool,
-    /// The token that it was sent with, if any.
-    pub token: Option<Generation>,
+    /// The token that it was sent with, or the knowledge that none is needed; `None` from a client
+    /// without credentials.
+    pub token: Option<SentToken>,
 }
 
-impl From<&Admission> for Sent {
-    fn from(admission: &Admission) -> Self {
+impl Sent {
+    /// A request that was admitted, and sent with this token.
+    #[must_use]
+    pub const fn new(admission: &Admission, token: Option<SentToken>) -> Self {
         let Admission { endpoint, has_choice, .. } = *admission;
-        Self { endpoint, has_choice, token: None }
+        Self { endpoint, has_choice, token }
     }
 }

@@ -11,6 +11,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// The length of the head of a message.
 pub const HEAD: usize = 5;
@@ -62,6 +63,20 @@ pub fn encode(message: &impl prost::Message, limit: usize) -> Result<Bytes, Fram
     Ok(buf.freeze())
 }
 
+/// Encodes one message with its head into memory that is wiped when the last clone is dropped.
+///
+/// # Errors
+///
+/// [`FrameError::TooLarge`] when the message is longer than `limit` bytes, before any memory is
+/// taken.
+pub fn encode_secret(message: &impl prost::Message, limit: usize) -> Result<Bytes, FrameError> {
+    let (len, claimed) = lengths(message, limit)?;
+    // Never moved: it is as large as it will be.
+    let mut buf = Zeroizing::new(Vec::with_capacity(HEAD + len));
+    put(message, claimed, &mut *buf);
+    Ok(Bytes::from_owner(buf))
+}
+
 /// Encodes one message with its head, after what is in the buffer.
 ///
 /// # Errors
@@ -88,7 +103,7 @@ fn lengths(message: &impl prost::Message, limit: usize) -> Result<(usize, u32), 
     }
 }
 
-fn put(message: &impl prost::Message, claimed: u32, buf: &mut BytesMut) {
+fn put(message: &impl prost::Message, claimed: u32, buf: &mut impl BufMut) {
     buf.put_u8(0);
     buf.put_u32(claimed);
     message.encode_raw(buf);

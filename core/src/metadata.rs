@@ -2,15 +2,20 @@
 
 // C30–C32
 
+use crate::Secret;
+use crate::auth::Generation;
 use crate::method::Method;
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, TE, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri, Version};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 const CLIENT_API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
+const TOKEN: HeaderName = HeaderName::from_static("token");
 
 /// The version of etcd's API that this client is written against; servers count it.
 const API_VERSION: HeaderValue = HeaderValue::from_static("3.7");
@@ -18,13 +23,40 @@ const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("etcd3-rust/", env!("CARGO_PKG_VERSION")));
 
 /// What a call asks for beyond its message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
     /// Refuse the call at once on a member that knows no leader.
     // W18
     pub require_leader: bool,
     /// How long the server may take; `None` sends no `grpc-timeout`.
     pub timeout: Option<Duration>,
+    /// The token of the user.
+    pub token: Option<Token>,
+}
+
+/// A token as the header of requests: never indexed by HTTP/2, and never printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    generation: Generation,
+    value: HeaderValue,
+}
+
+impl Token {
+    /// Makes the header of a token; `None` for one that no header can hold.
+    #[must_use]
+    pub fn new(generation: Generation, token: &Secret) -> Option<Self> {
+        // Wiped when the last request is gone that was sent with it.
+        let bytes = Bytes::from_owner(Zeroizing::new(token.expose().as_bytes().to_vec()));
+        let mut value = HeaderValue::from_maybe_shared(bytes).ok()?;
+        value.set_sensitive(true);
+        Some(Self { generation, value })
+    }
+
+    /// Returns its generation.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
 }
 
 /// Builds the head of a request to an endpoint with this scheme and authority.
@@ -46,7 +78,7 @@ pub fn request_head(
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
     let headers = request.headers_mut();
-    headers.reserve(6);
+    headers.reserve(7);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(USER_AGENT, AGENT);
@@ -57,11 +89,14 @@ pub fn request_head(
     if let Some(timeout) = metadata.timeout {
         headers.insert(GRPC_TIMEOUT, grpc_timeout(timeout));
     }
+    if let Some(token) = metadata.token {
+        headers.insert(TOKEN, token.value);
+    }
     request
 }
 
 /// The heads of the requests to one endpoint. The last of each method is kept: what differs between
-/// two calls, if anything, is the timeout.
+/// two calls, if anything, is the timeout, and the token when there is a new one.
 #[derive(Debug, Clone)]
 pub struct Heads {
     scheme: Scheme,
@@ -84,24 +119,37 @@ impl Heads {
     }
 
     /// The head of a request: as [`request_head`] builds it.
-    pub fn head(&mut self, method: &'static Method, metadata: Metadata) -> Request<()> {
+    pub fn head(&mut self, method: &'static Method, metadata: &Metadata) -> Request<()> {
         let is_it = |known: &&mut Known| {
             std::ptr::eq(known.method, method)
                 && known.metadata.require_leader == metadata.require_leader
                 && known.metadata.timeout.is_some() == metadata.timeout.is_some()
+                && known.metadata.token.is_some() == metadata.token.is_some()
         };
         if let Some(known) = self.known.iter_mut().find(is_it) {
-            if known.metadata != metadata
-                && let Some(timeout) = metadata.timeout
-            {
-                known.metadata = metadata;
-                known.head.headers_mut().insert(GRPC_TIMEOUT, grpc_timeout(timeout));
+            if known.metadata != *metadata {
+                known.update(metadata.clone());
             }
             return known.head.clone();
         }
-        let head = request_head(self.scheme.clone(), self.authority.clone(), method, metadata);
-        self.known.push(Known { method, metadata, head: head.clone() });
+        let (scheme, authority) = (self.scheme.clone(), self.authority.clone());
+        let head = request_head(scheme, authority, method, metadata.clone());
+        self.known.push(Known { method, metadata: metadata.clone(), head: head.clone() });
         head
+    }
+}
+
+impl Known {
+    /// Puts another timeout and another token into the head.
+    fn update(&mut self, metadata: Metadata) {
+        let headers = self.head.headers_mut();
+        if let Some(timeout) = metadata.timeout {
+            headers.insert(GRPC_TIMEOUT, grpc_timeout(timeout));
+        }
+        if let Some(token) = &metadata.token {
+            headers.insert(TOKEN, token.value.clone());
+        }
+        self.metadata = metadata;
     }
 }
 
@@ -153,7 +201,9 @@ mod tests {
     // C30, C31
     #[test]
     fn a_head_carries_what_etcd_reads() {
-        let metadata = Metadata { require_leader: true, timeout: Some(Duration::from_secs(1)) };
+        let token = Token::new(Generation(1), &Secret::new("abc.7"));
+        let timeout = Some(Duration::from_secs(1));
+        let metadata = Metadata { require_leader: true, timeout, token };
         let authority = Authority::from_static("127.0.0.1:2379");
         let head = request_head(Scheme::HTTP, authority.clone(), &method::RANGE, metadata);
         assert_eq!(head.uri(), "http://127.0.0.1:2379/etcdserverpb.KV/Range");
@@ -163,10 +213,14 @@ mod tests {
         assert_eq!(header("client-api-version"), Some("3.7"));
         assert_eq!(header("hasleader"), Some("true"));
         assert_eq!(header("grpc-timeout"), Some("1000m"));
+        assert_eq!(header("token"), Some("abc.7"));
+        assert!(head.headers()["token"].is_sensitive());
+        assert!(!format!("{head:?}").contains("abc"), "{head:?}");
         assert!(header("user-agent").unwrap().starts_with("etcd3-rust/"));
         let plain = request_head(Scheme::HTTP, authority, &method::PUT, Metadata::default());
         assert!(plain.headers().get("hasleader").is_none());
         assert!(plain.headers().get("grpc-timeout").is_none());
+        assert!(plain.headers().get("token").is_none());
     }
 
     #[test]
@@ -175,13 +229,17 @@ mod tests {
         let mut heads = Heads::new(Scheme::HTTP, authority.clone());
         let timeouts = [None, Some(Duration::from_secs(1)), Some(Duration::from_secs(2))];
         for round in 0..3 {
+            // I-A1: another token does not cost another head.
+            let token = (round > 0).then(|| Secret::new(format!("abc.{round}")));
+            let token = token.and_then(|token| Token::new(Generation(round), &token));
             for method in [&method::PUT, &method::RANGE] {
                 for (timeout, require_leader) in
                     timeouts.iter().flat_map(|it| [(*it, true), (*it, false)])
                 {
-                    let metadata = Metadata { require_leader, timeout };
-                    let kept = heads.head(method, metadata);
-                    let built = request_head(Scheme::HTTP, authority.clone(), method, metadata);
+                    let metadata = Metadata { require_leader, timeout, token: token.clone() };
+                    let kept = heads.head(method, &metadata);
+                    let authority = authority.clone();
+                    let built = request_head(Scheme::HTTP, authority, method, metadata.clone());
                     let seen = |it: &Request<()>| {
                         (it.method().clone(), it.uri().clone(), it.version(), it.headers().clone())
                     };
@@ -189,7 +247,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(heads.known.len(), 8, "bounded by the methods, not by the calls");
+        assert_eq!(heads.known.len(), 16, "bounded by the methods, not by the calls");
     }
 
     #[test]

@@ -52,13 +52,23 @@ pub struct Method {
     pub effect: Effect,
     /// How messages flow.
     pub shape: Shape,
+    /// Whether the server may say nothing for long by right, as one that waits for a lock: its
+    /// silence tells nothing of it.
+    // X36
+    pub waits: bool,
 }
 
 impl Method {
     /// Makes a method of a service that is not among those here.
     #[must_use]
     pub const fn new(path: &'static str, effect: Effect, shape: Shape) -> Self {
-        Self { path, effect, shape }
+        Self { path, effect, shape, waits: false }
+    }
+
+    /// Makes it a method whose server may say nothing for long by right.
+    #[must_use]
+    pub const fn waiting(self) -> Self {
+        Self { waits: true, ..self }
     }
 
     /// Returns whether its requests carry a password.
@@ -72,25 +82,46 @@ impl Method {
 }
 
 impl Method {
-    /// Returns the first version whose servers have it, if it came after etcd 3.4.
-    // V5
+    /// Returns whether its requests are to carry the token of the user, if there is one: all but the
+    /// login itself, and what asks for the health of a server.
+    // A12
+    #[must_use]
+    pub fn takes_token(&self) -> bool {
+        ![&AUTHENTICATE, &HEALTH_CHECK, &HEALTH_WATCH].into_iter().any(|it| it.path == self.path)
+    }
+
+    /// Returns the first version whose servers have it, if it came after etcd 3.1.
+    // V1–V6
     #[must_use]
     pub fn since(&self) -> Option<Version> {
         let versions = [
             (&RANGE_STREAM, Version::new(3, 7)),
             (&AUTH_STATUS, Version::new(3, 5)),
             (&DOWNGRADE, Version::new(3, 5)),
+            (&MEMBER_PROMOTE, Version::new(3, 4)),
+            (&HASH_KV, Version::new(3, 3)),
+            (&MOVE_LEADER, Version::new(3, 3)),
+            (&LEASE_LEASES, Version::new(3, 3)),
+            (&HEALTH_CHECK, Version::new(3, 3)),
+            (&HEALTH_WATCH, Version::new(3, 3)),
+            (&LOCK, Version::new(3, 2)),
+            (&UNLOCK, Version::new(3, 2)),
+            (&CAMPAIGN, Version::new(3, 2)),
+            (&PROCLAIM, Version::new(3, 2)),
+            (&LEADER, Version::new(3, 2)),
+            (&OBSERVE, Version::new(3, 2)),
+            (&RESIGN, Version::new(3, 2)),
         ];
         versions.into_iter().find(|(method, _)| method.path == self.path).map(|(_, it)| it)
     }
 }
 
 macro_rules! methods {
-    ($($name:ident = $path:literal, $effect:ident, $shape:ident;)*) => {
+    ($($name:ident = $path:literal, $effect:ident, $shape:ident $(, $waiting:ident)?;)*) => {
         $(
             #[doc = concat!("`", $path, "`")]
             pub static $name: Method =
-                Method { path: $path, effect: Effect::$effect, shape: Shape::$shape };
+                Method::new($path, Effect::$effect, Shape::$shape)$(.$waiting())?;
         )*
 
         /// All methods.
@@ -143,15 +174,15 @@ methods! {
     ROLE_DELETE = "/etcdserverpb.Auth/RoleDelete", Write, Unary;
     ROLE_GRANT_PERMISSION = "/etcdserverpb.Auth/RoleGrantPermission", Write, Unary;
     ROLE_REVOKE_PERMISSION = "/etcdserverpb.Auth/RoleRevokePermission", Write, Unary;
-    CAMPAIGN = "/v3electionpb.Election/Campaign", Write, Unary;
+    CAMPAIGN = "/v3electionpb.Election/Campaign", Write, Unary, waiting;
     PROCLAIM = "/v3electionpb.Election/Proclaim", Write, Unary;
     LEADER = "/v3electionpb.Election/Leader", Read, Unary;
-    OBSERVE = "/v3electionpb.Election/Observe", Read, ServerStream;
+    OBSERVE = "/v3electionpb.Election/Observe", Read, ServerStream, waiting;
     RESIGN = "/v3electionpb.Election/Resign", Write, Unary;
-    LOCK = "/v3lockpb.Lock/Lock", Write, Unary;
+    LOCK = "/v3lockpb.Lock/Lock", Write, Unary, waiting;
     UNLOCK = "/v3lockpb.Lock/Unlock", Write, Unary;
     HEALTH_CHECK = "/grpc.health.v1.Health/Check", Read, Unary;
-    HEALTH_WATCH = "/grpc.health.v1.Health/Watch", Read, ServerStream;
+    HEALTH_WATCH = "/grpc.health.v1.Health/Watch", Read, ServerStream, waiting;
 }
 
 #[cfg(test)]
@@ -165,6 +196,19 @@ mod tests {
         assert!(own("/etcdserverpb.Auth/Authenticate").carries_secret());
         assert!(!own("/etcdserverpb.Auth/AuthStatus").carries_secret());
         assert_eq!(own("/etcdserverpb.KV/RangeStream").since(), Some(Version::new(3, 7)));
+    }
+
+    // V1–V5
+    #[test]
+    fn what_came_after_others_says_when() {
+        let since = |method: &Method| method.since().map(|it| (it.major, it.minor));
+        assert_eq!(since(&MEMBER_PROMOTE), Some((3, 4)));
+        assert_eq!(since(&DOWNGRADE), Some((3, 5)));
+        assert_eq!(since(&MOVE_LEADER), Some((3, 3)));
+        assert_eq!(since(&LOCK), Some((3, 2)));
+        for method in [&RANGE, &PUT, &TXN, &WATCH, &STATUS, &ALARM, &SNAPSHOT, &MEMBER_LIST] {
+            assert_eq!(since(method), None, "{}", method.path);
+        }
     }
 
     #[test]

@@ -6,9 +6,10 @@
 //! | "no leader" to a call that asked for a leader | rejected | again | again |
 //! | "rpc not supported for learner" | rejected | again | again |
 //! | "too many requests" | rejected | again, later | again, later |
+//! | "unhealthy cluster", to a change of the members | rejected | again | final |
 //! | stale token, old auth revision, no user | rejected | with a new token | with a new token |
 //! | compacted or future revision, read by a transaction that writes | unknown | – | **final** |
-//! | other refusals | rejected | final | final |
+//! | other refusals, those of the services of locks and elections too | rejected | final | final |
 //! | connection lost, timed out, stopped, leader changed, … | unknown | again | **final** |
 //! | no answer within the time for one attempt | unknown | again | – |
 //! | the connection may be dead, and there is another one | unknown | again | – |
@@ -21,7 +22,7 @@
 
 use crate::method::Effect;
 use crate::outcome::Outcome;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, ServiceError};
 use crate::signal::{Freshness, HealthSignal};
 use crate::status::{Code, Status};
 
@@ -92,6 +93,9 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Decision {
         }
         Failure::NotFresh(_) if effect.is_repeatable() => (Outcome::Unknown, RetryAction::Later),
         Failure::NotFresh(_) => (Outcome::Unknown, RetryAction::None),
+        Failure::Status { status, .. } if ServiceError::from_status(status).is_some() => {
+            (Outcome::Rejected, RetryAction::None)
+        }
         Failure::Status { status, require_leader, request_len } => {
             let error = ServerError::in_answer(status, request_len);
             match outcome(effect, status.code, error, require_leader) {
@@ -101,6 +105,9 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Decision {
                     (Outcome::Unknown, again_if_repeatable)
                 }
                 Outcome::Unknown => (Outcome::Unknown, RetryAction::None),
+                answered if error == Some(ServerError::Unhealthy) => {
+                    (answered, again_if_repeatable)
+                }
                 answered => (answered, action_of_refusal(error)),
             }
         }
@@ -137,6 +144,7 @@ pub(crate) fn signal(failure: Failure<'_>) -> HealthSignal {
                     HealthSignal::None
                 }
                 Some(_) => HealthSignal::Healthy,
+                None if ServiceError::from_status(status).is_some() => HealthSignal::Healthy,
                 // Also what a server says that gave up waiting for the others: 3.4 ends writes with
                 // "context deadline exceeded" under the code Unknown (E5, E14).
                 None if matches!(
@@ -169,7 +177,11 @@ fn outcome(
         }
         Some(ServerError::NoLeader) if require_leader => Outcome::Rejected,
         Some(ServerError::NoSpace) => Outcome::Unknown,
-        Some(ServerError::TooManyRequests | ServerError::RequestTooLarge) => Outcome::Rejected,
+        // Members are checked before their change is proposed.
+        // M14
+        Some(
+            ServerError::TooManyRequests | ServerError::RequestTooLarge | ServerError::Unhealthy,
+        ) => Outcome::Rejected,
         Some(known) => outcome_of_code(known.code()),
         None => outcome_of_code(wire),
     }
@@ -302,6 +314,8 @@ mod tests {
         for &error in E::ALL {
             let expected = match error {
                 E::NotSupportedForLearner => (REJECTED, RetryAction::Again, RetryAction::Again),
+                // M14, CLU-024: said before anything is proposed, and for seconds.
+                E::Unhealthy => (REJECTED, RetryAction::Again, RetryAction::None),
                 E::TooManyRequests => (REJECTED, RetryAction::Later, RetryAction::Later),
                 E::InvalidAuthToken | E::AuthOldRevision | E::UserEmpty => {
                     (REJECTED, RetryAction::NewToken, RetryAction::NewToken)
@@ -314,7 +328,6 @@ mod tests {
                 | E::TimeoutDueToLeaderFail
                 | E::TimeoutDueToConnectionLost
                 | E::TimeoutWaitAppliedIndex
-                | E::Unhealthy
                 | E::Canceled
                 | E::WatchCanceled
                 | E::DeadlineExceeded => (UNKNOWN, RetryAction::Again, RetryAction::None),
@@ -333,6 +346,16 @@ mod tests {
         }
         let learner = Status::new(Code::Unavailable, E::NotSupportedForLearner.text());
         assert_eq!(row(&learner, false), (REJECTED, RetryAction::Again, RetryAction::Again));
+    }
+
+    // X36: of the code Unknown, but refusals all the same, of a server that is well.
+    #[test]
+    fn the_services_of_locks_and_elections_refuse_for_good() {
+        for &error in ServiceError::ALL {
+            let status = Status::new(Code::Unknown, error.text());
+            assert_eq!(row(&status, true), (REJECTED, RetryAction::None, RetryAction::None));
+            assert_eq!(decide(Effect::Read, plain(&status)).signal, HealthSignal::Healthy);
+        }
     }
 
     // etcd#18667: the member that answers did not apply it, the others may have.

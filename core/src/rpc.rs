@@ -6,6 +6,7 @@
 use crate::error::Error;
 use crate::method::{self, Effect, Method};
 use crate::namespace::KeyPrefix;
+use crate::request::cluster;
 use etcd3_proto::{etcdserverpb as pb, health, mvccpb, v3electionpb, v3lockpb};
 
 /// What is to be known of a request to make a call of it.
@@ -66,7 +67,9 @@ pub trait UnaryRequest: prost::Message + Clone {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest), outcome not sent.
+    /// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest), or
+    /// [`Server`](crate::ErrorKind::Server) with what servers should have answered; outcome not
+    /// sent.
     fn validate(&self) -> Result<(), Error> {
         Ok(())
     }
@@ -152,6 +155,20 @@ impl UnaryRequest for pb::LeaseTimeToLiveRequest {
     }
 }
 
+impl UnaryRequest for pb::AuthRoleGrantPermissionRequest {
+    type Response = pb::AuthRoleGrantPermissionResponse;
+    const METHOD: &'static Method = &method::ROLE_GRANT_PERMISSION;
+
+    /// Servers of etcd 3.4 end when the permission is missing.
+    // A5
+    fn validate(&self) -> Result<(), Error> {
+        match self.perm {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid_request("a grant of no permission, which crashes servers")),
+        }
+    }
+}
+
 impl UnaryRequest for pb::TxnRequest {
     type Response = pb::TxnResponse;
     const METHOD: &'static Method = &method::TXN;
@@ -224,6 +241,18 @@ impl UnaryRequest for pb::TxnRequest {
     }
 }
 
+impl UnaryRequest for pb::MemberUpdateRequest {
+    type Response = pb::MemberUpdateResponse;
+    const METHOD: &'static Method = &method::MEMBER_UPDATE;
+
+    /// Servers take any addresses; then all but the member itself end with "should never fail" when
+    /// they cannot read one.
+    // M11
+    fn validate(&self) -> Result<(), Error> {
+        cluster::check_peer_urls(&self.peer_urls)
+    }
+}
+
 fn strip_pairs<'a>(
     pairs: impl IntoIterator<Item = &'a mut mvccpb::KeyValue>,
     prefix: &KeyPrefix,
@@ -293,6 +322,32 @@ fn content(txn: &pb::TxnRequest) -> Content {
     content
 }
 
+impl UnaryRequest for pb::AlarmRequest {
+    type Response = pb::AlarmResponse;
+    const METHOD: &'static Method = &method::ALARM;
+
+    fn rpc(&self) -> Rpc {
+        use pb::alarm_request::AlarmAction;
+        read_if(self.action == i32::from(AlarmAction::Get), Self::METHOD)
+    }
+}
+
+impl UnaryRequest for pb::DowngradeRequest {
+    type Response = pb::DowngradeResponse;
+    const METHOD: &'static Method = &method::DOWNGRADE;
+
+    fn rpc(&self) -> Rpc {
+        use pb::downgrade_request::DowngradeAction;
+        read_if(self.action == i32::from(DowngradeAction::Validate), Self::METHOD)
+    }
+}
+
+/// A request of a method that may change something, and does not where it only looks.
+const fn read_if(is_read: bool, method: &'static Method) -> Rpc {
+    let rpc = Rpc::new(method);
+    if is_read { rpc.effect(Effect::Read) } else { rpc }
+}
+
 macro_rules! unary {
     ($($package:ident::$request:ident => $response:ident = $method:ident;)*) => {
         $(impl UnaryRequest for $package::$request {
@@ -310,16 +365,13 @@ unary! {
     pb::LeaseLeasesRequest => LeaseLeasesResponse = LEASE_LEASES;
     pb::MemberAddRequest => MemberAddResponse = MEMBER_ADD;
     pb::MemberRemoveRequest => MemberRemoveResponse = MEMBER_REMOVE;
-    pb::MemberUpdateRequest => MemberUpdateResponse = MEMBER_UPDATE;
     pb::MemberListRequest => MemberListResponse = MEMBER_LIST;
     pb::MemberPromoteRequest => MemberPromoteResponse = MEMBER_PROMOTE;
-    pb::AlarmRequest => AlarmResponse = ALARM;
     pb::StatusRequest => StatusResponse = STATUS;
     pb::DefragmentRequest => DefragmentResponse = DEFRAGMENT;
     pb::HashRequest => HashResponse = HASH;
     pb::HashKvRequest => HashKvResponse = HASH_KV;
     pb::MoveLeaderRequest => MoveLeaderResponse = MOVE_LEADER;
-    pb::DowngradeRequest => DowngradeResponse = DOWNGRADE;
     pb::AuthEnableRequest => AuthEnableResponse = AUTH_ENABLE;
     pb::AuthDisableRequest => AuthDisableResponse = AUTH_DISABLE;
     pb::AuthStatusRequest => AuthStatusResponse = AUTH_STATUS;
@@ -335,7 +387,6 @@ unary! {
     pb::AuthRoleGetRequest => AuthRoleGetResponse = ROLE_GET;
     pb::AuthRoleListRequest => AuthRoleListResponse = ROLE_LIST;
     pb::AuthRoleDeleteRequest => AuthRoleDeleteResponse = ROLE_DELETE;
-    pb::AuthRoleGrantPermissionRequest => AuthRoleGrantPermissionResponse = ROLE_GRANT_PERMISSION;
     pb::AuthRoleRevokePermissionRequest => AuthRoleRevokePermissionResponse
         = ROLE_REVOKE_PERMISSION;
     v3electionpb::CampaignRequest => CampaignResponse = CAMPAIGN;
@@ -355,6 +406,20 @@ mod tests {
 
     fn ops(requests: impl IntoIterator<Item = Request>) -> Vec<pb::RequestOp> {
         requests.into_iter().map(|it| pb::RequestOp { request: Some(it) }).collect()
+    }
+
+    // M11: what servers take, and die of.
+    #[test]
+    fn addresses_that_end_servers_are_not_sent() {
+        let update = |urls: &[&str]| {
+            let peer_urls = urls.iter().map(|url| (*url).to_owned()).collect();
+            pb::MemberUpdateRequest { id: 7, peer_urls }.validate()
+        };
+        assert!(update(&["http://a:1", "https://b:1"]).is_ok());
+        for bad in [&[][..], &["http://a"], &["http://a:1", ""], &["x y"]] {
+            let error = update(bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Server(crate::ServerError::MemberBadUrls));
+        }
     }
 
     // A message is sent as it is, and what may come of it is told: below zero is a revision that

@@ -2,6 +2,7 @@
 
 use crate::ResponseHeader;
 use crate::error::ErrorKind;
+use crate::method::Method;
 use std::time::Duration;
 
 /// A server that was silent for less than this is not to blame when the time of a call is up.
@@ -44,8 +45,8 @@ pub enum Freshness {
 
 impl HealthSignal {
     /// What it tells of an endpoint that it was silent for so long when the time of a call was up.
-    pub(crate) fn of_silence(silence: Duration) -> Self {
-        if silence >= MIN_SILENCE { Self::Unhealthy } else { Self::None }
+    pub(crate) fn of_silence(method: &Method, silence: Duration) -> Self {
+        if silence >= MIN_SILENCE && !method.waits { Self::Unhealthy } else { Self::None }
     }
 }
 

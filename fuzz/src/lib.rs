@@ -7,6 +7,7 @@
 
 mod call;
 mod channel;
+mod config_text;
 mod endpoint_url;
 mod frame;
 mod h2_hostile;
@@ -20,6 +21,7 @@ mod watch_vs_model;
 
 pub use call::call;
 pub use channel::channel;
+pub use config_text::config_text;
 pub use endpoint_url::endpoint_url;
 pub use frame::frame;
 pub use h2_hostile::h2_hostile;

@@ -183,6 +183,10 @@ impl Runtime for AsyncStd {
     fn suspended(&self) -> Duration {
         self.clock.suspended()
     }
+
+    fn unix_time(&self) -> Option<Duration> {
+        self.clock.unix_time()
+    }
 }
 
 /// The program of the package's README compiles.

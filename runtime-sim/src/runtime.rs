@@ -7,6 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// When worlds begin, as the time since 1970.
+const BEGINNING: Duration = Duration::from_secs(1_700_000_000);
+
 /// One host of a simulation, as a [`Runtime`]: virtual time, seeded chance, the simulated network.
 #[derive(Clone)]
 pub struct SimRuntime {
@@ -64,5 +67,10 @@ impl Runtime for SimRuntime {
 
     fn suspended(&self) -> Duration {
         self.executor.suspended_of(self.host.0)
+    }
+
+    fn unix_time(&self) -> Option<Duration> {
+        let since = self.now().saturating_since(Instant::ORIGIN);
+        Some(BEGINNING + since + self.suspended())
     }
 }

@@ -1,7 +1,7 @@
 //! The table of operations on the front pages says what compiles and works.
 
 use etcd3::proto::etcdserverpb::StatusRequest;
-use etcd3::{get, key, prefix, put};
+use etcd3::{Alarm, AlarmKind, PermissionType, Serving, get, key, prefix, put};
 use std::time::Duration;
 
 /// Every example of the table, as it stands there.
@@ -55,6 +55,103 @@ fn the_examples_of_the_table_work() {
         client.spawn(async { println!("runs until it ends") });
         assert!(!client.is_closed());
         client.close().await;
+        assert!(client.closed().await.is_closed());
+        Ok(())
+    });
+}
+
+/// Those of the table of authentication.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_authentication_work() {
+    etcd3_sim::example(|client| async move {
+        client.auth().role_add("config").await?;
+        client.auth().role_add("a").await?;
+        client.auth().role_grant_permission("a", key("a"), PermissionType::Read).await?;
+        assert_eq!(client.auth().role_get("a").await?.permissions.len(), 1);
+        client.auth().role_get("config").await?;
+        client.auth().user_add("alice", "correct horse").await?;
+        client.auth().user_change_password("alice", "staple").await?;
+        client.auth().user_grant_role("alice", "config").await?;
+        assert_eq!(client.auth().user_get("alice").await?.roles, ["config"]);
+        client.auth().user_add_without_password("backup").await?;
+        assert_eq!(client.auth().user_list().await?.users, ["alice", "backup"]);
+        client.auth().user_revoke_role("alice", "config").await?;
+        client.auth().user_delete("alice").await?;
+        client.auth().role_revoke_permission("a", key("a")).await?;
+        assert_eq!(client.auth().role_list().await?.roles, ["a", "config"]);
+        client.auth().role_delete("config").await?;
+        client.auth().disable().await?;
+        assert!(!client.auth().status().await?.enabled);
+        client.auth().user_add("root", "correct horse").await?;
+        client.auth().user_grant_role("root", "root").await?;
+        client.auth().enable().await?;
+        Ok(())
+    });
+}
+
+/// Those of the table of maintenance.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_maintenance_work() {
+    etcd3_sim::example(|client| async move {
+        let revision = client.put("k", "v").await?.header.revision;
+        client.pinned_to("http://etcd-1:2379")?.get("k").await?;
+        client.maintenance().status("http://etcd-1:2379").await?;
+        let members = client.maintenance().statuses().await;
+        assert_eq!(members.len(), 3);
+        let mut known = members.iter().filter_map(|it| it.status.as_ref().ok());
+        let follower = known.find(|it| !it.is_leader());
+        let member = follower.expect("a follower").header.member_id;
+        client.maintenance().arm(Alarm::new(member, AlarmKind::NoSpace)).await?;
+        let alarm = client.maintenance().alarms().await?.alarms[0];
+        client.maintenance().disarm(alarm).await?;
+        client.maintenance().disarm_all().await?;
+        client.maintenance().defragment("http://etcd-1:2379").await?;
+        client.maintenance().hash_kv("http://etcd-1:2379", revision).await?;
+        client.maintenance().hash("http://etcd-1:2379").await?;
+        client.maintenance().move_leader(member).await?;
+        client.maintenance().validate_downgrade((3, 6)).await?;
+        client.maintenance().enable_downgrade((3, 6)).await?;
+        client.maintenance().cancel_downgrade().await?;
+        client.maintenance().ensure_downgrade((3, 6)).await?;
+        assert_eq!(client.maintenance().serving("http://etcd-1:2379").await?, Serving::Yes);
+        drop(client.maintenance().serving_changes("http://etcd-1:2379")?);
+        Ok(())
+    });
+}
+
+/// Those of the table of raw services.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_raw_services_work() {
+    etcd3_sim::example(|client| async move {
+        let lease = client.grant(Duration::from_secs(30)).await?.id;
+        let lock = client.raw().lock("jobs", lease).await?;
+        client.raw().unlock(lock.key).await?;
+        let elected = client.raw().campaign("boss", lease, "10.0.0.7").await?.elected;
+        client.raw().proclaim(elected.clone(), "10.0.0.8").await?;
+        client.raw().leader("boss").await?;
+        drop(client.raw().observe("boss"));
+        client.raw().resign(elected).await?;
+        Ok(())
+    });
+}
+
+/// Those of the table of members.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_members_work() {
+    etcd3_sim::example_with(|client, etcd, _| async move {
+        let minute = Duration::from_secs(60);
+        assert_eq!(client.cluster().member_list().await?.members.len(), 3);
+        let added = client.cluster().member_add(["http://etcd-3:2380"]).learner().await?;
+        let id = added.member.id;
+        etcd.join(id.0);
+        client.cluster().member_promote(id).wait_until_in_sync(minute).await?;
+        client.cluster().member_update(id, ["http://etcd-4:2380"]).await?;
+        assert_eq!(client.cluster().view().await?.members.len(), 4);
+        client.cluster().member_remove(id).wait_until_accepted(minute).await?;
         Ok(())
     });
 }
@@ -64,7 +161,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 41, "{examples:?}");
+    assert_eq!(examples.len(), 88, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

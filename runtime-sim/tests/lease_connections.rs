@@ -289,6 +289,10 @@ impl Runtime for Ending {
     fn suspended(&self) -> Duration {
         self.inner.suspended()
     }
+
+    fn unix_time(&self) -> Option<Duration> {
+        self.inner.unix_time()
+    }
 }
 
 #[test]

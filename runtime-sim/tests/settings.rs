@@ -111,7 +111,8 @@ fn settings() -> Vec<Setting> {
 }
 
 /// Settings that are neither durations nor numbers.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
+    "credentials",
     "endpoints",
     "measure_latencies",
     "plaintext_passwords",

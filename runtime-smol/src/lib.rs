@@ -184,6 +184,10 @@ impl Runtime for Smol {
     fn suspended(&self) -> Duration {
         self.clock.suspended()
     }
+
+    fn unix_time(&self) -> Option<Duration> {
+        self.clock.unix_time()
+    }
 }
 
 /// The program of the package's README compiles.

@@ -200,6 +200,10 @@ impl Runtime for Tokio {
     fn suspended(&self) -> Duration {
         self.clock.suspended()
     }
+
+    fn unix_time(&self) -> Option<Duration> {
+        self.clock.unix_time()
+    }
 }
 
 /// The program of the package's README compiles.

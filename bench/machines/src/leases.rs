@@ -98,5 +98,5 @@ fn sent(now: Instant) -> Sent {
         floor: None,
         has_choice: true,
     };
-    (&admission).into()
+    Sent::new(&admission, None)
 }

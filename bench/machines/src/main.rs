@@ -6,7 +6,7 @@
 mod leases;
 
 use bytes::Bytes;
-use etcd3_core::call::{Call, Input, Options, Output};
+use etcd3_core::call::{Call, Input, Options, Output, Sent};
 use etcd3_core::channel::{
     Admission, AttemptKind, Channel, ConnectionId, EndpointId, Finished, Freshness, HealthSignal,
     Input as News, Settings, Want,
@@ -76,7 +76,7 @@ fn call(op: u64, answer: &Bytes) -> Result<()> {
         has_choice: true,
     };
     let mut inputs = [
-        Input::Sent((&admission).into()),
+        Input::Sent(Sent::new(&admission, None)),
         Input::Stream(Event::Head { status: StatusCode::OK, headers }),
         Input::Stream(Event::Data(answer.clone())),
         Input::Stream(Event::End(Some(trailers))),
@@ -132,6 +132,7 @@ fn frames(answer: &Bytes) -> Result<()> {
 /// The head of a request with a timeout.
 fn heads(ops: u64) {
     let mut heads = Heads::new(Scheme::HTTP, Authority::from_static("127.0.0.1:2379"));
-    let metadata = Metadata { require_leader: false, timeout: Some(Duration::from_secs(15)) };
-    (0..ops).for_each(|_| drop(black_box(heads.head(&method::PUT, metadata))));
+    let timeout = Some(Duration::from_secs(15));
+    let metadata = Metadata { timeout, ..Metadata::default() };
+    (0..ops).for_each(|_| drop(black_box(heads.head(&method::PUT, &metadata))));
 }

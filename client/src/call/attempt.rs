@@ -14,13 +14,15 @@ use super::alarm::Alarm;
 use super::final_read::FinalRead;
 use super::open_stream::{Open, OpenStream, Receiver};
 use crate::pool::{ConnectionHandle, NoPermit, Permit, Pool};
+use crate::tokens::{Tokens, Wanted};
 use crate::transport::exchange::{Exchange, Sender};
-use etcd3_core::call::{self, Sent};
+use etcd3_core::call::{self, Sent, SentToken};
 use etcd3_core::channel::{self, Denied, Finished, Freshness, Retirement, Want};
 use etcd3_core::endpoint::Endpoint;
+use etcd3_core::metadata::Metadata;
 use etcd3_core::stream;
 use etcd3_core::transport::{Event, Lost};
-use etcd3_core::{ErrorKind, Instant, lease, watch};
+use etcd3_core::{Error, ErrorKind, Instant, lease, watch};
 use event_listener::EventListener;
 use std::future::Future;
 use std::pin::Pin;
@@ -34,13 +36,27 @@ pub(crate) struct Carrier {
     alarm: Alarm,
     /// Where the last one was sent.
     pub(crate) last: Option<Endpoint>,
+    token_use: TokenUse,
+    /// The token that the attempt is sent with.
+    token: Option<SentToken>,
+}
+
+/// What attempts of a client with credentials do about a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenUse {
+    /// They wait for it.
+    Needed,
+    /// They carry it if it is there.
+    Optional,
+    /// They go without.
+    None,
 }
 
 enum State {
     /// Nothing is to be sent; the end of the client is waited for.
     Idle(Option<EventListener>),
-    /// A permit is waited for.
-    Acquiring(call::Attempt, Option<EventListener>),
+    /// A token is waited for, in a client with credentials, then a permit.
+    Acquiring { order: call::Attempt, has_token: bool, listener: Option<EventListener> },
     /// The stream is open; the alarm shares it with the control task.
     Streaming,
     /// The stream is over, and its permit is yet to be released.
@@ -59,11 +75,12 @@ pub(crate) enum Progress {
 pub(crate) enum AttemptEvent {
     Sent(Sent),
     Denied(Denied),
+    NoToken(Option<Error>),
     Stream(Event),
     Closed(ErrorKind),
 }
 
-/// Makes inputs of machines of what an attempt tells; all of them have these four.
+/// Makes inputs of machines of what an attempt tells; all of them have these five.
 macro_rules! inputs_of_machines {
     ($($input:ty),* $(,)?) => {
         $(impl From<AttemptEvent> for $input {
@@ -71,6 +88,7 @@ macro_rules! inputs_of_machines {
                     match event {
                         AttemptEvent::Sent(sent) => Self::Sent(sent),
                         AttemptEvent::Denied(denied) => Self::Denied(denied),
+                        AttemptEvent::NoToken(error) => Self::NoToken(error),
                         AttemptEvent::Stream(event) => Self::Stream(event),
                         AttemptEvent::Closed(kind) => Self::Closed(kind),
                     }
@@ -94,7 +112,15 @@ impl Carrier {
             final_read: FinalRead::default(),
             alarm: Alarm::new(pool),
             last: None,
+            token_use: TokenUse::Needed,
+            token: None,
         }
+    }
+
+    /// Sets what is done about a token.
+    pub(crate) const fn token_use(mut self, token_use: TokenUse) -> Self {
+        self.token_use = token_use;
+        self
     }
 
     pub(crate) const fn pool(&self) -> &Arc<Pool> {
@@ -102,8 +128,33 @@ impl Carrier {
     }
 
     /// Begins an attempt; the one before must have been released.
-    pub(crate) fn begin(&mut self, order: call::Attempt) {
-        self.state = State::Acquiring(order, None);
+    pub(crate) fn begin(&mut self, mut order: call::Attempt) {
+        let tokens = self.alarm.pool.tokens.as_deref();
+        let tokens = tokens.filter(|_| self.token_use != TokenUse::None);
+        // I-A5
+        order.want.is_secret |= tokens.is_some_and(|tokens| !tokens.allows_plaintext);
+        let has_token = tokens.is_none() || self.token_use != TokenUse::Needed;
+        self.state = State::Acquiring { order, has_token, listener: None };
+    }
+
+    /// Returns whether the attempt waits for a token.
+    pub(crate) const fn awaits_token(&self) -> bool {
+        matches!(self.state, State::Acquiring { has_token: false, .. })
+    }
+
+    /// Returns what the head of the request says that is sent now.
+    pub(crate) fn metadata(&mut self, now: Instant, order: &call::Attempt) -> Metadata {
+        let mut metadata = order.metadata(now);
+        self.token = None;
+        let tokens = self.alarm.pool.tokens.as_deref();
+        let carried = tokens.filter(|_| self.token_use != TokenUse::None).map(Tokens::carried);
+        if let Some(Some(carried)) = carried {
+            metadata.token = carried.header;
+            // Otherwise a newer one would be waited for.
+            let is_needed = self.token_use == TokenUse::Needed;
+            self.token = is_needed.then_some(carried.token);
+        }
+        metadata
     }
 
     /// Ends the attempt, whatever its state, and gives its permit back if it has one.
@@ -111,7 +162,7 @@ impl Carrier {
         let permit = match std::mem::replace(&mut self.state, State::Idle(None)) {
             State::Streaming => self.stream().take().map(Open::end),
             State::Finished(permit) => Some(permit),
-            State::Idle(_) | State::Acquiring(..) => None,
+            State::Idle(_) | State::Acquiring { .. } => None,
         };
         permit.map_or(Freshness::Fresh, |permit| permit.release(now, finished))
     }
@@ -127,7 +178,15 @@ impl Carrier {
     pub(crate) fn poll_progress(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Progress> {
         let pool = &self.alarm.pool;
         match &mut self.state {
-            State::Acquiring(order, listener) => {
+            State::Acquiring { order, has_token, listener } => {
+                if !*has_token && let Some(tokens) = &pool.tokens {
+                    let wanted = Wanted { now, stale: order.stale_token };
+                    if let Err(event) = ready!(tokens.poll_token(pool, wanted, listener, cx)) {
+                        self.state = State::Idle(None);
+                        return Poll::Ready(Progress::Event(event));
+                    }
+                    (*has_token, *listener) = (true, None);
+                }
                 let admitted = ready!(poll_permit(pool, now, order.want, listener, cx));
                 Poll::Ready(match admitted {
                     Ok(permit) => Progress::Admitted(permit, *order),
@@ -152,7 +211,7 @@ impl Carrier {
         exchange: Exchange,
         sender: Option<Box<Sender>>,
     ) -> AttemptEvent {
-        let sent = Sent::from(&permit.admission);
+        let sent = Sent::new(&permit.admission, self.token);
         self.last = Some(permit.endpoint.clone());
         self.state = State::Streaming;
         self.stream().open(Open { exchange, sender, permit });

@@ -2,7 +2,7 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{Carrier, Progress};
+use super::attempt::{Carrier, Progress, TokenUse};
 use super::open_stream::Receiver;
 use super::tally::Tally;
 use crate::pool::{Permit, Pool};
@@ -21,15 +21,24 @@ pub(crate) struct Driver {
     /// The message of the first attempt, until that is made.
     body: Option<Bytes>,
     attempt: Carrier,
+    /// Whether it waited for a token when it ended.
+    pub(crate) awaited_token: bool,
     /// How many failed attempts have been told of.
     traced: u32,
     tally: Tally,
 }
 
 impl Driver {
-    pub(crate) fn new(pool: Arc<Pool>, now: Instant, call: Call, body: Bytes) -> Self {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        now: Instant,
+        call: Call,
+        body: Bytes,
+        token_use: TokenUse,
+    ) -> Self {
         let tally = Tally::begin(&pool, now, call.method());
-        Self { call, body: Some(body), attempt: Carrier::new(pool), traced: 0, tally }
+        let attempt = Carrier::new(pool).token_use(token_use);
+        Self { call, body: Some(body), attempt, awaited_token: false, traced: 0, tally }
     }
 
     /// Polls the call at this moment. The message is encoded anew for each attempt but the first:
@@ -62,6 +71,7 @@ impl Driver {
                     self.call.handle(now, Input::Freshness(freshness));
                 }
                 Next::Do(Output::Done(result)) => {
+                    self.awaited_token = self.attempt.awaits_token();
                     self.attempt.release(now, self.call.signal());
                     if let Err(error) = &result {
                         trace::call_failed(self.call.method().path, self.last(), error);
@@ -129,9 +139,9 @@ impl Driver {
             Ok(body) => body,
             Err(error) => return Input::Refused(error),
         };
-        let (method, metadata) = (self.call.method(), order.metadata(now));
+        let metadata = self.attempt.metadata(now, &order);
         let traceparent = self.attempt.pool().telemetry.traceparent();
-        match permit.connection.start(method, metadata, traceparent.as_ref(), body) {
+        match permit.connection.start(self.call.method(), &metadata, traceparent.as_ref(), body) {
             Ok(exchange) => self.attempt.opened(permit, exchange, None).into(),
             Err((lost, how)) => self.attempt.not_opened(&permit, lost, how).into(),
         }

@@ -4,11 +4,14 @@ pub(crate) mod alarm;
 pub(crate) mod attempt;
 mod driver;
 mod final_read;
+pub(crate) mod messages;
 pub(crate) mod open_stream;
 pub(crate) mod streamed;
 mod tally;
 
 use crate::shared::Shared;
+use crate::tokens;
+use attempt::TokenUse;
 use driver::Driver;
 use etcd3_core::Instant;
 use etcd3_core::call::{Call, Options, Reply};
@@ -129,7 +132,14 @@ fn begin<T: Operation>(
         allow_plaintext_secrets: config.plaintext_passwords,
         seed: shared.next_seed(),
     };
-    Ok(Driver::new(Arc::clone(&shared.pool), now, Call::new(method, options), body))
+    let token_use = match options.connection {
+        _ if !method.takes_token() => TokenUse::None,
+        // A probe, which is not to wait for a login at the member that it probes.
+        Some(_) => TokenUse::Optional,
+        None => TokenUse::Needed,
+    };
+    let call = Call::new(method, options);
+    Ok(Driver::new(Arc::clone(&shared.pool), now, call, body, token_use))
 }
 
 /// Decodes the response, or completes the error.
@@ -142,7 +152,12 @@ fn answer<T: Operation>(
 ) -> Result<T::Response, Error> {
     let at = |error: Error| error.with_endpoint(driver.last().map(Endpoint::text));
     match reply {
+        Err(error) if driver.awaited_token => Err(tokens::explain(shared, only, error)),
         Err(error) if error.endpoint().is_some() => Err(error),
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => {
+            let endpoint = driver.call.last_endpoint();
+            Err(at(error.with_version(endpoint.and_then(|it| shared.pool.version_of(it)))))
+        }
         Err(error) => Err(at(explain(shared, only, error))),
         Ok(reply) => {
             let rpc = operation.rpc();

@@ -161,8 +161,9 @@ impl StreamDriver {
             Ok(body) => body,
             Err(error) => return Input::Refused(error),
         };
+        let metadata = self.attempt.metadata(now, &order);
         let traceparent = self.attempt.pool().telemetry.traceparent();
-        match permit.connection.start(method, order.metadata(now), traceparent.as_ref(), body) {
+        match permit.connection.start(method, &metadata, traceparent.as_ref(), body) {
             Ok(exchange) => {
                 self.migration = Some(permit.connection.migration_listener());
                 self.attempt.opened(permit, exchange, None).into()

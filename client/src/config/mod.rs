@@ -1,10 +1,22 @@
 //! The configuration of a client.
 
+mod credentials;
+mod draft;
 mod endpoints;
+mod environment;
+#[cfg(feature = "config-file")]
+mod file;
+mod keys;
+#[cfg(test)]
+mod rows;
+mod text;
+mod url;
 
 use crate::telemetry::TraceContext;
 use crate::tls::{self, TlsConfig};
+use crate::tokens::Credentials;
 use crate::{Error, ErrorKind};
+use endpoints::Endpoints;
 use etcd3_core::Version;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::channel::{PingSettings, Settings};
@@ -58,7 +70,7 @@ use std::time::Duration;
 /// [`InvalidConfig`]: ErrorKind::InvalidConfig
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub(crate) endpoints: Vec<String>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) request_timeout: Duration,
     pub(crate) attempt_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -69,6 +81,7 @@ pub struct Config {
     pub(crate) auto_sync: Option<Duration>,
     pub(crate) min_server_version: Option<Version>,
     pub(crate) plaintext_passwords: bool,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) limits: Limits,
     pub(crate) max_response_bytes: usize,
     pub(crate) stream_window: u32,
@@ -119,7 +132,7 @@ impl Config {
     /// is left out; see [`Endpoint`]. They are read when the client is made, not here.
     pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
         Self {
-            endpoints: endpoints.into_iter().map(Into::into).collect(),
+            endpoints: Endpoints::new(endpoints.into_iter().map(Into::into).collect()),
             request_timeout: Duration::from_secs(15),
             attempt_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(5),
@@ -136,6 +149,7 @@ impl Config {
             auto_sync: None,
             min_server_version: None,
             plaintext_passwords: false,
+            credentials: None,
             limits: Limits::default(),
             max_response_bytes: 64 << 20,
             stream_window: 256 << 10,
@@ -201,6 +215,8 @@ impl Config {
 
     /// Makes [`Client::connect_on`](crate::Client::connect_on) fail when a member that can be
     /// reached is of an older version than this, such as `(3, 5)`. A lazy client does not look.
+    /// Nor is a member refused that does not tell its version to the user of the client, as those
+    /// of 3.5.28 to 3.5.31 and 3.6.9 to 3.6.11 do to all but root.
     // B25
     #[must_use]
     pub fn min_server_version(mut self, version: impl Into<Version>) -> Self {
@@ -208,8 +224,8 @@ impl Config {
         self
     }
 
-    /// Lets requests that carry a password go to endpoints where others on the network can read it.
-    /// Without this they go only over TLS, to unix sockets, and to loopback addresses; elsewhere
+    /// Lets requests that carry a password or a token go to endpoints where others on the network can
+    /// read it. Without this they go only over TLS, to unix sockets, and to loopback addresses; elsewhere
     /// they end in [`PlaintextPassword`](ErrorKind::PlaintextPassword).
     #[must_use]
     pub fn allow_plaintext_passwords(mut self) -> Self {
@@ -365,6 +381,9 @@ impl Config {
 
     /// Refuses settings with which no call could be made.
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        if let Some(error) = self.endpoints.refused() {
+            return Err(error);
+        }
         let Self { request_timeout, attempt_timeout, connect_timeout, limits, .. } = self;
         let durations = [
             ("request_timeout", *request_timeout, MIN_REQUEST),
@@ -397,8 +416,7 @@ impl Config {
             tls.validate().map_err(invalid)?;
         }
         let mut parsed: Vec<Endpoint> = Vec::new();
-        for text in texts {
-            let endpoint: Endpoint = text.parse().map_err(|e| invalid(Cause::new(e)))?;
+        for endpoint in endpoints::read(texts).map_err(|why| invalid(Cause::new(why)))? {
             let endpoint = endpoint.secured_by_default(self.tls.is_some());
             let is_abstract = matches!(endpoint.destination(), Destination::UnixAbstract(_));
             if is_abstract && !cfg!(any(target_os = "linux", target_os = "android")) {
@@ -433,7 +451,7 @@ mod tests {
         let missing = if cfg!(feature = "_tls") { "no roots" } else { "enable the feature `tls`" };
         for endpoint in ["https://a", "unixs:a"] {
             let config = Config::new(["http://a", endpoint]);
-            let error = config.parse_endpoints(&config.endpoints).unwrap_err();
+            let error = config.parse_endpoints(config.endpoints.texts()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
             let text = error.report().to_string();
             assert!(text.contains(missing) && text.contains(endpoint), "{text}");
@@ -445,7 +463,7 @@ mod tests {
     fn endpoints_are_read_once_each_and_there_must_be_one() {
         let config = Config::new(["http://a:2379", "a", "b:1"]);
         let texts: Vec<_> = config
-            .parse_endpoints(&config.endpoints)
+            .parse_endpoints(config.endpoints.texts())
             .unwrap()
             .iter()
             .map(ToString::to_string)

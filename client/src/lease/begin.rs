@@ -185,7 +185,7 @@ fn too_late(client: &Client, cause: Option<Error>) -> Error {
     let error = |phase| of_renewal(Error::new(ErrorKind::TimedOut(phase)));
     let shared = client.lease_shared();
     match cause {
-        Some(cause) if cause.is_permission_denied() => cause,
+        Some(cause) if is_about_the_user(&cause) => of_renewal(cause),
         Some(cause) => {
             error(Phase::Answer).with_outcome(Outcome::Unknown).with_cause(Cause::new(cause))
         }
@@ -194,6 +194,20 @@ fn too_late(client: &Client, cause: Option<Error>) -> Error {
         }
         None => crate::call::explain(shared, client.lease_only(), error(Phase::Connection)),
     }
+}
+
+/// Tells whether a renewal was refused for who asked: no error of another kind tells as much.
+fn is_about_the_user(error: &Error) -> bool {
+    error.is_permission_denied()
+        || matches!(
+            error.kind(),
+            ErrorKind::Server(
+                ServerError::UserEmpty
+                    | ServerError::AuthFailed
+                    | ServerError::InvalidAuthToken
+                    | ServerError::AuthOldRevision
+            )
+        )
 }
 
 fn of_renewal(error: Error) -> Error {

@@ -110,7 +110,7 @@ impl ConnectionHandle {
     pub(crate) fn start(
         &self,
         method: &'static Method,
-        metadata: Metadata,
+        metadata: &Metadata,
         traceparent: Option<&HeaderValue>,
         body: Bytes,
     ) -> Result<Exchange, (Lost, Retirement)> {
@@ -123,7 +123,7 @@ impl ConnectionHandle {
     pub(crate) fn open_stream(
         &self,
         method: &'static Method,
-        metadata: Metadata,
+        metadata: &Metadata,
         traceparent: Option<&HeaderValue>,
     ) -> Result<(Exchange, Sender), (Lost, Retirement)> {
         let mut sender = self.sender();

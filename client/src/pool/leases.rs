@@ -19,12 +19,9 @@ impl Pool {
     /// Makes the pool of leases; closed if this one is, and to be made once.
     pub(crate) fn make_leases(&self, settings: Settings) -> Arc<Self> {
         let primary = self.lock().endpoints().primary;
-        let leases = Arc::new(Self::new(
-            Arc::clone(&self.rt),
-            primary,
-            settings,
-            Arc::clone(&self.telemetry),
-        ));
+        let (rt, tokens, telemetry) =
+            (Arc::clone(&self.rt), self.tokens.clone(), Arc::clone(&self.telemetry));
+        let leases = Arc::new(Self::new(rt, primary, settings, tokens, telemetry));
         let closed = {
             let mut state = self.lock();
             state.leases = Some(Arc::clone(&leases));
@@ -87,7 +84,7 @@ mod tests {
 
     fn endpoints(texts: &[&str]) -> Vec<Endpoint> {
         let config = Config::new(texts.iter().copied());
-        config.parse_endpoints(&config.endpoints).expect("endpoints")
+        config.parse_endpoints(config.endpoints.texts()).expect("endpoints")
     }
 
     /// The endpoints of a pool, those of the fallback after the others.

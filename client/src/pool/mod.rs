@@ -16,6 +16,7 @@ pub(crate) use wakeups::{Sleeper, WakeupKey, Wakeups};
 
 use crate::runtime::Runtime;
 use crate::telemetry::Telemetry;
+use crate::tokens::Tokens;
 use etcd3_core::channel::{
     Admission, Channel, ConnectionId, Denied, EndpointId, Finished, Freshness, HealthSignal, Input,
     Output, Settings, Want,
@@ -30,6 +31,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Pool {
     pub(crate) rt: Arc<dyn Runtime>,
     pub(crate) wakeups: Wakeups,
+    /// What requests carry, of a client with credentials.
+    pub(crate) tokens: Option<Arc<Tokens>>,
     pub(crate) telemetry: Arc<Telemetry>,
     state: Mutex<State>,
     /// A connection came or went, or has a permit again. Some news is for one attempt.
@@ -74,6 +77,7 @@ impl Pool {
         rt: Arc<dyn Runtime>,
         given: Vec<Endpoint>,
         settings: Settings,
+        tokens: Option<Arc<Tokens>>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
         let copy = Arc::from(&given[..]);
@@ -89,6 +93,7 @@ impl Pool {
         Self {
             rt,
             wakeups: Wakeups::default(),
+            tokens,
             telemetry,
             state: Mutex::new(state),
             changed: Event::new(),
@@ -249,6 +254,13 @@ impl Pool {
         }
     }
 
+    /// Returns the version of the server that the connection to this endpoint leads to, if it told
+    /// it.
+    pub(crate) fn version_of(&self, endpoint: EndpointId) -> Option<Version> {
+        let id = self.lock().channel.connection_to(endpoint);
+        id.and_then(|id| self.connection(id))?.facts.version()
+    }
+
     /// Notified when attempts that want this should look for a connection again.
     pub(crate) fn changed_for(&self, want: Want) -> EventListener {
         if want.only.is_some() { self.changed_for_named.listen() } else { self.changed.listen() }
@@ -293,6 +305,9 @@ impl Pool {
             connection.handle.end(None);
         }
         notify_all(&self.closing);
+        if let Some(tokens) = &self.tokens {
+            tokens.close();
+        }
         self.notify_changed();
         // Calls that wait for their stream alone: that may be on its way to them or not.
         self.wakeups.wake_all();

@@ -112,7 +112,7 @@ impl OwnedStream {
         &mut self,
         method: &'static Method,
         permit: Permit,
-        metadata: Metadata,
+        metadata: &Metadata,
     ) -> AttemptEvent {
         let traceparent = self.pool().telemetry.traceparent();
         match permit.connection.open_stream(method, metadata, traceparent.as_ref()) {
@@ -190,7 +190,8 @@ where
                     if let Poll::Ready(progress) = stream.attempt.poll_progress(now, cx) {
                         let told = match progress {
                             Progress::Admitted(permit, order) => {
-                                stream.open(owner.method(), permit, order.metadata(now))
+                                let metadata = stream.attempt.metadata(now, &order);
+                                stream.open(owner.method(), permit, &metadata)
                             }
                             Progress::Event(event) => event,
                         };

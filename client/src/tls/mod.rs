@@ -156,6 +156,12 @@ impl TlsConfig {
         if self.is_in_memory() { self.load().map(drop) } else { Ok(()) }
     }
 
+    /// Finds out whether what it takes from files can be used, as they are now.
+    #[cfg(feature = "config-file")]
+    pub(crate) fn check_files(&self) -> Result<(), Cause> {
+        self.load().map(drop)
+    }
+
     /// Returns whether servers are shown a certificate.
     pub(crate) fn has_identity(&self) -> bool {
         let own = self.rustls.as_ref().map(|config| config.client_auth_cert_resolver.has_certs());

@@ -15,6 +15,11 @@ impl TlsConfig {
     pub(crate) fn validate(&self) -> Result<(), Cause> {
         match *self {}
     }
+
+    #[cfg(feature = "config-file")]
+    pub(crate) fn check_files(&self) -> Result<(), Cause> {
+        match *self {}
+    }
 }
 
 pub(crate) fn check_endpoint(_: Option<&TlsConfig>, endpoint: &Endpoint) -> Result<(), Cause> {

@@ -4,6 +4,7 @@ use crate::etcd::{self, Binary};
 use crate::{Cluster, Error, Result, Server, Spec, Tls, notes};
 use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The largest number of tries with other ports after another program took one.
 const MAX_TRIES: u32 = 4;
@@ -108,6 +109,14 @@ impl<S> Builder<S> {
     pub fn tls(mut self, tls: Tls) -> Self {
         self.spec.tls = Some(tls);
         self.https()
+    }
+
+    /// Makes members give their users JSON web tokens that live this long, in place of simple
+    /// tokens.
+    #[must_use]
+    pub fn jwt(mut self, ttl: Duration) -> Self {
+        self.spec.jwt_ttl = Some(ttl);
+        self
     }
 
     /// Makes the members begin with the data of a snapshot, which etcd's own tool of the version

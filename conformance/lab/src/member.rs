@@ -6,7 +6,7 @@ use crate::etcd::Binary;
 use crate::json_gateway::{JsonGateway, MemberStatus};
 use crate::peers::Peers;
 use crate::renamed::RenamedFlags;
-use crate::{Error, Result, command, http, ports, restore, until};
+use crate::{Error, Result, command, http, jwt, ports, restore, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -64,6 +64,7 @@ pub(crate) struct MemberOptions {
     pub(crate) renamed: RenamedFlags,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) jwt_ttl: Option<Duration>,
     pub(crate) unix_socket: bool,
     /// The longest wait for a member that starts.
     pub(crate) ready_limit: Duration,
@@ -239,6 +240,25 @@ impl Member {
         self.pid.store(started.pid(), Ordering::SeqCst);
         *process = Some(started);
         Ok(())
+    }
+
+    /// Removes what the member has stored; it must not run.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be removed.
+    pub fn forget_data(&self) -> Result<()> {
+        let data = self.layout.dir.join("data");
+        std::fs::remove_dir_all(&data).map_err(Error::doing(data.display()))
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it has not within `limit`, which stretches with the load of the machine.
+    pub fn wait_end(&self, limit: Duration) -> Result<()> {
+        until(limit, "the process to end", || Ok((!self.is_running()).then_some(())))
     }
 
     /// Waits until the member is healthy, which includes that it knows a leader, and the version of
@@ -441,6 +461,9 @@ impl Member {
             for (name, value) in tls.flags(layout.index, &layout.dir)? {
                 flag(name, &value);
             }
+        }
+        if let Some(ttl) = options.jwt_ttl {
+            flag("--auth-token", &jwt::flag(ttl, &layout.dir)?);
         }
         for (name, value) in options.renamed.flags(binary.version) {
             flag(name, &value);

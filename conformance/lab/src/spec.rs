@@ -44,6 +44,8 @@ pub struct Spec {
     pub https: bool,
     /// The certificates, unless flags name them.
     pub tls: Option<Tls>,
+    /// The life of the JSON web tokens that members make in place of simple ones.
+    pub jwt_ttl: Option<Duration>,
     /// Whether members listen on a unix socket, too.
     pub unix_socket: bool,
     /// Whether there is a proxy between each member and the others.
@@ -66,6 +68,7 @@ impl Spec {
             env: Vec::new(),
             https: false,
             tls: None,
+            jwt_ttl: None,
             unix_socket: false,
             behind_peer_proxy: false,
             snapshot: None,

@@ -2,15 +2,16 @@
 
 use super::kv_expect::{COMPACTED, FUTURE_REV, only};
 use super::kv_metrics::sum;
+use super::watch_expect::Reader;
 use crate::BoxError;
 use crate::{Case, CaseResult, Ctx, Server, case};
-use etcd3::{Client, Error, key};
+use etcd3::{Client, Error, ErrorKind, key};
 use etcd3_lab::etcd::Version;
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
     case!(a_revision_is_compacted_once, ["KV-012", "KV-013"]),
-    case!(every_member_knows_of_a_compaction, []),
+    case!(every_member_knows_of_a_compaction, ["KV-014"]),
     case!(a_compacted_revision_cannot_be_read, ["KV-015"]),
     case!(a_logical_compaction_hides_the_history, ["KV-076"]).real("metrics"),
     case!(a_physical_compaction_returns_when_it_is_done, ["KV-077"]).real("metrics"),
@@ -34,7 +35,7 @@ async fn a_revision_is_compacted_once(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// K28; the part of KV-014 that needs no watch.
+/// KV-014, K28
 async fn every_member_knows_of_a_compaction(ctx: Ctx) -> CaseResult {
     let cluster = ctx.cluster().await?;
     let client = ctx.connect([cluster.member(0).client_url()]).await?;
@@ -45,6 +46,9 @@ async fn every_member_knows_of_a_compaction(ctx: Ctx) -> CaseResult {
     assert_eq!(only(&other.get("foo").await?).version, 10);
     COMPACTED.is_answered(&other.get("foo").revision(3).await.unwrap_err());
     assert_eq!(only(&other.get("foo").revision(7).await?).version, 6);
+    let error = Reader::new(&ctx, other.watch("foo").from_revision(3).await?).end().await?;
+    let expected = ErrorKind::WatchCompacted { requested: 3, compacted: 7 };
+    assert_eq!(error.kind(), expected, "{error}");
     FUTURE_REV.is_answered(&client.compact(1000).await.unwrap_err());
     Ok(())
 }

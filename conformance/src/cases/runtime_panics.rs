@@ -78,6 +78,10 @@ impl Runtime for Panicking {
     fn suspended(&self) -> Duration {
         self.inner.suspended()
     }
+
+    fn unix_time(&self) -> Option<Duration> {
+        self.inner.unix_time()
+    }
 }
 
 /// Calls under way and later ones end at once, and the client says why.

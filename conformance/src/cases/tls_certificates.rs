@@ -36,7 +36,7 @@ pub(super) fn trusting(authority: &Authority) -> TlsConfig {
 }
 
 /// Trusts an authority, and shows a certificate that it issued.
-fn showing(authority: &Authority, leaf: Leaf) -> Result<TlsConfig, etcd3_lab::Error> {
+pub(super) fn showing(authority: &Authority, leaf: Leaf) -> Result<TlsConfig, etcd3_lab::Error> {
     let Identity { certificate, key } = authority.issue(leaf)?;
     Ok(trusting(authority).identity_pem(certificate, key))
 }

@@ -7,13 +7,13 @@ use etcd3::{ErrorKind, ServerError};
 use etcd3_lab::etcd::Version;
 
 pub(super) const CASES: &[Case] = &[
-    case!(a_member_without_a_leader_has_nothing_to_tell, ["WATCH-021"]).real("metrics"),
+    case!(a_member_without_a_leader_has_nothing_to_tell, ["WATCH-021", "CONN-048"]).real("metrics"),
     case!(a_member_that_got_a_snapshot_delivers_everything, ["WATCH-068"])
         .since(Version::minor(3, 5)),
     case!(a_cluster_of_what_is_left_goes_on, ["WATCH-078"]).real("flags of one start"),
 ];
 
-/// WATCH-021, W18, W19
+/// WATCH-021, CONN-048, W18, W19
 async fn a_member_without_a_leader_has_nothing_to_tell(ctx: Ctx) -> CaseResult {
     let cluster = ctx.cluster().await?;
     let member = cluster.member(0);

@@ -18,6 +18,9 @@ pub enum Input {
     Stream(Event),
     /// The attempt must not be made at all, for this reason; ends the call.
     Refused(Error),
+    /// There is no token for the attempt: the login was refused, for this reason, or no newer one
+    /// can be had than the one that was refused.
+    NoToken(Option<Error>),
     /// How fresh the response is that was released.
     Freshness(Freshness),
     /// A byte has not come on the connection of the attempt for so long that it may be dead, and

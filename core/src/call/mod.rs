@@ -17,11 +17,11 @@ mod events;
 mod options;
 mod streaming;
 
-pub use crate::attempt::{Attempt, Sent};
+pub use crate::attempt::{Attempt, Sent, SentToken};
 pub use events::{Input, Output, Reply};
 pub use options::Options;
 
-use crate::auth::Generation;
+use crate::auth::{self, MAX_RENEWALS, StaleToken};
 use crate::channel::{AttemptKind, Denied, EndpointId, Finished, Freshness, HealthSignal, Want};
 use crate::error::{Cause, Error, ErrorKind, Phase};
 use crate::header::ResponseHeader;
@@ -66,7 +66,9 @@ pub struct Call {
     /// What the last attempt told of its endpoint.
     signal: HealthSignal,
     /// The token that was refused last.
-    stale_token: Option<Generation>,
+    stale_token: Option<StaleToken>,
+    /// How many attempts were refused for their token.
+    token_refusals: u32,
     /// Whether the next attempt repeats one that a server may have seen.
     is_retry: bool,
     rng: Rng,
@@ -91,6 +93,7 @@ impl Call {
             retries: 0,
             signal: HealthSignal::None,
             stale_token: None,
+            token_refusals: 0,
             is_retry: false,
             rng: Rng::new(options.seed),
             state: State::Waiting(None),
@@ -111,6 +114,7 @@ impl Machine for Call {
             Input::Refused(error) if self.is_acquiring() => {
                 self.finish(Err(error.with_outcome(self.outcome)));
             }
+            Input::NoToken(error) if self.is_acquiring() => self.on_no_token(error),
             Input::Stream(Event::Lost(lost)) if self.is_acquiring() => {
                 self.on_lost(now, Lost { outcome: Outcome::NotSent, ..lost });
             }
@@ -248,7 +252,7 @@ impl Call {
         self.state = State::Acquiring;
         let Options { only, connection, require_leader, deadline, .. } = self.options;
         let want = Want {
-            kind: AttemptKind::Call,
+            kind: if self.method.waits { AttemptKind::Stream } else { AttemptKind::Call },
             avoid: self.last_endpoint,
             only,
             connection,
@@ -387,7 +391,8 @@ impl Call {
             // Members answer, and what they say is what the caller must know.
             (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
             (State::Streaming(streaming), last) => {
-                self.signal = HealthSignal::of_silence(now.saturating_since(streaming.progress));
+                let silence = now.saturating_since(streaming.progress);
+                self.signal = HealthSignal::of_silence(self.method, silence);
                 let cause = last.map_or_else(|| streaming.silence(now), Cause::new);
                 timeout(Phase::Answer, Outcome::Unknown, Some(cause))
             }
@@ -448,14 +453,13 @@ impl Call {
             HealthSignal::Healthy => self.signal_of_response(),
             other => other,
         };
-        self.is_retry |= decision.outcome != Outcome::NotSent;
         self.outcome = self.outcome.max(decision.outcome);
         let error = error.with_outcome(self.outcome);
-        let may_retry = match decision.action {
-            RetryAction::None => false,
-            RetryAction::Again | RetryAction::Later => !self.is_learner_alone(&error),
-            RetryAction::NewToken => self.take_newer_token(),
-        };
+        if decision.action == RetryAction::NewToken {
+            return self.retry_with_token(now, error);
+        }
+        self.is_retry |= decision.outcome != Outcome::NotSent;
+        let may_retry = decision.action != RetryAction::None && !self.is_learner_alone(&error);
         if !may_retry || self.attempts >= self.options.max_attempts.max(1) {
             return self.finish(Err(error));
         }
@@ -463,6 +467,11 @@ impl Call {
             RetryAction::Later => self.attempts,
             _ => self.attempts.saturating_sub(1),
         };
+        self.retry_after(now, waits, error);
+    }
+
+    /// Makes another attempt, after the wait that follows so many failures.
+    fn retry_after(&mut self, now: Instant, waits: u32, error: Error) {
         let wait = self.options.backoff.after(waits, &mut self.rng);
         self.last_error = Some(error);
         self.retries = self.retries.saturating_add(1);
@@ -477,11 +486,30 @@ impl Call {
         is_alone && error.server_error() == Some(ServerError::NotSupportedForLearner)
     }
 
-    /// Wants a token that is newer than the one that was refused; returns whether there was one.
-    fn take_newer_token(&mut self) -> bool {
-        let State::Streaming(streaming) = &self.state else { return false };
-        self.stale_token = self.stale_token.max(streaming.request.token);
-        streaming.request.token.is_some()
+    /// Makes another attempt with a newer token than the one that was refused. It counts neither as
+    /// an attempt nor as a retry: servers look at tokens before they do anything.
+    // R4, R21, R24
+    fn retry_with_token(&mut self, now: Instant, error: Error) {
+        let State::Streaming(streaming) = &self.state else { return };
+        let refusal = error.server_error();
+        let stale = StaleToken::of(streaming.request.token, refusal);
+        // Without a token the server asks itself who it is, and the answer may have become old.
+        let is_passing = refusal == Some(ServerError::AuthOldRevision);
+        self.token_refusals += 1;
+        if (stale.is_none() && !is_passing) || self.token_refusals > MAX_RENEWALS {
+            return self.finish(Err(error));
+        }
+        self.attempts = self.attempts.saturating_sub(1);
+        self.stale_token = self.stale_token.max(stale);
+        let waits = self.token_refusals - u32::from(stale.is_some());
+        self.retry_after(now, waits, error);
+    }
+
+    /// There is no token for the attempt: what was refused stays refused, or the login was.
+    fn on_no_token(&mut self, error: Option<Error>) {
+        let error = error.or(self.last_error.take());
+        let error = error.unwrap_or_else(auth::no_token);
+        self.finish(Err(error.with_outcome(self.outcome)));
     }
 
     fn finish(&mut self, result: Result<Reply, Error>) {

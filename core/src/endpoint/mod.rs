@@ -162,6 +162,14 @@ impl Endpoint {
     }
 }
 
+impl EndpointError {
+    /// Returns what is wrong, without the text of the endpoint, which may have a secret in it.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 fn is_loopback(host: &str) -> bool {
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),

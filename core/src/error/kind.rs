@@ -1,7 +1,7 @@
 //! What went wrong, to match on.
 
 use crate::Version;
-use crate::server_error::ServerError;
+use crate::server_error::{ServerError, ServiceError};
 use crate::status::Code;
 use std::{fmt, io};
 
@@ -13,6 +13,8 @@ pub enum ErrorKind {
     /// not ask: the outcome is *not sent* then, and the error has no
     /// [`status`](super::Error::status).
     Server(ServerError),
+    /// The service `Lock` or `Election` of the server refused.
+    Service(ServiceError),
     /// The server, or what stands before it, answered with another status, or reset the stream with
     /// an error code that stands for this one.
     Status(Code),
@@ -72,9 +74,13 @@ pub enum ErrorKind {
     WatchRefused,
     /// The server, or a proxy before it, ended the watch; the source says why, if it gave a reason.
     WatchCanceled,
-    /// The request carries a password, and the endpoint is neither encrypted nor on this machine
+    /// The request carries a password or a token, and the endpoint is neither encrypted nor on this
+    /// machine
     /// (`Config::allow_plaintext_passwords`).
     PlaintextPassword,
+    /// There is no token to send: whoever makes them for this client (`Config::token_source`) did
+    /// not; the source says why.
+    NoToken,
     /// A member is of an older version than `Config::min_server_version` allows.
     #[non_exhaustive]
     OldServer {
@@ -89,6 +95,12 @@ pub enum ErrorKind {
         needs: Version,
         /// The version of the server, if it is known. It may be new enough where a proxy is not.
         has: Option<Version>,
+    },
+    /// A downgrade to another version is under way.
+    // M26
+    DowngradeInProgress {
+        /// The version that the cluster goes to, as far as the member that was asked knows.
+        target: Option<Version>,
     },
     /// A snapshot ended before all of it had come, and in a status of success: the server, or what
     /// stands before it, is broken.
@@ -119,6 +131,9 @@ pub enum ErrorKind {
 pub enum Phase {
     /// A usable connection (name resolution, connect, handshake, or a free stream).
     Connection,
+    /// A token: the login of the client, or whoever makes its tokens; the source says what went
+    /// wrong there.
+    Token,
     /// The answer of a server.
     Answer,
 }
@@ -164,6 +179,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(error) => f.write_str(error.text()),
+            Self::Service(error) => f.write_str(error.text()),
             Self::Status(code) => write!(f, "the server answered {code}"),
             Self::TimedOut(phase) => write!(f, "timed out {phase}"),
             // It was connected.
@@ -203,8 +219,10 @@ impl fmt::Display for ErrorKind {
             Self::WatchRefused => f.write_str("the server did not take the watch"),
             Self::WatchCanceled => f.write_str("the server ended the watch"),
             Self::PlaintextPassword => f.write_str(
-                "the request carries a password, and no endpoint is encrypted or on this machine",
+                "the request carries a password or a token, and no endpoint is encrypted or on this \
+                 machine",
             ),
+            Self::NoToken => f.write_str("there is no token to send"),
             Self::OldServer { needs, has } => {
                 write!(f, "the member is of version {has}, and min_server_version is {needs}")
             }
@@ -217,6 +235,12 @@ impl fmt::Display for ErrorKind {
                 "this needs etcd {needs}, and a proxy before the server, which is of version \
                  {has}, does not have it"
             ),
+            Self::DowngradeInProgress { target: Some(target) } => {
+                write!(f, "the cluster is being downgraded to {target}")
+            }
+            Self::DowngradeInProgress { target: None } => {
+                f.write_str("the cluster is being downgraded")
+            }
             Self::SnapshotTruncated { received } => {
                 write!(f, "the snapshot ends after {received} bytes, before all of it has come")
             }
@@ -237,6 +261,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connection => "waiting for a connection",
+            Self::Token => "waiting for a token",
             Self::Answer => "waiting for the answer",
         })
     }

@@ -14,7 +14,7 @@ use crate::Version;
 use crate::frame::FrameError;
 use crate::method::{Effect, Method};
 use crate::outcome::Outcome;
-use crate::server_error::{self, ServerError};
+use crate::server_error::{self, ServerError, ServiceError};
 use crate::status::{Code, Status};
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -97,7 +97,8 @@ impl Error {
     pub(crate) fn answered(status: Status, request_len: Option<usize>) -> Self {
         let kind = match ServerError::in_answer(&status, request_len) {
             Some(error) => ErrorKind::Server(error),
-            None => ErrorKind::Status(status.code),
+            None => ServiceError::from_status(&status)
+                .map_or(ErrorKind::Status(status.code), ErrorKind::Service),
         };
         let mut error = Self::new(kind).with_outcome(Outcome::Unknown);
         error.parts().status = Some(status);
@@ -117,6 +118,15 @@ impl Error {
             error.parts().kind = ErrorKind::Unsupported { needs, has: None };
         }
         error
+    }
+
+    /// Sets what a call was waiting for when its deadline passed, if that is what went wrong.
+    #[must_use]
+    pub fn with_phase(mut self, phase: Phase) -> Self {
+        if matches!(self.kind(), ErrorKind::TimedOut(_)) {
+            self.parts().kind = ErrorKind::TimedOut(phase);
+        }
+        self
     }
 
     /// Adds the version of the server to an error that says that it lacks something.
@@ -268,6 +278,7 @@ impl Error {
         match self.0.kind {
             ErrorKind::Server(error) => error.code(),
             ErrorKind::Status(code) => code,
+            ErrorKind::Service(_) => Code::Unknown,
             ErrorKind::TimedOut(_) => Code::DeadlineExceeded,
             ErrorKind::Connect(_) | ErrorKind::ConnectionLost | ErrorKind::StaleRead { .. } => {
                 Code::Unavailable
@@ -279,11 +290,13 @@ impl Error {
             }
             ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => Code::InvalidArgument,
             ErrorKind::Unsupported { .. } => Code::Unimplemented,
+            ErrorKind::NoToken => Code::Unauthenticated,
             ErrorKind::WatchCompacted { .. } => Code::OutOfRange,
             ErrorKind::WatchRefused
             | ErrorKind::WatchCanceled
             | ErrorKind::ClusterChanged { .. }
             | ErrorKind::OldServer { .. }
+            | ErrorKind::DowngradeInProgress { .. }
             | ErrorKind::NoUsableMember
             | ErrorKind::PlaintextPassword => Code::FailedPrecondition,
             ErrorKind::Closed | ErrorKind::RuntimeEnded => Code::Canceled,
@@ -409,11 +422,14 @@ impl Error {
             ErrorKind::TimedOut(_)
             | ErrorKind::Connect(_)
             | ErrorKind::ConnectionLost
+            | ErrorKind::DowngradeInProgress { .. }
             | ErrorKind::StaleRead { .. }
             | ErrorKind::SnapshotTruncated { .. }
-            | ErrorKind::DigestMismatch => true,
-            ErrorKind::Protocol
+            | ErrorKind::DigestMismatch
+            | ErrorKind::NoToken => true,
+            ErrorKind::Service(_)
             | ErrorKind::File(_)
+            | ErrorKind::Protocol
             | ErrorKind::RequestOverLimit { .. }
             | ErrorKind::ResponseOverLimit { .. }
             | ErrorKind::InvalidRequest

@@ -153,6 +153,7 @@ impl Machine for KeepAlive {
             Input::Suspended(by) => self.age(now, by),
             Input::Sent(sent) if self.is_acquiring() => self.on_sent(now, sent),
             Input::Denied(denied) if self.is_acquiring() => self.on_denied(now, &denied),
+            Input::NoToken(error) if self.is_acquiring() => self.on_no_token(now, error),
             Input::Stream(transport::Event::Lost(lost)) if self.is_acquiring() => {
                 self.opening.signal = HealthSignal::None;
                 self.on_lost(now, &lost);

@@ -4,6 +4,7 @@ use super::asked::{Asked, SentAt};
 use super::record::Turn;
 use super::{KeepAlive, Output, Stream};
 use crate::attempt::Sent;
+use crate::auth;
 use crate::channel::{Denied, HealthSignal};
 use crate::error::{Error, ErrorKind};
 use crate::header::ResponseHeader;
@@ -188,6 +189,18 @@ impl KeepAlive {
             self.isolate(now, id, error);
         }
         self.silent = oldest;
+    }
+
+    /// There is no token for the stream. Leases go on until their time is over: credentials may
+    /// become right before that.
+    pub(super) fn on_no_token(&mut self, now: Instant, error: Option<Error>) {
+        let error = error.or(self.opening.last_error.take()).unwrap_or_else(auth::no_token);
+        for record in self.leases.values_mut() {
+            record.error = Some(error.clone());
+        }
+        self.opening.signal = HealthSignal::None;
+        self.opening.last_error = Some(error);
+        self.wait(now);
     }
 
     /// Gives the stream up; all leases go on.

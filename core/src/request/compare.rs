@@ -7,6 +7,7 @@ use crate::{IntoBytes, KeyRange, LeaseId};
 use etcd3_proto::etcdserverpb as pb;
 use etcd3_proto::etcdserverpb::compare::{CompareResult, CompareTarget as Property, TargetUnion};
 use std::fmt;
+use std::str::FromStr;
 
 /// One condition of a transaction: a property of a key, or of every key of a range, and what it
 /// must be.
@@ -28,10 +29,12 @@ use std::fmt;
 ///     key("lock").missing(),
 ///     // Every key of the range was changed since.
 ///     prefix("members/").mod_revision().gt(42),
-///     // The operator as a value.
+///     // The operator as a value, also from a text.
 ///     key("config").version().is(CompareOp::Less, 100),
+///     key("config").version().is("<".parse()?, 100),
 /// ];
 /// # let _ = conditions;
+/// # Ok::<(), etcd3::request::CompareOpError>(())
 /// ```
 // K42, K43
 #[derive(Clone, PartialEq)]
@@ -116,6 +119,45 @@ pub enum CompareOp {
     /// The property is less than the operand.
     Less,
 }
+
+/// Reads an operator as etcd's tools write it: `=`, `!=`, `>` or `<`; `==` is the same as `=`.
+impl FromStr for CompareOp {
+    type Err = CompareOpError;
+
+    fn from_str(text: &str) -> Result<Self, CompareOpError> {
+        Ok(match text {
+            "=" | "==" => Self::Equal,
+            "!=" => Self::NotEqual,
+            ">" => Self::Greater,
+            "<" => Self::Less,
+            _ => return Err(CompareOpError(())),
+        })
+    }
+}
+
+/// Writes an operator as it is read.
+impl fmt::Display for CompareOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Greater => ">",
+            Self::Less => "<",
+        })
+    }
+}
+
+/// The error of a text that is no [`CompareOp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompareOpError(());
+
+impl fmt::Display for CompareOpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operator is none of =, !=, > and <")
+    }
+}
+
+impl std::error::Error for CompareOpError {}
 
 /// What a target of type `T` can be compared with.
 pub trait Operand<T> {
@@ -231,5 +273,17 @@ mod tests {
         assert_eq!(key("k").missing(), key("k").version().eq(0));
         let ranged = prefix("a").value().eq(b"\xff");
         assert_eq!(ranged.message.range_end, "b");
+    }
+
+    #[test]
+    fn operators_are_read_as_etcds_tools_write_them() {
+        use CompareOp::{Equal, Greater, Less, NotEqual};
+        for op in [Equal, NotEqual, Greater, Less] {
+            assert_eq!(op.to_string().parse(), Ok(op));
+        }
+        assert_eq!("==".parse(), Ok(Equal));
+        for bad in ["", "<>", ">=", " =", "eq"] {
+            assert!(bad.parse::<CompareOp>().is_err(), "{bad}");
+        }
     }
 }

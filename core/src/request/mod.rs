@@ -1,8 +1,9 @@
-//! Typed requests of keys and leases, and their answers.
+//! Typed requests of keys, leases and users, and their answers.
 //!
 //! Each request holds the message it will send; an option that does not belong to a request does
 //! not exist on it. The constructors are [`get`], [`put`], [`delete`], [`txn`] and [`compact`], and
-//! [`grant`], [`revoke`], [`time_to_live`] and [`leases`] for leases.
+//! [`grant`], [`revoke`], [`time_to_live`] and [`leases`] for leases; those of users and roles, as
+//! [`UserAdd`], have theirs with them.
 //!
 //! # What does not compile
 //!
@@ -65,23 +66,33 @@
 
 // K11
 
+mod auth;
+pub mod cluster;
 mod compact;
 mod compare;
 mod comparison;
 mod delete;
 mod get;
 mod lease;
+pub mod maintenance;
 mod op;
 mod options;
 mod put;
 pub mod range_stream;
+pub mod services;
 mod show;
 mod txn;
 mod txn_check;
 mod watch;
 
+pub use auth::{
+    AuthDisable, AuthEnable, AuthResponse, AuthStatus, AuthStatusResponse, Permission,
+    PermissionType, RoleAdd, RoleDelete, RoleGet, RoleGetResponse, RoleGrantPermission, RoleList,
+    RoleListResponse, RoleRevokePermission, UserAdd, UserChangePassword, UserDelete, UserGet,
+    UserGetResponse, UserGrantRole, UserList, UserListResponse, UserRevokeRole,
+};
 pub use compact::{Compact, CompactResponse, compact};
-pub use compare::{Compare, CompareOp, CompareTarget, Operand};
+pub use compare::{Compare, CompareOp, CompareOpError, CompareTarget, Operand};
 pub use comparison::{Comparison, compare};
 pub use delete::{Delete, DeleteResponse, delete};
 pub use get::{Get, GetResponse, SortOrder, SortTarget, get};
@@ -194,6 +205,8 @@ fn encode<Q: UnaryRequest>(
     let encode = |request: &Q| {
         frame::encode(request, limits.max_request_bytes).map_err(Error::request_too_large)
     };
+    // A secret is not copied: no message has both a secret and keys.
+    let prefix = prefix.filter(|_| !Q::METHOD.carries_secret());
     let Some(prefix) = prefix else { return encode(request) };
     let mut prefixed = request.clone();
     prefixed.add_prefix(prefix)?;
@@ -223,6 +236,36 @@ fn decode<Q: UnaryRequest>(
 /// Makes an [`Operation`] of a typed request, which has its message as `request`. Those whose
 /// message needs no more than a check get their methods `request` and `response` too.
 macro_rules! operation {
+    // Of another package than that of most.
+    ($type:ident: $package:ident::$message:ident => $answer:ident => $response:ident) => {
+        impl $type {
+            /// Returns the message that is sent.
+            ///
+            /// # Errors
+            ///
+            /// None.
+            pub fn request(
+                &mut self,
+                _: &crate::request::Limits,
+            ) -> Result<&crate::proto::$package::$message, crate::Error> {
+                Ok(&self.request)
+            }
+
+            /// Reads the message that answers it.
+            ///
+            /// # Errors
+            ///
+            /// None.
+            pub fn response(
+                self,
+                answer: crate::proto::$package::$answer,
+            ) -> Result<$response, crate::Error> {
+                Ok(answer.into())
+            }
+        }
+
+        crate::request::operation!($type, (), $package::$message => $response);
+    };
     ($type:ident: $message:ident => $answer:ident => $response:ident $(, $check:expr)?) => {
         impl $type {
             /// Checks and completes the message that is sent.
@@ -232,7 +275,7 @@ macro_rules! operation {
             /// What no server would take, and negative revisions; outcome not sent.
             pub fn request(
                 &mut self,
-                _: &super::Limits,
+                _: &crate::request::Limits,
             ) -> Result<&crate::proto::etcdserverpb::$message, crate::Error> {
                 $(let check: fn(&crate::proto::etcdserverpb::$message) -> _ = $check;
                 check(&self.request)?;)?
@@ -255,7 +298,10 @@ macro_rules! operation {
         crate::request::operation!($type, (), $message => $response);
     };
     ($type:ty, ($($generics:tt)*), $message:ident => $response:ident) => {
-        impl<$($generics)*> super::Operation for $type {
+        crate::request::operation!($type, ($($generics)*), etcdserverpb::$message => $response);
+    };
+    ($type:ty, ($($generics:tt)*), $package:ident::$message:ident => $response:ident) => {
+        impl<$($generics)*> crate::request::Operation for $type {
             type Response = $response;
 
             fn rpc(&self) -> crate::rpc::Rpc {
@@ -264,10 +310,10 @@ macro_rules! operation {
 
             fn encode(
                 &mut self,
-                limits: &super::Limits,
+                limits: &crate::request::Limits,
                 prefix: Option<&crate::namespace::KeyPrefix>,
             ) -> Result<bytes::Bytes, crate::Error> {
-                super::encode(self.request(limits)?, limits, prefix)
+                crate::request::encode(self.request(limits)?, limits, prefix)
             }
 
             fn decode(
@@ -275,8 +321,8 @@ macro_rules! operation {
                 message: bytes::Bytes,
                 prefix: Option<&crate::namespace::KeyPrefix>,
             ) -> Result<$response, crate::Error> {
-                use crate::proto::etcdserverpb::$message;
-                self.response(super::decode::<$message>(message, prefix)?)
+                use crate::proto::$package::$message;
+                self.response(crate::request::decode::<$message>(message, prefix)?)
             }
         }
     };

@@ -2,8 +2,8 @@
 
 use super::Pace;
 use crate::Instant;
-use crate::attempt::{Attempt, Sent};
-use crate::auth::Generation;
+use crate::attempt::{Attempt, Sent, SentToken};
+use crate::auth::{StaleToken, TokenReason};
 use crate::backoff::Backoff;
 use crate::channel::{AttemptKind, EndpointId, HealthSignal, Want};
 use crate::error::Error;
@@ -28,8 +28,8 @@ pub(crate) struct Opening {
     pace: Pace,
     /// When the last one was opened.
     opened: Instant,
-    token: Option<Generation>,
-    stale_token: Option<Generation>,
+    token: Option<SentToken>,
+    stale_token: Option<StaleToken>,
     pub(crate) last_endpoint: Option<EndpointId>,
     pub(crate) last_error: Option<Error>,
     pub(crate) signal: HealthSignal,
@@ -82,17 +82,20 @@ impl Opening {
     pub(crate) fn failed(&mut self, failure: Failure<'_>, error: Error) -> Decision {
         let decision = retry::decide(Effect::Read, failure);
         self.signal = self.signal.max(decision.signal);
-        self.last_error = Some(error);
-        if decision.action == RetryAction::NewToken {
-            self.wants_newer_token();
+        if decision.action == RetryAction::NewToken
+            && let Some(reason) = error.server_error().and_then(TokenReason::of)
+        {
+            self.wants_newer_token(reason);
         }
+        self.last_error = Some(error);
         decision
     }
 
     /// Notes the token of the last stream as too old.
     // H8, I-W16
-    pub(crate) fn wants_newer_token(&mut self) {
-        self.stale_token = self.stale_token.max(self.token);
+    pub(crate) fn wants_newer_token(&mut self, reason: TokenReason) {
+        let stale = self.token.map(|it| StaleToken { generation: it.generation, reason });
+        self.stale_token = self.stale_token.max(stale);
     }
 
     /// Counts a stream that was of no use.
@@ -138,6 +141,7 @@ impl Opening {
     /// Feeds the age and the token of the stream that is open to a hasher.
     pub(crate) fn digest_open<H: std::hash::Hasher>(&self, now: Instant, hasher: &mut H) {
         use std::hash::Hash;
-        (now.as_nanos().wrapping_sub(self.opened.as_nanos()), self.token).hash(hasher);
+        let token = self.token.map(|token| token.generation);
+        (now.as_nanos().wrapping_sub(self.opened.as_nanos()), token).hash(hasher);
     }
 }

@@ -12,8 +12,8 @@
 //! What was sent is not repeated: [`Output::Opened`] says when to begin anew.
 
 use super::{End, Inbound, Received};
-use crate::attempt::{Attempt, Sent};
-use crate::auth::Generation;
+use crate::attempt::{Attempt, Sent, SentToken};
+use crate::auth::{self, MAX_RENEWALS, StaleToken};
 use crate::backoff::Backoff;
 use crate::channel::{AttemptKind, Denied, EndpointId, HealthSignal, Want};
 use crate::error::{Error, ErrorKind};
@@ -50,6 +50,9 @@ pub enum Input {
     Finish,
     /// The attempt was not admitted.
     Denied(Denied),
+    /// There is no token for the attempt: the login was refused, for this reason, or no newer one
+    /// can be had than the one that was refused.
+    NoToken(Option<Error>),
     /// The stream was opened.
     Sent(Sent),
     /// The stream told this; after [`Event::Lost`] the driver has dropped it.
@@ -94,7 +97,11 @@ pub struct RawStream {
     failures: u32,
     opened: Instant,
     last_endpoint: Option<EndpointId>,
-    stale_token: Option<Generation>,
+    /// The token of the stream that is open.
+    token: Option<SentToken>,
+    stale_token: Option<StaleToken>,
+    /// Consecutive streams that were refused for their token.
+    token_refusals: u32,
     signal: HealthSignal,
     rng: Rng,
     state: State,
@@ -112,7 +119,9 @@ impl RawStream {
             failures: 0,
             opened: Instant::ORIGIN,
             last_endpoint: None,
+            token: None,
             stale_token: None,
+            token_refusals: 0,
             signal: HealthSignal::None,
             rng: Rng::new(options.seed),
             state: State::Waiting(None),
@@ -134,6 +143,9 @@ impl Machine for RawStream {
             Input::Finish if self.is_streaming() => self.outputs.push_back(Output::HalfClose),
             Input::Sent(sent) if self.is_acquiring() => self.on_sent(now, sent),
             Input::Denied(denied) if self.is_acquiring() => self.on_denied(now, denied),
+            Input::NoToken(error) if self.is_acquiring() => {
+                self.finish(Err(error.unwrap_or_else(auth::no_token)));
+            }
             Input::Stream(Event::Lost(lost)) if self.is_acquiring() => self.on_lost(now, &lost),
             Input::Stream(event) if self.is_streaming() => self.on_event(now, event),
             Input::Migrate if self.is_streaming() => {
@@ -207,6 +219,7 @@ impl RawStream {
 
     fn on_sent(&mut self, now: Instant, sent: Sent) {
         self.opened = now;
+        self.token = sent.token;
         let endpoint = sent.endpoint;
         self.last_endpoint = Some(endpoint);
         self.signal = HealthSignal::None;
@@ -236,6 +249,7 @@ impl RawStream {
                 None => return,
                 Some(Received::Message(message)) => {
                     self.signal = HealthSignal::Alive;
+                    self.token_refusals = 0;
                     self.outputs.push_back(Output::Message(message));
                 }
                 Some(Received::End(end)) => break end,
@@ -266,8 +280,17 @@ impl RawStream {
         self.signal = self.signal.max(decision.signal);
         match decision.action {
             RetryAction::Again | RetryAction::Later => self.wait(now),
+            RetryAction::NewToken if self.takes_newer_token(&error) => self.wait(now),
             RetryAction::None | RetryAction::NewToken => self.finish(Err(error)),
         }
+    }
+
+    /// Notes the token of the stream as refused; returns whether a newer one may help.
+    fn takes_newer_token(&mut self, error: &Error) -> bool {
+        let stale = StaleToken::of(self.token, error.server_error());
+        self.stale_token = self.stale_token.max(stale);
+        self.token_refusals += 1;
+        stale.is_some() && self.token_refusals <= MAX_RENEWALS
     }
 
     fn wait(&mut self, now: Instant) {

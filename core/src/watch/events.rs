@@ -59,6 +59,9 @@ pub enum Input {
     Confirmed(Result<ResponseHeader, Error>),
     /// The attempt was not admitted.
     Denied(Denied),
+    /// There is no token for the attempt: the login was refused, for this reason, or no newer one
+    /// can be had than the one that was refused.
+    NoToken(Option<Error>),
     /// The stream was opened.
     Sent(Sent),
     /// The stream told this; after [`Event::Lost`] the driver has dropped it.

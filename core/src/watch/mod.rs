@@ -105,6 +105,8 @@ pub struct Watches {
     unanswered: u32,
     /// Consecutive streams that ended for a reason that does not pass.
     strikes: u8,
+    /// When a denial was last doubted.
+    doubted: Option<Instant>,
     /// How many watchers wait for progress.
     awaiting: usize,
     outputs: VecDeque<Output>,
@@ -130,6 +132,7 @@ impl Watches {
             opening: Opening::new(backoff, require_leader, only, seed),
             unanswered: 0,
             strikes: 0,
+            doubted: None,
             awaiting: 0,
             outputs: VecDeque::new(),
             ignored: 0,
@@ -155,6 +158,7 @@ impl Machine for Watches {
             Input::Confirmed(answer) => self.on_confirmed(now, answer),
             Input::Sent(sent) if self.is_acquiring() => self.on_sent(now, sent),
             Input::Denied(denied) if self.is_acquiring() => self.on_denied(now, denied),
+            Input::NoToken(error) if self.is_acquiring() => self.on_no_token(now, error),
             Input::Stream(transport::Event::Lost(lost)) if self.is_acquiring() => {
                 // What was told of the endpoint before was told.
                 self.opening.signal = HealthSignal::None;

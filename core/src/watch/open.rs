@@ -97,6 +97,8 @@ pub(super) struct Open {
     canceled: BTreeSet<i64>,
     /// How many watchers that nobody created were cancelled.
     strangers: u32,
+    /// When a watcher was last created.
+    pub(super) accepted: Option<Instant>,
     /// Whether a message came that was more than the answer to a creation.
     pub(super) is_useful: bool,
 }
@@ -116,6 +118,7 @@ impl Open {
             takes_ids: None,
             canceled: BTreeSet::new(),
             strangers: 0,
+            accepted: None,
             is_useful: false,
         }
     }

@@ -14,6 +14,7 @@
 
 use super::position::Position;
 use crate::Outcome;
+use crate::auth::TokenReason;
 use crate::error::{Cause, Error, ErrorKind};
 use crate::server_error::{self, ServerError};
 
@@ -24,7 +25,10 @@ pub(super) enum Refusal {
     DuplicateId,
     /// The token of the stream is too old: a stream with a newer one may be taken.
     // H8, I-W16
-    Token(Error),
+    Token(TokenReason, Error),
+    /// The user may not read the range; or, before etcd 3.5.6, the token is too old.
+    //
+    Denied(Error),
     /// The watch ends.
     Final(Error),
 }
@@ -40,10 +44,16 @@ pub(super) fn of_creation(reason: &str, position: Position) -> Refusal {
     };
     match ServerError::from_status(&status) {
         Some(ServerError::Compacted) => Refusal::Final(compacted(position, 0)),
-        Some(
-            ServerError::InvalidAuthToken | ServerError::AuthOldRevision | ServerError::UserEmpty,
-        ) => Refusal::Token(Error::from_status(status, Outcome::Rejected)),
-        _ => Refusal::Final(Error::from_status(status, Outcome::Rejected)),
+        Some(ServerError::PermissionDenied) => {
+            Refusal::Denied(Error::from_status(status, Outcome::Rejected))
+        }
+        known => {
+            let error = Error::from_status(status, Outcome::Rejected);
+            match known.and_then(TokenReason::of) {
+                Some(reason) => Refusal::Token(reason, error),
+                None => Refusal::Final(error),
+            }
+        }
     }
 }
 

@@ -5,14 +5,18 @@ use super::watcher::State;
 use super::{Output, Stream, Watches};
 use crate::Instant;
 use crate::attempt::{Attempt, Sent};
+use crate::auth::{self, TokenReason};
 use crate::channel::{Denied, HealthSignal};
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Outcome;
 use crate::retry::{Failure, RetryAction};
 use crate::transport::Lost;
+use std::time::Duration;
 
 /// How often in a row a stream may end for a reason that does not pass before it is believed.
 const MAX_STRIKES: u8 = 3;
+/// For how long a watch that was created shows that the token of its stream is good.
+const PROOF_LASTS: Duration = Duration::from_secs(60);
 
 impl Watches {
     /// Gives the stream back: nothing is watched.
@@ -53,6 +57,15 @@ impl Watches {
         }
     }
 
+    /// There is no token for the stream: the credentials are wrong, or what was refused stays so.
+    // I-A2
+    pub(super) fn on_no_token(&mut self, now: Instant, error: Option<Error>) {
+        self.opening.signal = HealthSignal::None;
+        let error = error.or(self.opening.last_error.take()).unwrap_or_else(auth::no_token);
+        self.opening.last_error = Some(error.clone());
+        self.give_up(now, &error.with_outcome(Outcome::Rejected));
+    }
+
     pub(super) fn on_lost(&mut self, now: Instant, lost: &Lost) {
         let is_unsent = lost.outcome == Outcome::NotSent;
         let failure = if is_unsent { Failure::NotSent } else { Failure::Lost };
@@ -66,7 +79,7 @@ impl Watches {
         let decision = self.opening.failed(failure, error.clone());
         match decision.action {
             RetryAction::Again | RetryAction::Later => {}
-            RetryAction::NewToken if self.wants_newer_token() && self.may_renew() => {}
+            RetryAction::NewToken if self.has_token() && self.may_renew(now) => {}
             // What the server refuses for good, it refuses again.
             RetryAction::NewToken | RetryAction::None => {
                 self.strikes = self.strikes.saturating_add(1);
@@ -98,16 +111,46 @@ impl Watches {
 
     /// Notes the token of the stream as too old; returns whether it had one.
     // H8, I-W16
-    pub(super) fn wants_newer_token(&mut self) -> bool {
-        let Stream::Open(open) = &self.stream else { return false };
-        self.opening.wants_newer_token();
-        open.sent.token.is_some()
+    pub(super) fn wants_newer_token(&mut self, reason: TokenReason) -> bool {
+        if self.has_token() {
+            self.opening.wants_newer_token(reason);
+        }
+        self.has_token()
     }
 
-    /// Counts a stream that was refused for its token; returns whether a newer one may help.
+    /// Returns whether the stream that is open has a token.
+    fn has_token(&self) -> bool {
+        matches!(&self.stream, Stream::Open(open) if open.sent.token.is_some())
+    }
+
+    /// Returns whether the token of the stream is so new that it cannot have expired.
+    pub(super) fn has_fresh_token(&self, now: Instant) -> bool {
+        let Stream::Open(open) = &self.stream else { return false };
+        open.sent.token.is_some_and(|token| token.is_fresh(now))
+    }
+
+    /// Returns whether a watch that was denied is to be tried once more, with a newer token: no other
+    /// one was created on the stream for a while, which would show that the token is good. Before
+    /// etcd 3.5.6 servers do not tell the end of a token from a denial.
+    // A-02, H8
+    pub(super) fn doubts_denial(&mut self, now: Instant) -> bool {
+        let Stream::Open(open) = &self.stream else { return false };
+        let is_recent = |at: Option<Instant>| at.is_some_and(|at| now < at + PROOF_LASTS);
+        if is_recent(open.accepted) || is_recent(self.doubted) {
+            return false;
+        }
+        let may_help = self.wants_newer_token(TokenReason::Denied);
+        if may_help {
+            self.doubted = Some(now);
+        }
+        may_help
+    }
+
+    /// Counts a stream whose token was refused although it is new; returns whether a newer one may
+    /// help.
     // I-W16
-    const fn may_renew(&mut self) -> bool {
-        self.strikes = self.strikes.saturating_add(1);
+    fn may_renew(&mut self, now: Instant) -> bool {
+        self.strikes = self.strikes.saturating_add(u8::from(self.has_fresh_token(now)));
         self.strikes < MAX_STRIKES
     }
 

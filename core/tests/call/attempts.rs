@@ -1,8 +1,8 @@
 //! Attempts that are given up, throttled, or whose answers come from the wrong place.
 
 use crate::rig::{Rig, admitted, body, ends, head, lost, ms, ok, read, sent, trailers, write};
-use etcd3_core::auth::Generation;
-use etcd3_core::call::{Call, Input, Options, Output, Sent};
+use etcd3_core::auth::{Generation, StaleToken, TokenReason};
+use etcd3_core::call::{Call, Input, Options, Output, Sent, SentToken};
 use etcd3_core::channel::{Admission, Denied, Freshness, HealthSignal};
 use etcd3_core::error::Phase;
 use etcd3_core::{Code, ErrorKind, Machine, Next, Outcome, ServerError, method};
@@ -246,7 +246,7 @@ fn what_takes_a_cluster_shows_that_it_works() {
 fn nothing_is_given_up_where_there_is_no_other_endpoint() {
     let mut rig = Rig::new(patient(read()));
     let only = Admission { has_choice: false, ..admitted(0) };
-    rig.feed(Input::Sent((&only).into())).until(14_999);
+    rig.feed(Input::Sent(Sent::new(&only, None))).until(14_999);
     assert_eq!((rig.attempts().len(), rig.done()), (1, None));
     rig.until(15_000);
     assert_eq!(rig.error().kind(), ErrorKind::TimedOut(Phase::Answer));
@@ -258,7 +258,7 @@ fn a_learner_that_is_alone_is_asked_once() {
     let refused = || ends(Code::FailedPrecondition, "etcdserver: rpc not supported for learner");
     let mut rig = Rig::new(write());
     let only = Admission { has_choice: false, ..admitted(0) };
-    rig.feed(Input::Sent((&only).into())).feed_all(refused());
+    rig.feed(Input::Sent(Sent::new(&only, None))).feed_all(refused());
     let error = rig.error();
     assert_eq!(error.server_error(), Some(ServerError::NotSupportedForLearner));
     assert_eq!((error.outcome(), error.attempts()), (Outcome::Rejected, 1));
@@ -267,16 +267,20 @@ fn a_learner_that_is_alone_is_asked_once() {
     assert_eq!(rig.attempts().len(), 2, "there are others, though they may be down now");
 }
 
+fn sent_token(generation: u64) -> SentToken {
+    SentToken { generation: Generation(generation), since: ms(0) }
+}
+
 // A-rules: a token that was refused is not sent again; without one there is nothing to renew.
 #[test]
 fn a_refused_token_is_replaced_by_a_newer_one() {
     let refused = || ends(Code::Unauthenticated, "etcdserver: invalid auth token");
-    let with =
-        |token| Input::Sent(Sent { token: Some(Generation(token)), ..Sent::from(&admitted(0)) });
+    let with = |token| Input::Sent(Sent::new(&admitted(0), Some(sent_token(token))));
     let mut rig = Rig::new(write());
     assert_eq!(rig.last_attempt().stale_token, None);
     rig.feed(with(3)).feed_all(refused()).rest(2_500);
-    assert_eq!((rig.attempts().len(), rig.last_attempt().stale_token), (2, Some(Generation(3))));
+    let stale = StaleToken { generation: Generation(3), reason: TokenReason::Invalid };
+    assert_eq!((rig.attempts().len(), rig.last_attempt().stale_token), (2, Some(stale)));
     rig.feed(with(4)).feed_all(ok(HEADER));
     assert_eq!(rig.reply().attempts, 2);
 

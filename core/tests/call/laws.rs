@@ -115,7 +115,7 @@ impl Judge {
                 self.attempts -= 1;
                 return;
             }
-            Input::Refused(_) => Outcome::NotSent,
+            Input::Refused(_) | Input::NoToken(_) => Outcome::NotSent,
             Input::Freshness(_) => unreachable!("before the end of the answer"),
         };
         open.ended = true;

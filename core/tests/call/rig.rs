@@ -1,7 +1,7 @@
 //! Drives one call by hand, in milliseconds.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply};
+use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply, Sent};
 use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
 use etcd3_core::method::{Effect, Method};
 use etcd3_core::transport::{Event, Lost};
@@ -190,7 +190,7 @@ pub(crate) fn admitted(endpoint: u32) -> Admission {
 }
 
 pub(crate) fn sent(endpoint: u32) -> Input {
-    Input::Sent((&admitted(endpoint)).into())
+    Input::Sent(Sent::new(&admitted(endpoint), None))
 }
 
 pub(crate) fn lost(outcome: Outcome) -> Input {

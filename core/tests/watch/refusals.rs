@@ -1,7 +1,7 @@
 //! Creations that are refused, in every shape.
 
 use crate::rig::{Rig, created, events, refused, settings};
-use etcd3_core::auth::Generation;
+use etcd3_core::auth::{Generation, StaleToken, TokenReason};
 use etcd3_core::proto::etcdserverpb::WatchResponse;
 use etcd3_core::watch::{WatcherKey, watch};
 use etcd3_core::{Code, ErrorKind, Outcome, ServerError};
@@ -134,6 +134,10 @@ fn a_server_that_answers_no_creation_after_a_denial_is_left() {
     assert_eq!(again.iter().map(|it| it.start_revision).collect::<Vec<_>>(), [6, 5]);
 }
 
+fn stale(generation: u64) -> StaleToken {
+    StaleToken { generation: Generation(generation), reason: TokenReason::Invalid }
+}
+
 // H8, W14, I-W16: the token of a stream is that of its head, so there has to be another stream.
 #[test]
 fn a_token_that_is_too_old_is_renewed_by_another_stream_once() {
@@ -142,7 +146,7 @@ fn a_token_that_is_too_old_is_renewed_by_another_stream_once() {
     rig.take_all_but_attempt();
     rig.rest_until_attempt();
     let attempt = rig.take_attempt().expect("an attempt");
-    assert_eq!(attempt.stale_token, Some(Generation(1)));
+    assert_eq!(attempt.stale_token, Some(stale(1)));
     rig.feed(etcd3_core::watch::Input::Denied(etcd3_core::channel::Denied::Throttled));
     rig.rest_until_attempt().open_with(Some(Generation(2)));
     let create = rig.creations().remove(0);
@@ -193,7 +197,7 @@ fn a_stream_whose_every_token_is_refused_ends_all() {
     for generation in 2..10 {
         rig.rest_until_attempt();
         let stale = rig.attempt().stale_token;
-        assert_eq!(stale, Some(Generation(generation - 1)));
+        assert_eq!(stale, Some(self::stale(generation - 1)));
         rig.open_with(Some(Generation(generation)));
         rig.end_with(Code::Unauthenticated, ServerError::InvalidAuthToken.text());
         let ends = rig.ends();

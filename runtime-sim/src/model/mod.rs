@@ -10,12 +10,15 @@
 //!
 //! What is simpler than in etcd: there is no raft but its outcome (one log, a leader, an election
 //! after a time); tokens are the simple ones, never JWT; buffers of watch streams have no bounds;
-//! a snapshot is no file that etcd could restore; hashes, defragmentation and changes of the membership are not there.
+//! a snapshot is no file that etcd could restore; hashes have other values; a downgrade changes no
+//! server; changes of the membership are not there.
 
 mod auth;
 mod check;
 mod cluster;
 mod compact;
+mod downgrade;
+mod hash;
 mod keys;
 mod lease;
 mod personality;

@@ -50,6 +50,9 @@ pub struct Personality {
     pub leaves_unawaited_reads_out: bool,
     /// The method `AuthStatus` and the option `MemberList.linearizable` exist.
     pub has_auth_status: bool,
+    /// The method `Downgrade` exists.
+    // M26
+    pub has_downgrade: bool,
     /// `AuthStatus` answers everybody, though it refuses a bad token.
     // V5
     pub auth_status_is_free: bool,
@@ -80,6 +83,16 @@ pub struct Personality {
     /// the auth store.
     // E5
     pub raw_alarms: bool,
+    /// The auth errors of `Defragment`, `Hash`, `HashKV` and `Snapshot` come with code Unknown and
+    /// the text of the auth store.
+    // E5
+    pub raw_maintenance: bool,
+    /// A member is added also while another one is down, if the new majority is connected.
+    // M14
+    pub adds_with_member_down: bool,
+    /// To change the addresses of a learner makes it a voter in the list.
+    // M15
+    pub update_forgets_learner: bool,
     /// The code of "context deadline exceeded", which ends a write that found no leader to go to.
     pub deadline_code: Code,
     /// The code of "rpc not supported for learner".
@@ -131,6 +144,7 @@ impl Personality {
             has_range_stream: (major, minor) >= (3, 7),
             leaves_unawaited_reads_out: (major, minor) < (3, 7),
             has_auth_status: since(u16::MAX, 0),
+            has_downgrade: since(u16::MAX, 0),
             auth_status_is_free: (major, minor) >= (3, 7),
             checks_permission_range: since(25, 8),
             checks_permission_given: since(u16::MAX, 0),
@@ -144,6 +158,15 @@ impl Personality {
             },
             watch_scope_hole: !since(u16::MAX, 33),
             raw_alarms: !since(u16::MAX, 0),
+            raw_maintenance: (major, minor) < (3, 6),
+            adds_with_member_down: match (major, minor) {
+                (3, 6) => patch >= 11,
+                _ => since(u16::MAX, 30),
+            },
+            update_forgets_learner: match (major, minor) {
+                (3, 6) => patch < 12,
+                _ => !since(u16::MAX, 31),
+            },
             deadline_code: if (major, minor) >= (3, 5) {
                 Code::DeadlineExceeded
             } else {

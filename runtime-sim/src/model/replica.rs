@@ -11,7 +11,7 @@ use super::txn::is_read_only;
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::proto::etcdserverpb::request_op::Request as Op;
 use etcd3::runtime::Instant;
-use etcd3::{Code, ServerError, Status};
+use etcd3::{Code, ServerError, Status, Version};
 use pb::alarm_request::AlarmAction;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct Replica {
     auth: Auth,
     alarms: BTreeSet<(i32, u64)>,
     quota: Option<u64>,
+    /// Where a downgrade that is under way goes to.
+    pub(super) downgrade_target: Option<Version>,
 }
 
 type Result<T> = std::result::Result<T, Status>;
@@ -45,6 +47,7 @@ impl Replica {
             auth: Auth::new(personality, token_ttl),
             alarms: BTreeSet::new(),
             quota,
+            downgrade_target: None,
         }
     }
 
@@ -58,6 +61,10 @@ impl Replica {
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    pub(super) fn personality(&self) -> &Personality {
+        &self.personality
     }
 
     pub(super) fn store_mut(&mut self) -> &mut Store {
@@ -142,6 +149,7 @@ impl Replica {
             | Request::LeaseGrant(_)
             | Request::LeaseRevoke(_) => self.apply_kv(now, caller, request),
             Request::Alarm(request) => Ok(Response::Alarm(self.alarm(*request))),
+            Request::Downgrade(request) => self.downgrade(request),
             request => self.apply_auth(caller, request),
         }
     }

@@ -107,8 +107,28 @@ rpcs! {
     LeaseLeases: LeaseLeasesRequest => LeaseLeasesResponse = "/etcdserverpb.Lease/LeaseLeases";
     /// Lists the members.
     MemberList: MemberListRequest => MemberListResponse = "/etcdserverpb.Cluster/MemberList";
+    /// Adds a member.
+    MemberAdd: MemberAddRequest => MemberAddResponse = "/etcdserverpb.Cluster/MemberAdd";
+    /// Removes a member.
+    MemberRemove: MemberRemoveRequest => MemberRemoveResponse =
+        "/etcdserverpb.Cluster/MemberRemove";
+    /// Changes the addresses of a member.
+    MemberUpdate: MemberUpdateRequest => MemberUpdateResponse =
+        "/etcdserverpb.Cluster/MemberUpdate";
+    /// Makes a learner a voter.
+    MemberPromote: MemberPromoteRequest => MemberPromoteResponse =
+        "/etcdserverpb.Cluster/MemberPromote";
     /// Tells the state of one member.
     Status: StatusRequest => StatusResponse = "/etcdserverpb.Maintenance/Status";
+    /// Frees what the database of one member does not use.
+    Defragment: DefragmentRequest => DefragmentResponse =
+        "/etcdserverpb.Maintenance/Defragment";
+    /// Hashes what a member has.
+    Hash: HashRequest => HashResponse = "/etcdserverpb.Maintenance/Hash";
+    /// Hashes the keys of a member.
+    HashKv: HashKvRequest => HashKvResponse = "/etcdserverpb.Maintenance/HashKV";
+    /// Checks, begins or calls off a downgrade.
+    Downgrade: DowngradeRequest => DowngradeResponse = "/etcdserverpb.Maintenance/Downgrade";
     /// Lists, raises and disarms alarms.
     Alarm: AlarmRequest => AlarmResponse = "/etcdserverpb.Maintenance/Alarm";
     /// Hands the leadership to another member.

@@ -63,7 +63,7 @@ const SUBJECTS: [Subject; 2] = [
         folder: "client",
         package: "etcd3",
         tested_by: Some(("runtime-sim", "etcd3-sim")),
-        features: "etcd3/tls,etcd3/tls-rustls,etcd3/tls-webpki-roots",
+        features: "etcd3/config-file,etcd3/tls,etcd3/tls-rustls,etcd3/tls-webpki-roots",
         goal: 90,
     },
 ];

@@ -19,7 +19,7 @@ fn at(endpoint: &str) -> Endpoint {
 }
 
 fn parse(config: &Config) -> Result<Vec<Endpoint>, crate::Error> {
-    config.parse_endpoints(&config.endpoints)
+    config.parse_endpoints(config.endpoints.texts())
 }
 
 fn refused(tls: TlsConfig) -> String {

@@ -52,6 +52,9 @@ pub enum Input {
     Denied(Denied),
     /// The attempt must not be made at all, for this reason.
     Refused(Error),
+    /// There is no token for the attempt: the login was refused, for this reason, or no newer one
+    /// can be had than the one that was refused.
+    NoToken(Option<Error>),
     /// The request was handed to a connection, whole.
     Sent(Sent),
     /// The stream told this; after [`Event::Lost`] the driver has dropped it.

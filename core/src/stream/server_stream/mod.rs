@@ -25,7 +25,7 @@ mod events;
 pub use events::{Input, Options, Output};
 
 use super::{End, Inbound, Received};
-use crate::auth::Generation;
+use crate::auth::{self, MAX_RENEWALS, StaleToken};
 use crate::call::{Attempt, Sent};
 use crate::channel::{AttemptKind, Denied, EndpointId, Finished, Freshness, HealthSignal, Want};
 use crate::error::{Cause, Error, ErrorKind, Phase};
@@ -77,6 +77,9 @@ pub struct ServerStream {
     /// The worst that can be said of any attempt so far.
     outcome: Outcome,
     last_endpoint: Option<EndpointId>,
+    stale_token: Option<StaleToken>,
+    /// How many attempts were refused for their token.
+    token_refusals: u32,
     last_error: Option<Error>,
     signal: HealthSignal,
     is_retry: bool,
@@ -101,6 +104,8 @@ impl ServerStream {
             is_begun: false,
             outcome: Outcome::NotSent,
             last_endpoint: None,
+            stale_token: None,
+            token_refusals: 0,
             last_error: None,
             signal: HealthSignal::None,
             is_retry: false,
@@ -121,6 +126,7 @@ impl Machine for ServerStream {
             Input::Sent(sent) if self.is_acquiring() => self.on_sent(now, sent),
             Input::Denied(denied) if self.is_acquiring() => self.on_denied(now, denied),
             Input::Refused(error) if self.is_acquiring() => self.finish(Err(error)),
+            Input::NoToken(error) if self.is_acquiring() => self.on_no_token(error),
             Input::Stream(Event::Lost(lost)) if self.is_acquiring() => {
                 self.on_lost(now, Lost { outcome: Outcome::NotSent, ..lost });
             }
@@ -246,7 +252,7 @@ impl ServerStream {
         let Options { only, require_leader, .. } = self.options;
         let (avoid, is_retry) = (self.last_endpoint, self.is_retry);
         let want = Want { kind: AttemptKind::Stream, avoid, only, is_retry, ..Want::default() };
-        let stale_token: Option<Generation> = None;
+        let stale_token = self.stale_token;
         Attempt { number: self.attempts, want, deadline: None, require_leader, stale_token }
     }
 
@@ -378,7 +384,8 @@ impl ServerStream {
             (State::Waiting(_), Some(last)) => last,
             (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
             (State::Streaming(streaming), last) => {
-                self.signal = HealthSignal::of_silence(now.saturating_since(streaming.progress));
+                let silence = now.saturating_since(streaming.progress);
+                self.signal = HealthSignal::of_silence(self.method, silence);
                 self.silence(now).with_cause(last.map(Cause::new))
             }
             (State::Releasing { .. }, _) => Error::new(ErrorKind::TimedOut(Phase::Answer)),
@@ -411,6 +418,9 @@ impl ServerStream {
             other => other,
         };
         self.last = None;
+        if decision.action == RetryAction::NewToken {
+            return self.retry_with_token(now, error);
+        }
         self.is_retry |= decision.outcome != Outcome::NotSent;
         self.outcome = self.outcome.max(decision.outcome);
         let is_passing = match decision.action {
@@ -425,9 +435,37 @@ impl ServerStream {
             RetryAction::Later => self.attempts,
             _ => self.attempts.saturating_sub(1),
         };
+        self.retry_after(now, waits, error);
+    }
+
+    /// Makes another attempt, after the wait that follows so many failures.
+    fn retry_after(&mut self, now: Instant, waits: u32, error: Error) {
         let wait = self.options.backoff.after(waits, &mut self.rng);
         self.last_error = Some(self.complete(error));
         self.state = State::Waiting(Some(now + wait));
+    }
+
+    /// Makes another attempt with a newer token than the one that was refused; counts neither as an
+    /// attempt nor as a retry.
+    // R31
+    fn retry_with_token(&mut self, now: Instant, error: Error) {
+        let State::Streaming(streaming) = &self.state else { return };
+        let stale = StaleToken::of(streaming.request.token, error.server_error());
+        self.outcome = self.outcome.max(Outcome::Rejected);
+        self.token_refusals += 1;
+        let may_retry = stale.is_some() && self.token_refusals <= MAX_RENEWALS;
+        if !may_retry || self.is_begun {
+            return self.finish(Err(error));
+        }
+        self.attempts = self.attempts.saturating_sub(1);
+        self.stale_token = self.stale_token.max(stale);
+        self.retry_after(now, self.token_refusals - 1, error);
+    }
+
+    /// There is no token for the attempt: what was refused stays refused, or the login was.
+    fn on_no_token(&mut self, error: Option<Error>) {
+        let error = error.or(self.last_error.take());
+        self.finish(Err(error.unwrap_or_else(auth::no_token)));
     }
 
     /// Returns whether this is the refusal of a learner that is the only endpoint: learners take no

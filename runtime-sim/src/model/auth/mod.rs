@@ -68,6 +68,8 @@ pub struct Auth {
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Vec<Permission>>,
     tokens: Tokens,
+    /// How many logins came here.
+    logins: u64,
 }
 
 impl Auth {
@@ -81,6 +83,7 @@ impl Auth {
             users: BTreeMap::new(),
             roles: BTreeMap::new(),
             tokens: Tokens::new(token_ttl),
+            logins: 0,
         }
     }
 
@@ -94,6 +97,12 @@ impl Auth {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Returns how many logins came to this member, those that were refused included.
+    #[must_use]
+    pub fn logins(&self) -> u64 {
+        self.logins
     }
 
     /// Forgets all tokens, as a restart does.
@@ -119,7 +128,8 @@ impl Auth {
     }
 
     /// Compares name and password. The caller gets a token from an entry of the log afterwards.
-    pub(super) fn check_password(&self, name: &str, password: &str) -> Result<(), Status> {
+    pub(super) fn check_password(&mut self, name: &str, password: &str) -> Result<(), Status> {
+        self.logins += 1;
         if !self.enabled {
             return Err(refuse(ServerError::AuthNotEnabled));
         }

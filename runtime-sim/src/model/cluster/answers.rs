@@ -24,9 +24,17 @@ impl Cluster {
 
     /// Fills in what a header lacks. A few answers have none, or one without a revision.
     pub(super) fn fill_header(&self, id: u64, response: &mut Response) {
-        let has_no_revision = matches!(response, Response::MemberList(_));
+        // M16
+        let has_no_revision = matches!(
+            response,
+            Response::MemberList(_)
+                | Response::MemberAdd(_)
+                | Response::MemberRemove(_)
+                | Response::MemberUpdate(_)
+                | Response::MemberPromote(_)
+        );
         let is_bare = match response {
-            Response::MoveLeader(_) => true,
+            Response::MoveLeader(_) | Response::Defragment(_) => true,
             Response::Alarm(_) => self.config.personality.raw_alarms,
             _ => false,
         };
@@ -56,6 +64,9 @@ impl Cluster {
             Request::MemberList(_) => self.member_list(now, id, token),
             Request::Status(_) => self.status(now, id, token),
             Request::LeaseLeases(_) => self.leases(now, id, token),
+            Request::Defragment(_) => self.defragment(now, id, token),
+            Request::Hash(_) => self.hash(now, id, token),
+            Request::HashKv(request) => self.hash_kv(now, id, token, request.revision),
             Request::MoveLeader(request) => self.move_leader(now, id, token, request.target_id),
             request => {
                 let caller = self.identify(now, id, token)?;
@@ -71,7 +82,7 @@ impl Cluster {
             let caller = self.identify(now, id, token)?;
             self.members[&id].replica.auth().requires_user(caller.as_ref())?;
         }
-        let members = self.members.values().map(super::Member::listed).collect();
+        let members = self.listed();
         Ok(Response::MemberList(pb::MemberListResponse { header: None, members }))
     }
 
@@ -93,6 +104,8 @@ impl Cluster {
             errors.push(ServerError::NoLeader.text().to_owned());
         }
         let is_modern = personality.version >= (3, 4, 0);
+        let (major, minor, _) = personality.version;
+        let knows_storage = personality.version >= (3, 6, 0);
         errors.extend(member.replica.alarms().map(|alarm| {
             let kind = alarm.alarm().as_str_name();
             format!("memberID:{} alarm:{kind} ", alarm.member_id)
@@ -109,7 +122,13 @@ impl Cluster {
             raft_term: member.term,
             errors,
             is_learner: member.config.is_learner,
-            ..pb::StatusResponse::default()
+            storage_version: if knows_storage {
+                format!("{major}.{minor}.0")
+            } else {
+                String::new()
+            },
+            db_size_quota: self.told_quota(),
+            downgrade_info: knows_storage.then(|| member.replica.downgrade_info()),
         }))
     }
 

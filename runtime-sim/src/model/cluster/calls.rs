@@ -13,7 +13,7 @@
 
 use super::config::draw;
 use super::log::{Command, Entry};
-use super::{Call, Cluster, Output, Power, Ticket};
+use super::{Call, Cluster, Output, Power, Ticket, membership};
 use crate::model::auth::Caller;
 use crate::model::check::Rules;
 use crate::model::personality::Personality;
@@ -88,7 +88,12 @@ impl Cluster {
         let id = call.member;
         let personality = self.config.personality;
         let mut request = call.request;
-        if !personality.has_auth_status && matches!(request, Request::AuthStatus(_)) {
+        let is_missing = match request {
+            Request::AuthStatus(_) => !personality.has_auth_status,
+            Request::Downgrade(_) => !personality.has_downgrade,
+            _ => false,
+        };
+        if is_missing {
             return Err(unimplemented(request.path()));
         }
         self.serves(id, &request)?;
@@ -97,6 +102,7 @@ impl Cluster {
         }
         self.check_quota(now, id, &request)?;
         check_form(&request, Rules::new(&personality, self.config.max_txn_ops))?;
+        membership::check_urls(&request)?;
         if let Request::LeaseGrant(grant) = &mut request
             && grant.id == 0
         {
@@ -128,7 +134,7 @@ impl Cluster {
             Request::Status(_) => true,
             _ => false,
         };
-        if is_open || self.members[&id].votes() {
+        if is_open || !self.members[&id].config.is_learner {
             return Ok(());
         }
         let text = ServerError::NotSupportedForLearner.text();
@@ -169,6 +175,10 @@ impl Cluster {
         if let Request::RoleGrantPermission(grant) = request {
             auth.check_grant(grant)?;
         }
+        if membership::is_change(request) {
+            auth.permits_admin(caller.as_ref())?;
+            self.check_change(now, id, request)?;
+        }
         if personality.guards_everything {
             match request {
                 Request::LeaseGrant(_) | Request::LeaseRevoke(_) => {
@@ -177,7 +187,9 @@ impl Cluster {
                 Request::Alarm(alarm) if alarm.action == i32::from(AlarmAction::Get) => {
                     auth.requires_user(caller.as_ref())?;
                 }
-                Request::Compact(_) | Request::Alarm(_) => auth.permits_admin(caller.as_ref())?,
+                Request::Compact(_) | Request::Alarm(_) | Request::Downgrade(_) => {
+                    auth.permits_admin(caller.as_ref())?;
+                }
                 _ => {}
             }
         }
@@ -300,8 +312,9 @@ impl Cluster {
     /// Carries out a read once the member may.
     fn read(&mut self, now: Instant, id: u64, token: Option<&str>, request: &Request) -> Stage {
         if let Request::Authenticate(auth) = request {
-            let checked =
-                self.members[&id].replica.auth().check_password(&auth.name, &auth.password);
+            let checked = self.members.get_mut(&id).map_or(Ok(()), |member| {
+                member.replica.auth_mut().check_password(&auth.name, &auth.password)
+            });
             return match checked {
                 Ok(()) => {
                     let (name, letters) = (auth.name.clone(), self.letters());
@@ -339,7 +352,12 @@ fn is_local(request: &Request, personality: Personality) -> bool {
         Request::Range(range) => range.serializable,
         Request::Txn(txn) => is_read_only(txn) && is_serializable(txn),
         Request::MemberList(list) => !(list.linearizable && personality.has_auth_status),
-        Request::LeaseLeases(_) | Request::Status(_) | Request::MoveLeader(_) => true,
+        Request::LeaseLeases(_)
+        | Request::Status(_)
+        | Request::MoveLeader(_)
+        | Request::Defragment(_)
+        | Request::Hash(_)
+        | Request::HashKv(_) => true,
         _ => false,
     }
 }

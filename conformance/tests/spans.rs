@@ -80,6 +80,8 @@ fn each_call_is_a_span_that_tells_what_became_of_it() {
             client.txn().then([put("canary", "x")]).await.unwrap();
             client.put("canary", "canary").lease(7).await.unwrap_err();
             etcd.kill(0);
+            // Until the loss is known.
+            world.sleep(Duration::from_secs(1)).await;
             client.put("canary", "x").timeout(Duration::from_secs(1)).await.unwrap_err();
         })
         .unwrap();

@@ -51,7 +51,6 @@ impl Collector {
         let bodies = Arc::<Mutex<Vec<u8>>>::default();
         let kept = Arc::clone(&bodies);
         let peer = Peer::start(move |_, mut wire| {
-            wire.await_preface()?;
             wire.greet(&[])?;
             loop {
                 let request = wire.whole_request()?;

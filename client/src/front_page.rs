@@ -147,6 +147,7 @@ macro_rules! operations_table {
             "client.close().await",
             "` |\n",
             $crate::auth_table!(),
+            $crate::cluster_table!(),
             $crate::maintenance_table!(),
             $crate::raw_table!(),
         )
@@ -218,6 +219,38 @@ macro_rules! auth_table {
     };
 }
 
+/// Expands to the table of the operations on members, as a part of [`operations_table!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! cluster_table {
+    () => {
+        concat!(
+            "\n## Cluster\n\nOf [`cluster`](Client::cluster), members:\n\n",
+            "| call | returns | example |\n",
+            "|---|---|---|\n",
+            "| [`member_list`](Cluster::member_list) | [`MemberListResponse`] | `",
+            "client.cluster().member_list().await?",
+            "` |\n",
+            "| [`member_add`](Cluster::member_add) | [`MemberAddResponse`] | `",
+            r#"client.cluster().member_add(["http://etcd-3:2380"]).learner().await?"#,
+            "` |\n",
+            "| [`member_promote`](Cluster::member_promote) | [`MemberPromoteResponse`] | `",
+            "client.cluster().member_promote(id).wait_until_in_sync(minute).await?",
+            "` |\n",
+            "| [`member_update`](Cluster::member_update) | [`MemberUpdateResponse`] | `",
+            r#"client.cluster().member_update(id, ["http://etcd-4:2380"]).await?"#,
+            "` |\n",
+            "| [`member_remove`](Cluster::member_remove) | [`MemberRemoveResponse`] | `",
+            "client.cluster().member_remove(id).wait_until_accepted(minute).await?",
+            "` |\n",
+            "| [`view`](Cluster::view) ",
+            "| [`ClusterView`]: members, how each does, the leader | `",
+            "client.cluster().view().await?",
+            "` |\n",
+        )
+    };
+}
+
 /// Expands to the list of the pages in `docs/`, with links into the repository that the manifest
 /// names.
 #[doc(hidden)]
@@ -240,6 +273,12 @@ macro_rules! list_of_pages {
             "\n- [Backups](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/backups.md): snapshots as streams and files, checked while they pass",
+            "\n- [Members of a cluster](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/members.md): learners, promotion, removal, and looking at all of them",
+            "\n- [Operating a cluster](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/operating.md): status, space, hashes, leaders, downgrades",
             "\n- [Many calls at once](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/many-calls-at-once.md): join, `buffer_unordered`, transactions",

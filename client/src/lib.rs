@@ -73,6 +73,7 @@ mod either;
 mod front_page;
 mod handle;
 mod health;
+mod join_all;
 mod lease;
 mod list_watch;
 mod lookup;
@@ -107,12 +108,16 @@ mod watch;
 pub use auth::Auth;
 pub use cache::{Cache, CacheChanges, CacheItem, CachedValue};
 pub use client::Client;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, ClusterView, Disagreement, MemberView};
 pub use config::Config;
 pub use etcd3_core::auth::TokenReason;
 pub use etcd3_core::error::{Cause, ConnectFailure, Phase, Report};
 pub use etcd3_core::lease::{LeaseLost, LossReason};
 pub use etcd3_core::proto;
+pub use etcd3_core::request::cluster::{
+    Member, MemberAddResponse, MemberListResponse, MemberPromoteResponse, MemberRemoveResponse,
+    MemberUpdateResponse,
+};
 pub use etcd3_core::request::maintenance::{
     Alarm, AlarmKind, AlarmsResponse, DefragmentResponse, DowngradeInfo, DowngradeResponse,
     HashKvResponse, HashResponse, MemberStatus, MoveLeaderResponse, Serving,
@@ -131,9 +136,9 @@ pub use etcd3_core::request::{
 pub use etcd3_core::snapshot::SnapshotProgress;
 pub use etcd3_core::watch::{Event, EventKind, Previous, ResumeToken, WatchBatch};
 pub use etcd3_core::{
-    Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, Outcome,
-    ResponseHeader, Secret, ServerError, Status, UnaryRequest, Version, all, from_key, key, ops,
-    prefix,
+    Bytes, Code, Difference, Error, ErrorKind, IntoBytes, KeyRange, KeyValue, LeaseId, MemberId,
+    Outcome, ResponseHeader, Secret, ServerError, Status, UnaryRequest, Version, all, from_key,
+    key, ops, prefix,
 };
 pub use health::{EndpointHealth, EndpointState, Health, HealthChanges};
 pub use lease::grant::Grant;

@@ -2,6 +2,7 @@
 
 pub use crate::cache::BeginCache;
 use crate::call::{CallOptions, OperationCall};
+pub use crate::cluster::{MemberAdd, MemberPromote, MemberRemove, MemberUpdate, View};
 pub use crate::lease::grant::Grant;
 pub use crate::lease::revoke::Revoke;
 pub use crate::lease::{BeginKeepAlive, BeginLease, KeepAliveOnce, KeepAliveOnceResponse};
@@ -14,6 +15,8 @@ use etcd3_core::LeaseId;
 use etcd3_core::channel::EndpointId;
 pub use etcd3_core::method::{Effect, Method, Shape};
 pub use etcd3_core::namespace::KeyPrefix;
+pub use etcd3_core::request::cluster;
+use etcd3_core::request::cluster::MemberList;
 pub use etcd3_core::request::maintenance;
 pub use etcd3_core::request::{
     AuthDisable, AuthEnable, AuthResponse, AuthStatus, AuthStatusResponse, Permission,
@@ -243,6 +246,7 @@ etcd3_core::put_options!(options);
 etcd3_core::delete_options!(options);
 etcd3_core::compact_options!(options);
 etcd3_core::time_to_live_options!(options);
+etcd3_core::member_list_options!(options);
 
 /// Gives the request of a watch the options of the watch.
 macro_rules! options_of_watch {

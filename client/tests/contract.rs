@@ -73,6 +73,9 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.session_on(7).send());
         is_sent(&client.register("k", "v").send());
         is_sent(&client.auth().user_add("u", "p").send());
+        is_sent(&client.cluster().member_add(["a"]).send());
+        is_sent(&client.cluster().member_list().send());
+        is_sent(&client.cluster().view().send());
         is_sent(&client.maintenance().status("a").send());
         is_sent(&client.maintenance().statuses().send());
         is_sent(&client.maintenance().move_leader(7).send());
@@ -121,6 +124,11 @@ mod root {
     use etcd3::{
         AuthResponse, AuthStatusResponse, Permission, PermissionType, RoleGetResponse,
         RoleListResponse, UserGetResponse, UserListResponse,
+    };
+
+    use etcd3::{
+        ClusterView, Disagreement, Member, MemberAddResponse, MemberId, MemberListResponse,
+        MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse, MemberView,
     };
 
     #[cfg(feature = "tls")]

@@ -63,8 +63,8 @@ impl Ctx {
     /// Starts a server for this case alone, with flags of its own.
     ///
     /// A model knows the flags `--max-request-bytes`, `--max-txn-ops`, `--quota-backend-bytes`,
-    /// `--max-concurrent-streams` and `--snapshot-count`, and what the builder has names for but
-    /// the heartbeat. It refuses to start with anything else.
+    /// `--max-concurrent-streams`, `--snapshot-count` and `--strict-reconfig-check`, and what the
+    /// builder has names for but the heartbeat. It refuses to start with anything else.
     ///
     /// # Errors
     ///

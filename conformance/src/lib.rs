@@ -59,7 +59,7 @@ pub use case_result::{BoxError, CaseFuture, CaseResult};
 pub use ctx::Ctx;
 pub use etcd3_lab::{ClusterBuilder, ServerBuilder};
 pub use harness::{Environment, SuiteRuntime, main};
-pub use servers::{Cluster, EtcdSource, Member, Server, WatchCounts};
+pub use servers::{Cluster, EtcdSource, Member, Newcomer, Server, WatchCounts};
 pub use task::JoinHandle;
 
 /// Makes the `main` of a test target that runs the suite on one runtime.
@@ -110,11 +110,17 @@ mod pages {
     #[doc = include_str!("../../docs/many-calls-at-once.md")]
     struct ManyCallsAtOnce;
 
+    #[doc = include_str!("../../docs/members.md")]
+    struct Members;
+
     #[doc = include_str!("../../docs/migrating-from-clientv3.md")]
     struct MigratingFromClientv3;
 
     #[doc = include_str!("../../docs/migrating-from-etcd-client.md")]
     struct MigratingFromEtcdClient;
+
+    #[doc = include_str!("../../docs/operating.md")]
+    struct Operating;
 
     #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
     struct TestingWithEtcd3Sim;

@@ -1,7 +1,7 @@
 //! One attempt of a call or of a stream: what is to be sent, and where it went.
 
 use crate::Instant;
-use crate::auth::{Generation, StaleToken};
+use crate::auth::{Generation, MIN_LIFE, StaleToken};
 use crate::channel::{Admission, EndpointId, Want};
 use crate::metadata::Metadata;
 
@@ -29,6 +29,23 @@ impl Attempt {
     }
 }
 
+/// The token that a request was sent with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SentToken {
+    /// Which one.
+    pub generation: Generation,
+    /// When it was obtained.
+    pub since: Instant,
+}
+
+impl SentToken {
+    /// Returns whether it is so new that its refusal says more than that it has expired.
+    #[must_use]
+    pub fn is_fresh(self, now: Instant) -> bool {
+        now.saturating_since(self.since) < MIN_LIFE
+    }
+}
+
 /// Where and how a request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
@@ -38,13 +55,13 @@ pub struct Sent {
     pub has_choice: bool,
     /// The token that it was sent with, or the knowledge that none is needed; `None` from a client
     /// without credentials.
-    pub token: Option<Generation>,
+    pub token: Option<SentToken>,
 }
 
 impl Sent {
     /// A request that was admitted, and sent with this token.
     #[must_use]
-    pub const fn new(admission: &Admission, token: Option<Generation>) -> Self {
+    pub const fn new(admission: &Admission, token: Option<SentToken>) -> Self {
         let Admission { endpoint, has_choice, .. } = *admission;
         Self { endpoint, has_choice, token }
     }

@@ -31,6 +31,7 @@ pub mod laws;
 pub mod lease;
 mod lease_id;
 mod machine;
+mod member_id;
 pub mod metadata;
 pub mod method;
 pub mod namespace;
@@ -59,6 +60,7 @@ pub use key_value::KeyValue;
 pub use known_keys::{Difference, KnownKeys};
 pub use lease_id::LeaseId;
 pub use machine::{Machine, Next};
+pub use member_id::MemberId;
 pub use outcome::Outcome;
 pub use request::{
     Compact, Compare, Delete, Get, IgnoreLease, IgnoreValue, Limits, Op, OpResponse, Operation,

@@ -6,6 +6,7 @@
 //! | "no leader" to a call that asked for a leader | rejected | again | again |
 //! | "rpc not supported for learner" | rejected | again | again |
 //! | "too many requests" | rejected | again, later | again, later |
+//! | "unhealthy cluster", to a change of the members | rejected | again | final |
 //! | stale token, old auth revision, no user | rejected | with a new token | with a new token |
 //! | compacted or future revision, read by a transaction that writes | unknown | – | **final** |
 //! | other refusals, those of the services of locks and elections too | rejected | final | final |
@@ -104,6 +105,9 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Decision {
                     (Outcome::Unknown, again_if_repeatable)
                 }
                 Outcome::Unknown => (Outcome::Unknown, RetryAction::None),
+                answered if error == Some(ServerError::Unhealthy) => {
+                    (answered, again_if_repeatable)
+                }
                 answered => (answered, action_of_refusal(error)),
             }
         }
@@ -173,7 +177,11 @@ fn outcome(
         }
         Some(ServerError::NoLeader) if require_leader => Outcome::Rejected,
         Some(ServerError::NoSpace) => Outcome::Unknown,
-        Some(ServerError::TooManyRequests | ServerError::RequestTooLarge) => Outcome::Rejected,
+        // Members are checked before their change is proposed.
+        // M14
+        Some(
+            ServerError::TooManyRequests | ServerError::RequestTooLarge | ServerError::Unhealthy,
+        ) => Outcome::Rejected,
         Some(known) => outcome_of_code(known.code()),
         None => outcome_of_code(wire),
     }
@@ -306,6 +314,8 @@ mod tests {
         for &error in E::ALL {
             let expected = match error {
                 E::NotSupportedForLearner => (REJECTED, RetryAction::Again, RetryAction::Again),
+                // M14, CLU-024: said before anything is proposed, and for seconds.
+                E::Unhealthy => (REJECTED, RetryAction::Again, RetryAction::None),
                 E::TooManyRequests => (REJECTED, RetryAction::Later, RetryAction::Later),
                 E::InvalidAuthToken | E::AuthOldRevision | E::UserEmpty => {
                     (REJECTED, RetryAction::NewToken, RetryAction::NewToken)
@@ -318,7 +328,6 @@ mod tests {
                 | E::TimeoutDueToLeaderFail
                 | E::TimeoutDueToConnectionLost
                 | E::TimeoutWaitAppliedIndex
-                | E::Unhealthy
                 | E::Canceled
                 | E::WatchCanceled
                 | E::DeadlineExceeded => (UNKNOWN, RetryAction::Again, RetryAction::None),

@@ -6,6 +6,7 @@
 use crate::error::Error;
 use crate::method::{self, Effect, Method};
 use crate::namespace::KeyPrefix;
+use crate::request::cluster;
 use etcd3_proto::{etcdserverpb as pb, health, mvccpb, v3electionpb, v3lockpb};
 
 /// What is to be known of a request to make a call of it.
@@ -66,7 +67,9 @@ pub trait UnaryRequest: prost::Message + Clone {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest), outcome not sent.
+    /// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest), or
+    /// [`Server`](crate::ErrorKind::Server) with what servers should have answered; outcome not
+    /// sent.
     fn validate(&self) -> Result<(), Error> {
         Ok(())
     }
@@ -238,6 +241,18 @@ impl UnaryRequest for pb::TxnRequest {
     }
 }
 
+impl UnaryRequest for pb::MemberUpdateRequest {
+    type Response = pb::MemberUpdateResponse;
+    const METHOD: &'static Method = &method::MEMBER_UPDATE;
+
+    /// Servers take any addresses; then all but the member itself end with "should never fail" when
+    /// they cannot read one.
+    // M11
+    fn validate(&self) -> Result<(), Error> {
+        cluster::check_peer_urls(&self.peer_urls)
+    }
+}
+
 fn strip_pairs<'a>(
     pairs: impl IntoIterator<Item = &'a mut mvccpb::KeyValue>,
     prefix: &KeyPrefix,
@@ -350,7 +365,6 @@ unary! {
     pb::LeaseLeasesRequest => LeaseLeasesResponse = LEASE_LEASES;
     pb::MemberAddRequest => MemberAddResponse = MEMBER_ADD;
     pb::MemberRemoveRequest => MemberRemoveResponse = MEMBER_REMOVE;
-    pb::MemberUpdateRequest => MemberUpdateResponse = MEMBER_UPDATE;
     pb::MemberListRequest => MemberListResponse = MEMBER_LIST;
     pb::MemberPromoteRequest => MemberPromoteResponse = MEMBER_PROMOTE;
     pb::StatusRequest => StatusResponse = STATUS;
@@ -392,6 +406,20 @@ mod tests {
 
     fn ops(requests: impl IntoIterator<Item = Request>) -> Vec<pb::RequestOp> {
         requests.into_iter().map(|it| pb::RequestOp { request: Some(it) }).collect()
+    }
+
+    // M11: what servers take, and die of.
+    #[test]
+    fn addresses_that_end_servers_are_not_sent() {
+        let update = |urls: &[&str]| {
+            let peer_urls = urls.iter().map(|url| (*url).to_owned()).collect();
+            pb::MemberUpdateRequest { id: 7, peer_urls }.validate()
+        };
+        assert!(update(&["http://a:1", "https://b:1"]).is_ok());
+        for bad in [&[][..], &["http://a"], &["http://a:1", ""], &["x y"]] {
+            let error = update(bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Server(crate::ServerError::MemberBadUrls));
+        }
     }
 
     // A message is sent as it is, and what may come of it is told: below zero is a revision that

@@ -201,6 +201,7 @@ mod raw {
             10 => Input::Migrate,
             11 => Input::Send(framed(b"request").into()),
             12 if rng.below(4) == 0 => Input::Closed(ErrorKind::Closed),
+            12 if rng.below(3) == 0 => Input::NoToken(None),
             12 => Input::Denied(Denied::NoConnection),
             _ => Input::Finish,
         }

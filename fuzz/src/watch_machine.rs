@@ -4,7 +4,7 @@
 use arbitrary::Arbitrary;
 use etcd3_core::auth::Generation;
 use etcd3_core::backoff::Backoff;
-use etcd3_core::call::Sent;
+use etcd3_core::call::{Sent, SentToken};
 use etcd3_core::channel::{Denied, EndpointId};
 use etcd3_core::frame::{self, Decoder};
 use etcd3_core::proto::etcdserverpb::watch_request::RequestUnion;
@@ -123,7 +123,12 @@ fn command(step: &Step) -> Option<Input> {
         }
         Step::Throttled => Input::Denied(Denied::Throttled),
         Step::Sent { endpoint, token } => {
-            let (endpoint, token) = (u32::from(endpoint % 3), token.map(u64::from).map(Generation));
+            let endpoint = u32::from(endpoint % 3);
+            // The age of some of them, in seconds, beside their generation.
+            let token = token.map(|token| SentToken {
+                generation: Generation(u64::from(token % 8)),
+                since: Instant::ORIGIN + Duration::from_secs(u64::from(token / 8)),
+            });
             Input::Sent(Sent { endpoint: EndpointId(endpoint), has_choice: true, token })
         }
         Step::Migrate => Input::Migrate,

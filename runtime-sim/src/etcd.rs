@@ -33,7 +33,8 @@ pub struct Etcd {
     /// How many clusters the world had before.
     number: u8,
     service: Service,
-    members: Arc<[u64]>,
+    /// The ids of the members, by their numbers.
+    members: Arc<Mutex<Vec<u64>>>,
     down: Arc<Mutex<BTreeMap<usize, Power>>>,
 }
 
@@ -47,13 +48,19 @@ impl World {
     /// Starts a cluster: member `i` listens at `etcd-i:2379`, that of the next cluster of this
     /// world at `etcd-1-i:2379`, and so on.
     #[must_use]
-    pub fn etcd(&self, config: ClusterConfig) -> Etcd {
+    pub fn etcd(&self, mut config: ClusterConfig) -> Etcd {
         let number = {
             let mut clusters = locked(&self.clusters);
             let number = *clusters;
             *clusters = number.saturating_add(1);
             number
         };
+        // Members that are not told otherwise say where they listen.
+        for (member, it) in config.members.iter_mut().enumerate() {
+            if it.client_urls == [ClusterConfig::client_url(member)] {
+                it.client_urls = vec![url(number, member)];
+            }
+        }
         let cluster = Cluster::with_config(config);
         // Ids are drawn; the members are numbered as they were configured.
         let mut ids: Vec<(String, u64)> = cluster
@@ -67,11 +74,9 @@ impl World {
         self.executor.spawn(host, Box::pin(service.clone().pump()));
         let members: Vec<u64> = ids.into_iter().map(|(_, id)| id).collect();
         let (world, down) = (self.clone(), Arc::default());
-        let etcd = Etcd { world, number, service, members: members.into(), down };
-        for member in 0..etcd.members.len() {
-            self.net.name(&etcd.name(member), [etcd.address(member)]);
-            etcd.recorder().name(etcd.host_of(member), etcd.name(member));
-            etcd.start(member);
+        let etcd = Etcd { world, number, service, members: Arc::default(), down };
+        for id in members {
+            etcd.add(id);
         }
         etcd
     }
@@ -79,7 +84,7 @@ impl World {
 
 impl fmt::Debug for Etcd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Etcd").field("members", &self.members.len()).finish_non_exhaustive()
+        f.debug_struct("Etcd").field("members", &self.members()).finish_non_exhaustive()
     }
 }
 
@@ -87,14 +92,13 @@ impl Etcd {
     /// Returns how many members there are.
     #[must_use]
     pub fn members(&self) -> usize {
-        self.members.len()
+        locked(&self.members).len()
     }
 
     /// Returns the endpoints of all members.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        let names = (0..self.members.len()).map(|member| self.name(member));
-        names.map(|name| format!("http://{name}:{ETCD_PORT}")).collect()
+        (0..self.members()).map(|member| url(self.number, member)).collect()
     }
 
     /// Returns where a member listens.
@@ -112,13 +116,36 @@ impl Etcd {
     /// Returns the id of a member in the model.
     #[must_use]
     pub fn member_id(&self, member: usize) -> u64 {
-        self.members[member]
+        locked(&self.members)[member]
+    }
+
+    /// Starts the process of a member that was added to the cluster; returns its number. It listens
+    /// as the others do, and takes its name from there.
+    pub fn join(&self, id: u64) -> usize {
+        let member = self.members();
+        let (name, urls) = (self.name(member), vec![url(self.number, member)]);
+        self.model(|cluster, now| cluster.start_member(now, id, &name, urls));
+        self.add(id);
+        member
+    }
+
+    /// Serves a member under the next number.
+    fn add(&self, id: u64) {
+        let member = {
+            let mut members = locked(&self.members);
+            members.push(id);
+            members.len() - 1
+        };
+        self.world.net.name(&self.name(member), [self.address(member)]);
+        self.recorder().name(self.host_of(member), self.name(member));
+        self.start(member);
     }
 
     /// Tells whether the process of a member exists; a frozen one does.
     #[must_use]
     pub fn is_running(&self, member: usize) -> bool {
-        locked(&self.down).get(&member) != Some(&Power::Killed)
+        let is_killed = locked(&self.down).get(&member) == Some(&Power::Killed);
+        !is_killed && !self.service.peek(|cluster| cluster.is_removed(self.member_id(member)))
     }
 
     /// Ends the process of a member; its data stays.
@@ -126,7 +153,7 @@ impl Etcd {
         if self.set_power(member, Power::Killed) {
             self.recorder().end_fault(self.host_of(member), PAUSED);
             self.recorder().begin_fault(self.host_of(member), FaultKind::Down, KILLED);
-            self.model(|cluster, now| cluster.kill(now, self.members[member]));
+            self.model(|cluster, now| cluster.kill(now, self.member_id(member)));
             self.world.executor.set_paused(self.host_of(member).0, false);
             self.world.executor.abort(self.host_of(member).0);
         }
@@ -136,7 +163,7 @@ impl Etcd {
     pub fn pause(&self, member: usize) {
         if !locked(&self.down).contains_key(&member) && self.set_power(member, Power::Paused) {
             self.recorder().begin_fault(self.host_of(member), FaultKind::Paused, PAUSED);
-            self.model(|cluster, now| cluster.pause(now, self.members[member]));
+            self.model(|cluster, now| cluster.pause(now, self.member_id(member)));
             self.world.executor.set_paused(self.host_of(member).0, true);
         }
     }
@@ -144,7 +171,7 @@ impl Etcd {
     /// Starts a member that was killed, or lets one that was paused go on.
     pub fn revive(&self, member: usize) {
         let was = locked(&self.down).remove(&member);
-        let id = self.members[member];
+        let id = self.member_id(member);
         match was {
             Some(Power::Killed) => {
                 self.recorder().end_fault(self.host_of(member), KILLED);
@@ -169,7 +196,7 @@ impl Etcd {
     /// Cuts a member off from the others; clients still reach it.
     pub fn isolate(&self, member: usize) {
         self.recorder().begin_fault(self.host_of(member), FaultKind::Isolated, ISOLATED);
-        self.model(|cluster, now| cluster.isolate(now, self.members[member]));
+        self.model(|cluster, now| cluster.isolate(now, self.member_id(member)));
     }
 
     /// Joins all members again.
@@ -182,10 +209,11 @@ impl Etcd {
 
     /// Makes the next member in line the leader.
     pub fn move_leader(&self) {
+        let members = locked(&self.members).clone();
         let next = self.model(|cluster, now| {
-            let at = cluster.leader().and_then(|id| self.members.iter().position(|m| *m == id));
-            let next = at.map_or(0, |at| (at + 1) % self.members.len());
-            cluster.transfer_leadership(now, self.members[next]);
+            let at = cluster.leader().and_then(|id| members.iter().position(|m| *m == id));
+            let next = at.map_or(0, |at| (at + 1) % members.len());
+            cluster.transfer_leadership(now, members[next]);
             next
         });
         self.recorder().fault(self.host_of(next), FaultKind::Order, "to be the leader");
@@ -207,24 +235,25 @@ impl Etcd {
 
     /// Has a member fall behind: it applies nothing of what the others agree on.
     pub fn hold_back(&self, member: usize) {
-        self.model(|cluster, now| cluster.hold_applying(now, self.members[member], true));
+        self.model(|cluster, now| cluster.hold_applying(now, self.member_id(member), true));
     }
 
     /// Lets a member that was held back apply what it has missed.
     pub fn keep_up(&self, member: usize) {
-        self.model(|cluster, now| cluster.hold_applying(now, self.members[member], false));
+        self.model(|cluster, now| cluster.hold_applying(now, self.member_id(member), false));
     }
 
     /// Brings a member up to date by a snapshot: its store jumps ahead.
     pub fn send_snapshot(&self, member: usize) {
-        self.model(|cluster, now| cluster.send_snapshot(now, self.members[member]));
+        self.model(|cluster, now| cluster.send_snapshot(now, self.member_id(member)));
     }
 
     /// Returns the last revision that any member has.
     #[must_use]
     pub fn revision(&self) -> i64 {
+        let members = locked(&self.members).clone();
         self.model(|cluster, _| {
-            let replicas = self.members.iter().filter_map(|id| cluster.replica(*id));
+            let replicas = members.iter().filter_map(|id| cluster.replica(*id));
             replicas.map(|replica| replica.store().revision()).max().unwrap_or_default()
         })
     }
@@ -276,14 +305,11 @@ impl Etcd {
     }
 
     fn start(&self, member: usize) {
-        self.service.serve(self.host_of(member), self.members[member], self.address(member));
+        self.service.serve(self.host_of(member), self.member_id(member), self.address(member));
     }
 
     fn name(&self, member: usize) -> String {
-        match self.number {
-            0 => format!("etcd-{member}"),
-            number => format!("etcd-{number}-{member}"),
-        }
+        name(self.number, member)
     }
 
     fn host_of(&self, member: usize) -> HostId {
@@ -295,4 +321,17 @@ impl Etcd {
     fn set_power(&self, member: usize, power: Power) -> bool {
         locked(&self.down).insert(member, power) != Some(power)
     }
+}
+
+/// Returns the name of the host of a member, in the cluster of this number.
+fn name(cluster: u8, member: usize) -> String {
+    match cluster {
+        0 => format!("etcd-{member}"),
+        cluster => format!("etcd-{cluster}-{member}"),
+    }
+}
+
+/// Returns where a member listens for clients.
+fn url(cluster: u8, member: usize) -> String {
+    format!("http://{}:{ETCD_PORT}", name(cluster, member))
 }

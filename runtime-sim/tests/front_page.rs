@@ -138,12 +138,30 @@ fn the_examples_of_raw_services_work() {
     });
 }
 
+/// Those of the table of members.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_members_work() {
+    etcd3_sim::example_with(|client, etcd, _| async move {
+        let minute = Duration::from_secs(60);
+        assert_eq!(client.cluster().member_list().await?.members.len(), 3);
+        let added = client.cluster().member_add(["http://etcd-3:2380"]).learner().await?;
+        let id = added.member.id;
+        etcd.join(id.0);
+        client.cluster().member_promote(id).wait_until_in_sync(minute).await?;
+        client.cluster().member_update(id, ["http://etcd-4:2380"]).await?;
+        assert_eq!(client.cluster().view().await?.members.len(), 4);
+        client.cluster().member_remove(id).wait_until_accepted(minute).await?;
+        Ok(())
+    });
+}
+
 #[test]
 fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 82, "{examples:?}");
+    assert_eq!(examples.len(), 88, "{examples:?}");
     for example in examples {
         assert!(here.contains(example), "{example}");
     }

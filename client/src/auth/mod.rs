@@ -10,7 +10,8 @@ use etcd3_core::request::{AuthDisable, AuthEnable, AuthStatus};
 ///
 /// A handle of the client, cheap to make and to clone. Once authentication is on, all but
 /// [`user_get`](Self::user_get) and [`role_get`](Self::role_get) are for users with the role
-/// `root`.
+/// `root`. A client has a user by [`Config::user`](crate::Config::user), by
+/// [`Config::token`](crate::Config::token), or by the common name of its certificate.
 ///
 /// # Errors
 ///
@@ -81,8 +82,8 @@ impl Auth {
     /// Switches authentication on: from then on every call needs a user, whose roles say what it
     /// may do.
     ///
-    /// The user `root` must be there, with the role `root`. Calls that are under way and watches
-    /// that are open go on.
+    /// The user `root` must be there, with the role `root`. A client that has a user logs in with
+    /// its next call.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl Auth {
     /// auth.user_grant_role("root", "root").await?;
     /// auth.enable().await?;
     ///
-    /// // This client has no user.
+    /// // This client has no user; another one logs in with `Config::user`.
     /// let error = client.get("config/colour").await.unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::Server(ServerError::UserEmpty));
     /// # Ok(())

@@ -14,10 +14,9 @@ use super::alarm::Alarm;
 use super::final_read::FinalRead;
 use super::open_stream::{Open, OpenStream, Receiver};
 use crate::pool::{ConnectionHandle, NoPermit, Permit, Pool};
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, Wanted};
 use crate::transport::exchange::{Exchange, Sender};
-use etcd3_core::auth::Generation;
-use etcd3_core::call::{self, Sent};
+use etcd3_core::call::{self, Sent, SentToken};
 use etcd3_core::channel::{self, Denied, Finished, Freshness, Retirement, Want};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::metadata::Metadata;
@@ -39,7 +38,7 @@ pub(crate) struct Carrier {
     pub(crate) last: Option<Endpoint>,
     token_use: TokenUse,
     /// The token that the attempt is sent with.
-    generation: Option<Generation>,
+    token: Option<SentToken>,
 }
 
 /// What attempts of a client with credentials do about a token.
@@ -114,7 +113,7 @@ impl Carrier {
             alarm: Alarm::new(pool),
             last: None,
             token_use: TokenUse::Needed,
-            generation: None,
+            token: None,
         }
     }
 
@@ -146,14 +145,14 @@ impl Carrier {
     /// Returns what the head of the request says that is sent now.
     pub(crate) fn metadata(&mut self, now: Instant, order: &call::Attempt) -> Metadata {
         let mut metadata = order.metadata(now);
-        self.generation = None;
+        self.token = None;
         let tokens = self.alarm.pool.tokens.as_deref();
         let carried = tokens.filter(|_| self.token_use != TokenUse::None).map(Tokens::carried);
         if let Some(Some(carried)) = carried {
             metadata.token = carried.header;
             // Otherwise a newer one would be waited for.
             let is_needed = self.token_use == TokenUse::Needed;
-            self.generation = is_needed.then_some(carried.generation);
+            self.token = is_needed.then_some(carried.token);
         }
         metadata
     }
@@ -181,11 +180,10 @@ impl Carrier {
         match &mut self.state {
             State::Acquiring { order, has_token, listener } => {
                 if !*has_token && let Some(tokens) = &pool.tokens {
-                    // Notified when the client is closed, too: the task ends then, and tells.
-                    let token = ready!(tokens.poll_token(now, order.stale_token, listener, cx));
-                    if let Err(error) = token {
+                    let wanted = Wanted { now, stale: order.stale_token };
+                    if let Err(event) = ready!(tokens.poll_token(pool, wanted, listener, cx)) {
                         self.state = State::Idle(None);
-                        return Poll::Ready(Progress::Event(AttemptEvent::NoToken(error)));
+                        return Poll::Ready(Progress::Event(event));
                     }
                     (*has_token, *listener) = (true, None);
                 }
@@ -213,7 +211,7 @@ impl Carrier {
         exchange: Exchange,
         sender: Option<Box<Sender>>,
     ) -> AttemptEvent {
-        let sent = Sent::new(&permit.admission, self.generation);
+        let sent = Sent::new(&permit.admission, self.token);
         self.last = Some(permit.endpoint.clone());
         self.state = State::Streaming;
         self.stream().open(Open { exchange, sender, permit });

@@ -21,6 +21,8 @@ pub(crate) struct Driver {
     /// The message of the first attempt, until that is made.
     body: Option<Bytes>,
     attempt: Carrier,
+    /// Whether it waited for a token when it ended.
+    pub(crate) awaited_token: bool,
     /// How many failed attempts have been told of.
     traced: u32,
     tally: Tally,
@@ -36,12 +38,7 @@ impl Driver {
     ) -> Self {
         let tally = Tally::begin(&pool, now, call.method());
         let attempt = Carrier::new(pool).token_use(token_use);
-        Self { call, body: Some(body), attempt, traced: 0, tally }
-    }
-
-    /// Returns whether the call waits for a token.
-    pub(crate) const fn awaits_token(&self) -> bool {
-        self.attempt.awaits_token()
+        Self { call, body: Some(body), attempt, awaited_token: false, traced: 0, tally }
     }
 
     /// Polls the call at this moment. The message is encoded anew for each attempt but the first:
@@ -74,6 +71,7 @@ impl Driver {
                     self.call.handle(now, Input::Freshness(freshness));
                 }
                 Next::Do(Output::Done(result)) => {
+                    self.awaited_token = self.attempt.awaits_token();
                     self.attempt.release(now, self.call.signal());
                     if let Err(error) = &result {
                         trace::call_failed(self.call.method().path, self.last(), error);

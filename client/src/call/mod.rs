@@ -152,7 +152,7 @@ fn answer<T: Operation>(
 ) -> Result<T::Response, Error> {
     let at = |error: Error| error.with_endpoint(driver.last().map(Endpoint::text));
     match reply {
-        Err(error) if driver.awaits_token() => Err(tokens::explain(shared, only, error)),
+        Err(error) if driver.awaited_token => Err(tokens::explain(shared, only, error)),
         Err(error) if error.endpoint().is_some() => Err(error),
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => {
             let endpoint = driver.call.last_endpoint();

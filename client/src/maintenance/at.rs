@@ -94,7 +94,7 @@ impl Execute for StatusOf {
 }
 
 /// Asks a member for its status, and remembers its version.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     client: &Client,
     endpoint: &str,
     options: CallOptions,

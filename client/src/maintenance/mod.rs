@@ -2,7 +2,7 @@
 //! operator.
 
 mod alarms;
-mod at;
+pub(crate) mod at;
 mod downgrade;
 mod leader;
 mod operations;

@@ -305,6 +305,9 @@ impl Pool {
             connection.handle.end(None);
         }
         notify_all(&self.closing);
+        if let Some(tokens) = &self.tokens {
+            tokens.close();
+        }
         self.notify_changed();
         // Calls that wait for their stream alone: that may be on its way to them or not.
         self.wakeups.wake_all();

@@ -12,13 +12,14 @@ mod task;
 pub(crate) use source::Credentials;
 pub(crate) use task::run;
 
-use crate::call;
+use crate::call::{self, attempt::AttemptEvent};
 use crate::config::Config;
 use crate::either::either;
 use crate::pool::{Pool, notify_all};
 use crate::shared::Shared;
 use etcd3_core::Secret;
 use etcd3_core::auth::{Answer, Auth, Generation, Input, Output, Settings, StaleToken};
+use etcd3_core::call::SentToken;
 use etcd3_core::channel::EndpointId;
 use etcd3_core::error::{Cause, Phase};
 use etcd3_core::metadata::Token;
@@ -46,9 +47,17 @@ struct State {
     header: Option<Token>,
 }
 
+/// What an attempt wants of its token, at a moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) now: Instant,
+    /// The one that was refused last: a newer one.
+    pub(crate) stale: Option<StaleToken>,
+}
+
 /// What a request carries that a client with credentials sends.
 pub(crate) struct Carried {
-    pub(crate) generation: Generation,
+    pub(crate) token: SentToken,
     pub(crate) header: Option<Token>,
 }
 
@@ -62,15 +71,15 @@ impl Tokens {
         Some(Self { state, changed: Event::new(), wanted: Event::new(), allows_plaintext })
     }
 
-    /// Waits for a token that is newer than the one that was refused, if one was; returns why there
-    /// is none.
+    /// Waits for a token that is newer than the one that was refused, if one was; returns what the
+    /// machine is to be told if there is none.
     pub(crate) fn poll_token(
         &self,
-        now: Instant,
-        stale: Option<StaleToken>,
+        pool: &Pool,
+        wanted: Wanted,
         listener: &mut Option<EventListener>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Option<Error>>> {
+    ) -> Poll<Result<(), AttemptEvent>> {
         loop {
             if let Some(changed) = listener {
                 ready!(Pin::new(changed).poll(cx));
@@ -78,9 +87,14 @@ impl Tokens {
             // Asks once more when the listener is there: it may have come before that.
             for next in [None, Some(())] {
                 *listener = next.map(|()| self.changed.listen());
-                match self.ask(now, stale) {
+                if let Some(kind) = pool.closed_kind() {
+                    return Poll::Ready(Err(AttemptEvent::Closed(kind)));
+                }
+                match self.ask(wanted.now, wanted.stale) {
                     Answer::Take(_) => return Poll::Ready(Ok(())),
-                    Answer::None(error) => return Poll::Ready(Err(error)),
+                    Answer::None(error) => {
+                        return Poll::Ready(Err(AttemptEvent::NoToken(error)));
+                    }
                     Answer::Wait => {}
                 }
             }
@@ -116,8 +130,8 @@ impl Tokens {
     /// again.
     pub(crate) fn carried(&self) -> Option<Carried> {
         let state = self.lock();
-        let (generation, _) = state.auth.current()?;
-        Some(Carried { generation, header: state.header.clone() })
+        let (token, _) = state.auth.current()?;
+        Some(Carried { token, header: state.header.clone() })
     }
 
     /// Returns why there is no token, as far as that is known.
@@ -128,6 +142,11 @@ impl Tokens {
     /// Notified when what is known of the token changed.
     pub(crate) fn changed(&self) -> EventListener {
         self.changed.listen()
+    }
+
+    /// Wakes all who wait: the client is closed.
+    pub(crate) fn close(&self) {
+        notify_all(&self.changed);
     }
 
     /// Asks for a token, and for another one where it is due.
@@ -185,6 +204,6 @@ pub(crate) fn is_header(token: &Secret) -> bool {
 
 /// Makes the header of the token that is known.
 fn header_of(auth: &Auth) -> Option<Token> {
-    let (generation, token) = auth.current()?;
-    Token::new(generation, token?)
+    let (sent, token) = auth.current()?;
+    Token::new(sent.generation, token?)
 }

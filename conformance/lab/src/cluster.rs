@@ -16,6 +16,17 @@ const AGREEMENT_LIMIT: Duration = Duration::from_secs(20);
 /// The limit of a request for the leader, so that a frozen member does not hold it up for long.
 const STATUS_LIMIT: Duration = Duration::from_millis(500);
 
+/// A member that is yet to be added to a cluster and started.
+#[derive(Debug)]
+pub struct Newcomer(Layout);
+
+impl Newcomer {
+    /// Returns where the others are to reach it.
+    pub fn peer_url(&self) -> String {
+        self.0.peer_url()
+    }
+}
+
 /// A cluster of etcd members on loopback ports of their own.
 ///
 /// Its drop ends the processes and removes their data; so does the end of the process that
@@ -141,17 +152,42 @@ impl Cluster {
     ///
     /// Fails when the cluster refuses for 20 seconds, or the member does not become ready.
     pub fn add_member(&self, learner: bool) -> Result<usize> {
-        let members = self.members();
-        let first = members.first().ok_or_else(|| Error::new("the cluster has no member"))?;
-        let layout = self.layout(members.len())?;
+        let newcomer = self.newcomer()?;
+        let urls = self.announce(&newcomer.peer_url(), learner)?;
+        self.join(newcomer, &urls)
+    }
+
+    /// Chooses ports and a folder for one more member, which is yet to be added to the cluster.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there are no ports.
+    pub fn newcomer(&self) -> Result<Newcomer> {
+        let layout = self.layout(self.len())?;
         if let Some(network) = &self.network {
             network.add(layout.listen)?;
         }
-        let urls = self.announce(&layout.peer_url(), learner)?;
-        let named = urls.iter().filter_map(|url| {
+        Ok(Newcomer(layout))
+    }
+
+    /// Starts a member that was added to the running cluster, and returns its index when it is
+    /// ready.
+    ///
+    /// It is told the addresses for peers of all members; those that the lab does not know get a
+    /// name each. One newcomer joins at a time.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member does not become ready.
+    pub fn join(&self, newcomer: Newcomer, peer_urls: &[String]) -> Result<usize> {
+        let members = self.members();
+        let first = members.first().ok_or_else(|| Error::new("the cluster has no member"))?;
+        let Newcomer(layout) = newcomer;
+        let named = peer_urls.iter().enumerate().map(|(number, url)| {
             let mut layouts = members.iter().map(|member| &member.layout).chain([&layout]);
-            let name = &layouts.find(|layout| layout.peer_url() == *url)?.name;
-            Some(format!("{name}={url}"))
+            let known = layouts.find(|layout| layout.peer_url() == *url);
+            let name = known.map_or_else(|| format!("unknown{number}"), |it| it.name.clone());
+            format!("{name}={url}")
         });
         let mut options = first.options.clone();
         options.initial = named.collect::<Vec<_>>().join(",");

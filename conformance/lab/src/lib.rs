@@ -69,7 +69,7 @@ pub use bridge::{Bridge, Connections};
 pub use builder::{Builder, ClusterBuilder, ServerBuilder};
 pub use certs::{Authority, Identity, Leaf, Replace, Tls};
 pub use child::{Child, Signal};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Newcomer};
 pub use error::{Error, Result};
 pub use fault::{Cut, Direction, Fault, Relays};
 pub use grpc_proxy::GrpcProxy;

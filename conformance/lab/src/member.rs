@@ -242,6 +242,25 @@ impl Member {
         Ok(())
     }
 
+    /// Removes what the member has stored; it must not run.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be removed.
+    pub fn forget_data(&self) -> Result<()> {
+        let data = self.layout.dir.join("data");
+        std::fs::remove_dir_all(&data).map_err(Error::doing(data.display()))
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it has not within `limit`, which stretches with the load of the machine.
+    pub fn wait_end(&self, limit: Duration) -> Result<()> {
+        until(limit, "the process to end", || Ok((!self.is_running()).then_some(())))
+    }
+
     /// Waits until the member is healthy, which includes that it knows a leader, and the version of
     /// the cluster is decided, before which etcd takes neither requests nor members. Makes sure
     /// that it is this member's own process that answers.

@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
 const PROBES: u64 = 10;
 
 /// Starts three voters and a learner, which is the last member.
-async fn with_learner(ctx: &Ctx) -> Result<(Arc<Cluster>, String), etcd3_lab::Error> {
+pub(super) async fn with_learner(ctx: &Ctx) -> Result<(Arc<Cluster>, String), etcd3_lab::Error> {
     let build = |cluster: ClusterBuilder| cluster.flag("--strict-reconfig-check", "false");
     let cluster = Arc::new(ctx.cluster_with(build).await?);
     let adding = Arc::clone(&cluster);

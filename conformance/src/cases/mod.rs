@@ -3,12 +3,21 @@
 mod accounts;
 mod auth_expect;
 mod auth_leases;
+mod auth_maintenance;
 mod auth_permissions;
 mod auth_tokens;
 mod auth_users;
 mod bad_input;
 mod cache;
 mod cancelled;
+mod cluster_doubt;
+mod cluster_expect;
+mod cluster_growth;
+mod cluster_members;
+mod cluster_outage;
+mod cluster_promote;
+mod cluster_quorum;
+mod cluster_strict;
 mod config_texts;
 mod conn_black_hole;
 mod conn_endpoints;
@@ -55,6 +64,11 @@ mod lease_many;
 mod lease_members;
 mod lease_outage;
 mod lease_restart;
+mod maintenance_downgrade;
+mod maintenance_hashes;
+mod maintenance_leader;
+mod maintenance_space;
+mod maintenance_status;
 mod net_faults;
 mod net_sweep;
 mod nginx;
@@ -62,6 +76,7 @@ mod pages_streamed;
 mod proxied;
 mod proxy_limits;
 mod range_stream;
+mod raw_services;
 mod robustness;
 mod runtime_panics;
 mod snapshots;
@@ -104,10 +119,18 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         auth_permissions::CASES,
         auth_leases::CASES,
         auth_tokens::CASES,
+        auth_maintenance::CASES,
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,
         config_texts::CASES,
+        cluster_doubt::CASES,
+        cluster_growth::CASES,
+        cluster_members::CASES,
+        cluster_outage::CASES,
+        cluster_promote::CASES,
+        cluster_quorum::CASES,
+        cluster_strict::CASES,
         conn_black_hole::CASES,
         conn_endpoints::CASES,
         conn_partition::CASES,
@@ -133,6 +156,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_pages::CASES,
         pages_streamed::CASES,
         range_stream::CASES,
+        raw_services::CASES,
         kv_put::CASES,
         kv_query::CASES,
         kv_quorum::CASES,
@@ -148,6 +172,11 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         lease_members::CASES,
         lease_outage::CASES,
         lease_restart::CASES,
+        maintenance_downgrade::CASES,
+        maintenance_hashes::CASES,
+        maintenance_leader::CASES,
+        maintenance_space::CASES,
+        maintenance_status::CASES,
         net_faults::CASES,
         net_sweep::CASES,
         proxy_limits::CASES,

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Returns the error of a model for what only real servers do.
 fn only_real(what: &str) -> Error {
@@ -159,6 +160,47 @@ impl Member {
         }
     }
 
+    /// Starts the member again like [`Member::restart`], without what it had stored, and without
+    /// waiting until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// Fails when no process can be started, and on models.
+    pub fn launch_without_data(&self) -> Result<()> {
+        match &self.0 {
+            OneMember::Real(member) => {
+                member.kill()?;
+                member.forget_data()?;
+                member.launch(&[])
+            }
+            OneMember::Model(..) => Err(only_real("data of its own")),
+        }
+    }
+
+    /// Starts the member again like [`Member::restart`], without waiting until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// Fails when no process can be started.
+    pub fn launch(&self) -> Result<()> {
+        match &self.0 {
+            OneMember::Real(member) => member.launch(&[]),
+            OneMember::Model(..) => self.restart(),
+        }
+    }
+
+    /// Waits until the process has ended by itself, for so long at most.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it has not, and on models.
+    pub fn wait_end(&self, limit: Duration) -> Result<()> {
+        match &self.0 {
+            OneMember::Real(member) => member.wait_end(limit),
+            OneMember::Model(..) => Err(only_real("process to wait for")),
+        }
+    }
+
     /// Returns the metrics, in the text format of Prometheus.
     ///
     /// # Errors
@@ -265,6 +307,26 @@ impl Deref for Server {
 
     fn deref(&self) -> &Member {
         &self.member
+    }
+}
+
+/// A member that is yet to be added to a cluster, by the client under test, and started.
+#[derive(Debug)]
+pub struct Newcomer(OneNewcomer);
+
+#[derive(Debug)]
+enum OneNewcomer {
+    Real(etcd3_lab::Newcomer),
+    Model { peer_url: String },
+}
+
+impl Newcomer {
+    /// Returns where the others are to reach it.
+    pub fn peer_url(&self) -> String {
+        match &self.0 {
+            OneNewcomer::Real(newcomer) => newcomer.peer_url(),
+            OneNewcomer::Model { peer_url } => peer_url.clone(),
+        }
     }
 }
 
@@ -380,6 +442,43 @@ impl Cluster {
         match &self.0 {
             Members::Real(cluster) => cluster.add_member(learner),
             Members::Model(_) => Err(only_real("changes of the membership")),
+        }
+    }
+
+    /// Prepares one more member, which is yet to be added to the cluster.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there are no ports.
+    pub fn newcomer(&self) -> Result<Newcomer> {
+        let newcomer = match &self.0 {
+            Members::Real(cluster) => OneNewcomer::Real(cluster.newcomer()?),
+            Members::Model(etcd) => {
+                let peer_url = format!("http://etcd-{}:2380", etcd.members());
+                OneNewcomer::Model { peer_url }
+            }
+        };
+        Ok(Newcomer(newcomer))
+    }
+
+    /// Starts a member that was added to the running cluster, whose members are these now; returns
+    /// its index when it is ready. A model is ready only when time has passed.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it was not added, or does not become ready.
+    pub fn join(&self, newcomer: Newcomer, members: &[etcd3::Member]) -> Result<usize> {
+        match (&self.0, newcomer.0) {
+            (Members::Real(cluster), OneNewcomer::Real(newcomer)) => {
+                let urls = members.iter().flat_map(|member| member.peer_urls.clone());
+                cluster.join(newcomer, &urls.collect::<Vec<_>>())
+            }
+            (Members::Model(etcd), OneNewcomer::Model { peer_url }) => {
+                let added = members.iter().find(|member| member.peer_urls == [&*peer_url]);
+                let added = added.ok_or_else(|| Error::new(format!("{peer_url} is not added")))?;
+                Ok(etcd.join(added.id.0))
+            }
+            _ => Err(Error::new("the newcomer is one of another cluster")),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
     }
     let mut config = ClusterConfig::new(spec.members, personality, seed);
     let (_, election_ms) = spec.times_ms();
+    // As processes that were started a moment ago.
+    config.age = Duration::ZERO;
     config.election_timeout = Duration::from_millis(election_ms.into());
     if let Some(ms) = spec.renamed.progress_interval_ms {
         config.watch.progress_interval = Duration::from_millis(ms.into());
@@ -40,26 +42,27 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
     for (name, value) in &spec.flags {
         match name.as_str() {
             "--max-request-bytes" => {
-                config.max_request_bytes = number(name, value)?;
+                config.max_request_bytes = value_of(name, value)?;
                 config.watch.fragment_limit = config.max_request_bytes + FRAGMENT_OVERHEAD;
             }
             "--max-concurrent-streams" => {
-                config.max_concurrent_streams = Some(number(name, value)?);
+                config.max_concurrent_streams = Some(value_of(name, value)?);
             }
             // How dear it is to check a password.
             "--bcrypt-cost" => {}
             // How often snapshots are made; which entries they leave is what counts.
             "--snapshot-count" => {}
-            "--max-txn-ops" => config.max_txn_ops = number(name, value)?,
-            "--quota-backend-bytes" => config.quota_bytes = Some(number(name, value)?),
+            "--strict-reconfig-check" => config.strict_reconfig = value_of(name, value)?,
+            "--max-txn-ops" => config.max_txn_ops = value_of(name, value)?,
+            "--quota-backend-bytes" => config.quota_bytes = Some(value_of(name, value)?),
             name => return Err(only_real(name)),
         }
     }
     Ok(config)
 }
 
-fn number<T: FromStr>(name: &str, value: &str) -> Result<T> {
-    value.parse().map_err(|_| Error::new(format!("{name} is a number, and {value} is none")))
+fn value_of<T: FromStr>(name: &str, value: &str) -> Result<T> {
+    value.parse().map_err(|_| Error::new(format!("{name} does not take {value}")))
 }
 
 #[cfg(test)]
@@ -89,7 +92,7 @@ mod tests {
         };
         let text = refused(|it| it.flag("--auto-tls", "true"));
         assert_eq!(text, "a model has no --auto-tls; register the case with .real()");
-        assert!(refused(|it| it.flag("--max-txn-ops", "x")).contains("is none"));
+        assert!(refused(|it| it.flag("--max-txn-ops", "x")).contains("does not take x"));
         assert!(refused(ClusterBuilder::https).contains("TLS"));
         assert!(refused(|it| it.heartbeat(7)).contains("heartbeat"));
     }

@@ -2,6 +2,7 @@
 
 use super::Generation;
 use crate::Secret;
+use crate::attempt::SentToken;
 use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::server_error::ServerError;
@@ -88,8 +89,8 @@ pub struct StaleToken {
 
 impl StaleToken {
     /// Returns the token that was refused, if one was sent and the refusal is about that.
-    pub(crate) fn of(token: Option<Generation>, refusal: Option<ServerError>) -> Option<Self> {
-        Some(Self { generation: token?, reason: TokenReason::of(refusal?)? })
+    pub(crate) fn of(token: Option<SentToken>, refusal: Option<ServerError>) -> Option<Self> {
+        Some(Self { generation: token?.generation, reason: TokenReason::of(refusal?)? })
     }
 }
 

@@ -26,6 +26,7 @@ mod login;
 pub use events::{Answer, Input, Output, Settings, Source, StaleToken, TokenReason};
 pub use login::Login;
 
+use crate::attempt::SentToken;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Outcome;
@@ -42,7 +43,7 @@ pub struct Generation(pub u64);
 // R24
 pub(crate) const MAX_RENEWALS: u32 = 3;
 /// A token that is refused before this age did not last: the next one is waited for a while.
-const MIN_LIFE: Duration = Duration::from_secs(1);
+pub(crate) const MIN_LIFE: Duration = Duration::from_secs(1);
 /// How far the logins of many clients are spread whose tokens end at the same time.
 // I-A1, A-04
 const SPREAD: Duration = Duration::from_millis(50);
@@ -171,16 +172,17 @@ impl Auth {
         }
     }
 
-    /// Returns what requests carry now: the generation, and the token if one is needed. `None` as
+    /// Returns what requests carry now: which it is, and the token if one is needed. `None` as
     /// long as nothing is known. One that was refused is refused again, which tells whoever sends it
     /// to ask for a newer one.
     #[must_use]
-    pub fn current(&self) -> Option<(Generation, Option<&Secret>)> {
+    pub fn current(&self) -> Option<(SentToken, Option<&Secret>)> {
         let token = match &self.known {
             Known::Token(token) => Some(token),
             Known::Off | Known::Nothing => None,
         };
-        (self.known != Known::Nothing).then_some((self.generation, token))
+        let sent = SentToken { generation: self.generation, since: self.since };
+        (self.known != Known::Nothing).then_some((sent, token))
     }
 
     /// Returns whether the token is to be renewed, though it may be used.

@@ -17,7 +17,7 @@ mod events;
 mod options;
 mod streaming;
 
-pub use crate::attempt::{Attempt, Sent};
+pub use crate::attempt::{Attempt, Sent, SentToken};
 pub use events::{Input, Output, Reply};
 pub use options::Options;
 

@@ -67,6 +67,7 @@
 // K11
 
 mod auth;
+pub mod cluster;
 mod compact;
 mod compare;
 mod comparison;

@@ -2,8 +2,8 @@
 
 use super::Pace;
 use crate::Instant;
-use crate::attempt::{Attempt, Sent};
-use crate::auth::{Generation, StaleToken, TokenReason};
+use crate::attempt::{Attempt, Sent, SentToken};
+use crate::auth::{StaleToken, TokenReason};
 use crate::backoff::Backoff;
 use crate::channel::{AttemptKind, EndpointId, HealthSignal, Want};
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub(crate) struct Opening {
     pace: Pace,
     /// When the last one was opened.
     opened: Instant,
-    token: Option<Generation>,
+    token: Option<SentToken>,
     stale_token: Option<StaleToken>,
     pub(crate) last_endpoint: Option<EndpointId>,
     pub(crate) last_error: Option<Error>,
@@ -94,7 +94,7 @@ impl Opening {
     /// Notes the token of the last stream as too old.
     // H8, I-W16
     pub(crate) fn wants_newer_token(&mut self, reason: TokenReason) {
-        let stale = self.token.map(|generation| StaleToken { generation, reason });
+        let stale = self.token.map(|it| StaleToken { generation: it.generation, reason });
         self.stale_token = self.stale_token.max(stale);
     }
 
@@ -141,6 +141,7 @@ impl Opening {
     /// Feeds the age and the token of the stream that is open to a hasher.
     pub(crate) fn digest_open<H: std::hash::Hasher>(&self, now: Instant, hasher: &mut H) {
         use std::hash::Hash;
-        (now.as_nanos().wrapping_sub(self.opened.as_nanos()), self.token).hash(hasher);
+        let token = self.token.map(|token| token.generation);
+        (now.as_nanos().wrapping_sub(self.opened.as_nanos()), token).hash(hasher);
     }
 }

@@ -12,8 +12,8 @@
 //! What was sent is not repeated: [`Output::Opened`] says when to begin anew.
 
 use super::{End, Inbound, Received};
-use crate::attempt::{Attempt, Sent};
-use crate::auth::{self, Generation, MAX_RENEWALS, StaleToken};
+use crate::attempt::{Attempt, Sent, SentToken};
+use crate::auth::{self, MAX_RENEWALS, StaleToken};
 use crate::backoff::Backoff;
 use crate::channel::{AttemptKind, Denied, EndpointId, HealthSignal, Want};
 use crate::error::{Error, ErrorKind};
@@ -98,7 +98,7 @@ pub struct RawStream {
     opened: Instant,
     last_endpoint: Option<EndpointId>,
     /// The token of the stream that is open.
-    token: Option<Generation>,
+    token: Option<SentToken>,
     stale_token: Option<StaleToken>,
     /// Consecutive streams that were refused for their token.
     token_refusals: u32,

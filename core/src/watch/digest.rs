@@ -97,7 +97,8 @@ impl Watcher {
 impl Open {
     fn digest(&self, digest: &mut Digest<'_, impl Hasher>) {
         digest.put((self.inbound.has_head(), self.inbound.rest()));
-        digest.put((self.sent.endpoint, self.sent.token, self.takes_ids, self.is_useful));
+        let token = self.sent.token.map(|token| token.generation);
+        digest.put((self.sent.endpoint, token, self.takes_ids, self.is_useful));
         self.digest_times(digest);
         let sent = self.asking.sent();
         for (id, live) in &self.ids {

@@ -195,13 +195,17 @@ impl Watches {
             return self.fail_for_good(now, &error);
         };
         self.unanswered = 0;
+        let is_fresh = self.has_fresh_token(now);
         let watcher = creating.key.and_then(|key| Some((key, self.watchers.get_mut(&key)?)));
         let Some((key, watcher)) = watcher else { return };
-        watcher.refusals = watcher.refusals.saturating_add(1);
+        let refusal = refusal::of_creation(&response.cancel_reason, watcher.position);
+        // A token that is older may have expired, however often that happens.
+        let counts = is_fresh || !matches!(refusal, Refusal::Token(..));
+        watcher.refusals = watcher.refusals.saturating_add(u8::from(counts));
         let may_repeat = watcher.refusals < MAX_REFUSALS;
-        let is_first = watcher.refusals == 1;
+        let is_first = watcher.refusals <= 1;
         watcher.state = State::Queued;
-        match refusal::of_creation(&response.cancel_reason, watcher.position) {
+        match refusal {
             Refusal::DuplicateId if may_repeat => self.queue.push_back(key),
             Refusal::DuplicateId => {
                 self.end(now, key, Error::protocol("every id is in use on the stream"));

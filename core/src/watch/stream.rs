@@ -79,7 +79,7 @@ impl Watches {
         let decision = self.opening.failed(failure, error.clone());
         match decision.action {
             RetryAction::Again | RetryAction::Later => {}
-            RetryAction::NewToken if self.has_token() && self.may_renew() => {}
+            RetryAction::NewToken if self.has_token() && self.may_renew(now) => {}
             // What the server refuses for good, it refuses again.
             RetryAction::NewToken | RetryAction::None => {
                 self.strikes = self.strikes.saturating_add(1);
@@ -123,6 +123,12 @@ impl Watches {
         matches!(&self.stream, Stream::Open(open) if open.sent.token.is_some())
     }
 
+    /// Returns whether the token of the stream is so new that it cannot have expired.
+    pub(super) fn has_fresh_token(&self, now: Instant) -> bool {
+        let Stream::Open(open) = &self.stream else { return false };
+        open.sent.token.is_some_and(|token| token.is_fresh(now))
+    }
+
     /// Returns whether a watch that was denied is to be tried once more, with a newer token: no other
     /// one was created on the stream for a while, which would show that the token is good. Before
     /// etcd 3.5.6 servers do not tell the end of a token from a denial.
@@ -140,10 +146,11 @@ impl Watches {
         may_help
     }
 
-    /// Counts a stream that was refused for its token; returns whether a newer one may help.
+    /// Counts a stream whose token was refused although it is new; returns whether a newer one may
+    /// help.
     // I-W16
-    const fn may_renew(&mut self) -> bool {
-        self.strikes = self.strikes.saturating_add(1);
+    fn may_renew(&mut self, now: Instant) -> bool {
+        self.strikes = self.strikes.saturating_add(u8::from(self.has_fresh_token(now)));
         self.strikes < MAX_STRIKES
     }
 

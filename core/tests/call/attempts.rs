@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, admitted, body, ends, head, lost, ms, ok, read, sent, trailers, write};
 use etcd3_core::auth::{Generation, StaleToken, TokenReason};
-use etcd3_core::call::{Call, Input, Options, Output, Sent};
+use etcd3_core::call::{Call, Input, Options, Output, Sent, SentToken};
 use etcd3_core::channel::{Admission, Denied, Freshness, HealthSignal};
 use etcd3_core::error::Phase;
 use etcd3_core::{Code, ErrorKind, Machine, Next, Outcome, ServerError, method};
@@ -267,11 +267,15 @@ fn a_learner_that_is_alone_is_asked_once() {
     assert_eq!(rig.attempts().len(), 2, "there are others, though they may be down now");
 }
 
+fn sent_token(generation: u64) -> SentToken {
+    SentToken { generation: Generation(generation), since: ms(0) }
+}
+
 // A-rules: a token that was refused is not sent again; without one there is nothing to renew.
 #[test]
 fn a_refused_token_is_replaced_by_a_newer_one() {
     let refused = || ends(Code::Unauthenticated, "etcdserver: invalid auth token");
-    let with = |token| Input::Sent(Sent::new(&admitted(0), Some(Generation(token))));
+    let with = |token| Input::Sent(Sent::new(&admitted(0), Some(sent_token(token))));
     let mut rig = Rig::new(write());
     assert_eq!(rig.last_attempt().stale_token, None);
     rig.feed(with(3)).feed_all(refused()).rest(2_500);

@@ -94,6 +94,7 @@ fn random_input(rng: &mut Rng, now: Instant) -> Input {
         13 => Input::Confirmed(id, Err(random_error(rng))),
         14 if rng.below(3) == 0 => Input::Suspended(random_ms(rng, 4_000)),
         15 if rng.below(2) == 0 => Input::Denied(Denied::Throttled),
+        15 if rng.below(3) == 0 => Input::NoToken(None),
         15 => Input::Denied(Denied::NoConnection),
         16 if rng.below(4) == 0 => Input::Migrate,
         17 if rng.below(60) == 0 => Input::Closed(ErrorKind::Closed),

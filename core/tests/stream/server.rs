@@ -416,6 +416,7 @@ fn random_input(rng: &mut Rng) -> Input {
         }),
         17 => Input::Migrate,
         18 if rng.below(3) == 0 => Input::Closed(ErrorKind::Closed),
+        18 if rng.below(4) == 0 => Input::NoToken(None),
         18 => Input::Denied(Denied::Throttled),
         _ => Input::Denied(Denied::NoConnection),
     }

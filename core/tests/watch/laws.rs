@@ -3,7 +3,7 @@
 use crate::rig::{CLUSTER, created, events, framed, part, progress, put, settings};
 use etcd3_core::auth::Generation;
 use etcd3_core::backoff::Backoff;
-use etcd3_core::call::Sent;
+use etcd3_core::call::{Sent, SentToken};
 use etcd3_core::channel::{Denied, EndpointId};
 use etcd3_core::frame::Decoder;
 use etcd3_core::proto::etcdserverpb::watch_request::RequestUnion;
@@ -112,6 +112,7 @@ fn random_input(rng: &mut Rng) -> Input {
         7 => Input::RequestProgress(key),
         8 => Input::OrderedProgress(rng.below(2) == 0),
         9 if rng.below(4) == 0 => Input::Denied(Denied::Throttled),
+        9 if rng.below(8) == 0 => Input::NoToken(None),
         10 if rng.below(4) == 0 => Input::Migrate,
         11 if rng.below(100) == 0 => Input::Closed(ErrorKind::Closed),
         12 if rng.below(2) == 0 => Input::Confirmed(Err(Error::new(ErrorKind::ConnectionLost))),
@@ -128,7 +129,10 @@ fn random_input(rng: &mut Rng) -> Input {
 
 fn sent(rng: &mut Rng) -> Input {
     let endpoint = EndpointId(u32::try_from(rng.below(3)).unwrap_or_default());
-    let token = (rng.below(2) == 0).then(|| Generation(rng.below(5)));
+    let token = (rng.below(2) == 0).then(|| {
+        let since = Instant::ORIGIN + Duration::from_secs(rng.below(20));
+        SentToken { generation: Generation(rng.below(5)), since }
+    });
     Input::Sent(Sent { endpoint, has_choice: true, token })
 }
 
@@ -308,6 +312,8 @@ impl Judge {
                 let is_under_way = self.creating.iter().any(|it| it.1 == name);
                 assert!(!is_under_way || self.is_odd, "I6: {name} is being created");
                 self.creating.push((create.watch_id, name));
+                // One that nobody had may have been cancelled by this id.
+                self.canceled.remove(&create.watch_id);
             }
             RequestUnion::CancelRequest(cancel) => {
                 assert!(self.canceled.insert(cancel.watch_id), "I7: {}", cancel.watch_id);

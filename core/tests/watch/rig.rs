@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use etcd3_core::auth::Generation;
 use etcd3_core::backoff::Backoff;
-use etcd3_core::call::{Attempt, Sent};
+use etcd3_core::call::{Attempt, Sent, SentToken};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::frame::{self, Decoder};
 use etcd3_core::proto::etcdserverpb::watch_request::RequestUnion;
@@ -100,6 +100,7 @@ impl Rig {
     pub(crate) fn open_with(&mut self, token: Option<Generation>) -> &mut Self {
         self.take_attempt().expect("an attempt");
         self.endpoint += 1;
+        let token = token.map(|generation| SentToken { generation, since: self.now });
         let sent = Sent { endpoint: EndpointId(self.endpoint), has_choice: true, token };
         self.feed(Input::Sent(sent));
         let wanted = self.outputs.iter().position(|it| matches!(it, Output::Identify(_)));

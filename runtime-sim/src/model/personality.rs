@@ -83,6 +83,16 @@ pub struct Personality {
     /// the auth store.
     // E5
     pub raw_alarms: bool,
+    /// The auth errors of `Defragment`, `Hash`, `HashKV` and `Snapshot` come with code Unknown and
+    /// the text of the auth store.
+    // E5
+    pub raw_maintenance: bool,
+    /// A member is added also while another one is down, if the new majority is connected.
+    // M14
+    pub adds_with_member_down: bool,
+    /// To change the addresses of a learner makes it a voter in the list.
+    // M15
+    pub update_forgets_learner: bool,
     /// The code of "context deadline exceeded", which ends a write that found no leader to go to.
     pub deadline_code: Code,
     /// The code of "rpc not supported for learner".
@@ -148,6 +158,15 @@ impl Personality {
             },
             watch_scope_hole: !since(u16::MAX, 33),
             raw_alarms: !since(u16::MAX, 0),
+            raw_maintenance: (major, minor) < (3, 6),
+            adds_with_member_down: match (major, minor) {
+                (3, 6) => patch >= 11,
+                _ => since(u16::MAX, 30),
+            },
+            update_forgets_learner: match (major, minor) {
+                (3, 6) => patch < 12,
+                _ => !since(u16::MAX, 31),
+            },
             deadline_code: if (major, minor) >= (3, 5) {
                 Code::DeadlineExceeded
             } else {

@@ -107,6 +107,17 @@ rpcs! {
     LeaseLeases: LeaseLeasesRequest => LeaseLeasesResponse = "/etcdserverpb.Lease/LeaseLeases";
     /// Lists the members.
     MemberList: MemberListRequest => MemberListResponse = "/etcdserverpb.Cluster/MemberList";
+    /// Adds a member.
+    MemberAdd: MemberAddRequest => MemberAddResponse = "/etcdserverpb.Cluster/MemberAdd";
+    /// Removes a member.
+    MemberRemove: MemberRemoveRequest => MemberRemoveResponse =
+        "/etcdserverpb.Cluster/MemberRemove";
+    /// Changes the addresses of a member.
+    MemberUpdate: MemberUpdateRequest => MemberUpdateResponse =
+        "/etcdserverpb.Cluster/MemberUpdate";
+    /// Makes a learner a voter.
+    MemberPromote: MemberPromoteRequest => MemberPromoteResponse =
+        "/etcdserverpb.Cluster/MemberPromote";
     /// Tells the state of one member.
     Status: StatusRequest => StatusResponse = "/etcdserverpb.Maintenance/Status";
     /// Frees what the database of one member does not use.

@@ -48,6 +48,8 @@ struct Inner {
     changed: Event,
     /// Notified when a member is to end its connections in an orderly way.
     going_away: Mutex<BTreeMap<u64, Arc<Event>>>,
+    /// The hosts that members run on.
+    hosts: Mutex<BTreeMap<u64, HostId>>,
 }
 
 /// What has come for a waiting task, and how to wake it.
@@ -91,6 +93,7 @@ impl Service {
             watches: Mutex::default(),
             changed: Event::new(),
             going_away: Mutex::default(),
+            hosts: Mutex::default(),
         };
         Self { executor, net, inner: Arc::new(inner) }
     }
@@ -111,12 +114,18 @@ impl Service {
     pub(crate) async fn pump(self) {
         loop {
             let changed = self.inner.changed.listen();
-            let (outputs, deadline) = {
+            let (outputs, stopped, deadline) = {
                 let mut cluster = locked(&self.inner.cluster);
-                (cluster.poll(self.executor.now()), cluster.next_deadline())
+                let outputs = cluster.poll(self.executor.now());
+                (outputs, cluster.take_stopped(), cluster.next_deadline())
             };
             for output in outputs {
                 self.hand_out(output);
+            }
+            for member in stopped {
+                if let Some(host) = locked(&self.inner.hosts).remove(&member) {
+                    self.executor.abort(host.0);
+                }
             }
             match deadline {
                 None => changed.await,
@@ -143,6 +152,7 @@ impl Service {
 
     /// Serves one member at an address, on a host of its own.
     pub(crate) fn serve(&self, host: HostId, member: u64, at: SocketAddr) {
+        locked(&self.inner.hosts).insert(member, host);
         let listener = self.net.listen(at);
         let service = self.clone();
         self.spawn(host, async move {
@@ -213,6 +223,7 @@ impl Service {
             requires_leader: text("hasleader") == Some("true"),
             timeout: text("grpc-timeout").and_then(timeout),
         };
+        self.reach_token(&about).await;
         match head.uri.path() {
             WATCH => self.watch(about, body, respond).await?,
             KEEP_ALIVE => self.keep_alive(about, body, respond).await?,
@@ -236,6 +247,20 @@ impl Service {
         }
         call.end(CallEnd::Completed, "");
         Ok(())
+    }
+
+    /// Lets a request wait until its member has come to the token that it carries.
+    // A8
+    async fn reach_token(&self, about: &About) {
+        let Some(token) = &about.token else { return };
+        let until = self.executor.now() + self.cluster(|it, _| it.config().request_timeout());
+        while !self.peek(|cluster| cluster.has_reached(about.member, token)) {
+            let soon = self.executor.now() + Duration::from_millis(1);
+            if soon > until {
+                return;
+            }
+            self.executor.sleep_until(soon).await;
+        }
     }
 
     async fn unary(

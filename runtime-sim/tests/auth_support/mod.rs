@@ -1,10 +1,12 @@
 //! Clusters of the model with authentication.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "tests take what they need")]
 
+pub mod scripted;
+
 use etcd3::proto::authpb::{Permission, permission::Type};
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::{Client, Config, Error};
-use etcd3_sim::{ClusterConfig, Etcd, Personality, World};
+use etcd3_sim::{ClusterConfig, Cut, Etcd, Host, Personality, World};
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
@@ -90,4 +92,11 @@ pub async fn join<F: Future + Unpin>(futures: impl Iterator<Item = F>) -> Vec<F:
     })
     .await;
     pending.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+/// Cuts all connections of a host to the cluster.
+pub fn cut(world: &World, etcd: &Etcd, host: &Host) {
+    for member in 0..etcd.members() {
+        world.net().cut(host.id(), etcd.address(member), Cut::Reset);
+    }
 }

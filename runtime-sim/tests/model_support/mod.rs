@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file needs a part of it")]
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
+pub(crate) mod users;
+
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::proto::etcdserverpb::request_op::Request as Op;
 use etcd3::proto::mvccpb::KeyValue;

@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// scenarios to be covered, in percent; only the rest may be skipped. A tenth of connectivity is
 /// about watches.
 const GATED: &[(&str, usize)] = &[
+    ("auth", 95),
     ("cache", 95),
     ("connectivity", 90),
     ("kv", 95),
     ("lease", 95),
+    ("maintenance", 95),
     ("robustness", 95),
     ("snapshot", 95),
     ("txn", 95),
@@ -287,27 +289,30 @@ mod tests {
         ("CACHE-001", "cache", "yes"),
         ("ROB-001", "robustness", "yes"),
         ("LEASE-001", "lease", "yes"),
+        ("MNT-001", "maintenance", "yes"),
         ("SNAP-001", "snapshot", "yes"),
         ("AUTH-001", "auth", "yes"),
+        ("MISC-001", "misc", "yes"),
     ];
 
     /// Runs that cover one row of each gated area.
     const A: (&str, &str, &str, &str) = ("a", "tokio", "passed", "CONN-001,KV-001,TXN-001");
     const STREAMS: (&str, &str, &str, &str) =
         ("streams", "tokio", "passed", "WATCH-001,CACHE-001,ROB-001,LEASE-001,SNAP-001");
+    const OPERATORS: (&str, &str, &str, &str) = ("operators", "tokio", "passed", "AUTH-001");
 
     #[test]
     fn full_gated_areas_are_no_problem_and_others_may_have_gaps() {
         let scenarios = scenarios(BOTH, "");
-        let results = results(&[A, STREAMS]);
+        let results = results(&[A, STREAMS, OPERATORS]);
         let report = Report::of(&scenarios, &results);
         assert_eq!(report.problems, Vec::<String>::new());
         let kv = Counts { covered: 1, ..Counts::default() };
-        assert_eq!((report.areas["kv"], report.areas["auth"].missing), (kv, 1));
+        assert_eq!((report.areas["kv"], report.areas["misc"].missing), (kv, 1));
         assert!(report.table().contains("100.0  gated"), "{}", report.table());
         let list = report.list(&results);
         assert!(list.contains("KV-001     a (src/kv.rs:7)"), "{list}");
-        assert!(list.contains("AUTH-001   MISSING") && !list.contains("KV-002"), "{list}");
+        assert!(list.contains("MISC-001   MISSING") && !list.contains("KV-002"), "{list}");
     }
 
     #[test]
@@ -317,10 +322,12 @@ mod tests {
         assert_eq!(
             report.problems,
             [
+                "auth: 0.0 % covered, 95 % demanded",
                 "cache: 0.0 % covered, 95 % demanded",
                 "connectivity: 0.0 % covered, 90 % demanded",
                 "kv: 0.0 % covered, 95 % demanded",
                 "lease: 0.0 % covered, 95 % demanded",
+                "maintenance: 0.0 % covered, 95 % demanded",
                 "robustness: 0.0 % covered, 95 % demanded",
                 "snapshot: 0.0 % covered, 95 % demanded",
                 "txn: 0.0 % covered, 95 % demanded",
@@ -347,6 +354,7 @@ mod tests {
         rows.push(("CACHE-1", "cache", "yes"));
         rows.push(("ROB-1", "robustness", "yes"));
         rows.push(("LEASE-1", "lease", "yes"));
+        rows.push(("AUTH-1", "auth", "yes"));
         rows.push(("SNAP-1", "snapshot", "yes"));
         let scenarios = scenarios(&rows, "KV-1\twhy\nKV-9\twhy\nKV-9\t \n");
         let ids = "KV-1,KV-2,KV-3,KV-4,KV-5,KV-6,KV-6";
@@ -354,6 +362,7 @@ mod tests {
             ("greedy", "tokio", "passed", ids),
             ("other", "tokio", "passed", "TXN-1,TXN-2,CONN-1"),
             ("streams", "tokio", "passed", "WATCH-1,CACHE-1,ROB-1,LEASE-1,SNAP-1"),
+            ("operators", "tokio", "passed", "AUTH-1"),
         ]);
         assert_eq!(
             Report::of(&scenarios, &results).problems,
@@ -372,7 +381,7 @@ mod tests {
         let rows = [BOTH, &[("TXN-2", "txn", "yes"), ("TXN-3", "txn", "yes")]].concat();
         let scenarios = with_deviations(&rows, "", "TXN-2\tsaid at once\nTXN-3\t \n");
         let ids = "CONN-001,KV-001,TXN-001,TXN-2";
-        let results = results(&[("a", "tokio", "passed", ids), STREAMS]);
+        let results = results(&[("a", "tokio", "passed", ids), STREAMS, OPERATORS]);
         let report = Report::of(&scenarios, &results);
         assert_eq!(
             report.problems,
@@ -392,7 +401,7 @@ mod tests {
     fn what_needs_a_newer_server_is_due_when_there_is_one() {
         let rows = [BOTH, &[("KV-3", "kv single; server>=3.8 (RangeStream)", "yes")]].concat();
         let scenarios = scenarios(&rows, "");
-        let mut results = results(&[A, STREAMS]);
+        let mut results = results(&[A, STREAMS, OPERATORS]);
         let report = Report::of(&scenarios, &results);
         assert_eq!((report.problems.len(), report.areas["kv"].later), (0, 1));
         assert!(report.list(&results).contains("KV-3       later: needs etcd 3.8.0"));
@@ -407,7 +416,7 @@ mod tests {
     #[test]
     fn a_run_that_had_its_turn_and_is_not_there_is_a_problem() {
         let scenarios = scenarios(BOTH, "");
-        let mut results = results(&[A, STREAMS]);
+        let mut results = results(&[A, STREAMS, OPERATORS]);
         results.add_due("tokio", "2\na::etcd_3.5.16\n").unwrap();
         assert_eq!(Report::of(&scenarios, &results).problems, Vec::<String>::new());
         results.add_due("tokio", "2\na::etcd_3.5.16\na::etcd_3.7.3\n").unwrap();

@@ -24,7 +24,15 @@ impl Cluster {
 
     /// Fills in what a header lacks. A few answers have none, or one without a revision.
     pub(super) fn fill_header(&self, id: u64, response: &mut Response) {
-        let has_no_revision = matches!(response, Response::MemberList(_));
+        // M16
+        let has_no_revision = matches!(
+            response,
+            Response::MemberList(_)
+                | Response::MemberAdd(_)
+                | Response::MemberRemove(_)
+                | Response::MemberUpdate(_)
+                | Response::MemberPromote(_)
+        );
         let is_bare = match response {
             Response::MoveLeader(_) | Response::Defragment(_) => true,
             Response::Alarm(_) => self.config.personality.raw_alarms,
@@ -74,7 +82,7 @@ impl Cluster {
             let caller = self.identify(now, id, token)?;
             self.members[&id].replica.auth().requires_user(caller.as_ref())?;
         }
-        let members = self.members.values().map(super::Member::listed).collect();
+        let members = self.listed();
         Ok(Response::MemberList(pb::MemberListResponse { header: None, members }))
     }
 

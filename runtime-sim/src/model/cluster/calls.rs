@@ -13,7 +13,7 @@
 
 use super::config::draw;
 use super::log::{Command, Entry};
-use super::{Call, Cluster, Output, Power, Ticket};
+use super::{Call, Cluster, Output, Power, Ticket, membership};
 use crate::model::auth::Caller;
 use crate::model::check::Rules;
 use crate::model::personality::Personality;
@@ -102,6 +102,7 @@ impl Cluster {
         }
         self.check_quota(now, id, &request)?;
         check_form(&request, Rules::new(&personality, self.config.max_txn_ops))?;
+        membership::check_urls(&request)?;
         if let Request::LeaseGrant(grant) = &mut request
             && grant.id == 0
         {
@@ -133,7 +134,7 @@ impl Cluster {
             Request::Status(_) => true,
             _ => false,
         };
-        if is_open || self.members[&id].votes() {
+        if is_open || !self.members[&id].config.is_learner {
             return Ok(());
         }
         let text = ServerError::NotSupportedForLearner.text();
@@ -173,6 +174,10 @@ impl Cluster {
         let auth = self.members[&id].replica.auth();
         if let Request::RoleGrantPermission(grant) = request {
             auth.check_grant(grant)?;
+        }
+        if membership::is_change(request) {
+            auth.permits_admin(caller.as_ref())?;
+            self.check_change(now, id, request)?;
         }
         if personality.guards_everything {
             match request {

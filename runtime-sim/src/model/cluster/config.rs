@@ -78,6 +78,16 @@ pub struct ClusterConfig {
     /// `--max-concurrent-streams`, unlimited.
     // C44
     pub max_concurrent_streams: Option<u32>,
+    /// `--strict-reconfig-check`, on.
+    // M14
+    pub strict_reconfig: bool,
+    /// `--max-learners`, one.
+    // M13
+    pub max_learners: usize,
+    /// How long the members have been connected when the cluster begins, an hour: they refuse to
+    /// change the membership in the first five seconds.
+    // M14
+    pub age: Duration,
     /// `--quota-backend-bytes`; `None` for no limit. The size of the store is only estimated.
     pub quota_bytes: Option<u64>,
     /// `--auth-token-ttl`, 300 seconds.
@@ -101,7 +111,7 @@ impl ClusterConfig {
         let member = |n: usize| MemberConfig {
             name: format!("member-{n}"),
             peer_urls: vec![format!("http://member-{n}:2380")],
-            client_urls: vec![format!("http://member-{n}:2379")],
+            client_urls: vec![Self::client_url(n)],
             is_learner: false,
         };
         Self {
@@ -112,6 +122,9 @@ impl ClusterConfig {
             max_request_bytes: 1536 * 1024,
             max_txn_ops: 128,
             max_concurrent_streams: None,
+            strict_reconfig: true,
+            max_learners: 1,
+            age: Duration::from_secs(3600),
             quota_bytes: None,
             token_ttl: Duration::from_secs(300),
             lease_tick: Duration::from_millis(500),
@@ -119,6 +132,11 @@ impl ClusterConfig {
             watch: WatchConfig::default(),
             delays: Delays::default(),
         }
+    }
+
+    /// Returns where clients reach a member, unless it is told otherwise.
+    pub(crate) fn client_url(member: usize) -> String {
+        format!("http://member-{member}:2379")
     }
 
     /// Returns how long a member waits for the cluster before it gives up on a request: 5 s and two

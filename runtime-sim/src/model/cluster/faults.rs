@@ -115,7 +115,7 @@ impl Cluster {
     }
 
     /// Lets the past happen, then the fault, then what follows from it at once.
-    fn change(&mut self, now: Instant, fault: impl FnOnce(&mut Self)) {
+    pub(super) fn change(&mut self, now: Instant, fault: impl FnOnce(&mut Self)) {
         self.advance(now);
         fault(self);
         self.survey(now);

@@ -6,7 +6,7 @@
 //! by the seed; the rest never happened.
 
 use super::config::draw;
-use super::{Cluster, StreamId, Ticket};
+use super::{Cluster, StreamId, Ticket, membership};
 use crate::model::auth::Caller;
 use crate::model::rpc::{Request, RpcResult};
 use crate::model::txn::without_reads;
@@ -156,6 +156,12 @@ impl Cluster {
         let index = self.index(at);
         let entry = self.log[at].clone();
         let leaves_reads_out = self.config.personality.leaves_unawaited_reads_out;
+        let changed = match &entry.command {
+            Command::Request(request) if membership::is_change(request) => {
+                Some(self.apply_change(now, at, request))
+            }
+            _ => None,
+        };
         let Some(member) = self.members.get_mut(&id) else { return };
         member.applied = at + 1;
         let before = member.replica.store().revision();
@@ -169,6 +175,7 @@ impl Cluster {
                 }
                 None
             }
+            Command::Request(_) if changed.is_some() => changed,
             Command::Request(request) => {
                 let is_awaited =
                     entry.ticket.is_some_and(|(at, it)| at == id && self.pending.contains_key(&it));
@@ -218,7 +225,7 @@ impl Cluster {
     /// Returns the index of an entry, counted as etcd does: a new cluster has written two entries
     /// for each member, and two more, before the first request.
     pub(super) fn index(&self, at: usize) -> u64 {
-        (2 * self.members.len() + 2 + at + 1) as u64
+        (2 * self.config.members.len() + 2 + at + 1) as u64
     }
 
     /// Looks at who reaches whom, after that has changed or an election was held.
@@ -241,8 +248,10 @@ impl Cluster {
             let (leader, term) = (self.leader, self.term);
             let Some(member) = self.members.get_mut(&id) else { continue };
             if is_in_touch {
+                member.in_touch_since.get_or_insert(now);
                 (member.leader, member.term, member.lost_leader_at) = (leader, term, None);
             } else {
+                member.in_touch_since = None;
                 member.lost_leader_at.get_or_insert(now);
             }
         }

@@ -36,6 +36,12 @@ pub(super) struct Member {
     pub(super) leader: Option<u64>,
     pub(super) lost_leader_at: Option<Instant>,
     pub(super) term: u64,
+    /// It belongs to the cluster no more.
+    pub(super) is_removed: bool,
+    /// When its process ends, if it was removed.
+    pub(super) stop_due: Option<Instant>,
+    /// Since when it has heard from the leader.
+    pub(super) in_touch_since: Option<Instant>,
 }
 
 impl Member {
@@ -54,6 +60,9 @@ impl Member {
             leader: None,
             lost_leader_at: None,
             term: 0,
+            is_removed: false,
+            stop_due: None,
+            in_touch_since: None,
         }
     }
 
@@ -62,12 +71,19 @@ impl Member {
     }
 
     pub(super) fn votes(&self) -> bool {
-        !self.config.is_learner
+        !self.config.is_learner && !self.is_removed
+    }
+
+    /// Tells whether it was ever started.
+    // M12
+    pub(super) fn is_started(&self) -> bool {
+        !self.config.name.is_empty()
     }
 
     /// Tells whether two members reach each other.
     pub(super) fn reaches(&self, other: &Self) -> bool {
-        self.is_up() && other.is_up() && self.side == other.side
+        let is_member = !self.is_removed && !other.is_removed;
+        is_member && self.is_up() && other.is_up() && self.side == other.side
     }
 
     pub(super) fn listed(&self) -> pb::Member {

@@ -20,6 +20,7 @@ mod faults;
 mod log;
 mod maintenance;
 mod member;
+mod membership;
 mod past;
 mod snapshot;
 mod streams;
@@ -123,6 +124,10 @@ pub struct Cluster {
     pending: BTreeMap<Ticket, Pending>,
     streams: BTreeMap<StreamId, Stream>,
     outputs: Vec<Output>,
+    /// What came of changes of the membership, by their places in the log.
+    changes: BTreeMap<usize, RpcResult>,
+    /// Members whose processes have ended since they were removed.
+    stopped: Vec<u64>,
     snapshot_fault: Option<SnapshotFault>,
 }
 
@@ -165,6 +170,8 @@ impl Cluster {
             pending: BTreeMap::new(),
             streams: BTreeMap::new(),
             outputs: Vec::new(),
+            changes: BTreeMap::new(),
+            stopped: Vec::new(),
             snapshot_fault: None,
         };
         if let Some(member) = leader.and_then(|leader| cluster.members.get_mut(&leader)) {
@@ -202,6 +209,16 @@ impl Cluster {
     #[must_use]
     pub fn replica(&self, member: u64) -> Option<&Replica> {
         self.members.get(&member).map(|member| &member.replica)
+    }
+
+    /// Returns whether a member has come to the entry of the log that made this token. Before that a
+    /// server lets a request wait.
+    // A8
+    #[must_use]
+    pub fn has_reached(&self, member: u64, token: &str) -> bool {
+        let made_at = token.rsplit_once('.').and_then(|(_, index)| index.parse::<u64>().ok());
+        let applied = self.members.get(&member).map(|it| self.index(it.applied) - 1);
+        made_at.zip(applied).is_none_or(|(made_at, applied)| made_at <= applied)
     }
 
     /// Returns all changes that any member has applied, in order, what has been compacted included.
@@ -258,7 +275,13 @@ impl Cluster {
         let appliers = self.members.values().filter(|m| m.is_up()).filter_map(|m| m.apply_due);
         let pending = self.pending.values().flat_map(|pending| self.pending_times(pending));
         let streams = self.streams.iter().filter_map(|(id, stream)| self.stream_due(*id, stream));
-        let times = [self.commit_due(), self.step_down_due(), self.election_due, self.lease_due()];
+        let times = [
+            self.commit_due(),
+            self.step_down_due(),
+            self.election_due,
+            self.lease_due(),
+            self.stop_due(),
+        ];
         let times = times.into_iter().flatten();
         let times = times.chain(appliers).chain(pending).chain(streams);
         times.filter(|time| *time > self.now).min()
@@ -290,6 +313,7 @@ impl Cluster {
             has_moved |= self.commit(now);
             has_moved |= self.spread(now);
             has_moved |= self.move_pending(now);
+            has_moved |= self.stop_removed(now);
             if !has_moved {
                 break;
             }

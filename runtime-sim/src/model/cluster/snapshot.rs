@@ -58,9 +58,8 @@ impl Cluster {
         token: Option<&str>,
     ) -> Result<Database, Status> {
         self.advance(now);
-        let caller = self.identify(now, member, token)?;
+        self.require_admin(now, member, token)?;
         let replica = &self.members[&member].replica;
-        replica.auth().permits_admin(caller.as_ref())?;
         let mut bytes = b"a model of a database\n".to_vec();
         let events = replica.store().history().values().flatten();
         events.for_each(|event: &Event| bytes.extend(event.encode_length_delimited_to_vec()));

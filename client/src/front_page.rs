@@ -225,7 +225,7 @@ macro_rules! auth_table {
 macro_rules! cluster_table {
     () => {
         concat!(
-            "\nOf [`cluster`](Client::cluster), members:\n\n",
+            "\n## Cluster\n\nOf [`cluster`](Client::cluster), members:\n\n",
             "| call | returns | example |\n",
             "|---|---|---|\n",
             "| [`member_list`](Cluster::member_list) | [`MemberListResponse`] | `",

@@ -38,6 +38,7 @@ mod harness;
 pub mod lease_torture;
 pub mod load;
 pub mod many_leases;
+pub mod membership;
 pub mod paging;
 pub mod peer;
 mod proxies;

@@ -44,11 +44,10 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
             "--max-concurrent-streams" => {
                 config.max_concurrent_streams = Some(number(name, value)?);
             }
-            // How often snapshots are made; which entries they leave is what counts.
-            "--snapshot-count" => {}
+            // How often snapshots are made, of which only the entries count that they leave; and
+            // how long a login takes.
+            "--snapshot-count" | "--bcrypt-cost" => {}
             "--auth-token-ttl" => config.token_ttl = Duration::from_secs(number(name, value)?),
-            // How long a login takes.
-            "--bcrypt-cost" => {}
             "--max-txn-ops" => config.max_txn_ops = number(name, value)?,
             "--quota-backend-bytes" => config.quota_bytes = Some(number(name, value)?),
             name => return Err(only_real(name)),

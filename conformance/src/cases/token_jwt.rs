@@ -1,7 +1,7 @@
 //! JWTs, which expire at a time that they tell, and die with every change of users.
 
 use super::kv_metrics::sum;
-use super::token_expect::*;
+use super::token_expect::{PASSWORD, add_user, connect, guard, logins, quick};
 use crate::{BoxError, Case, CaseResult, Ctx, Server, case};
 use etcd3::{Client, ErrorKind, Secret, ServerError, TokenReason};
 use etcd3_core::auth::Login;

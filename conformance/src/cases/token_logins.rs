@@ -1,6 +1,9 @@
 //! When a client logs in, and how often.
 
-use super::token_expect::*;
+use super::token_expect::{
+    LIMIT, PASSWORD, add_user, config, connect, disable, enable, guard, logins, quick, restart,
+    server, set_password, single,
+};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::{ErrorKind, Outcome, ServerError, key, prefix};
@@ -123,7 +126,8 @@ async fn authentication_may_be_switched_off(ctx: Ctx) -> CaseResult {
         Ok::<_, etcd3::Error>(())
     };
     let (toggled, loaded) = zip(toggle, load).await;
-    (toggled?, loaded?);
+    toggled?;
+    loaded?;
     for n in 0..150 {
         let batch = ctx.within(LIMIT, watch.next()).await.flatten().ok_or("no event")??;
         assert_eq!(batch.events[0].kv.value, n.to_string(), "nothing is lost or repeated");
@@ -177,7 +181,8 @@ async fn changes_of_users_by_one_client_at_once(ctx: Ctx) -> CaseResult {
         }
     };
     let (one, other) = zip(change("one"), change("other")).await;
-    (one?, other?);
+    one?;
+    other?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Watches and leases of clients with credentials: what outlives a token, and what is forbidden.
 
-use super::token_expect::*;
+use super::token_expect::{config, connect, guard, quick};
 use crate::{Case, CaseResult, Ctx, case};
-use etcd3::{LeaseStatus, key, prefix};
+use etcd3::{LeaseStatus, PutResponse, key, prefix};
 use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
@@ -64,7 +64,7 @@ async fn a_frozen_member_is_passed_over_for_an_ordinary_user(ctx: Ctx) -> CaseRe
         client.put("a", "v").await.or_else(|error| {
             // Writes that were under way at the frozen member are not repeated.
             if error.outcome() == etcd3::Outcome::Unknown {
-                Ok(Default::default())
+                Ok(PutResponse::default())
             } else {
                 Err(error)
             }

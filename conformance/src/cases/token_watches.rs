@@ -1,6 +1,6 @@
 //! Watches that a user may not have.
 
-use super::token_expect::*;
+use super::token_expect::{LIMIT, add_user, connect, guard, quick};
 use crate::{Case, CaseResult, Ctx, case};
 use etcd3::{Outcome, from_key, key};
 

@@ -26,15 +26,16 @@
 //!
 //! A response is refused when it is older than what was seen before, or of another cluster. An
 //! endpoint is a suspect when it left calls unanswered or cannot serve them. What fails again in
-//! the same way is told at DEBUG. A stream of watches or leases that is lost is
-//! opened again. A lease is late while its renewal is overdue, but its time is not over. A key of a
-//! session that is granted anew is not registered when its write is refused; it is tried again, and
-//! told once for each lease. A version is unknown when `Config::min_server_version` asks for one and
-//! the member does not tell it to this user.
+//! the same way is told at DEBUG. A stream of watches or leases that is lost is opened again. A
+//! lease is late while its renewal is overdue, but its time is not over. A key of a session that is
+//! granted anew is not registered when its write is refused; it is tried again, and told once for
+//! each lease. A version is unknown when `Config::min_server_version` asks for one and the member
+//! does not tell it to this user.
 //!
-//! With the feature `tracing-spans`, each call is a span `call` as well, of target `etcd3::call` and
-//! level INFO, with the fields `method`, and from its end on `endpoint`, `attempts` and `outcome`:
-//! `ok`, `not sent`, `rejected` or `unknown`. What the client does for the call is told within it.
+//! With the feature `tracing-spans`, each call is a span `call` as well, of target `etcd3::call`
+//! and level INFO, with the fields `method`, and from its end on `endpoint`, `attempts` and
+//! `outcome`: `ok`, `not sent`, `rejected` or `unknown`. What the client does for the call is told
+//! within it.
 //!
 //! `method` is the path of the gRPC method, `attempt` counts from 1, `again_in` is the wait before
 //! the next attempt. No event has a key, a value, a token or a password in it.

@@ -65,8 +65,8 @@ pub fn run(runtime: &BlockingRuntime, etcd: &Binary) -> Result<bool, Error> {
     }
     let checked = load::check_calls(&calls, &stored);
     println!(
-        "{} calls; half within {}, 99 % within {}, all within {}; {} writes acknowledged and there, \
-         {} of unknown outcome there once, {} not; {} stale reads",
+        "{} calls; half within {}, 99 % within {}, all within {}; {} writes acknowledged and \
+         there, {} of unknown outcome there once, {} not; {} stale reads",
         calls.len(),
         millis(load::percentile(&calls, 50)),
         millis(slow),
@@ -108,7 +108,7 @@ impl Steps<'_> {
     }
 }
 
-/// Whoever changes the cluster: by the client alone, but for starting processes.
+/// The one who changes the cluster: by the client alone, but for starting processes.
 struct Operator<'a> {
     runtime: &'a BlockingRuntime,
     cluster: &'a Cluster,

@@ -1,6 +1,6 @@
-//! Exports what a client counts to Prometheus, in its text format over plain HTTP: arguments are the
-//! endpoints, and the address to serve at. Without an address it makes some calls, looks at its own
-//! figures and ends. `docs/dashboard.json` is a dashboard of Grafana for them.
+//! Exports what a client counts to Prometheus, in its text format over plain HTTP: arguments are
+//! the endpoints, and the address to serve at. Without an address it makes some calls, looks at its
+//! own figures and ends. `docs/dashboard.json` is a dashboard of Grafana for them.
 
 use etcd3_tokio::{CallMetrics, Client, Config, Latencies, Metrics};
 use std::fmt::{self, Write};

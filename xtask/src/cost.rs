@@ -31,8 +31,8 @@ const TIMES: usize = 3;
 const INSTRUCTIONS: [(&str, u64, f64); 3] =
     [("put", 1, 35_500.0), ("put", 16, 32_000.0), ("get", 16, 33_000.0)];
 
-/// The limit of what it adds to the instructions of a put to measure how long it takes, as a part of
-/// them.
+/// The limit of what it adds to the instructions of a put to measure how long it takes, as a part
+/// of them.
 const MEASURED: f64 = 1.01;
 
 /// Events that a watch delivers, 100 in a response.

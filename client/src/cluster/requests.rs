@@ -69,8 +69,8 @@ request! {
 }
 
 request! {
-    /// The request that [`Cluster::member_promote`](crate::Cluster::member_promote) makes: a learner
-    /// that is to become a voter.
+    /// The request that [`Cluster::member_promote`](crate::Cluster::member_promote) makes: a
+    /// learner that is to become a voter.
     ///
     /// More than the [operation](etcd3_core::request::cluster::MemberPromote) of its name: it finds
     /// out what became of the promotion when its answer is lost, and may wait until the learner is

@@ -60,7 +60,7 @@ pub enum Disagreement {
     /// Members name different leaders, or some know none. Passes in the moments of an election.
     #[non_exhaustive]
     Leader {
-        /// Whom each member names.
+        /// The leader that each member names.
         named: BTreeMap<MemberId, Option<MemberId>>,
     },
     /// A member belongs to another cluster than the list.
@@ -163,7 +163,7 @@ impl ClusterView {
             } else if answered != member {
                 found.push(Disagreement::OtherMember { member, answered });
             } else {
-                named.insert(member, status.leader.map(MemberId));
+                named.insert(member, status.leader);
                 if status.is_learner != listed.is_learner {
                     found.push(Disagreement::Role {
                         member,

@@ -8,6 +8,7 @@ use crate::call::CallOptions;
 use crate::request::{Execute, Raw, sealed};
 use crate::runtime::BoxFuture;
 use crate::{Client, Error, ErrorKind, Outcome, ServerError};
+use etcd3_core::MemberId;
 use etcd3_core::error::Cause;
 use etcd3_core::method;
 use etcd3_core::proto::etcdserverpb::MemberListRequest;
@@ -16,7 +17,7 @@ use etcd3_core::request::maintenance::{MoveLeaderResponse, move_leader};
 /// The request that [`Maintenance::move_leader`](super::Maintenance::move_leader) makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MoveLeader {
-    pub(super) to: u64,
+    pub(super) to: MemberId,
 }
 
 impl sealed::Sealed for MoveLeader {}
@@ -39,7 +40,7 @@ impl Execute for MoveLeader {
     }
 }
 
-async fn move_once(calls: Calls<'_>, to: u64) -> Result<MoveLeaderResponse, Error> {
+async fn move_once(calls: Calls<'_>, to: MemberId) -> Result<MoveLeaderResponse, Error> {
     let leader = find_leader(calls).await.map_err(unsent)?;
     calls.at(&leader, move_leader(to)).await
 }
@@ -64,10 +65,10 @@ async fn find_leader(calls: Calls<'_>) -> Result<String, Error> {
         return Err(none.with_cause(failure.map(Cause::new)));
     };
     let members = calls.run(Raw(MemberListRequest { linearizable: false })).await?.members;
-    let listed = members.into_iter().find(|member| member.id == leader);
+    let listed = members.into_iter().find(|member| leader == member.id);
     listed.and_then(|member| member.client_urls.into_iter().next()).ok_or_else(|| {
         let none = Error::new(ErrorKind::NoUsableMember);
-        none.with_cause(Cause::new(format!("the leader, {leader:x}, has no endpoint")))
+        none.with_cause(Cause::new(format!("the leader, {leader}, has no endpoint")))
     })
 }
 

@@ -3,7 +3,7 @@
 use super::Statuses;
 use super::{At, DisarmAll, EnsureDowngrade, Maintenance, MoveLeader, ServingChanges, StatusOf};
 use crate::request::Request;
-use crate::{Error, Version};
+use crate::{Error, MemberId, Version};
 use etcd3_core::request::maintenance as core;
 use etcd3_core::request::maintenance::{
     Alarm, Alarms, Defragment, Downgrade, Hash, HashKv, HealthCheck,
@@ -116,7 +116,7 @@ impl Maintenance {
     /// ```
     /// # etcd3_sim::example(|client| async move {
     /// for alarm in client.maintenance().alarms().await?.alarms {
-    ///     println!("{} of member {:x}", alarm.kind, alarm.member_id);
+    ///     println!("{} of member {}", alarm.kind, alarm.member_id);
     /// }
     /// # Ok(())
     /// # });
@@ -290,8 +290,8 @@ impl Maintenance {
     /// # });
     /// ```
     // M3
-    pub fn move_leader(&self, to: u64) -> Request<MoveLeader> {
-        self.client.request(MoveLeader { to })
+    pub fn move_leader(&self, to: impl Into<MemberId>) -> Request<MoveLeader> {
+        self.client.request(MoveLeader { to: to.into() })
     }
 
     /// Asks whether the cluster could go down to this version: the minor version before its own.

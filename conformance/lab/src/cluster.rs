@@ -2,7 +2,7 @@
 
 use crate::etcd::Binary;
 use crate::fault::Fault;
-use crate::member::{Layout, MemberOptions};
+use crate::layout::{Layout, MemberOptions};
 use crate::peers::Peers;
 use crate::{Error, Member, Ports, Result, Spec, until};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -44,6 +44,7 @@ mod grpc_proxy;
 pub mod http;
 mod json_gateway;
 mod jwt;
+mod layout;
 pub mod load;
 mod member;
 mod nginx;

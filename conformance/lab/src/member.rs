@@ -1,11 +1,11 @@
 //! One etcd process, which may be killed and started again.
 
-use crate::certs::{CERTIFICATE, Identity, KEY, Replace, Tls};
+use crate::certs::{CERTIFICATE, Identity, KEY, Replace};
 use crate::child::{Child, Signal};
 use crate::etcd::Binary;
 use crate::json_gateway::{JsonGateway, MemberStatus};
+use crate::layout::{Layout, MemberOptions, unsupported_architecture};
 use crate::peers::Peers;
-use crate::renamed::RenamedFlags;
 use crate::{Error, Result, command, http, jwt, ports, restore, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,48 +32,6 @@ pub struct Member {
     binary: Mutex<Binary>,
     process: Mutex<Option<Child>>,
     pid: AtomicU32,
-}
-
-/// The name, addresses and folder of a member.
-#[derive(Debug, Clone)]
-pub(crate) struct Layout {
-    pub(crate) index: usize,
-    pub(crate) name: String,
-    pub(crate) client: SocketAddr,
-    /// The address for the lab itself, in plain text, where the client's port speaks TLS.
-    pub(crate) plain: Option<SocketAddr>,
-    pub(crate) listen: SocketAddr,
-    pub(crate) advertised: SocketAddr,
-    pub(crate) dir: PathBuf,
-}
-
-impl Layout {
-    pub(crate) fn peer_url(&self) -> String {
-        format!("http://{}", self.advertised)
-    }
-}
-
-/// The settings that all members of a cluster have in common.
-#[derive(Debug, Clone)]
-pub(crate) struct MemberOptions {
-    pub(crate) binary: Binary,
-    pub(crate) heartbeat_ms: u32,
-    pub(crate) election_ms: u32,
-    pub(crate) token: String,
-    pub(crate) flags: Vec<(String, String)>,
-    pub(crate) renamed: RenamedFlags,
-    pub(crate) env: Vec<(String, String)>,
-    pub(crate) tls: Option<Tls>,
-    pub(crate) jwt_ttl: Option<Duration>,
-    pub(crate) unix_socket: bool,
-    /// The longest wait for a member that starts.
-    pub(crate) ready_limit: Duration,
-    /// `name=url` of all members, separated by commas.
-    pub(crate) initial: String,
-    /// `new` or `existing`.
-    pub(crate) initial_state: &'static str,
-    /// The snapshot that its data begins with, if any.
-    pub(crate) snapshot: Option<PathBuf>,
 }
 
 impl Member {
@@ -475,16 +433,6 @@ impl Member {
             flag(name, value);
         }
         Ok(etcd)
-    }
-}
-
-/// Names this machine's architecture as Go does, where some etcd runs only when it is told so.
-pub(crate) fn unsupported_architecture() -> Option<&'static str> {
-    match std::env::consts::ARCH {
-        "x86_64" => None,
-        "aarch64" => Some("arm64"),
-        "x86" => Some("386"),
-        other => Some(other),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::apt::Wanted;
 use crate::distribution::{self, Suite};
 use crate::etcd::{self, BUILT, Program, Version};
-use crate::member::Layout;
+use crate::layout::Layout;
 use crate::{Error, Result, command, tools};
 use std::path::Path;
 use std::process::Command;

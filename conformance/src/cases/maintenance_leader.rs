@@ -1,11 +1,11 @@
-//! Who leads, and how that changes: by order, and by the end of the leader (M3).
+//! The member that leads, and how that changes: by order, and by the end of the leader (M3).
 
 use super::kv_expect::Refusal;
 use super::kv_learner::with_learner;
 use super::maintenance_status::statuses;
 use crate::{BoxError, Case, CaseResult, Ctx, Member, case};
 use etcd3::request::maintenance;
-use etcd3::{Client, Code, MemberStatus, ServerError};
+use etcd3::{Client, Code, MemberId, MemberStatus, ServerError};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -30,17 +30,17 @@ const BAD_TRANSFEREE: Refusal = Refusal {
 };
 
 /// Waits until all endpoints that can be reached name one leader, other than `old`.
-async fn leader(ctx: &Ctx, client: &Client, old: Option<u64>) -> Result<u64, BoxError> {
+async fn leader(ctx: &Ctx, client: &Client, old: Option<MemberId>) -> Result<MemberId, BoxError> {
     let found = std::sync::atomic::AtomicU64::new(0);
     ctx.until("one leader", LIMIT, || async {
         let answers = client.maintenance().statuses().timeout(Duration::from_secs(1)).await;
         let told: Vec<_> = answers.into_iter().filter_map(|it| it.status.ok()).collect();
         let leader = told.first().and_then(|status| status.leader);
-        found.store(leader.unwrap_or_default(), std::sync::atomic::Ordering::Relaxed);
+        found.store(leader.unwrap_or_default().0, std::sync::atomic::Ordering::Relaxed);
         leader.is_some() && leader != old && told.iter().all(|status| status.leader == leader)
     })
     .await?;
-    Ok(found.into_inner())
+    Ok(MemberId(found.into_inner()))
 }
 
 /// MNT-003, MNT-040

@@ -67,7 +67,7 @@ enum Failure {
     Passing(Error),
     /// The credentials were refused.
     Rejected(Error),
-    /// Whoever makes the tokens has made the one again that was refused.
+    /// The source of tokens gave the refused one again.
     Repeated,
 }
 
@@ -172,9 +172,9 @@ impl Auth {
         }
     }
 
-    /// Returns what requests carry now: which it is, and the token if one is needed. `None` as
-    /// long as nothing is known. One that was refused is refused again, which tells whoever sends it
-    /// to ask for a newer one.
+    /// Returns what requests carry now: which it is, and the token if one is needed. `None` as long
+    /// as nothing is known. One that was refused is refused again, which tells whoever sends it to
+    /// ask for a newer one.
     #[must_use]
     pub fn current(&self) -> Option<(SentToken, Option<&Secret>)> {
         let token = match &self.known {

@@ -4,6 +4,7 @@ mod health;
 mod range_stream;
 mod services;
 mod snapshot;
+mod wire;
 
 use crate::executor::Executor;
 use crate::lock::locked;
@@ -14,11 +15,10 @@ use bytes::Bytes;
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::runtime::{BoxFuture, Instant, Io};
 use etcd3::{Code, Status};
-use etcd3_core::frame::{self, Decoder};
 use event_listener::{Event, EventListener};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Request};
+use http::Request;
 use prost::Message;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -27,9 +27,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use wire::{Messages, framed, refuse, response_head, send_all, timeout, trailers};
 
-/// The longest answer that is framed.
-const NO_LIMIT: usize = u32::MAX as usize;
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 
@@ -411,30 +410,6 @@ impl Drop for Watching<'_> {
     }
 }
 
-/// The messages of a request, one after the other.
-struct Messages {
-    body: RecvStream,
-    decoder: Decoder,
-}
-
-impl Messages {
-    fn new(body: RecvStream) -> Self {
-        Self { body, decoder: Decoder::new(NO_LIMIT) }
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>, h2::Error> {
-        loop {
-            if let Ok(Some(message)) = self.decoder.next_message() {
-                return Ok(Some(message));
-            }
-            let Some(chunk) = self.body.data().await else { return Ok(None) };
-            let chunk = chunk?;
-            self.body.flow_control().release_capacity(chunk.len())?;
-            self.decoder.push(chunk);
-        }
-    }
-}
-
 /// Waits for the first of two futures; the first one is asked first.
 async fn either<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T {
     let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
@@ -443,64 +418,4 @@ async fn either<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T 
         ready @ Poll::Ready(_) => ready,
     })
     .await
-}
-
-/// Sends a message as the window of the stream allows.
-async fn send_all(send: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), h2::Error> {
-    while !bytes.is_empty() {
-        send.reserve_capacity(bytes.len());
-        let Some(granted) = poll_fn(|cx| send.poll_capacity(cx)).await else { return Ok(()) };
-        let part = bytes.split_to(granted?.min(bytes.len()));
-        send.send_data(part, false)?;
-    }
-    Ok(())
-}
-
-fn framed(message: &[u8]) -> Bytes {
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(frame::HEAD + message.len());
-    bytes.push(0);
-    bytes.extend(length.to_be_bytes());
-    bytes.extend(message);
-    bytes.into()
-}
-
-fn response_head() -> http::Response<()> {
-    let mut head = http::Response::new(());
-    let grpc = HeaderValue::from_static("application/grpc");
-    head.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
-    head
-}
-
-fn trailers(status: &Status) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from(u16::from(status.code.number())));
-    if let Ok(message) = HeaderValue::from_str(&status.message)
-        && !status.message.is_empty()
-    {
-        trailers.insert("grpc-message", message);
-    }
-    trailers
-}
-
-/// Answers with a status and nothing else.
-fn refuse(respond: &mut SendResponse<Bytes>, status: &Status) -> Result<(), h2::Error> {
-    let mut head = response_head();
-    head.headers_mut().extend(trailers(status));
-    respond.send_response(head, true).map(drop)
-}
-
-/// Reads a `grpc-timeout`.
-fn timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let count: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "n" => Duration::from_nanos(count),
-        "u" => Duration::from_micros(count),
-        "m" => Duration::from_millis(count),
-        "S" => Duration::from_secs(count),
-        "M" => Duration::from_secs(count.saturating_mul(60)),
-        "H" => Duration::from_secs(count.saturating_mul(3600)),
-        _ => return None,
-    })
 }

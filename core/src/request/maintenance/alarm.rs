@@ -2,8 +2,8 @@
 
 // M20–M22
 
-use crate::ResponseHeader;
 use crate::request::operation;
+use crate::{MemberId, ResponseHeader};
 use etcd3_proto::etcdserverpb as pb;
 use etcd3_proto::etcdserverpb::AlarmRequest;
 use pb::alarm_request::AlarmAction;
@@ -58,7 +58,7 @@ impl fmt::Display for AlarmKind {
 #[non_exhaustive]
 pub struct Alarm {
     /// The id of the member.
-    pub member_id: u64,
+    pub member_id: MemberId,
     /// What it is about.
     pub kind: AlarmKind,
 }
@@ -66,14 +66,14 @@ pub struct Alarm {
 impl Alarm {
     /// Makes the name of an alarm.
     #[must_use]
-    pub const fn new(member_id: u64, kind: AlarmKind) -> Self {
-        Self { member_id, kind }
+    pub fn new(member_id: impl Into<MemberId>, kind: AlarmKind) -> Self {
+        Self { member_id: member_id.into(), kind }
     }
 }
 
 impl From<pb::AlarmMember> for Alarm {
     fn from(alarm: pb::AlarmMember) -> Self {
-        Self { member_id: alarm.member_id, kind: alarm.alarm.into() }
+        Self { member_id: MemberId(alarm.member_id), kind: alarm.alarm.into() }
     }
 }
 
@@ -106,7 +106,7 @@ pub fn disarm(alarm: Alarm) -> Alarms {
 }
 
 fn make(action: AlarmAction, alarm: Alarm) -> Alarms {
-    let Alarm { member_id, kind } = alarm;
+    let Alarm { member_id: MemberId(member_id), kind } = alarm;
     Alarms { request: AlarmRequest { action: action.into(), member_id, alarm: kind.number() } }
 }
 

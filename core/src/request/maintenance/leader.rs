@@ -2,8 +2,8 @@
 
 // M3
 
-use crate::ResponseHeader;
 use crate::request::operation;
+use crate::{MemberId, ResponseHeader};
 use etcd3_proto::etcdserverpb as pb;
 use etcd3_proto::etcdserverpb::MoveLeaderRequest;
 
@@ -19,15 +19,15 @@ pub struct MoveLeader {
 
 /// Has the leader hand over to this member.
 #[must_use]
-pub fn move_leader(to: u64) -> MoveLeader {
-    MoveLeader { request: MoveLeaderRequest { target_id: to } }
+pub fn move_leader(to: impl Into<MemberId>) -> MoveLeader {
+    MoveLeader { request: MoveLeaderRequest { target_id: to.into().0 } }
 }
 
 impl MoveLeader {
     /// Returns the id of the member that is to lead.
     #[must_use]
-    pub const fn target(&self) -> u64 {
-        self.request.target_id
+    pub const fn target(&self) -> MemberId {
+        MemberId(self.request.target_id)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::unsigned;
 use crate::request::operation;
-use crate::{ResponseHeader, Version};
+use crate::{MemberId, ResponseHeader, Version};
 use etcd3_proto::etcdserverpb as pb;
 use etcd3_proto::etcdserverpb::StatusRequest;
 
@@ -42,7 +42,7 @@ pub struct MemberStatus {
     /// etcd 3.6 and later, where the quota is the default one by 3.6.6 and later.
     pub quota: Option<u64>,
     /// The id of the member that this one takes for the leader, if it knows one.
-    pub leader: Option<u64>,
+    pub leader: Option<MemberId>,
     /// The index of the last entry of the raft log that this member knows to be committed.
     pub raft_index: u64,
     /// The term of the last election that it knows of.
@@ -73,8 +73,8 @@ pub struct DowngradeInfo {
 impl MemberStatus {
     /// Returns the id of the member.
     #[must_use]
-    pub const fn member_id(&self) -> u64 {
-        self.header.member_id
+    pub const fn member_id(&self) -> MemberId {
+        MemberId(self.header.member_id)
     }
 
     /// Returns whether the member takes itself for the leader. One that was cut off from the others
@@ -109,7 +109,7 @@ impl From<pb::StatusResponse> for MemberStatus {
             db_size: unsigned(answer.db_size),
             db_size_in_use: positive(answer.db_size_in_use),
             quota: positive(answer.db_size_quota),
-            leader: Some(answer.leader).filter(|leader| *leader != 0),
+            leader: Some(answer.leader).filter(|leader| *leader != 0).map(MemberId),
             raft_index: answer.raft_index,
             raft_term: answer.raft_term,
             raft_applied_index: Some(answer.raft_applied_index).filter(|index| *index != 0),
@@ -178,7 +178,10 @@ mod tests {
                 target_version: "3.5.0".into(),
             }),
         });
-        assert_eq!((told.member_id(), told.leader, told.is_leader()), (7, Some(7), true));
+        assert_eq!(
+            (told.member_id(), told.leader, told.is_leader()),
+            (MemberId(7), Some(MemberId(7)), true)
+        );
         assert_eq!(told.minor_version(), Some(Version::new(3, 6)));
         assert_eq!((told.db_size, told.db_size_in_use), (1 << 30, Some(1 << 29)));
         assert_eq!((told.quota, told.fill_level()), (Some(2 << 30), Some(0.5)));

@@ -17,8 +17,8 @@ impl ServerStream {
         matches!(self.state, State::Streaming(_))
     }
 
-    /// Returns whether the call waits for a connection, and is to [end](crate::channel::Denied::NoConnection)
-    /// rather than wait.
+    /// Returns whether the call waits for a connection, and is to
+    /// [end](crate::channel::Denied::NoConnection) rather than wait.
     #[must_use]
     pub const fn is_impatient(&self) -> bool {
         self.is_acquiring() && self.options.is_optional

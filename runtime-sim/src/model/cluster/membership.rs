@@ -34,8 +34,8 @@ pub(super) fn is_change(request: &Request) -> bool {
     )
 }
 
-/// Refuses addresses of peers that cannot be read; those of a member that is there end a server. The
-/// client checks them in full, and this looks at what they most often lack.
+/// Refuses addresses of peers that cannot be read; those of a member that is there end a server.
+/// The client checks them in full, and this looks at what they most often lack.
 // M11
 pub(super) fn check_urls(request: &Request) -> Result<(), Status> {
     let urls = match request {

@@ -5,6 +5,7 @@ use crate::child::{Child, Signal};
 use crate::etcd::Binary;
 use crate::json_gateway::{JsonGateway, MemberStatus};
 use crate::peers::Peers;
+use crate::proc::unsupported_architecture;
 use crate::renamed::RenamedFlags;
 use crate::{Error, Result, command, http, jwt, ports, restore, until};
 use std::net::SocketAddr;
@@ -475,16 +476,6 @@ impl Member {
             flag(name, value);
         }
         Ok(etcd)
-    }
-}
-
-/// Names this machine's architecture as Go does, where some etcd runs only when it is told so.
-pub(crate) fn unsupported_architecture() -> Option<&'static str> {
-    match std::env::consts::ARCH {
-        "x86_64" => None,
-        "aarch64" => Some("arm64"),
-        "x86" => Some("386"),
-        other => Some(other),
     }
 }
 

@@ -23,7 +23,7 @@ use etcd3_core::request::{AuthDisable, AuthEnable, AuthStatus};
 /// changed it meanwhile. A caller who makes it again, when it had been done, is told:
 ///
 /// - `enable`, `disable`, `user_change_password`, `user_grant_role`, `role_grant_permission`: that
-/// it is done
+///   it is done
 /// - `user_add`: [`UserAlreadyExist`](crate::ServerError::UserAlreadyExist)
 /// - `user_delete`: [`UserNotFound`](crate::ServerError::UserNotFound)
 /// - `user_revoke_role`: [`RoleNotGranted`](crate::ServerError::RoleNotGranted)

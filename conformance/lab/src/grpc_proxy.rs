@@ -2,7 +2,7 @@
 
 use crate::daemon::{Daemon, LIMIT};
 use crate::etcd::Binary;
-use crate::layout::unsupported_architecture;
+use crate::proc::unsupported_architecture;
 use crate::{Result, http, until};
 use std::net::SocketAddr;
 use std::process::Command;

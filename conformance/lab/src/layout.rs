@@ -48,13 +48,3 @@ pub(crate) struct MemberOptions {
     /// The snapshot that its data begins with, if any.
     pub(crate) snapshot: Option<PathBuf>,
 }
-
-/// Names this machine's architecture as Go does, where some etcd runs only when it is told so.
-pub(crate) fn unsupported_architecture() -> Option<&'static str> {
-    match std::env::consts::ARCH {
-        "x86_64" => None,
-        "aarch64" => Some("arm64"),
-        "x86" => Some("386"),
-        other => Some(other),
-    }
-}

@@ -34,6 +34,16 @@ fn state_by_ps(pid: u32) -> Option<char> {
     said.stdout.trim_ascii().first().map(|&state| char::from(state))
 }
 
+/// Names this machine's architecture as Go does, where some etcd runs only when it is told so.
+pub(crate) fn unsupported_architecture() -> Option<&'static str> {
+    match std::env::consts::ARCH {
+        "x86_64" => None,
+        "aarch64" => Some("arm64"),
+        "x86" => Some("386"),
+        other => Some(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -137,7 +137,7 @@ impl Cluster {
     fn is_connected_for_addition(&self, now: Instant, id: u64) -> bool {
         let voters = self.voters().count();
         let needed = if self.config.personality.adds_with_member_down {
-            (voters + 1) / 2 + 1
+            voters.div_ceil(2) + 1
         } else {
             voters
         };

@@ -38,6 +38,7 @@ mod harness;
 pub mod lease_torture;
 pub mod load;
 pub mod many_leases;
+pub mod membership;
 pub mod paging;
 pub mod peer;
 mod proxies;
@@ -45,6 +46,7 @@ pub mod raw;
 mod results;
 pub mod rolling;
 mod servers;
+pub mod short_tokens;
 mod simulated;
 pub mod soak;
 mod task;
@@ -100,6 +102,8 @@ mod pages {
     struct Configuration;
     #[doc = include_str!("../../docs/backups.md")]
     struct Backups;
+    #[doc = include_str!("../../docs/authentication.md")]
+    struct Authentication;
 
     #[doc = include_str!("../../docs/embedding-the-core.md")]
     struct EmbeddingTheCore;
@@ -121,6 +125,8 @@ mod pages {
 
     #[doc = include_str!("../../docs/operating.md")]
     struct Operating;
+    #[doc = include_str!("../../docs/observing.md")]
+    struct Observing;
 
     #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
     struct TestingWithEtcd3Sim;

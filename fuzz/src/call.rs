@@ -2,7 +2,7 @@
 
 use arbitrary::Arbitrary;
 use etcd3_core::backoff::Backoff;
-use etcd3_core::call::{Call, Input, Options, Output, Reply};
+use etcd3_core::call::{Call, Input, Options, Output, Reply, Sent};
 use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
 use etcd3_core::method::{self, Effect};
 use etcd3_core::retry::{self, Failure, RetryAction};
@@ -105,7 +105,7 @@ fn options(run: &Run) -> Options {
 
 fn input(step: &Step) -> Option<Input> {
     Some(match step {
-        Step::Sent(endpoint) => Input::Sent((&admitted(u32::from(*endpoint % 4))).into()),
+        Step::Sent(endpoint) => Input::Sent(Sent::new(&admitted(u32::from(*endpoint % 4)), None)),
         Step::Head => Input::Stream(Event::Head { status: StatusCode::OK, headers: headers(None) }),
         Step::HeadWith(status, reason) => Input::Stream(Event::Head {
             status: StatusCode::from_u16(*status).unwrap_or_default(),
@@ -258,6 +258,7 @@ impl Watched {
             Input::Migrate
             | Input::Closed(_)
             | Input::Denied(_)
+            | Input::NoToken(_)
             | Input::Refused(_)
             | Input::Freshness(_) => {}
         }

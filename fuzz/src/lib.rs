@@ -5,6 +5,7 @@
 //! a mutation of a few of them changes one step of a run and not all of it.
 #![forbid(unsafe_code)]
 
+mod auth_machine;
 mod call;
 mod channel;
 mod config_text;
@@ -19,6 +20,7 @@ mod txn_shape;
 mod watch_machine;
 mod watch_vs_model;
 
+pub use auth_machine::auth_machine;
 pub use call::call;
 pub use channel::channel;
 pub use config_text::config_text;

@@ -50,5 +50,5 @@ macro_rules! targets {
 
 targets! {
     frame status call channel txn_shape key_range model endpoint_url h2_hostile watch_machine
-    watch_vs_model lease_machine config_text
+    watch_vs_model lease_machine auth_machine config_text
 }

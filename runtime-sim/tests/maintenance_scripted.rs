@@ -289,3 +289,32 @@ fn what_a_server_lacks_is_told_with_its_version_if_that_is_known() {
     })
     .unwrap();
 }
+
+// M3: a leadership that moves while it is looked for is looked for once more, and not for ever.
+#[test]
+fn the_leader_is_looked_for_once_more_where_it_moved_meanwhile() {
+    for (refusals, is_moved) in [(0, true), (1, true), (2, false)] {
+        run(1, |world| async move {
+            let mut asked = 0;
+            let _server = serve(&world, move |method, message| {
+                if method == "MoveLeader" {
+                    let request = pb::MoveLeaderRequest::decode(message).unwrap();
+                    assert_eq!(request.target_id, 8);
+                    asked += 1;
+                    assert!(asked <= 2, "it is asked for twice at most");
+                    if asked <= refusals {
+                        return refuses(Code::FailedPrecondition, "etcdserver: not leader");
+                    }
+                    return says(&pb::MoveLeaderResponse::default());
+                }
+                let header = pb::ResponseHeader { member_id: 7, ..Default::default() };
+                says(&pb::StatusResponse { header: Some(header), leader: 7, ..Default::default() })
+            });
+            let moved = client(&world).maintenance().move_leader(8).await;
+            let refused = moved.map(drop).map_err(|error| error.server_error());
+            let not_leader = Some(ServerError::NotLeader);
+            assert_eq!(refused, if is_moved { Ok(()) } else { Err(not_leader) });
+        })
+        .unwrap();
+    }
+}

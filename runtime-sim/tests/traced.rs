@@ -183,6 +183,26 @@ async fn sing(client: &Client, canary: &str) -> Vec<Error> {
     errors
 }
 
+// Case 3: that a version could not be asked for is told, with the reason.
+#[test]
+fn a_version_that_the_user_may_not_ask_for_is_told_to_be_unknown() {
+    let lines = told(7, |world, etcd, client| async move {
+        for (name, role) in [("root", "root"), ("app", "app")] {
+            client.auth().role_add(role).await.unwrap();
+            client.auth().user_add(name, "password").await.unwrap();
+            client.auth().user_grant_role(name, role).await.unwrap();
+        }
+        client.auth().enable().await.unwrap();
+        world.sleep(Duration::from_secs(1)).await;
+        let config = Config::new(etcd.endpoints()).user("app", "password");
+        let config = config.allow_plaintext_passwords().min_server_version((3, 5));
+        let runtime = Arc::new(world.host().runtime());
+        Client::connect_on(runtime, config).await.unwrap();
+    });
+    let unknown = "INFO etcd3::endpoint message=version unknown";
+    assert_eq!(count(&lines, unknown, "permission denied"), 3, "{lines:#?}");
+}
+
 // Keys, values and passwords are told to nobody, at any level, by us and by h2.
 #[test]
 fn no_event_and_no_error_has_a_key_a_value_or_a_password_in_it() {

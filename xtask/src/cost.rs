@@ -31,6 +31,10 @@ const TIMES: usize = 3;
 const INSTRUCTIONS: [(&str, u64, f64); 3] =
     [("put", 1, 35_500.0), ("put", 16, 32_000.0), ("get", 16, 33_000.0)];
 
+/// The limit of what it adds to the instructions of a put to measure how long it takes, as a part of
+/// them.
+const MEASURED: f64 = 1.01;
+
 /// Events that a watch delivers, 100 in a response.
 const EVENTS: Job = Job { work: "flood", size: 100, callers: 1, ops: 4_000 };
 
@@ -104,6 +108,7 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
         let ours = least(|| instructions("ours-tokio", urls, job))?;
         figures.push(figure("instructions", job, ours, Some(most)));
     }
+    figures.push(measured(urls)?);
     let floor = least(|| instructions("floor", urls, EVENTS))?;
     figures.push(figure("floor-instructions", EVENTS, floor, None));
     let ours = least(|| instructions("ours-tokio", urls, EVENTS))?;
@@ -130,6 +135,15 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
         }
     }
     Ok(figures)
+}
+
+/// Measures what it adds to a put that its latency is measured. No clock is read for it: the time
+/// is that of the polls, which are told it anyway.
+fn measured(urls: &str) -> Result<Figure> {
+    let job = short(plain("put", 16));
+    let off = least(|| instructions("ours-tokio", urls, job))?;
+    let on = least(|| instructions("ours-measured", urls, job))?;
+    Ok(figure("measured-latency", job, on / off, Some(MEASURED)))
 }
 
 /// Measures leases that are kept alive.

@@ -69,6 +69,9 @@ cargo xtask <command>
   upgrade   take a real cluster from 3.5 to 3.7 and back where it can, one by one under load
             --runtime    as above
             --short      without the way back
+  membership   build a real cluster by our calls, change and maintain it, under load
+            --short      on the version whose turn it is
+            --runtime, --version   as above
   watch-torture   watch real members that are killed, frozen, cut off and compacted every 2 seconds
             --seconds N  for how long, 120 by default
             --seed S     what is drawn from
@@ -205,6 +208,13 @@ const COMMANDS: &[Subcommand] = &[
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::upgrade,
+    },
+    Subcommand {
+        name: "membership",
+        valued: &["--runtime", "--version"],
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::membership,
     },
     Subcommand {
         name: "watch-torture",

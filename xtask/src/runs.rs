@@ -1,5 +1,5 @@
-//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `watch-torture`,
-//! `lease-torture`, `pages`, `backup` and `cancel`.
+//! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `membership`,
+//! `watch-torture`, `lease-torture`, `pages`, `backup` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -33,6 +33,10 @@ pub(crate) fn rolling(options: &Options) -> ExitResult {
 
 pub(crate) fn upgrade(options: &Options) -> ExitResult {
     shell::show(run("upgrade", options, &["--runtime"], &["--short"]))
+}
+
+pub(crate) fn membership(options: &Options) -> ExitResult {
+    shell::show(run("membership", options, &["--runtime", "--version"], &["--short"]))
 }
 
 pub(crate) fn pages(options: &Options) -> ExitResult {
@@ -70,6 +74,11 @@ pub(crate) fn short_soak() -> Command {
 /// Makes the command line of a short upgrade, which does not go back.
 pub(crate) fn short_upgrade() -> Command {
     short("upgrade", &["--short"])
+}
+
+/// Makes the command line of a cluster that is built on the version whose turn it is.
+pub(crate) fn short_membership() -> Command {
+    short("membership", &["--short"])
 }
 
 /// Makes the command line of a short run of cancelled calls.

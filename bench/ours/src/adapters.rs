@@ -14,6 +14,10 @@ pub trait Adapter: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Tokio;
 
+/// Tokio, with the latency of each call measured.
+#[derive(Debug)]
+pub struct Measured;
+
 /// Smol with its global executor.
 #[derive(Debug)]
 pub struct Smol;
@@ -25,6 +29,12 @@ pub struct AsyncStd;
 impl Adapter for Tokio {
     fn connect(config: Config) -> impl Future<Output = Result<Client, Error>> + Send {
         etcd3_tokio::connect(config)
+    }
+}
+
+impl Adapter for Measured {
+    fn connect(config: Config) -> impl Future<Output = Result<Client, Error>> + Send {
+        etcd3_tokio::connect(config.measure_latencies(true))
     }
 }
 

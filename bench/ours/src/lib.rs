@@ -3,7 +3,7 @@
 
 mod adapters;
 
-pub use adapters::{Adapter, AsyncStd, Smol, Tokio};
+pub use adapters::{Adapter, AsyncStd, Measured, Smol, Tokio};
 
 use bytes::Bytes;
 use etcd3_bench::{Client, NoSuchWork, Result};

@@ -181,3 +181,66 @@ impl Change for cluster::MemberPromote {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd3_core::MemberId;
+    use etcd3_core::request::cluster::{
+        Member, member_add, member_promote, member_remove, member_update,
+    };
+
+    /// A list of one member, or of none.
+    fn list(member: Option<(u64, &str, bool)>) -> MemberListResponse {
+        let members = member.into_iter().map(|(id, url, is_learner)| {
+            let mut member = Member::default();
+            (member.id, member.is_learner) = (MemberId(id), is_learner);
+            member.peer_urls = vec![url.to_owned()];
+            member
+        });
+        let mut list = MemberListResponse::default();
+        (list.header.cluster_id, list.members) = (9, members.collect());
+        list
+    }
+
+    fn is_applied<T>(settled: &Settled<T>) -> bool {
+        matches!(settled, Settled::Applied(_))
+    }
+
+    const URL: &str = "http://a:1";
+    const LEARNER: Option<(u64, &str, bool)> = Some((7, URL, true));
+    const VOTER: Option<(u64, &str, bool)> = Some((7, URL, false));
+
+    // A member that lags behind may not know of what was there before, but knows nothing that was
+    // not agreed on.
+    #[test]
+    fn what_one_member_knows_proves_additions_and_promotions_alone() {
+        let local = Certainty::Local;
+        assert!(is_applied(&member_add([URL]).settle(&list(VOTER), local)));
+        assert!(is_applied(&member_promote(7).settle(&list(VOTER), local)));
+        assert_eq!(member_promote(7).settle(&list(None), local), Settled::Open);
+        assert_eq!(member_remove(7).settle(&list(None), local), Settled::Open);
+        assert_eq!(member_update(7, [URL]).settle(&list(VOTER), local), Settled::Open);
+    }
+
+    #[test]
+    fn what_a_majority_confirms_settles_every_change() {
+        let confirmed = Certainty::Confirmed;
+        let not_found = ServerError::MemberNotFound;
+        assert!(is_applied(&member_add([URL]).learner().settle(&list(LEARNER), confirmed)));
+        assert_eq!(member_add([URL]).settle(&list(LEARNER), confirmed), Settled::Open);
+        assert!(is_applied(&member_remove(7).settle(&list(None), confirmed)));
+        assert_eq!(member_remove(7).settle(&list(VOTER), confirmed), Settled::Open);
+        assert!(is_applied(&member_update(7, [URL]).settle(&list(VOTER), confirmed)));
+        let other = member_update(7, ["http://b:1"]);
+        assert_eq!(other.settle(&list(VOTER), confirmed), Settled::Open);
+        assert_eq!(other.settle(&list(None), confirmed), Settled::Impossible(not_found));
+        assert_eq!(member_promote(7).settle(&list(LEARNER), confirmed), Settled::Open);
+        let promotion = member_promote(7).settle(&list(None), confirmed);
+        assert_eq!(promotion, Settled::Impossible(not_found));
+        let Settled::Applied(answer) = member_promote(7).settle(&list(VOTER), confirmed) else {
+            panic!("it is a voter")
+        };
+        assert_eq!((answer.header.cluster_id, answer.members.len()), (9, 1));
+    }
+}

@@ -199,7 +199,7 @@ pub(crate) fn explain(shared: &Shared, only: Option<EndpointId>, error: Error) -
 
 /// Returns whether a header can hold a token.
 pub(crate) fn is_header(token: &Secret) -> bool {
-    Token::new(Generation(0), token).is_some()
+    !token.is_empty() && Token::new(Generation(0), token).is_some()
 }
 
 /// Makes the header of the token that is known.

@@ -78,7 +78,9 @@ fn input(shared: &Shared, reason: TokenReason, obtained: Result<Secret, Error>) 
             trace::token_obtained(reason);
             Input::Obtained { token, unix_time: shared.pool.rt.unix_time() }
         }
-        Ok(_) => failed(reason, Error::protocol("a token that no header can hold")),
+        Ok(_) => {
+            failed(reason, Error::protocol("a token that is empty, or that no header can hold"))
+        }
         Err(error) if error.server_error() == Some(ServerError::AuthNotEnabled) => {
             trace::no_token_needed(reason);
             Input::NotEnabled

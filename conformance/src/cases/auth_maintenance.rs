@@ -4,7 +4,7 @@ use super::auth_expect::{AUTH_FAILED, DENIED, Guarded, USER_EMPTY, config};
 use super::lease_expect::LIMIT;
 use crate::{BoxError, Case, CaseResult, Ctx, case};
 use etcd3::proto::etcdserverpb as pb;
-use etcd3::{AlarmKind, Client, Error, ErrorKind, Outcome, ServerError};
+use etcd3::{AlarmKind, Client, Error, ErrorKind, MemberStatus, Outcome, ServerError};
 use etcd3_lab::etcd::Version;
 
 /// The first version of its line in which the other calls of maintenance need a user, too.
@@ -131,7 +131,7 @@ async fn leader_and_ids(it: &Guarded) -> Result<(usize, Vec<u64>), BoxError> {
     for url in it.cluster.client_urls() {
         statuses.push(it.root.maintenance().status(url).await?);
     }
-    let leader = statuses.iter().position(|status| status.is_leader()).ok_or("no leader")?;
+    let leader = statuses.iter().position(MemberStatus::is_leader).ok_or("no leader")?;
     Ok((leader, statuses.iter().map(|status| status.header.member_id).collect()))
 }
 

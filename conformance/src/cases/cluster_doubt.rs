@@ -52,13 +52,13 @@ fn doubtful(
     }
 }
 
-fn header(id: u64) -> Option<pb::ResponseHeader> {
-    Some(pb::ResponseHeader { cluster_id: CLUSTER, member_id: id, revision: 2, raft_term: 2 })
+fn header(id: u64, revision: i64) -> pb::ResponseHeader {
+    pb::ResponseHeader { cluster_id: CLUSTER, member_id: id, revision, raft_term: 2 }
 }
 
 fn status(id: u64) -> pb::StatusResponse {
     pb::StatusResponse {
-        header: header(id),
+        header: Some(header(id, 2)),
         version: "3.5.16".to_owned(),
         leader: 1,
         raft_term: 2,
@@ -77,15 +77,15 @@ fn list(urls: &OnceLock<Vec<String>>) -> pb::MemberListResponse {
         is_learner: false,
     };
     let members = (1..).zip(urls).map(member).collect();
-    let header = header(1).map(|header| pb::ResponseHeader { revision: 0, ..header });
-    pb::MemberListResponse { header, members }
+    pb::MemberListResponse { header: Some(header(1, 0)), members }
 }
 
 fn answer_of(id: u64, request: &Request, wire: &mut Wire) -> io::Result<()> {
+    let header = Some(header(id, 2));
     let message = if request.is_put() {
-        pb::PutResponse { header: header(id), ..pb::PutResponse::default() }.encode_to_vec()
+        pb::PutResponse { header, ..pb::PutResponse::default() }.encode_to_vec()
     } else {
-        pb::RangeResponse { header: header(id), ..pb::RangeResponse::default() }.encode_to_vec()
+        pb::RangeResponse { header, ..pb::RangeResponse::default() }.encode_to_vec()
     };
     wire.respond(request.stream)?;
     wire.send_message(request.stream, &message)?;

@@ -43,7 +43,8 @@ async fn members_come_and_go(ctx: Ctx) -> CaseResult {
     assert!(list.members.windows(2).all(|pair| pair[0].id < pair[1].id));
     let mut urls: Vec<_> = list.members.iter().flat_map(|it| it.client_urls.clone()).collect();
     let mut expected = servers.client_urls();
-    (urls.sort(), expected.sort());
+    urls.sort();
+    expected.sort();
     assert_eq!(urls, expected);
 
     let updated = list.members[0].clone();
@@ -185,7 +186,8 @@ async fn only_voters_that_are_started_become_endpoints(ctx: Ctx) -> CaseResult {
     .await?;
     client.sync_endpoints().await?;
     let (mut endpoints, mut voters) = (client.endpoints(), voters);
-    (endpoints.sort(), voters.sort());
+    endpoints.sort();
+    voters.sort();
     assert_eq!(endpoints, voters);
     Ok(())
 }

@@ -19,6 +19,8 @@ pub(super) const CASES: &[Case] = &[
     case!(what_a_learner_refuses_is_done_by_a_voter, []).real("a learner that joins"),
 ];
 
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// The most reads by which a client asks in some seconds whether a member that failed a call is
 /// well again, that call included.
 const PROBES: u64 = 10;
@@ -90,7 +92,8 @@ async fn a_learner_serves_nothing_but_serializable_reads_and_status(ctx: Ctx) ->
     Ok(())
 }
 
-/// R41: what it refuses is sent once more, to the voter, and it is asked hardly ever again.
+/// Case 5, R41: what it refuses is sent once more, to the voter, and it is asked hardly ever again;
+/// watches and leases go on.
 async fn a_learner_among_the_endpoints_costs_nothing(ctx: Ctx) -> CaseResult {
     const CALLS: u64 = 200;
     let (cluster, url) = with_learner(&ctx).await?;
@@ -98,6 +101,9 @@ async fn a_learner_among_the_endpoints_costs_nothing(ctx: Ctx) -> CaseResult {
     let leader = cluster.member(cluster.leader().ok_or("there is a leader")?);
     let client = ctx.connect([leader.client_url(), url.clone()]).await?;
     ctx.until_connected(&client).await?;
+    let mut watch = client.watch("foo").await?;
+    let lease = client.lease(5 * SECOND).await?;
+    let valid_at_first = lease.valid_until();
     let before = leader.metrics()?;
     for n in 1..=CALLS {
         client.put("foo", n.to_string()).await?;
@@ -112,10 +118,25 @@ async fn a_learner_among_the_endpoints_costs_nothing(ctx: Ctx) -> CaseResult {
     let refused = calls(&metrics, "Put") + calls(&metrics, "Range");
     assert!(refused <= PROBES, "{refused} calls went to the learner");
 
-    // One that is alone is asked once.
+    let mut seen = 0;
+    while seen < CALLS {
+        let batch = ctx.within(20 * SECOND, watch.next()).await.ok_or("a watch that hangs")?;
+        seen += u64::try_from(batch.ok_or("a watch that ended")??.events.len())?;
+    }
+    assert_eq!(seen, CALLS, "each once");
+    ctx.until("two renewals of the lease", 20 * SECOND, || async {
+        lease.valid_until() > valid_at_first + 3 * SECOND
+    })
+    .await?;
+    assert!(lease.is_valid());
+
+    // One that is alone is asked once, and says so at once.
     let alone = ctx.connect([url]).await?;
-    let put = alone.put("foo", "bar").await.map(drop);
-    let get = alone.get("foo").await.map(drop);
+    let begun = ctx.rt.now();
+    let put = alone.put("foo", "bar").timeout(15 * SECOND).await.map(drop);
+    let get = alone.get("foo").timeout(15 * SECOND).await.map(drop);
+    let took = ctx.rt.now().saturating_since(begun);
+    assert!(took < ctx.stretched(SECOND), "{took:?}");
     for result in [put, get] {
         let error = result.unwrap_err();
         not_for_learners(ctx.etcd.version).is_answered(&error);

@@ -72,6 +72,7 @@ mod maintenance_status;
 mod net_faults;
 mod net_sweep;
 mod nginx;
+mod observability;
 mod pages_streamed;
 mod proxied;
 mod proxy_limits;
@@ -85,6 +86,11 @@ mod tls_authority;
 mod tls_certificates;
 mod tls_failover;
 mod tls_versions;
+pub(crate) mod token_expect;
+mod token_jwt;
+mod token_logins;
+mod token_streams;
+mod token_watches;
 mod transport;
 mod txn_basics;
 mod txn_compare;
@@ -123,7 +129,6 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         bad_input::CASES,
         cache::CASES,
         cancelled::CASES,
-        config_texts::CASES,
         cluster_doubt::CASES,
         cluster_growth::CASES,
         cluster_members::CASES,
@@ -131,6 +136,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         cluster_promote::CASES,
         cluster_quorum::CASES,
         cluster_strict::CASES,
+        config_texts::CASES,
         conn_black_hole::CASES,
         conn_endpoints::CASES,
         conn_partition::CASES,
@@ -154,6 +160,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         kv_misc::CASES,
         kv_outage::CASES,
         kv_pages::CASES,
+        observability::CASES,
         pages_streamed::CASES,
         range_stream::CASES,
         raw_services::CASES,
@@ -188,6 +195,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         tls_certificates::CASES,
         tls_failover::CASES,
         tls_versions::CASES,
+        token_jwt::CASES,
+        token_logins::CASES,
+        token_streams::CASES,
+        token_watches::CASES,
         transport::CASES,
         txn_basics::CASES,
         txn_compare::CASES,

@@ -48,10 +48,10 @@ pub(super) fn config(spec: &Spec, personality: Personality, seed: u64) -> Result
             "--max-concurrent-streams" => {
                 config.max_concurrent_streams = Some(value_of(name, value)?);
             }
-            // How dear it is to check a password.
-            "--bcrypt-cost" => {}
-            // How often snapshots are made; which entries they leave is what counts.
-            "--snapshot-count" => {}
+            // How dear it is to check a password, and how often snapshots are made: of those, which
+            // entries they leave is what counts.
+            "--bcrypt-cost" | "--snapshot-count" => {}
+            "--auth-token-ttl" => config.token_ttl = Duration::from_secs(value_of(name, value)?),
             "--strict-reconfig-check" => config.strict_reconfig = value_of(name, value)?,
             "--max-txn-ops" => config.max_txn_ops = value_of(name, value)?,
             "--quota-backend-bytes" => config.quota_bytes = Some(value_of(name, value)?),

@@ -93,6 +93,7 @@ impl Rig {
 }
 
 /// A token that was refused for this reason.
+#[expect(clippy::unnecessary_wraps, reason = "the form in which it is asked for")]
 pub(crate) const fn stale(generation: u64, reason: TokenReason) -> Option<StaleToken> {
     Some(StaleToken { generation: Generation(generation), reason })
 }

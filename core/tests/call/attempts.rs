@@ -5,7 +5,7 @@ use etcd3_core::auth::{Generation, StaleToken, TokenReason};
 use etcd3_core::call::{Call, Input, Options, Output, Sent, SentToken};
 use etcd3_core::channel::{Admission, Denied, Freshness, HealthSignal};
 use etcd3_core::error::Phase;
-use etcd3_core::{Code, ErrorKind, Machine, Next, Outcome, ServerError, method};
+use etcd3_core::{Code, Error, ErrorKind, Machine, Next, Outcome, ServerError, method};
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -324,4 +324,49 @@ fn what_an_unknown_status_tells_of_the_endpoint_depends_on_its_code() {
         };
         assert_eq!(rig.call.signal(), expected, "{code:?}");
     }
+}
+
+// R4, R24, I-R5: the budget of retries has nothing to do with tokens, nor has the limit of attempts.
+#[test]
+fn a_retry_for_a_token_counts_neither_as_an_attempt_nor_as_a_retry() {
+    let refused = || ends(Code::Unauthenticated, "etcdserver: invalid auth token");
+    let with = |token| Input::Sent(Sent::new(&admitted(0), Some(sent_token(token))));
+    let options = Options { max_attempts: 1, ..write() };
+    let mut rig = Rig::new(options);
+    rig.feed(with(1)).feed_all(refused());
+    assert_eq!(rig.attempts().len(), 2, "at once: the wait is that for the token");
+    assert!(!rig.last_attempt().want.is_retry);
+    rig.feed(with(2)).feed_all(ok(HEADER));
+    assert_eq!(rig.reply().attempts, 2);
+}
+
+// R21: without a token the server finds out who it is by itself, and that may have become old.
+#[test]
+fn a_common_name_that_became_old_is_looked_at_again_a_few_times() {
+    let mut rig = Rig::new(write());
+    for n in 1..=4 {
+        assert_eq!(rig.attempts().len(), n);
+        rig.feed(sent(0));
+        rig.feed_all(ends(Code::InvalidArgument, "etcdserver: revision of auth store is old"));
+        rig.rest(3_000);
+    }
+    assert_eq!(rig.error().kind(), ErrorKind::Server(ServerError::AuthOldRevision));
+    assert_eq!((rig.error().attempts(), rig.error().outcome()), (4, Outcome::Rejected));
+}
+
+// I-A2: what the login said, or what was refused.
+#[test]
+fn without_a_token_the_call_ends_in_what_is_known() {
+    let mut rig = Rig::new(write());
+    let login = Error::new(ErrorKind::Server(ServerError::AuthFailed));
+    rig.feed(Input::NoToken(Some(login)));
+    assert_eq!(rig.error().kind(), ErrorKind::Server(ServerError::AuthFailed));
+    assert_eq!((rig.error().attempts(), rig.error().outcome()), (0, Outcome::NotSent));
+
+    let mut rig = Rig::new(write());
+    rig.feed(Input::Sent(Sent::new(&admitted(0), Some(sent_token(1)))));
+    rig.feed_all(ends(Code::Unauthenticated, "etcdserver: invalid auth token"));
+    rig.feed(Input::NoToken(None));
+    assert_eq!(rig.error().kind(), ErrorKind::Server(ServerError::InvalidAuthToken));
+    assert_eq!((rig.error().attempts(), rig.error().outcome()), (1, Outcome::Rejected));
 }

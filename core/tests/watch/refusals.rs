@@ -177,6 +177,57 @@ fn a_token_is_renewed_again_after_the_watch_was_taken() {
     }
 }
 
+// connections are cut, and by the time of the next stream the token has expired.
+#[test]
+fn tokens_that_expire_again_and_again_end_no_watch() {
+    let mut rig = Rig::new(settings());
+    rig.watch(1, watch("k").from_revision(5)).open_with(Some(Generation(1)));
+    for generation in 2..10 {
+        rig.rest(1_500);
+        assert!(rig.creations().len() <= 1);
+        rig.answer(refused(STALE));
+        assert!(rig.ends().is_empty(), "{generation}");
+        rig.rest_until_attempt().open_with(Some(Generation(generation)));
+    }
+}
+
+// A-02, H8
+#[test]
+fn a_denial_is_doubted_once_unless_the_stream_shows_that_its_token_is_good() {
+    const DENIED: &str = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+    let mut rig = Rig::new(settings());
+    rig.watch(1, watch("k").from_revision(5)).open_with(Some(Generation(1)));
+    rig.creations();
+    rig.answer(refused(DENIED)).take_all_but_attempt();
+    rig.rest_until_attempt();
+    let stale = rig.attempt().stale_token;
+    let expected = StaleToken { generation: Generation(1), reason: TokenReason::Denied };
+    assert_eq!(stale, Some(expected));
+    rig.open_with(Some(Generation(2)));
+    rig.creations();
+    rig.answer(refused(DENIED));
+    assert!(rig.the_end().is_permission_denied());
+    assert!(rig.watches.is_streaming());
+    // And so is another one, without another stream, for a minute.
+    rig.watch(2, watch("k").from_revision(5));
+    rig.creations();
+    rig.answer(refused(DENIED));
+    assert!(rig.the_end().is_permission_denied());
+    assert!(rig.watches.is_streaming());
+}
+
+// I-A2: nobody is asked again for what is known.
+#[test]
+fn without_a_token_all_watches_end() {
+    let mut rig = Rig::new(settings());
+    rig.watch(1, watch("k").from_revision(5));
+    let login = etcd3_core::Error::new(ErrorKind::Server(ServerError::AuthFailed));
+    rig.take_attempt().expect("an attempt");
+    rig.feed(etcd3_core::watch::Input::NoToken(Some(login)));
+    assert_eq!(rig.the_end().kind(), ErrorKind::Server(ServerError::AuthFailed));
+    assert!(rig.watches.is_empty());
+}
+
 #[test]
 fn without_a_token_there_is_none_to_renew() {
     let mut rig = Rig::new(settings());

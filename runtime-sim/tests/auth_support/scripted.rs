@@ -143,16 +143,17 @@ impl Server {
         let status = match &method[..] {
             "Watch" => self.watch(&token, &mut messages, &mut send).await?,
             "Authenticate" => self.log_in(&mut send)?,
-            _ => match self.check(&token) {
-                Err(refusal) => refusal,
-                Ok(()) => {
-                    let header = Some(self.header());
+            _ => {
+                if let Err(refusal) = self.check(&token) {
+                    refusal
+                } else {
                     // A put, a range and most others are answered by a header.
+                    let header = Some(self.header());
                     let answer = pb::PutResponse { header, ..Default::default() };
                     send.send_data(frame(&answer), false)?;
                     Status::new(Code::Ok, "")
                 }
-            },
+            }
         };
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from(u16::from(status.code.number())));

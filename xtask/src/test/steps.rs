@@ -83,6 +83,7 @@ pub(super) const ALL: &[Step] = &[
     // Programs of the same crate, which is built for a release only once.
     step("failover", |_| figures(&runs::short_failover())).within(Share::Tortures),
     step("upgrade", |_| figures(&runs::short_upgrade())).within(Share::Tortures),
+    step("membership", |_| figures(&runs::short_membership())).within(Share::Tortures),
     step("watch torture", |_| figures(&runs::short_watch_torture())).within(Share::Tortures),
     step("lease torture", |_| figures(&runs::short_lease_torture())).within(Share::Tortures),
     step("soak", |_| figures(&runs::short_soak())).within(Share::Tortures),

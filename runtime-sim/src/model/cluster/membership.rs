@@ -135,12 +135,9 @@ impl Cluster {
 
     /// Tells whether enough voters have been connected for long enough to add a member.
     fn is_connected_for_addition(&self, now: Instant, id: u64) -> bool {
-        let voters = self.voters().count();
-        let needed = if self.config.personality.adds_with_member_down {
-            voters.div_ceil(2) + 1
-        } else {
-            voters
-        };
+        let (voters, after) = (self.voters().count(), self.voters().count() + 1);
+        let needed =
+            if self.config.personality.adds_with_member_down { after / 2 + 1 } else { voters };
         self.connected(now, id) >= needed.min(voters)
     }
 

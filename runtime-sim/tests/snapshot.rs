@@ -180,15 +180,19 @@ async fn save_across(world: World, cut: CutLater) -> bool {
 #[test]
 fn a_stream_that_is_cut_ends_in_an_error_and_leaves_no_file() {
     let mut rng = Rng::new(21);
-    for cut in [Cut::Reset, Cut::Fin, Cut::Stall] {
-        for n in 0..64 {
-            // Of all that is sent, and of its beginning and end.
-            let whole = (VALUES * VALUE) as u64;
-            let bytes = match n % 4 {
-                0 => rng.below(2_000),
-                1 => whole - 3_000 + rng.below(3_000),
-                _ => rng.below(whole),
-            };
+    for n in 0..64 {
+        // Of all that is sent, and of its beginning and end.
+        let whole = (VALUES * VALUE) as u64;
+        let bytes = match n % 4 {
+            0 => rng.below(2_000),
+            1 => whole - 3_000 + rng.below(3_000),
+            _ => rng.below(whole),
+        };
+        // Without optimisation each in one of the ways.
+        let all = [Cut::Reset, Cut::Fin, Cut::Stall];
+        let first = usize::try_from(n % 3).unwrap();
+        let cuts = if cfg!(debug_assertions) { &all[first..=first] } else { &all[..] };
+        for &cut in cuts {
             let later = CutLater { direction: Direction::Down, bytes, cut };
             let is_saved = run(n, |world| save_across(world, later)).unwrap().0;
             // A reset loses what is under way, which is a window at most.

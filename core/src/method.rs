@@ -72,8 +72,8 @@ impl Method {
 }
 
 impl Method {
-    /// Returns whether its requests are to carry the token of the user, if there is one: all but the
-    /// login itself, and what asks for the health of a server.
+    /// Returns whether its requests are to carry the token of the user, if there is one: all but
+    /// the login itself, and what asks for the health of a server.
     // A12
     #[must_use]
     pub fn takes_token(&self) -> bool {

@@ -9,13 +9,13 @@ use std::future::Future;
 impl Config {
     /// Sets the user that the client logs in as.
     ///
-    /// [`Client::connect_on`](crate::Client::connect_on) logs in, and fails where the server refuses
-    /// that; a lazy client does so with its first request. All requests carry the token that comes
-    /// of it. One that the server refuses, since it has expired or is of another time, is replaced
-    /// by another login, one for all requests that wait for it; a JWT also before it expires. The
-    /// requests are made again, writes included: servers look at tokens before they do anything.
-    /// Watches and leases go on. While authentication is switched off requests go without a token,
-    /// and a login follows when it is switched on.
+    /// [`Client::connect_on`](crate::Client::connect_on) logs in, and fails where the server
+    /// refuses that; a lazy client does so with its first request. All requests carry the token
+    /// that comes of it. One that the server refuses, since it has expired or is of another time,
+    /// is replaced by another login, one for all requests that wait for it; a JWT also before it
+    /// expires. The requests are made again, writes included: servers look at tokens before they do
+    /// anything. Watches and leases go on. While authentication is switched off requests go without
+    /// a token, and a login follows when it is switched on.
     ///
     /// A password that is refused ends what waits for it in
     /// [`AuthFailed`](crate::ServerError::AuthFailed); what comes later has it tried again, at

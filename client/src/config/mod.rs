@@ -206,9 +206,9 @@ impl Config {
         self
     }
 
-    /// Lets requests that carry a password or a token go to endpoints where others on the network can
-    /// read it. Without this they go only over TLS, to unix sockets, and to loopback addresses; elsewhere
-    /// they end in [`PlaintextPassword`](ErrorKind::PlaintextPassword).
+    /// Lets requests that carry a password or a token go to endpoints where others on the network
+    /// can read it. Without this they go only over TLS, to unix sockets, and to loopback addresses;
+    /// elsewhere they end in [`PlaintextPassword`](ErrorKind::PlaintextPassword).
     #[must_use]
     pub fn allow_plaintext_passwords(mut self) -> Self {
         self.plaintext_passwords = true;

@@ -173,8 +173,8 @@ impl Auth {
     }
 
     /// Returns what requests carry now: which it is, and the token if one is needed. `None` as
-    /// long as nothing is known. One that was refused is refused again, which tells whoever sends it
-    /// to ask for a newer one.
+    /// long as nothing is known. One that was refused is refused again, which tells whoever sends
+    /// it to ask for a newer one.
     #[must_use]
     pub fn current(&self) -> Option<(SentToken, Option<&Secret>)> {
         let token = match &self.known {

@@ -16,12 +16,13 @@
 mod events;
 mod options;
 mod streaming;
+mod token;
 
 pub use crate::attempt::{Attempt, Sent, SentToken};
 pub use events::{Input, Output, Reply};
 pub use options::Options;
 
-use crate::auth::{self, MAX_RENEWALS, StaleToken};
+use crate::auth::StaleToken;
 use crate::channel::{AttemptKind, Denied, EndpointId, Finished, Freshness, HealthSignal, Want};
 use crate::error::{Cause, Error, ErrorKind, Phase};
 use crate::header::ResponseHeader;
@@ -483,32 +484,6 @@ impl Call {
     fn is_learner_alone(&self, error: &Error) -> bool {
         let is_alone = matches!(&self.state, State::Streaming(it) if !it.request.has_choice);
         is_alone && error.server_error() == Some(ServerError::NotSupportedForLearner)
-    }
-
-    /// Makes another attempt with a newer token than the one that was refused. It counts neither as
-    /// an attempt nor as a retry: servers look at tokens before they do anything.
-    // R4, R21, R24
-    fn retry_with_token(&mut self, now: Instant, error: Error) {
-        let State::Streaming(streaming) = &self.state else { return };
-        let refusal = error.server_error();
-        let stale = StaleToken::of(streaming.request.token, refusal);
-        // Without a token the server asks itself who it is, and the answer may have become old.
-        let is_passing = refusal == Some(ServerError::AuthOldRevision);
-        self.token_refusals += 1;
-        if (stale.is_none() && !is_passing) || self.token_refusals > MAX_RENEWALS {
-            return self.finish(Err(error));
-        }
-        self.attempts = self.attempts.saturating_sub(1);
-        self.stale_token = self.stale_token.max(stale);
-        let waits = self.token_refusals - u32::from(stale.is_some());
-        self.retry_after(now, waits, error);
-    }
-
-    /// There is no token for the attempt: what was refused stays refused, or the login was.
-    fn on_no_token(&mut self, error: Option<Error>) {
-        let error = error.or(self.last_error.take());
-        let error = error.unwrap_or_else(auth::no_token);
-        self.finish(Err(error.with_outcome(self.outcome)));
     }
 
     fn finish(&mut self, result: Result<Reply, Error>) {

@@ -197,8 +197,8 @@ impl fmt::Display for ErrorKind {
             Self::WatchRefused => f.write_str("the server did not take the watch"),
             Self::WatchCanceled => f.write_str("the server ended the watch"),
             Self::PlaintextPassword => f.write_str(
-                "the request carries a password or a token, and no endpoint is encrypted or on this \
-                 machine",
+                "the request carries a password or a token, and no endpoint is encrypted or on \
+                 this machine",
             ),
             Self::NoToken => f.write_str("there is no token to send"),
             Self::OldServer { needs, has } => {

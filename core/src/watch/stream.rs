@@ -129,9 +129,9 @@ impl Watches {
         open.sent.token.is_some_and(|token| token.is_fresh(now))
     }
 
-    /// Returns whether a watch that was denied is to be tried once more, with a newer token: no other
-    /// one was created on the stream for a while, which would show that the token is good. Before
-    /// etcd 3.5.6 servers do not tell the end of a token from a denial.
+    /// Returns whether a watch that was denied is to be tried once more, with a newer token: no
+    /// other one was created on the stream for a while, which would show that the token is good.
+    /// Before etcd 3.5.6 servers do not tell the end of a token from a denial.
     // A-02, H8
     pub(super) fn doubts_denial(&mut self, now: Instant) -> bool {
         let Stream::Open(open) = &self.stream else { return false };

@@ -326,7 +326,8 @@ fn what_an_unknown_status_tells_of_the_endpoint_depends_on_its_code() {
     }
 }
 
-// R4, R24, I-R5: the budget of retries has nothing to do with tokens, nor has the limit of attempts.
+// R4, R24, I-R5: the budget of retries has nothing to do with tokens, nor has the limit of
+// attempts.
 #[test]
 fn a_retry_for_a_token_counts_neither_as_an_attempt_nor_as_a_retry() {
     let refused = || ends(Code::Unauthenticated, "etcdserver: invalid auth token");

@@ -20,14 +20,16 @@
 // K23, K24, I-R8
 
 mod events;
+mod late;
+mod token;
 
 pub use events::{Input, Options, Output};
 
 use super::{End, Inbound, Received};
-use crate::auth::{self, MAX_RENEWALS, StaleToken};
+use crate::auth::StaleToken;
 use crate::call::{Attempt, Sent};
 use crate::channel::{AttemptKind, Denied, EndpointId, Finished, Freshness, HealthSignal, Want};
-use crate::error::{Cause, Error, ErrorKind, Phase};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::method::{Effect, Method};
 use crate::outcome::Outcome;
 use crate::retry::{self, Failure, RetryAction};
@@ -414,39 +416,6 @@ impl ServerStream {
         self.fail(now, Failure::NotFresh(freshness), Error::new(kind));
     }
 
-    /// The message that is wanted did not come in time.
-    fn time_out(&mut self, now: Instant) {
-        let last = self.last_error.take();
-        let error = match (&self.state, last) {
-            // The deadline only ended the retries; what went wrong is the last failure.
-            (State::Waiting(_), Some(last)) => last,
-            (_, Some(last)) if matches!(last.kind(), ErrorKind::StaleRead { .. }) => last,
-            (State::Streaming(streaming), last) => {
-                self.signal = HealthSignal::of_silence(now.saturating_since(streaming.progress));
-                self.silence(now).with_cause(last.map(Cause::new))
-            }
-            (State::Releasing { .. }, _) => Error::new(ErrorKind::TimedOut(Phase::Answer)),
-            (_, last) => {
-                Error::new(ErrorKind::TimedOut(Phase::Connection)).with_cause(last.map(Cause::new))
-            }
-        };
-        self.end(error);
-    }
-
-    fn give_up_attempt(&mut self, now: Instant) {
-        let error = self.silence(now);
-        self.unanswered = self.unanswered.saturating_add(1);
-        self.fail(now, Failure::Unanswered, error);
-    }
-
-    /// Makes the error of a server that says nothing.
-    fn silence(&self, now: Instant) -> Error {
-        let error = Error::new(ErrorKind::TimedOut(Phase::Answer));
-        let State::Streaming(streaming) = &self.state else { return error };
-        let silence = now.saturating_since(streaming.progress);
-        error.with_cause(Cause::new(format!("nothing has come for {silence:?}")))
-    }
-
     /// Finishes with an error, unless another attempt may end well.
     fn fail(&mut self, now: Instant, failure: Failure<'_>, error: Error) {
         let decision = retry::decide(Effect::Read, failure);
@@ -480,29 +449,6 @@ impl ServerStream {
         let wait = self.options.backoff.after(waits, &mut self.rng);
         self.last_error = Some(self.complete(error));
         self.state = State::Waiting(Some(now + wait));
-    }
-
-    /// Makes another attempt with a newer token than the one that was refused; counts neither as an
-    /// attempt nor as a retry.
-    // R31
-    fn retry_with_token(&mut self, now: Instant, error: Error) {
-        let State::Streaming(streaming) = &self.state else { return };
-        let stale = StaleToken::of(streaming.request.token, error.server_error());
-        self.outcome = self.outcome.max(Outcome::Rejected);
-        self.token_refusals += 1;
-        let may_retry = stale.is_some() && self.token_refusals <= MAX_RENEWALS;
-        if !may_retry || self.is_begun {
-            return self.finish(Err(error));
-        }
-        self.attempts = self.attempts.saturating_sub(1);
-        self.stale_token = self.stale_token.max(stale);
-        self.retry_after(now, self.token_refusals - 1, error);
-    }
-
-    /// There is no token for the attempt: what was refused stays refused, or the login was.
-    fn on_no_token(&mut self, error: Option<Error>) {
-        let error = error.or(self.last_error.take());
-        self.finish(Err(error.unwrap_or_else(auth::no_token)));
     }
 
     /// Returns whether this is the refusal of a learner that is the only endpoint: learners take no

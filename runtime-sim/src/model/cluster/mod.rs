@@ -199,8 +199,8 @@ impl Cluster {
         self.members.get(&member).map(|member| &member.replica)
     }
 
-    /// Returns whether a member has come to the entry of the log that made this token. Before that a
-    /// server lets a request wait.
+    /// Returns whether a member has come to the entry of the log that made this token. Before that
+    /// a server lets a request wait.
     // A8
     #[must_use]
     pub fn has_reached(&self, member: u64, token: &str) -> bool {

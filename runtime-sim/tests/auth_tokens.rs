@@ -75,8 +75,8 @@ fn many_watches_after_a_token_expired_need_one_login() {
                 let watch = client.watch(key(format!("a{n}"))).from_revision(1);
                 Box::pin(async { watch.await })
             });
-            let begun = join(begin).await;
-            assert!(begun.iter().all(Result::is_ok), "{begun:?}");
+            let watches = join(begin).await;
+            assert!(watches.iter().all(Result::is_ok), "{watches:?}");
             assert_eq!(logins(&etcd) - before, 1, "{version:?}");
             root.put("a", "1").await.unwrap();
             assert_eq!(first.next().await.unwrap().unwrap().events.len(), 1);

@@ -305,7 +305,7 @@ mod tests {
         let mut status = MemberStatus::default();
         let mut header = ResponseHeader::default();
         (header.cluster_id, header.member_id) = (CLUSTER, id);
-        (status.header, status.leader, status.raft_term) = (header, Some(leader), 2);
+        (status.header, status.leader, status.raft_term) = (header, Some(MemberId(leader)), 2);
         let endpoint = Some(format!("http://m{id}:2379"));
         MemberView { member: listed(id, false), endpoint, status: Some(Ok(status)) }
     }

@@ -140,7 +140,7 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
 /// Measures what it adds to a put that its latency is measured. No clock is read for it: the time
 /// is that of the polls, which are told it anyway.
 fn measured(urls: &str) -> Result<Figure> {
-    let job = short(plain("put", 16));
+    let job = short(plain("put", 1));
     let off = least(|| instructions("ours-tokio", urls, job))?;
     let on = least(|| instructions("ours-measured", urls, job))?;
     Ok(figure("measured-latency", job, on / off, Some(MEASURED)))

@@ -41,10 +41,8 @@ enum What {
 /// Runs the machine as its driver does, then through the laws.
 pub fn auth_machine(data: &[u8]) {
     let Some((head, steps)) = super::steps::<Head, Step>(data, MAX_STEPS) else { return };
-    let source = match head.is_fixed {
-        true => Source::Fixed(Secret::new("given")),
-        false => Source::Renewable,
-    };
+    let source =
+        if head.is_fixed { Source::Fixed(Secret::new("given")) } else { Source::Renewable };
     let auth = Auth::new(Settings::new(source, head.seed));
     let (mut now, mut script) = (Instant::ORIGIN, Vec::new());
     let mut watched = Watched { auth: auth.clone(), is_asking: false, generation: 0 };

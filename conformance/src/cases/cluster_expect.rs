@@ -2,7 +2,7 @@
 
 use super::kv_expect::Refusal;
 use crate::{BoxError, Cluster, ClusterBuilder, Ctx};
-use etcd3::{Client, Code, MemberAddResponse, MemberId, ServerError};
+use etcd3::{Client, Code, Error, MemberAddResponse, MemberId, ServerError};
 use etcd3_lab::Result as LabResult;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,13 @@ pub(super) async fn grow(
     Ok((index, added))
 }
 
+/// Writes a key once there is a leader again: a read waits for it, and the outcome of a write that
+/// meets an election is not known. Returns the revision.
+pub(super) async fn write(client: &Client, key: &str) -> Result<i64, Error> {
+    client.get(key).timeout(LIMIT).await?;
+    Ok(client.put(key, "x").timeout(LIMIT).await?.header.revision)
+}
+
 /// Writes a key through one member, and waits until a watch at every member of these has seen it.
 pub(super) async fn makes_progress(ctx: &Ctx, urls: &[String]) -> Result<(), BoxError> {
     let mut watches = Vec::new();
@@ -83,7 +90,7 @@ pub(super) async fn makes_progress(ctx: &Ctx, urls: &[String]) -> Result<(), Box
         watches.push(watch.ok_or("a watch that does not begin")??);
     }
     let first = ctx.connect([urls.first().ok_or("no members")?.as_str()]).await?;
-    let written = first.put("progress", "x").timeout(LIMIT).await?.header.revision;
+    let written = write(&first, "progress").await?;
     for watch in &mut watches {
         let batch = ctx.within(LIMIT, watch.next()).await.ok_or("a watch that sees nothing")?;
         let batch = batch.ok_or("a watch that ended")??;

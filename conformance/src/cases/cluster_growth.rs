@@ -1,6 +1,6 @@
 //! Clusters that grow, shrink and are replaced member by member, and go on meanwhile.
 
-use super::cluster_expect::{LIMIT, grow, id_of, lenient_cluster, makes_progress};
+use super::cluster_expect::{LIMIT, grow, id_of, lenient_cluster, makes_progress, write};
 use crate::{Case, CaseResult, Ctx, Member, case};
 use etcd3::proto::etcdserverpb as pb;
 use std::time::Duration;
@@ -67,7 +67,7 @@ async fn a_member_that_was_away_joins_a_changed_cluster(ctx: Ctx) -> CaseResult 
     let away = servers.member(0);
     ctx.order(&away, Member::terminate).await?;
     let client = ctx.connect(servers.client_urls().split_off(1)).await?;
-    client.put("without", "it").timeout(LIMIT).await?;
+    write(&client, "without it").await?;
     let (fourth, added) = grow(&ctx, &servers, &client, false).await?;
     // Led by one that it has never heard of.
     let leader = servers.wait_leader()?;
@@ -79,7 +79,7 @@ async fn a_member_that_was_away_joins_a_changed_cluster(ctx: Ctx) -> CaseResult 
 
     ctx.order(&away, Member::restart).await?;
     let back = ctx.connect([away.client_url()]).await?;
-    back.put("with", "it").timeout(LIMIT).await?;
+    write(&back, "with it").await?;
     makes_progress(&ctx, &servers.client_urls()).await?;
 
     // One that was started a moment ago goes again.

@@ -1,6 +1,8 @@
 //! Servers that check what a change of the members does to the majority.
 
-use super::cluster_expect::{HEALTH_INTERVAL, LIMIT, NOT_FOUND, UNHEALTHY, id_of, makes_progress};
+use super::cluster_expect::{
+    HEALTH_INTERVAL, LIMIT, NOT_FOUND, UNHEALTHY, id_of, makes_progress, write,
+};
 use crate::{BoxError, Case, CaseResult, Cluster, Ctx, Member, case};
 use etcd3::{Client, Error, MemberAddResponse, Outcome, ServerError};
 use std::time::Duration;
@@ -117,7 +119,7 @@ async fn a_cluster_without_two_of_five_loses_only_dead_members(ctx: Ctx) -> Case
     for member in [3, 4] {
         ctx.order(&servers.member(member), Member::kill).await?;
     }
-    client.put("three of five", "work").timeout(LIMIT).await?;
+    write(&client, "three of five").await?;
 
     let remove = |member: usize| client.cluster().member_remove(ids[member]);
     let error = remove(2).await.unwrap_err();

@@ -347,3 +347,24 @@ fn the_leader_is_looked_for_once_more_where_it_moved_meanwhile() {
         .unwrap();
     }
 }
+
+// M3: a leader may name several addresses, not all of which this client can use.
+#[test]
+fn the_leader_is_reached_where_this_client_can_reach_it() {
+    run(1, |world| async move {
+        let _server = serve(&world, move |method, _| match method {
+            "MoveLeader" => says(&pb::MoveLeaderResponse::default()),
+            "MemberList" => {
+                let client_urls = vec!["https://etcd-9:2379".into(), endpoint()];
+                let leader = pb::Member { id: 9, client_urls, ..Default::default() };
+                says(&pb::MemberListResponse { members: vec![leader], ..Default::default() })
+            }
+            _ => {
+                let header = pb::ResponseHeader { member_id: 7, ..Default::default() };
+                says(&pb::StatusResponse { header: Some(header), leader: 9, ..Default::default() })
+            }
+        });
+        client(&world).maintenance().move_leader(8).await.unwrap();
+    })
+    .unwrap();
+}

@@ -165,6 +165,35 @@ fn enabling_a_downgrade_may_be_repeated_after_its_answer_was_lost() {
     }
 }
 
+// Case 10: servers refuse the version as soon as that of the cluster is there, which goes down
+// ahead of the members.
+#[test]
+fn enabling_a_downgrade_may_be_repeated_when_the_version_of_the_cluster_has_gone_down() {
+    let invalid = "etcdserver: invalid downgrade target version";
+    for (enabled, target, is_it) in
+        [(true, "3.5.0", true), (true, "3.4.0", false), (false, "3.5.0", false)]
+    {
+        run(1, |world| async move {
+            let _server = serve(&world, move |method, _| match method {
+                "Downgrade" => refuses(Code::InvalidArgument, invalid),
+                _ => says(&pb::StatusResponse {
+                    version: "3.6.12".into(),
+                    downgrade_info: Some(pb::DowngradeInfo {
+                        enabled,
+                        target_version: target.into(),
+                    }),
+                    ..pb::StatusResponse::default()
+                }),
+            });
+            let ensured = client(&world).maintenance().ensure_downgrade((3, 5)).await;
+            let found = ensured.map_err(|error| error.server_error());
+            let refused = Some(ServerError::InvalidDowngradeTargetVersion);
+            assert_eq!(found, if is_it { Ok(()) } else { Err(refused) }, "{enabled} {target}");
+        })
+        .unwrap();
+    }
+}
+
 // M26: what is not in the way of a downgrade is not asked about, and no refusal becomes an Ok.
 #[test]
 fn a_downgrade_that_is_refused_is_none_unless_it_is_finished() {
@@ -317,4 +346,25 @@ fn the_leader_is_looked_for_once_more_where_it_moved_meanwhile() {
         })
         .unwrap();
     }
+}
+
+// M3: a leader may name several addresses, not all of which this client can use.
+#[test]
+fn the_leader_is_reached_where_this_client_can_reach_it() {
+    run(1, |world| async move {
+        let _server = serve(&world, move |method, _| match method {
+            "MoveLeader" => says(&pb::MoveLeaderResponse::default()),
+            "MemberList" => {
+                let client_urls = vec!["https://etcd-9:2379".into(), endpoint()];
+                let leader = pb::Member { id: 9, client_urls, ..Default::default() };
+                says(&pb::MemberListResponse { members: vec![leader], ..Default::default() })
+            }
+            _ => {
+                let header = pb::ResponseHeader { member_id: 7, ..Default::default() };
+                says(&pb::StatusResponse { header: Some(header), leader: 9, ..Default::default() })
+            }
+        });
+        client(&world).maintenance().move_leader(8).await.unwrap();
+    })
+    .unwrap();
 }

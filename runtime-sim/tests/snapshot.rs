@@ -349,6 +349,8 @@ fn a_file_is_private_and_takes_the_place_of_another_only_when_it_is_whole() {
             (folder.0.clone(), std::io::ErrorKind::IsADirectory),
             (folder.0.join(".."), std::io::ErrorKind::IsADirectory),
             (PathBuf::new(), std::io::ErrorKind::InvalidInput),
+            (folder.0.join("other.db/"), std::io::ErrorKind::InvalidInput),
+            (folder.0.join("other.db/."), std::io::ErrorKind::InvalidInput),
         ] {
             let error = save(&path).await.expect_err("no file");
             assert_eq!(error.kind(), ErrorKind::File(kind), "{error:?}");

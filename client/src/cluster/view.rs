@@ -129,7 +129,8 @@ impl ClusterView {
         let voters = self.members.iter().filter(is_voter).count();
         let doubtful = self.doubtful();
         let is_well = |view: &&MemberView| {
-            let knows_leader = view.status().is_some_and(|status| status.leader.is_some());
+            let leader = view.status().and_then(|status| status.leader);
+            let knows_leader = leader.is_some() && leader == self.leader;
             knows_leader && !view.member.is_learner && !doubtful.contains(&view.member.id)
         };
         let well = self.members.iter().filter(is_well).count();
@@ -189,15 +190,13 @@ impl ClusterView {
         }
     }
 
-    /// A leader that was cut off takes itself for one until it notices; a later term tells.
+    /// A leader that was cut off takes itself for one until it notices; a later term tells. What is
+    /// said at a wrong address is said by the member that answers there.
     fn find_leader(&self) -> Option<MemberId> {
-        let answers = self.members.iter().filter_map(|view| {
-            let status = view.status()?;
-            Some((status.raft_term, status.is_leader(), view.member.id))
-        });
-        let (term, leads, leader) = answers.max_by_key(|(term, leads, _)| (*term, *leads))?;
-        debug_assert!(!leads || term > 0, "the first term is 1");
-        leads.then_some(leader)
+        let own = self.members.iter().filter_map(MemberView::status);
+        let own = own.filter(|status| status.header.cluster_id == self.cluster_id);
+        let latest = own.max_by_key(|status| (status.raft_term, status.is_leader()))?;
+        latest.is_leader().then_some(latest.member_id())
     }
 }
 
@@ -401,6 +400,32 @@ mod tests {
         // Whoever is of a later term knows of an election that the old leader does not.
         let later = with(answering(3, 4), |status| status.raft_term = 3);
         assert_eq!(of([answering(2, 2), later]).leader, None);
+    }
+
+    // A hostile or broken server.
+    #[test]
+    fn a_leader_of_no_term_is_no_reason_to_panic() {
+        let odd = with(answering(2, 2), |status| status.raft_term = 0);
+        assert_eq!(of([odd]).leader, Some(MemberId(2)));
+    }
+
+    // What is said at a wrong address is said by another one.
+    #[test]
+    fn a_leader_is_named_as_it_names_itself() {
+        let misled = with(answering(3, 1), |status| status.header.member_id = 1);
+        assert_eq!(of([answering(1, 1), answering(2, 1), misled]).leader, Some(MemberId(1)));
+        let foreign = with(answering(3, 3), |status| {
+            (status.header.cluster_id, status.raft_term) = (8, 9);
+        });
+        assert_eq!(of([answering(1, 1), answering(2, 1), foreign]).leader, Some(MemberId(1)));
+    }
+
+    // It was cut off, and has yet to hear of the election.
+    #[test]
+    fn who_follows_another_leader_is_not_counted_on() {
+        let old = with(answering(1, 1), |status| status.raft_term = 1);
+        let view = of([old, answering(2, 2), answering(3, 2)]);
+        assert_eq!((view.leader, view.tolerated_failures()), (Some(MemberId(2)), Some(0)));
     }
 
     #[test]

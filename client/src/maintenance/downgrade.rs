@@ -10,7 +10,7 @@ use crate::runtime::BoxFuture;
 use crate::{Client, Error, ErrorKind, Outcome, ServerError, Version};
 use etcd3_core::error::Cause;
 use etcd3_core::method;
-use etcd3_core::request::maintenance::{enable_downgrade, status};
+use etcd3_core::request::maintenance::{MemberStatus, enable_downgrade, status};
 
 /// The request that [`Maintenance::ensure_downgrade`](super::Maintenance::ensure_downgrade) makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,17 +33,32 @@ async fn ensure(calls: Calls<'_>, to: Version) -> Result<(), Error> {
     let Err(refusal) = calls.run(enable_downgrade(to)).await else { return Ok(()) };
     match refusal.server_error() {
         Some(ServerError::DowngradeInProcess) => check_target(calls, to, &refusal).await,
-        // Also what is said once it is finished.
-        Some(ServerError::InvalidDowngradeTargetVersion) if is_finished(calls, to).await => Ok(()),
+        // Also what is said soon after it began, when the version of the cluster has gone down
+        // ahead of its members, and once it is finished.
+        Some(ServerError::InvalidDowngradeTargetVersion)
+            if is_under_way(calls, to).await || is_finished(calls, to).await =>
+        {
+            Ok(())
+        }
         _ => Err(refusal),
     }
+}
+
+/// Finds out whether a downgrade to this version is under way.
+async fn is_under_way(calls: Calls<'_>, to: Version) -> bool {
+    calls.run(status()).await.is_ok_and(|status| target_of(&status) == Some(to))
+}
+
+/// Returns where the downgrade goes to that is under way.
+fn target_of(status: &MemberStatus) -> Option<Version> {
+    status.downgrade.filter(|it| it.is_enabled).and_then(|it| it.target)
 }
 
 /// Finds out whether the downgrade that is under way goes to this version.
 async fn check_target(calls: Calls<'_>, to: Version, refusal: &Error) -> Result<(), Error> {
     let told = calls.run(status()).await;
     let (target, cause) = match told {
-        Ok(status) => (status.downgrade.filter(|it| it.is_enabled).and_then(|it| it.target), None),
+        Ok(status) => (target_of(&status), None),
         Err(error) => (None, Some(Cause::new(error))),
     };
     if target == Some(to) {

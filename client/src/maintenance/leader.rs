@@ -66,7 +66,11 @@ async fn find_leader(calls: Calls<'_>) -> Result<String, Error> {
     };
     let members = calls.run(Raw(MemberListRequest { linearizable: false })).await?.members;
     let listed = members.into_iter().find(|member| leader == member.id);
-    listed.and_then(|member| member.client_urls.into_iter().next()).ok_or_else(|| {
+    // Of several addresses the first one that this client can use.
+    let mut urls = listed.map(|member| member.client_urls).unwrap_or_default();
+    let is_usable = |url: &String| calls.client.pinned_to(url).is_ok();
+    let usable = urls.iter().position(is_usable).unwrap_or(0);
+    (usable < urls.len()).then(|| urls.swap_remove(usable)).ok_or_else(|| {
         let none = Error::new(ErrorKind::NoUsableMember);
         none.with_cause(Cause::new(format!("the leader, {leader}, has no endpoint")))
     })

@@ -375,8 +375,8 @@ impl Maintenance {
     /// also after an error of *unknown* outcome.
     ///
     /// Where a downgrade is under way the status of a member tells whether it is this one; where
-    /// the version is refused, all [endpoints](crate::Client::endpoints) are asked whether they run
-    /// it.
+    /// the version is refused otherwise, all [endpoints](crate::Client::endpoints) are asked
+    /// whether they run it.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 // SNAP-001
 
 use bytes::Bytes;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ pub(super) struct Partial {
     pub(super) file: File,
     path: PathBuf,
     target: PathBuf,
+    folder: Folder,
     /// Gone when nobody wants the file any more.
     wanted: Weak<()>,
     is_kept: bool,
@@ -32,7 +33,13 @@ impl Partial {
         loop {
             let path = beside(&target, number)?;
             match private().open(&path) {
-                Ok(file) => return Ok(Self { file, path, target, wanted, is_kept: false }),
+                Ok(file) => {
+                    // Removes the file when the folder cannot be opened.
+                    let folder = Folder(None);
+                    let mut it = Self { file, path, target, folder, wanted, is_kept: false };
+                    it.folder = Folder::of(&it.target)?;
+                    return Ok(it);
+                }
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists
                         && number.wrapping_sub(seed) < NAMES =>
@@ -56,7 +63,7 @@ impl Partial {
         }
         std::fs::rename(&self.path, &self.target)?;
         self.is_kept = true;
-        sync_folder(&self.target)
+        self.folder.sync()
     }
 }
 
@@ -71,7 +78,10 @@ impl Drop for Partial {
 
 /// Returns a name in the folder of the target that nobody else has.
 fn beside(target: &Path, number: u64) -> io::Result<PathBuf> {
-    let Some(file_name) = target.file_name() else {
+    // A separator at the end makes it the name of a folder.
+    let is_last =
+        |name: &&OsStr| target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes());
+    let Some(file_name) = target.file_name().filter(is_last) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
     let mut name = OsString::from(".");
@@ -88,15 +98,49 @@ fn private() -> OpenOptions {
     options
 }
 
-/// Puts the new name on disk, too.
-#[cfg(unix)]
-fn sync_folder(target: &Path) -> io::Result<()> {
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+/// The folder of the target, where it can be opened: opened before anything is written, since what
+/// is found out after the file took its name comes too late.
+struct Folder(Option<File>);
+
+impl Folder {
+    #[cfg(unix)]
+    fn of(target: &Path) -> io::Result<Self> {
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new("."))).map(Some).map(Self)
+    }
+
+    #[cfg(not(unix))]
+    #[allow(clippy::unnecessary_wraps, reason = "as elsewhere")]
+    fn of(_: &Path) -> io::Result<Self> {
+        Ok(Self(None))
+    }
+
+    /// Puts the new name on disk, too.
+    fn sync(&self) -> io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), File::sync_all)
+    }
 }
 
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    // Folders cannot be opened there.
-    Ok(())
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    // Its new name could not be put on disk. To the superuser every folder is open.
+    #[test]
+    fn a_folder_that_cannot_be_opened_is_told_before_anything_is_written() {
+        let folder = std::env::temp_dir().join(format!("etcd3-shut-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let shut = std::fs::Permissions::from_mode(0o300);
+        std::fs::set_permissions(&folder, shut).expect("it is ours");
+        let is_open = File::open(&folder).is_ok();
+        let wanted = Arc::new(());
+        let created = Partial::create(folder.join("backup.db"), 7, Arc::downgrade(&wanted));
+        let (created, kind) = (created.is_ok(), created.err().map(|error| error.kind()));
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("ours");
+        assert_eq!(created, is_open, "{kind:?}");
+        assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0);
+        std::fs::remove_dir(&folder).expect("nothing is left");
+    }
 }

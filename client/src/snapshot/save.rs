@@ -35,7 +35,8 @@ type OnProgress = Box<dyn FnMut(SnapshotProgress) + Send>;
 ///
 /// Those of the [stream](Snapshot), and kind [`File`](ErrorKind::File) when the file cannot be
 /// written: `StorageFull` where the disk is full. The temporary file is removed then, and a file
-/// that had the name of the target is as it was.
+/// that had the name of the target is as it was, unless all that failed is to put the new name on
+/// disk.
 ///
 /// # Cancel safety
 ///

@@ -5,29 +5,38 @@ use crate::config::text::Text;
 use toml::de::{DeTable, DeValue};
 
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    let lines = Lines::of(text);
     let table = DeTable::parse(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         // What the parser says of an error may quote the text.
-        (line_of(text, start), "the syntax is wrong".to_owned())
+        (lines.line_of(start), "the syntax is wrong".to_owned())
     })?;
-    table_of(text, 1, table.get_ref(), 0)
+    table_of(&lines, 1, table.get_ref(), 0)
 }
 
-/// Returns the line of this offset.
-fn line_of(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().iter().take(offset);
-    before.filter(|byte| **byte == b'\n').count() + 1
+/// Where the lines of a text end: found once, since each key has its line looked up.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// Returns the line of this offset.
+    fn line_of(&self, offset: usize) -> usize {
+        self.0.partition_point(|end| *end < offset) + 1
+    }
 }
 
 fn table_of(
-    text: &str,
+    lines: &Lines,
     line: usize,
     table: &DeTable<'_>,
     depth: usize,
 ) -> Result<Node, SyntaxError> {
     let entries = table.iter().map(|(name, value)| {
-        let line = line_of(text, name.span().start);
-        let value = node_of(text, line, value.get_ref(), depth + 1)?;
+        let line = lines.line_of(name.span().start);
+        let value = node_of(lines, line, value.get_ref(), depth + 1)?;
         Ok(Entry { line, name: name.get_ref().to_string(), value })
     });
     let mut entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
@@ -37,7 +46,7 @@ fn table_of(
 }
 
 fn node_of(
-    text: &str,
+    lines: &Lines,
     line: usize,
     value: &DeValue<'_>,
     depth: usize,
@@ -53,12 +62,24 @@ fn node_of(
         DeValue::Datetime(moment) => Content::Text(Text::plain(moment.to_string())),
         DeValue::Array(values) => {
             let nodes = values.iter().map(|value| {
-                let line = line_of(text, value.span().start);
-                node_of(text, line, value.get_ref(), depth + 1)
+                let line = lines.line_of(value.span().start);
+                node_of(lines, line, value.get_ref(), depth + 1)
             });
             Content::List(nodes.collect::<Result<_, _>>()?)
         }
-        DeValue::Table(table) => return table_of(text, line, table, depth),
+        DeValue::Table(table) => return table_of(lines, line, table, depth),
     };
     Ok(Node { line, content })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lines;
+
+    #[test]
+    fn the_end_of_a_line_belongs_to_it() {
+        let lines = Lines::of("a\n\nb");
+        assert_eq!([0, 1, 2, 3, 4, 9].map(|offset| lines.line_of(offset)), [1, 1, 2, 3, 3, 3]);
+        assert_eq!(Lines::of("").line_of(0), 1);
+    }
 }

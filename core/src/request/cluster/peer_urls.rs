@@ -16,12 +16,18 @@ pub(super) fn trimmed<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Vec
 /// Returns whether these are the same addresses in whatever order: servers sort them.
 pub(super) fn are_same(some: &[String], others: &[String]) -> bool {
     let sorted = |urls: &[String]| {
-        let mut urls = urls.to_vec();
+        let mut urls: Vec<String> = urls.iter().map(|url| with_lower_scheme(url)).collect();
         urls.sort_unstable();
         urls.dedup();
         urls
     };
     sorted(some) == sorted(others)
+}
+
+/// Returns a URL as servers write it, which may have been given with another scheme.
+fn with_lower_scheme(url: &str) -> String {
+    let (scheme, rest) = url.split_at(url.find(':').unwrap_or(0));
+    scheme.to_ascii_lowercase() + rest
 }
 
 /// Refuses addresses that no server takes; outcome not sent.
@@ -166,6 +172,9 @@ mod tests {
         let of = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
         assert!(are_same(&of(&["b", "a", "b"]), &of(&["a", "b"])));
         assert!(!are_same(&of(&["a"]), &of(&["a", "b"])));
+        // Servers write the scheme in lower case.
+        assert!(are_same(&of(&["HTTP://a:1"]), &of(&["http://a:1"])));
+        assert!(!are_same(&of(&["http://A:1"]), &of(&["http://a:1"])));
         assert_eq!(trimmed([" a\n"]), ["a"]);
     }
 }

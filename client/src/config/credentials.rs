@@ -66,10 +66,10 @@ impl Config {
     /// first one, and for another when the server refuses that or it is about to expire. It is told
     /// [why](TokenReason), and is asked once for all requests that wait.
     ///
-    /// One that makes the same token again ends what waits for it in the refusal of the server; after
-    /// 2.5 to 30 seconds that token is tried again. One that fails, panics, or takes longer than
-    /// [`request_timeout`](Self::request_timeout), is asked again after 0.1 to 5 seconds, as long as
-    /// somebody waits. It is called by a task of the client, so
+    /// One that makes the same token again ends what waits for it in the refusal of the server;
+    /// after 2.5 to 30 seconds that token is tried again. One that fails, panics, or takes longer
+    /// than [`request_timeout`](Self::request_timeout), is asked again after 0.1 to 5 seconds, as
+    /// long as somebody waits. It is called by a task of the client, so
     /// it must not block.
     ///
     /// # Examples

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// The least time that a login is given: servers take their time to check a password, and calls that
-/// are given less need not wait for that.
+/// The least time that a login is given: servers take their time to check a password, and calls
+/// that are given less need not wait for that.
 const MIN_LOGIN: Duration = Duration::from_secs(5);
 
 /// Runs until the client closes.

@@ -192,7 +192,8 @@ impl KeepAlive {
     }
 
     /// There is no token for the stream. Leases go on until their time is over: credentials may
-    /// become right before that, and another member may take a token of which there is no newer one.
+    /// become right before that, and another member may take a token of which there is no newer
+    /// one.
     // A9
     pub(super) fn on_no_token(&mut self, now: Instant, error: Option<Error>) {
         let error = error.or(self.opening.last_error.take()).unwrap_or_else(auth::no_token);

@@ -277,7 +277,8 @@ impl Client {
     /// Makes a request that asks the cluster for its members, and takes over the endpoints of those
     /// that are started and no learners. The endpoints that were given by hand are kept for when
     /// none of the members can be reached. A client that was given nothing but encrypted endpoints
-    /// takes no others.
+    /// takes no others. Nor does one with credentials take those where [passwords and tokens may
+    /// not go](crate::Config::allow_plaintext_passwords).
     ///
     /// # Errors
     ///

@@ -52,12 +52,18 @@ fn usable(config: &Config, url: String, is_strict: bool) -> Result<Vec<Endpoint>
         Some(cause) => Cause::new(cause.to_string()),
         None => Cause::new(error),
     })?;
-    match endpoints.iter().find(|it| is_strict && it.security() != Security::Tls) {
-        Some(plain) => Err(Cause::new(format!(
-            "endpoint {plain} is not encrypted, and all that were given are"
-        ))),
-        None => Ok(endpoints),
+    let is_secret = config.credentials.is_some() && !config.plaintext_passwords;
+    for endpoint in &endpoints {
+        let why = match endpoint {
+            plain if is_strict && plain.security() != Security::Tls => "all that were given are",
+            plain if is_secret && !plain.is_confidential() => {
+                "neither passwords nor tokens go there"
+            }
+            _ => continue,
+        };
+        return Err(Cause::new(format!("endpoint {endpoint} is not encrypted, and {why}")));
     }
+    Ok(endpoints)
 }
 
 fn nothing_usable(why: &[String]) -> Error {
@@ -88,4 +94,21 @@ pub(crate) async fn repeat(shared: Arc<Shared>, interval: Duration) {
         Poll::Pending => work.as_mut().poll(cx),
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // I-A5: where neither passwords nor tokens may go nothing can be asked.
+    #[test]
+    fn members_are_not_taken_over_where_tokens_may_not_go() {
+        let told = |config: &Config, url: &str| usable(config, url.to_owned(), false).is_ok();
+        let config = Config::new(["http://127.0.0.1:2379"]);
+        assert!(told(&config, "http://10.0.0.1:2379"));
+        let guarded = config.user("app", "password");
+        assert!(!told(&guarded, "http://10.0.0.1:2379"));
+        assert!(told(&guarded, "http://127.0.0.1:22379"));
+        assert!(told(&guarded.allow_plaintext_passwords(), "http://10.0.0.1:2379"));
+    }
 }

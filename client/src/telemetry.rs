@@ -5,6 +5,7 @@ use crate::Config;
 use crate::metrics::Counters;
 use http::HeaderValue;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What the pools of a client share.
@@ -33,7 +34,9 @@ impl Telemetry {
     /// Returns what a request that is sent now is to tell of its trace.
     pub(crate) fn traceparent(&self) -> Option<HeaderValue> {
         let TraceContext(tell) = self.trace_context.as_ref()?;
-        HeaderValue::try_from(tell()?).ok()
+        // It would end the task that asks, and with that of the tokens the client.
+        let told = catch_unwind(AssertUnwindSafe(|| tell())).ok()?;
+        HeaderValue::try_from(told?).ok()
     }
 }
 
@@ -44,9 +47,9 @@ impl Config {
     /// spans part of that trace.
     ///
     /// It is asked for each request that is sent, on the thread and in the poll of the call, and
-    /// must not block; with `None` from it, and with what is no value of a header, the request goes
-    /// without. Streams of watches and leases belong to no trace of a caller: for them it is asked
-    /// by their task.
+    /// must not block; with `None` from it, when it panics, and with what is no value of a header,
+    /// the request goes without. Streams of watches and leases belong to no trace of a caller: for
+    /// them it is asked by their task.
     ///
     /// # Examples
     ///
@@ -69,5 +72,17 @@ impl Config {
     ) -> Self {
         self.trace_context = Some(TraceContext(Arc::new(traceparent)));
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Also asked by the tasks of the client, which a panic would end: that of its tokens with all.
+    #[test]
+    fn a_request_goes_without_a_trace_when_the_function_panics() {
+        let config = Config::new(["http://a"]).trace_context(|| panic!("the function has a bug"));
+        assert_eq!(Telemetry::new(&config).traceparent(), None);
     }
 }

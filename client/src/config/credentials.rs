@@ -19,7 +19,9 @@ impl Config {
     ///
     /// A password that is refused ends what waits for it in
     /// [`AuthFailed`](crate::ServerError::AuthFailed); what comes later has it tried again, at
-    /// growing intervals of up to 30 seconds.
+    /// growing intervals of up to 30 seconds. A login may take as long as
+    /// [`request_timeout`](Self::request_timeout), and 5 seconds at least, since servers hash
+    /// passwords slowly; whoever waits for it does so within the timeout of its own call.
     ///
     /// Passwords and tokens go only over TLS, to unix sockets, and to loopback addresses, unless
     /// [`allow_plaintext_passwords`](Self::allow_plaintext_passwords) says otherwise. A client that
@@ -50,6 +52,9 @@ impl Config {
     /// [`InvalidAuthToken`](crate::ServerError::InvalidAuthToken) or
     /// [`AuthOldRevision`](crate::ServerError::AuthOldRevision). The latter comes with each change
     /// of users and roles: use [`token_source`](Self::token_source) to go on after that.
+    ///
+    /// One that is empty or that no header can hold, such as one with a line break at its end, is
+    /// refused when the client is made.
     // A9
     #[must_use]
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
@@ -61,9 +66,10 @@ impl Config {
     /// first one, and for another when the server refuses that or it is about to expire. It is told
     /// [why](TokenReason), and is asked once for all requests that wait.
     ///
-    /// One that makes the same token again ends what waits for it in the refusal of the server. One
-    /// that fails, or takes longer than [`request_timeout`](Self::request_timeout), is asked again
-    /// after 0.1 to 5 seconds, as long as somebody waits. It is called by a task of the client, so
+    /// One that makes the same token again ends what waits for it in the refusal of the server;
+    /// after 2.5 to 30 seconds that token is tried again. One that fails, panics, or takes longer
+    /// than [`request_timeout`](Self::request_timeout), is asked again after 0.1 to 5 seconds, as
+    /// long as somebody waits. It is called by a task of the client, so
     /// it must not block.
     ///
     /// # Examples
@@ -73,7 +79,7 @@ impl Config {
     /// use std::io;
     ///
     /// async fn sign() -> io::Result<Secret> {
-    ///     Ok(Secret::new(std::fs::read_to_string("/run/secrets/etcd-token")?))
+    ///     Ok(Secret::new(std::fs::read_to_string("/run/secrets/etcd-token")?.trim_end()))
     /// }
     ///
     /// let config = Config::new(["https://etcd-0:2379"]).token_source(|_reason| sign());

@@ -14,7 +14,7 @@ mod url;
 
 use crate::telemetry::TraceContext;
 use crate::tls::{self, TlsConfig};
-use crate::tokens::Credentials;
+use crate::tokens::{self, Credentials};
 use crate::{Error, ErrorKind};
 use endpoints::Endpoints;
 use etcd3_core::Version;
@@ -383,6 +383,11 @@ impl Config {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         if let Some(error) = self.endpoints.refused() {
             return Err(error);
+        }
+        if let Some(Credentials::Token(token)) = &self.credentials
+            && !tokens::is_header(token)
+        {
+            return Err(invalid(Cause::new("the token is empty, or no header can hold it")));
         }
         let Self { request_timeout, attempt_timeout, connect_timeout, limits, .. } = self;
         let durations = [

@@ -1,6 +1,6 @@
 //! The task that makes the logins of a client, one at a time.
 
-use super::source::{Credentials, TokenHook};
+use super::source::{Credentials, HookResult, TokenHook};
 use super::{Tokens, is_header};
 use crate::call::{CallOptions, OperationCall};
 use crate::control::Ending;
@@ -11,8 +11,15 @@ use crate::trace;
 use etcd3_core::auth::{Input, Login, Output, TokenReason};
 use etcd3_core::error::{Cause, Error, ErrorKind, Phase};
 use etcd3_core::{Instant, Next, Secret, ServerError};
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// The least time that a login is given: servers take their time to check a password, and calls
+/// that are given less need not wait for that.
+const MIN_LOGIN: Duration = Duration::from_secs(5);
 
 /// Runs until the client closes.
 pub(crate) async fn run(shared: Arc<Shared>, tokens: Arc<Tokens>) {
@@ -45,7 +52,9 @@ async fn obtain(shared: &Arc<Shared>, reason: TokenReason) -> Result<Secret, Err
     match &shared.config.credentials {
         Some(Credentials::Password { name, password }) => {
             let login = Login::new(name.clone(), password.clone());
-            OperationCall::new(Arc::clone(shared), login, CallOptions::default()).await.0
+            let timeout = Some(shared.config.request_timeout.max(MIN_LOGIN));
+            let options = CallOptions { timeout, ..CallOptions::default() };
+            OperationCall::new(Arc::clone(shared), login, options).await.0
         }
         Some(Credentials::Hook(hook)) => ask(shared, hook, reason).await,
         // There is only one, and it was never asked for.
@@ -57,7 +66,7 @@ async fn obtain(shared: &Arc<Shared>, reason: TokenReason) -> Result<Secret, Err
 async fn ask(shared: &Shared, hook: &TokenHook, reason: TokenReason) -> Result<Secret, Error> {
     let pool = &shared.pool;
     let token = async {
-        let token = hook(reason).await;
+        let token = caught(hook, reason).await;
         token.map_err(|error| Error::new(ErrorKind::NoToken).with_cause(Cause::new(error)))
     };
     let late = async {
@@ -69,6 +78,18 @@ async fn ask(shared: &Shared, hook: &TokenHook, reason: TokenReason) -> Result<S
         Err(Error::new(pool.closed_kind().unwrap_or(ErrorKind::Closed)))
     };
     either(token, either(late, closed)).await
+}
+
+/// Calls the function of the user, and waits for what it makes. A panic of it is an error: it would
+/// end the task, and with that the client.
+async fn caught(hook: &TokenHook, reason: TokenReason) -> HookResult {
+    let mut token = None;
+    poll_fn(|cx| {
+        let mut poll = || token.get_or_insert_with(|| hook(reason)).as_mut().poll(cx);
+        catch_unwind(AssertUnwindSafe(&mut poll))
+            .unwrap_or_else(|_| Poll::Ready(Err("the source of tokens panicked".into())))
+    })
+    .await
 }
 
 /// Says what the machine is to be told.

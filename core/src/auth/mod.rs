@@ -260,7 +260,9 @@ impl Auth {
 
     fn on_obtained(&mut self, now: Instant, token: Secret, unix_time: Option<Duration>) {
         let token = Known::Token(token);
-        if token == self.known && !self.is_usable() {
+        let is_repeated = token == self.known && !self.is_usable();
+        // One that is made again later may be taken by now, or by another member.
+        if is_repeated && self.failure != Failure::Repeated {
             // A9
             self.is_asking = false;
             self.is_changed = true;
@@ -295,10 +297,18 @@ impl Auth {
     fn on_failed(&mut self, now: Instant, error: Error) {
         self.is_asking = false;
         self.is_changed = true;
-        let is_final = is_final(&error);
+        let (kind, is_final) = (error.kind(), is_final(&error));
         self.failure = if is_final { Failure::Rejected(error) } else { Failure::Passing(error) };
         let Settings { backoff, rejection_backoff, .. } = self.settings;
-        self.fail(now, if is_final { rejection_backoff } else { backoff });
+        self.fail(
+            now,
+            match kind {
+                // Nothing was sent, and the endpoints may be set to others at any time.
+                ErrorKind::PlaintextPassword => Backoff { cap: backoff.first, ..backoff },
+                _ if is_final => rejection_backoff,
+                _ => backoff,
+            },
+        );
         if self.renew_at.is_some() {
             self.renew_at = Some(self.next);
         }

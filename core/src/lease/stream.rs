@@ -192,7 +192,9 @@ impl KeepAlive {
     }
 
     /// There is no token for the stream. Leases go on until their time is over: credentials may
-    /// become right before that.
+    /// become right before that, and another member may take a token of which there is no newer
+    /// one.
+    // A9
     pub(super) fn on_no_token(&mut self, now: Instant, error: Option<Error>) {
         let error = error.or(self.opening.last_error.take()).unwrap_or_else(auth::no_token);
         for record in self.leases.values_mut() {
@@ -200,6 +202,7 @@ impl KeepAlive {
         }
         self.opening.signal = HealthSignal::None;
         self.opening.last_error = Some(error);
+        self.opening.takes_any_token();
         self.wait(now);
     }
 

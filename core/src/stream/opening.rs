@@ -98,6 +98,11 @@ impl Opening {
         self.stale_token = self.stale_token.max(stale);
     }
 
+    /// Goes on with the token that there is: no newer one can be had.
+    pub(crate) const fn takes_any_token(&mut self) {
+        self.stale_token = None;
+    }
+
     /// Counts a stream that was of no use.
     pub(crate) const fn count_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);

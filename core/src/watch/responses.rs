@@ -9,6 +9,7 @@ use super::refusal::{self, Refusal};
 use super::watcher::{State, Taken};
 use super::{Stream, Watches};
 use crate::Instant;
+use crate::auth::MAX_RENEWALS;
 use crate::channel::HealthSignal;
 use crate::error::{Error, ErrorKind};
 use crate::header::ResponseHeader;
@@ -204,13 +205,14 @@ impl Watches {
         watcher.refusals = watcher.refusals.saturating_add(u8::from(counts));
         let may_repeat = watcher.refusals < MAX_REFUSALS;
         let is_first = watcher.refusals <= 1;
+        let may_renew = u32::from(watcher.refusals) <= MAX_RENEWALS;
         watcher.state = State::Queued;
         match refusal {
             Refusal::DuplicateId if may_repeat => self.queue.push_back(key),
             Refusal::DuplicateId => {
                 self.end(now, key, Error::protocol("every id is in use on the stream"));
             }
-            Refusal::Token(reason, error) if is_first && self.wants_newer_token(reason) => {
+            Refusal::Token(reason, error) if may_renew && self.wants_newer_token(reason) => {
                 self.queue.push_front(key);
                 self.opening.last_error = Some(error);
                 self.wait(now);

@@ -5,7 +5,7 @@ use super::watcher::State;
 use super::{Output, Stream, Watches};
 use crate::Instant;
 use crate::attempt::{Attempt, Sent};
-use crate::auth::{self, TokenReason};
+use crate::auth::{self, MAX_RENEWALS, TokenReason};
 use crate::channel::{Denied, HealthSignal};
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Outcome;
@@ -151,7 +151,7 @@ impl Watches {
     // I-W16
     fn may_renew(&mut self, now: Instant) -> bool {
         self.strikes = self.strikes.saturating_add(u8::from(self.has_fresh_token(now)));
-        self.strikes < MAX_STRIKES
+        u32::from(self.strikes) <= MAX_RENEWALS
     }
 
     /// Leaves the stream and waits before the next one.

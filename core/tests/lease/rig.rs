@@ -1,7 +1,7 @@
 //! Drives the leases of one stream by hand, in milliseconds, and answers as a server would.
 
 use etcd3_core::backoff::Backoff;
-use etcd3_core::call::{Attempt, Sent};
+use etcd3_core::call::{Attempt, Sent, SentToken};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::frame::Decoder;
 use etcd3_core::lease::{
@@ -162,8 +162,13 @@ impl Rig {
     }
 
     pub(crate) fn open_at(&mut self, endpoint: u32) -> &mut Self {
+        self.open_with(endpoint, None)
+    }
+
+    /// The same, with a token in the head of the request.
+    pub(crate) fn open_with(&mut self, endpoint: u32, token: Option<SentToken>) -> &mut Self {
         self.endpoint = endpoint;
-        let sent = Sent { endpoint: EndpointId(endpoint), has_choice: true, token: None };
+        let sent = Sent { endpoint: EndpointId(endpoint), has_choice: true, token };
         self.feed(Input::Sent(sent));
         self.feed(Input::Stream(head()))
     }

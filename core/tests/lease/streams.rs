@@ -1,6 +1,8 @@
 //! Streams come and go; leases stay.
 
 use crate::rig::{Rig, ms, secs};
+use etcd3_core::auth::{Generation, StaleToken, TokenReason};
+use etcd3_core::call::SentToken;
 use etcd3_core::channel::{Denied, EndpointId, HealthSignal};
 use etcd3_core::lease::{Input, Output};
 use etcd3_core::transport::Event;
@@ -181,4 +183,22 @@ fn inputs_that_do_not_fit_are_ignored() {
     assert_eq!(rig.until(1), Some(rig.now + secs(60)), "the first one counts");
     assert!(rig.take(|it| matches!(it, Output::Send(_)).then_some(())).is_empty());
     assert_eq!(rig.leases.valid_until(LeaseId(2)), None);
+}
+
+// A9: one member refuses the only token that there is, and another may take it.
+#[test]
+fn a_token_of_which_there_is_no_newer_one_is_sent_again() {
+    let mut rig = Rig::with_leases(1, 60);
+    rig.lose();
+    rig.rest_until(Rig::take_attempt);
+    let token = SentToken { generation: Generation(1), since: rig.now };
+    rig.open_with(2, Some(token));
+    rig.end_with(ServerError::InvalidAuthToken);
+    let attempt = rig.rest_until(Rig::take_attempt);
+    let reason = TokenReason::Invalid;
+    let stale = StaleToken { generation: Generation(1), reason };
+    assert_eq!(attempt.stale_token, Some(stale), "a newer one is asked for first");
+    rig.feed(Input::NoToken(None));
+    let attempt = rig.rest_until(Rig::take_attempt);
+    assert_eq!(attempt.stale_token, None);
 }

@@ -140,7 +140,7 @@ fn stale(generation: u64) -> StaleToken {
 
 // H8, W14, I-W16: the token of a stream is that of its head, so there has to be another stream.
 #[test]
-fn a_token_that_is_too_old_is_renewed_by_another_stream_once() {
+fn a_token_that_is_too_old_is_renewed_by_another_stream() {
     let (mut rig, [first, ..]) = three();
     rig.answer(events(first, "k1", &[5])).answer(refused(STALE));
     rig.take_all_but_attempt();
@@ -155,9 +155,29 @@ fn a_token_that_is_too_old_is_renewed_by_another_stream_once() {
     let more = rig.creations();
     assert_eq!(more.iter().map(|it| &it.key[..]).collect::<Vec<_>>(), [b"k3", b"k2"]);
     rig.answer(created(more[0].watch_id, 9)).answer(refused(STALE));
+    assert!(rig.ends().is_empty());
+    rig.rest_until_attempt();
+    assert_eq!(rig.attempt().stale_token, Some(stale(2)));
+    assert_eq!(rig.watches.len(), 3);
+}
+
+// R24, I-W16: users and roles may change many times while a watch is created again.
+#[test]
+fn a_watch_that_is_refused_with_three_new_tokens_as_well_ends_alone() {
+    let mut rig = Rig::new(settings());
+    rig.watch(1, watch("k").from_revision(5)).open_with(Some(Generation(1)));
+    for generation in 1..=4 {
+        assert_eq!(rig.creations().len(), 1);
+        assert!(rig.ends().is_empty(), "{generation}");
+        rig.answer(refused(STALE));
+        if generation < 4 {
+            rig.rest_until_attempt();
+            assert_eq!(rig.attempt().stale_token, Some(stale(generation)));
+            rig.open_with(Some(Generation(generation + 1)));
+        }
+    }
     assert_eq!(rig.the_end().kind(), ErrorKind::Server(ServerError::InvalidAuthToken));
     assert!(rig.watches.is_streaming());
-    assert_eq!(rig.watches.len(), 2);
 }
 
 // I-W16: a later one is another one.

@@ -57,6 +57,8 @@ pub struct Server {
     host: Host,
     pub script: Arc<Mutex<Script>>,
     pub seen: Arc<Mutex<Seen>>,
+    /// How long a login takes.
+    pub login_takes: Arc<Mutex<Duration>>,
     /// Changed to end all watch streams with the refusal.
     cuts: Arc<Mutex<u32>>,
     revision: Arc<Mutex<i64>>,
@@ -69,6 +71,7 @@ impl Server {
             host: world.host(),
             script: Arc::new(Mutex::new(script)),
             seen: Arc::default(),
+            login_takes: Arc::default(),
             cuts: Arc::default(),
             revision: Arc::new(Mutex::new(50)),
         };
@@ -142,7 +145,11 @@ impl Server {
         let mut send = respond.send_response(head, false)?;
         let status = match &method[..] {
             "Watch" => self.watch(&token, &mut messages, &mut send).await?,
-            "Authenticate" => self.log_in(&mut send)?,
+            "Authenticate" => {
+                let takes = *self.login_takes.lock().unwrap();
+                self.world.sleep(takes).await;
+                self.log_in(&mut send)?
+            }
             _ => {
                 if let Err(refusal) = self.check(&token) {
                     refusal

@@ -43,6 +43,7 @@ pub fn run(runtime: &BlockingRuntime, etcd: &Binary) -> Result<bool, Error> {
         steps.take(&format!("member {number} added"), || operator.grow())?;
     }
     steps.take("leadership moved", || operator.move_leader())?;
+    steps.take("first member left", || operator.leave_first())?;
     steps.take("first member removed", || operator.remove_first())?;
     steps.take("each defragmented", || operator.defragment_each())?;
     steps.take("snapshot saved", || operator.snapshot())?;
@@ -145,10 +146,14 @@ impl Operator<'_> {
         Err(format!("{target} was to lead: {view:?}").into())
     }
 
-    /// Has the client leave the member, and removes it; its process ends by itself.
+    /// Has new calls go to the others, so that none is under way when the process ends.
+    fn leave_first(&self) -> Result<(), Error> {
+        Ok(self.client.set_endpoints(self.cluster.client_urls().split_off(1))?)
+    }
+
+    /// Removes the member; its process ends by itself.
     fn remove_first(&self) -> Result<(), Error> {
         let first = self.id_of(0)?;
-        self.client.set_endpoints(self.cluster.client_urls().split_off(1))?;
         let remove = self.client.cluster().member_remove(first).wait_until_accepted(BUDGET);
         let left = self.runtime.run(remove.send())?.members;
         if left.len() != 2 || left.iter().any(|member| member.id == first) {

@@ -98,7 +98,7 @@ impl Opening {
         self.stale_token = self.stale_token.max(stale);
     }
 
-    /// Goes on with the token that there is: no newer one can be had.
+    /// Continues with the token that there is: no newer one can be had.
     pub(crate) const fn takes_any_token(&mut self) {
         self.stale_token = None;
     }

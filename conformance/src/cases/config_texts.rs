@@ -1,7 +1,7 @@
 //! Clients that are configured by variables, URLs and files.
 
-use crate::{BoxError, Case, CaseResult, Ctx, case};
-use etcd3::{Client, Config, KeyRange, PermissionType};
+use crate::{BoxError, Case, CaseResult, Ctx, Server, case};
+use etcd3::{Config, KeyRange, PermissionType};
 use etcd3_lab::{Authority, Identity, Leaf, Tls};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +16,12 @@ pub(super) const CASES: &[Case] = &[
 /// A password with what is special in URLs and variables.
 const PASSWORD: &str = "p:w@/ %";
 
-/// Makes a root user with this password and switches authentication on.
-async fn protect(client: &Client) -> CaseResult {
+/// Starts a server with a root user of this password, and authentication switched on.
+async fn protected(ctx: &Ctx) -> Result<Server, BoxError> {
+    let server = ctx.server().await?;
+    // Simulated members are not on this machine, as real ones are.
+    let config = ctx.config([server.client_url()]).allow_plaintext_passwords();
+    let client = ctx.connect_with(config).await?;
     let auth = client.auth();
     auth.role_add("app").await?;
     auth.role_grant_permission("app", KeyRange::from_wire("k", ""), PermissionType::ReadWrite)
@@ -27,13 +31,12 @@ async fn protect(client: &Client) -> CaseResult {
         auth.user_grant_role(user, role).await?;
     }
     auth.enable().await?;
-    Ok(())
+    Ok(server)
 }
 
 // case 11
 async fn variables_and_code_mix_without_surprises(ctx: Ctx) -> CaseResult {
-    let (server, client) = ctx.server_and_client().await?;
-    protect(&client).await?;
+    let server = protected(&ctx).await?;
     let user = format!("app:{PASSWORD}");
     let variables = [
         ("ETCDCTL_ENDPOINTS", "127.0.0.1:1"),
@@ -43,7 +46,7 @@ async fn variables_and_code_mix_without_surprises(ctx: Ctx) -> CaseResult {
     ];
     for _ in 0..2 {
         let config = Config::from_vars(variables)?.endpoints([server.client_url()]);
-        let client = ctx.connect_with(config).await?;
+        let client = ctx.connect_with(config.allow_plaintext_passwords()).await?;
         client.put("k", "v").await?;
         let error = client.put("l", "v").await.unwrap_err();
         assert!(error.is_permission_denied(), "{error}");
@@ -57,13 +60,12 @@ async fn variables_and_code_mix_without_surprises(ctx: Ctx) -> CaseResult {
 }
 
 async fn a_url_has_the_user_and_the_settings(ctx: Ctx) -> CaseResult {
-    let (server, client) = ctx.server_and_client().await?;
-    protect(&client).await?;
+    let server = protected(&ctx).await?;
     let url = server.client_url();
     let host = url.rsplit('/').next().unwrap_or_default();
     let limit = ctx.stretched(Duration::from_secs(10)).as_millis();
     let url = format!("etcd://app:p%3Aw%40%2F%20%25@{host}/?request_timeout={limit}ms");
-    let client = ctx.connect_with(Config::parse(&url)?).await?;
+    let client = ctx.connect_with(Config::parse(&url)?.allow_plaintext_passwords()).await?;
     client.put("k", "v").await?;
     assert!(client.get("l").await.unwrap_err().is_permission_denied());
     Ok(())

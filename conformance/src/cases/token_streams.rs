@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A-01, I-A1, W16, case 28: the short form; the long one is the program `tokens`.
 async fn cuts_and_short_tokens_lose_no_watch_and_no_lease(ctx: Ctx) -> CaseResult {
-    crate::short_tokens::run(&ctx, 8).await.map(drop)
+    crate::short_tokens::run(&ctx, 6).await.map(drop)
 }
 
 /// L10, A14: the stream of renewals ends in the refusal of one of them.

@@ -17,6 +17,7 @@ fn a_thousand_that_are_refused_with_the_same_token_ask_for_one() {
     rig.rest_ms(50);
     assert_eq!(rig.asked.len(), 1);
     assert_eq!(rig.asked[0].1, TokenReason::OldRevision);
+    assert_eq!(rig.ask(stale(1, TokenReason::OldRevision)), Answer::Wait, "it is on its way");
     rig.obtain("two");
     assert_eq!(rig.ask(invalid(1)), Answer::Take(Generation(2)));
     // Those that were under way all the time.

@@ -2,62 +2,20 @@
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
 mod auth_support;
+mod trace_support;
 
 use auth_support::scripted::{Script, Server};
 use auth_support::{PASSWORD, cluster, config, cut, guard, set_password};
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::{Client, Config, Error, Secret, ServerError, Status, key};
 use etcd3_sim::run;
-use std::fmt::{self, Write};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use trace_support::Lines;
 
 /// What must not be told: it is in each password and token.
 const CANARY: &str = "canary";
-
-/// Keeps each event and each span as a line with all its fields.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, " {}={value:?}", field.name()).unwrap();
-    }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut line = Line(format!("span {}", span.metadata().target()));
-        span.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let meta = event.metadata();
-        let mut line = Line(format!("{} {}", meta.level(), meta.target()));
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
 
 /// Runs this with everything that is told kept, and asserts that no secret is in it.
 fn silent<F: Future<Output = Vec<Error>>>(
@@ -67,7 +25,7 @@ fn silent<F: Future<Output = Vec<Error>>>(
 ) {
     let lines = Lines::default();
     let errors = tracing::subscriber::with_default(lines.clone(), || run(seed, act).unwrap().0);
-    let mut lines = lines.0.lock().unwrap().clone();
+    let mut lines = lines.taken();
     for part in told {
         assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:#?}");
     }

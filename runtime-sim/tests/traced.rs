@@ -1,56 +1,14 @@
 //! What a client tells `tracing`: each event where it belongs, and never a secret.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
+mod trace_support;
+
 use etcd3::proto::etcdserverpb as pb;
 use etcd3::{Client, Config, EndpointState, Error, OnLoss, get, key, put};
 use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
-use std::fmt;
-use std::fmt::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
-
-/// Keeps each event as a line: its level and target, and all its fields.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, " {}={value:?}", field.name()).unwrap();
-    }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut line = Line("span".to_owned());
-        span.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let meta = event.metadata();
-        let mut line = Line(format!("{} {}", meta.level(), meta.target()));
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
+use trace_support::Lines;
 
 /// Runs this in a world with a cluster of three and a client, and returns what was told there.
 fn told<F>(seed: u64, act: impl FnOnce(World, Etcd, Client) -> F) -> Vec<String>
@@ -68,8 +26,7 @@ where
         })
         .unwrap();
     });
-    let lines = lines.0.lock().unwrap();
-    lines.clone()
+    lines.taken()
 }
 
 fn ours(lines: &[String]) -> Vec<&str> {

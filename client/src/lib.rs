@@ -29,6 +29,7 @@
 //! - Every failure is an [`Error`] that tells its [`kind`](Error::kind) and, for writes the more
 //!   important, its [`outcome`](Error::outcome). Print it by its [`report`](Error::report).
 //! - [`Config`] has the limits and timeouts, from a program, a URL, a file or the environment.
+//! - [`recipes`] has locks, elections, queues and more, made of these operations.
 //! - [`parity`] has every name of Go's clientv3, and what there is here.
 //! - [`request`] has what requests are made of, [`runtime`] what adapters need, [`proto`] the
 //!   messages of the wire. The last change with etcd and with prost, outside of the promises that
@@ -86,6 +87,7 @@ mod pool;
 mod probe;
 mod range_stream;
 pub mod raw;
+pub mod recipes;
 pub mod request;
 pub mod runtime;
 mod session;

@@ -13,9 +13,11 @@ use std::time::Duration;
 /// How long a token lives that is not used, in seconds.
 const TTL: u32 = 2;
 const SECOND: Duration = Duration::from_secs(1);
-/// Each use prolongs the life of a token, and servers look for those that are over once a second:
-/// after so long without a use it is.
-const QUIET: Duration = Duration::from_secs(4);
+/// Each use prolongs the life of a token, a renewal of the lease, too, and servers look for tokens
+/// that are over once a second: between two renewals, a third of this apart, the token ends.
+const LEASE_TTL: Duration = Duration::from_secs(12);
+/// So long has all the time between two renewals in it, whenever it begins.
+const QUIET: Duration = Duration::from_secs(8);
 /// Every so many cuts there is such a time without calls.
 const CUTS_IN_A_ROW: u32 = 4;
 
@@ -51,7 +53,7 @@ pub async fn run(ctx: &Ctx, cuts: u32) -> Result<Figures, BoxError> {
     let bridge = Bridge::new(server.addr())?;
     let client = connect(ctx, ctx.url(bridge.addr()), "app").await?;
     let mut watch = client.watch(key("a")).await?;
-    let lease = client.lease(10 * SECOND).await?;
+    let lease = client.lease(LEASE_TTL).await?;
     writer.put("a", "first").await?;
     ctx.within(LIMIT, watch.next()).await.flatten().ok_or("no event")??;
     let (before, begin) = (logins(&client), ctx.rt.now());

@@ -248,6 +248,12 @@ impl Session {
         self.status().is_valid()
     }
 
+    /// Returns the client that it was made by.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.inner().client
+    }
+
     /// Returns how often it went on with another lease, and all keys were written again.
     #[must_use]
     pub fn regrants(&self) -> u64 {

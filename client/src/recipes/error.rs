@@ -1,0 +1,76 @@
+//! Why a recipe failed.
+
+use crate::{Bytes, Error, LeaseLost, Outcome};
+use std::fmt;
+
+/// Why a recipe failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// The session is lost or over, for this reason: what was held in its name is not held any
+    /// more, and what was waited for will not come.
+    SessionLost(LeaseLost),
+    /// Somebody deleted the key by which it took part, while its session was valid.
+    KeyDeleted(Bytes),
+    /// A call failed.
+    Call(Error),
+}
+
+impl RecipeError {
+    /// Returns what became of the change that it was about to make: *rejected*, unless a call ended
+    /// otherwise.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Call(error) => error.outcome(),
+            Self::SessionLost(_) | Self::KeyDeleted(_) => Outcome::Rejected,
+        }
+    }
+
+    /// Returns whether the session is lost or over.
+    #[must_use]
+    pub const fn is_session_lost(&self) -> bool {
+        matches!(self, Self::SessionLost(_))
+    }
+
+    /// Returns the error of the call that failed, if it was one.
+    #[must_use]
+    pub const fn call(&self) -> Option<&Error> {
+        match self {
+            Self::Call(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RecipeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SessionLost(lost) => write!(f, "the session is lost: {lost}"),
+            Self::KeyDeleted(_) => f.write_str("its key was deleted by somebody else"),
+            Self::Call(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RecipeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::SessionLost(lost) => lost.cause.as_ref().map(|error| error as _),
+            Self::KeyDeleted(_) => None,
+            Self::Call(error) => error.source(),
+        }
+    }
+}
+
+impl From<Error> for RecipeError {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<LeaseLost> for RecipeError {
+    fn from(lost: LeaseLost) -> Self {
+        Self::SessionLost(lost)
+    }
+}

@@ -9,6 +9,11 @@
 //! for is waited for across lost connections, members and compactions, and a wait ends at once
 //! when its session does.
 
+mod contender;
 mod error;
+mod mutex;
+mod race;
+mod retry;
 
 pub use error::RecipeError;
+pub use mutex::{Mutex, MutexGuard};

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The key has the id of the lease in its name, so only this session writes it. Handles of one
-//! session take turns at it ([`Session::turn`]), and the turn is given back when the key is known to
+//! session take turns at it ([`Session::turns`]), and the turn is given back when the key is known to
 //! be gone: what a handle finds there was left by nobody who is still at it. An incarnation of the
 //! key is named by its create revision, and no other one is deleted.
 // X10, X11, I-S1, I-S4, I-S5
@@ -27,28 +27,30 @@ use super::RecipeError;
 use super::race::race;
 use crate::{
     Bytes, Client, Compare, Error, IntoBytes, Lease, LeaseLost, LossReason, Outcome,
-    ResponseHeader, Session, SessionTurn, delete, key,
+    ResponseHeader, Session, SessionTurn, SessionTurns, delete, key,
 };
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Whose key it is.
+/// Whose key it is. Does not keep the session.
 #[derive(Debug, Clone)]
-pub(super) struct Owner {
-    session: Session,
+struct Owner {
+    client: Client,
     /// The one that the session has now: with another one it is another contender.
     lease: Lease,
     key: Bytes,
+    turns: SessionTurns,
 }
 
 impl Owner {
-    fn new(session: &Session, key: Bytes, lease: Lease) -> Self {
-        Self { session: session.clone(), lease, key }
-    }
-
-    fn client(&self) -> &Client {
-        self.session.client()
+    fn new(session: &Session, key: &Bytes) -> Self {
+        Self {
+            client: session.client().clone(),
+            lease: session.lease(),
+            key: key.clone(),
+            turns: session.turns(key.clone()),
+        }
     }
 
     /// Waits for a result, until the lease is lost.
@@ -94,6 +96,8 @@ pub(super) fn own_key(prefix: &Bytes, lease: &Lease) -> Bytes {
 /// gone; [`leave`](Self::leave) does it at once.
 #[derive(Debug)]
 pub(super) struct Contender {
+    /// Kept for as long as this takes part.
+    session: Session,
     owner: Owner,
     create_revision: i64,
     header: ResponseHeader,
@@ -164,7 +168,7 @@ impl Contender {
         // Also when this future is dropped.
         let was_doubtful = stage.doubtful.swap(true, Ordering::Relaxed);
         let deletion = delete(self.owner.key.clone());
-        let call = self.owner.client().txn().when([self.fence()]).then([deletion]);
+        let call = self.owner.client.txn().when([self.fence()]).then([deletion]);
         match call.await {
             Ok(done) => {
                 self.gone();
@@ -190,9 +194,9 @@ impl Contender {
     /// Notes that the key is gone, and gives the turn back.
     fn gone(&self) {
         self.stage.gone.store(true, Ordering::Relaxed);
-        let turn = self.take_turn();
+        drop(self.take_turn());
         if self.unknown > 0 {
-            clear::spawn(clear::Remains::late(&self.owner, self.unknown, turn));
+            clear::spawn(clear::Remains::new(&self.session, &self.owner, self.unknown));
         }
     }
 
@@ -208,7 +212,8 @@ impl Drop for Contender {
         if self.stage.gone.load(Ordering::Relaxed) {
             return;
         }
-        let mut remains = clear::Remains::late(&self.owner, self.unknown, self.take_turn());
+        let mut remains = clear::Remains::new(&self.session, &self.owner, self.unknown);
+        remains.turn = self.take_turn();
         remains.created = Some(self.create_revision);
         clear::spawn(remains);
     }

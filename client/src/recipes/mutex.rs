@@ -29,8 +29,10 @@ impl Mutex {
     }
 
     fn entry(&self) -> Entry {
+        let lease = self.session.lease();
         Entry {
-            key: own_key(&self.under, &self.session.lease()),
+            key: own_key(&self.under, &lease),
+            lease,
             value: Bytes::new(),
             only_if: Vec::new(),
             read: self.first(),

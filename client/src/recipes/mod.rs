@@ -9,6 +9,8 @@
 //! for is waited for across lost connections, members and compactions, and a wait ends at once
 //! when its session does.
 
+mod election;
 mod error;
 
+pub use election::{Leader, LeaderChange, LeaderChanges};
 pub use error::RecipeError;

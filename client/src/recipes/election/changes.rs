@@ -15,7 +15,9 @@
 
 // X27, X28, I-S6, S-08, S-09
 
-use super::leader::{Leader, is_candidate, key_prefix};
+use super::super::contender::is_contender;
+use super::super::retry::{Backoff, passes};
+use super::leader::{Leader, key_prefix};
 use crate::runtime::BoxFuture;
 use crate::{Bytes, Client, Error, ErrorKind, Event, IntoBytes, ResumeToken, Watch, key, prefix};
 use futures_core::Stream;
@@ -24,10 +26,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
-
-/// The shortest and the longest wait before a watch or a read that failed is tried again.
-const PAUSES_MS: (u64, u64) = (50, 2_000);
 
 /// Who leads an election, and what the leaders proclaim: a stream of [`LeaderChange`]s. Made by
 /// [`Election::observe`](super::Election::observe), or, without a session, by
@@ -123,7 +121,7 @@ impl LeaderChanges {
             prefix: prefix.clone(),
             position: Position::Reading(None),
             told: None,
-            failures: 0,
+            backoff: Backoff::new(client),
         };
         Self { prefix, state: Mutex::new(State::Idle(Box::new(observer))) }
     }
@@ -180,8 +178,7 @@ struct Observer {
     /// The revisions of creation and of the last change of the leader that was delivered last; zero
     /// if that nobody leads was.
     told: Option<(i64, i64)>,
-    /// Consecutive failures.
-    failures: u32,
+    backoff: Backoff,
 }
 
 enum Position {
@@ -222,7 +219,7 @@ impl Observer {
     /// Reads who leads.
     async fn read(&mut self, at: Option<i64>) -> Result<Option<LeaderChange>, Error> {
         let (leader, header) = Leader::first(&self.client, &self.prefix, at).await?;
-        self.failures = 0;
+        self.backoff = Backoff::new(&self.client);
         let mut from = ResumeToken::after(&header);
         if let Some(revision) = at {
             from.revision = revision + 1;
@@ -238,7 +235,7 @@ impl Observer {
 
     /// Takes an event of the leader, or the first one after nobody led.
     fn take(&mut self, event: Event) -> Option<LeaderChange> {
-        self.failures = 0;
+        self.backoff = Backoff::new(&self.client);
         let has_leader =
             matches!(&self.position, Position::Following(Following { leader: Some(_), .. }));
         if has_leader && !event.is_delete() {
@@ -275,20 +272,13 @@ impl Observer {
             self.position = Position::Reading(None);
             return Ok(());
         }
-        // A store that went back shows the past for good.
-        let passes = error.is_retryable() && !matches!(error.kind(), ErrorKind::StaleRead { .. });
-        if !passes && error.kind() != ErrorKind::WatchCanceled {
+        if !passes(&error) && error.kind() != ErrorKind::WatchCanceled {
             return Err(error);
         }
         if let Position::Following(following) = &mut self.position {
             following.watch = None;
         }
-        self.failures = self.failures.saturating_add(1);
-        let rt = self.client.runtime();
-        let (least, most) = PAUSES_MS;
-        let pause = least.saturating_mul(1 << self.failures.min(10)).min(most);
-        let pause = pause / 2 + rt.seed() % (pause / 2);
-        rt.sleep_until(rt.now() + Duration::from_millis(pause)).await;
+        self.backoff.rest().await;
         Ok(())
     }
 }
@@ -298,7 +288,7 @@ impl Following {
     async fn next_event(&mut self, client: &Client, keys: &Bytes) -> Result<Event, Error> {
         loop {
             let events = &mut self.events;
-            if let Some(event) = events.find(|event| is_candidate(keys, event.key())) {
+            if let Some(event) = events.find(|event| is_contender(keys, event.key())) {
                 return Ok(event);
             }
             let watch = match &mut self.watch {

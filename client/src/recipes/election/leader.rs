@@ -1,13 +1,11 @@
 //! Who leads an election.
 
+use super::super::contender::{FURTHER, is_contender};
 use crate::{
     Bytes, Client, Compare, Error, IntoBytes, KeyValue, LeaseId, ResponseHeader, SortOrder,
     SortTarget, key, prefix,
 };
 use std::str::Utf8Error;
-
-/// How many times as many keys are read when none of those before was of a candidate.
-const FURTHER: u64 = 32;
 
 /// A leader, as somebody else sees it, at a revision at which it led.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +45,11 @@ impl Leader {
             let found = read.sort(SortTarget::Create, SortOrder::Ascend).await?;
             let header = found.header;
             let mut pairs = found.kvs.into_iter();
-            let first = pairs.find(|pair| is_candidate(keys, &pair.key));
+            let first = pairs.find(|pair| is_contender(keys, &pair.key));
             if first.is_some() || !found.more {
                 return Ok((first.map(Self::new), header));
             }
-            // The keys of elections whose names begin with this one and a slash are among them.
+            // Case 18: the keys of elections whose names begin with this one and a slash are among them.
             limit = limit.saturating_mul(FURTHER);
             revision = if revision == 0 { header.revision } else { revision };
         }
@@ -112,15 +110,4 @@ pub(super) fn key_prefix(name: impl IntoBytes) -> Bytes {
     keys.extend_from_slice(&name);
     keys.push(b'/');
     keys.into()
-}
-
-/// Returns whether a key with this beginning is that of a candidate: the id of a lease follows, in
-/// hexadecimal. So what is stored below the name otherwise, such as the keys of an election `a/b`
-/// below those of `a`, takes no part.
-// Case 18
-pub(super) fn is_candidate(keys: &[u8], key: &[u8]) -> bool {
-    let id = key.strip_prefix(keys).unwrap_or_default();
-    let digits = id.strip_prefix(b"-").unwrap_or(id);
-    matches!(digits.len(), 1..=16)
-        && digits.iter().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -90,7 +90,7 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&session.unregister("k"));
         is_sent(&session.lost());
         is_sent(&session.close());
-        is_sent(&session.turn("name"));
+        is_sent(&session.turns("name").take());
     };
     let _ = |mutex: &etcd3::recipes::Mutex, guard: &etcd3::recipes::MutexGuard| {
         is_sent(&mutex.lock());
@@ -122,9 +122,9 @@ mod root {
         Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
         Registration, Report, Request, RequestFuture, ResponseHeader, ResumeToken, Revoke,
         RevokeResponse, SaveSnapshot, SavedSnapshot, Secret, ServerError, Serving, ServingChanges,
-        Session, SessionTurn, Snapshot, SnapshotProgress, SortOrder, SortTarget, Status,
-        TimeToLive, TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest, Version,
-        Watch, WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions,
+        Session, SessionTurn, SessionTurns, Snapshot, SnapshotProgress, SortOrder, SortTarget,
+        Status, TimeToLive, TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest,
+        Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions,
         WatchRanges, WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix,
         proto, put, raw, request, runtime, trace, txn, watch,
     };

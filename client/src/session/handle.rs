@@ -223,7 +223,7 @@ impl Session {
         &self.shared.0
     }
 
-    pub(super) fn turns(&self) -> &Arc<Turns> {
+    pub(super) fn all_turns(&self) -> &Arc<Turns> {
         &self.inner().turns
     }
 

@@ -14,4 +14,4 @@ mod turns;
 pub use begin::{BeginSession, OnLoss};
 pub use handle::Session;
 pub use registration::{BeginRegistration, Registration};
-pub use turns::SessionTurn;
+pub use turns::{SessionTurn, SessionTurns};

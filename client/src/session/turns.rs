@@ -22,27 +22,24 @@ struct State {
     queues: BTreeMap<Bytes, VecDeque<u64>>,
 }
 
-/// The turn of a name among the handles of one session, given back when this is dropped. Made by
-/// [`Session::turn`] and [`Session::try_turn`].
-///
-/// Does not keep the session.
-#[must_use = "a turn that is dropped is given back"]
-pub struct SessionTurn {
+/// The turns of one name among the handles of a session. Made by [`Session::turns`]; does not keep
+/// the session.
+#[derive(Clone)]
+#[must_use = "nothing is taken until it is asked for"]
+pub struct SessionTurns {
     turns: Arc<Turns>,
     name: Bytes,
+}
+
+/// The turn of a name among the handles of a session, given back when this is dropped. Made by
+/// [`SessionTurns::take`] and [`SessionTurns::try_take`].
+#[must_use = "a turn that is dropped is given back"]
+pub struct SessionTurn {
+    of: SessionTurns,
     number: u64,
 }
 
 impl Turns {
-    fn ask(self: &Arc<Self>, name: Bytes) -> SessionTurn {
-        let mut state = self.lock();
-        state.last += 1;
-        let number = state.last;
-        state.queues.entry(name.clone()).or_default().push_back(number);
-        drop(state);
-        SessionTurn { turns: Arc::clone(self), name, number }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,37 +47,33 @@ impl Turns {
 
 impl SessionTurn {
     fn is_first(&self) -> bool {
-        let state = self.turns.lock();
-        state.queues.get(&self.name).and_then(VecDeque::front) == Some(&self.number)
+        let state = self.of.turns.lock();
+        state.queues.get(&self.of.name).and_then(VecDeque::front) == Some(&self.number)
     }
 }
 
 impl Drop for SessionTurn {
     fn drop(&mut self) {
-        let mut state = self.turns.lock();
-        if let Some(queue) = state.queues.get_mut(&self.name) {
+        let SessionTurns { turns, name } = &self.of;
+        let mut state = turns.lock();
+        if let Some(queue) = state.queues.get_mut(name) {
             queue.retain(|number| *number != self.number);
             if queue.is_empty() {
-                state.queues.remove(&self.name);
+                state.queues.remove(name);
             }
         }
         drop(state);
-        self.turns.given_back.notify(usize::MAX);
+        turns.given_back.notify(usize::MAX);
     }
 }
 
 impl Session {
-    /// Waits for the turn of this name, which one at a time has of all that use this session and
-    /// its clones, in the order in which they asked. Nothing is sent.
+    /// Returns the turns of this name: one at a time has it of all that use this session and its
+    /// clones. Nothing is sent.
     ///
     /// What contends in the name of a session has the id of its lease in its key, so that two
-    /// handles of one session are the same contender to the cluster: this tells them apart. The
-    /// [`recipes`](crate::recipes) take the turn of their key.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives up its place. One that is neither polled nor dropped holds up
-    /// those behind it.
+    /// handles of one session are the same contender to the cluster: turns tell them apart. The
+    /// [`recipes`](crate::recipes) take that of their key.
     ///
     /// # Examples
     ///
@@ -89,19 +82,30 @@ impl Session {
     ///
     /// # etcd3_sim::example(|client| async move {
     /// let session = client.session(Duration::from_secs(10)).await?;
-    /// let turn = session.turn("report").await;
-    /// assert!(session.clone().try_turn("report").is_none());
+    /// let turn = session.turns("report").take().await;
+    /// assert!(session.clone().turns("report").try_take().is_none());
     /// drop(turn);
-    /// assert!(session.try_turn("report").is_some());
+    /// assert!(session.turns("report").try_take().is_some());
     /// # Ok(())
     /// # });
     /// ```
     // I-S4
-    pub async fn turn(&self, name: impl IntoBytes) -> SessionTurn {
-        let turns = self.turns();
-        let place = turns.ask(name.into_bytes());
+    pub fn turns(&self, name: impl IntoBytes) -> SessionTurns {
+        SessionTurns { turns: Arc::clone(self.all_turns()), name: name.into_bytes() }
+    }
+}
+
+impl SessionTurns {
+    /// Waits for the turn, in the order of those who ask for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up its place. One that is neither polled nor dropped holds up
+    /// those behind it.
+    pub async fn take(&self) -> SessionTurn {
+        let place = self.ask();
         loop {
-            let given_back = turns.given_back.listen();
+            let given_back = self.turns.given_back.listen();
             if place.is_first() {
                 return place;
             }
@@ -109,15 +113,30 @@ impl Session {
         }
     }
 
-    /// Takes the turn of this name if nobody has it; see [`turn`](Self::turn).
-    // I-S4
-    pub fn try_turn(&self, name: impl IntoBytes) -> Option<SessionTurn> {
-        Some(self.turns().ask(name.into_bytes())).filter(SessionTurn::is_first)
+    /// Takes the turn if nobody has it.
+    #[must_use]
+    pub fn try_take(&self) -> Option<SessionTurn> {
+        Some(self.ask()).filter(SessionTurn::is_first)
+    }
+
+    fn ask(&self) -> SessionTurn {
+        let mut state = self.turns.lock();
+        state.last += 1;
+        let number = state.last;
+        state.queues.entry(self.name.clone()).or_default().push_back(number);
+        drop(state);
+        SessionTurn { of: self.clone(), number }
+    }
+}
+
+impl fmt::Debug for SessionTurns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionTurns").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for SessionTurn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionTurn").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SessionTurn").field("name", &self.of.name).finish_non_exhaustive()
     }
 }

@@ -48,10 +48,10 @@ impl Entry {
     /// Dropping the future deletes the key in the background, if it is or will be there.
     // X11, I-S4, I-S5
     pub(in super::super) async fn enter(self, session: &Session) -> Result<Entered, RecipeError> {
-        let owner = Owner::new(session, self.key.clone(), session.lease());
-        let turn = async { Ok::<_, RecipeError>(session.turn(self.key.clone()).await) };
+        let owner = Owner::new(session, &self.key);
+        let turn = async { Ok::<_, RecipeError>(owner.turns.take().await) };
         let turn = owner.unless_lost(turn).await?;
-        self.enter_as(owner, turn).await
+        self.enter_as(session, owner, turn).await
     }
 
     /// The same, unless another handle of the session is at it.
@@ -63,17 +63,27 @@ impl Entry {
         self,
         session: &Session,
     ) -> Result<Option<Entered>, RecipeError> {
-        let owner = Owner::new(session, self.key.clone(), session.lease());
-        match session.try_turn(self.key.clone()) {
-            Some(turn) => self.enter_as(owner, turn).await.map(Some),
+        let owner = Owner::new(session, &self.key);
+        match owner.turns.try_take() {
+            Some(turn) => self.enter_as(session, owner, turn).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn enter_as(self, owner: Owner, turn: SessionTurn) -> Result<Entered, RecipeError> {
-        let mut backoff = Backoff::new(owner.client());
-        let mut entering = Entering { turn: Some(turn), owner, call: None, unknown: 0 };
-        let owner = entering.owner.clone();
+    async fn enter_as(
+        self,
+        session: &Session,
+        owner: Owner,
+        turn: SessionTurn,
+    ) -> Result<Entered, RecipeError> {
+        let mut backoff = Backoff::new(&owner.client);
+        let mut entering = Entering {
+            session: session.clone(),
+            owner: owner.clone(),
+            turn: Some(turn),
+            call: None,
+            unknown: 0,
+        };
         let answer = owner.unless_lost(async {
             loop {
                 match entering.call(&self).await {
@@ -91,7 +101,7 @@ impl Entry {
         let is_free = key(self.key.clone()).create_revision().eq(0);
         let created = put(self.key.clone(), self.value.clone()).lease(owner.lease.id());
         let call = owner
-            .client()
+            .client
             .txn()
             .when(self.only_if.iter().cloned().chain([is_free]))
             .then(ops![created, self.read.clone()])
@@ -102,6 +112,7 @@ impl Entry {
 
 /// The transaction under way. Dropping it leaves no key behind.
 struct Entering {
+    session: Session,
     owner: Owner,
     turn: Option<SessionTurn>,
     call: Option<BoxFuture<'static, Result<TxnResponse, Error>>>,
@@ -150,6 +161,7 @@ impl Entering {
         let contender = create_revision.map(|create_revision| {
             self.unknown = 0;
             Contender {
+                session: self.session.clone(),
                 owner: self.owner.clone(),
                 create_revision,
                 header,
@@ -168,8 +180,8 @@ impl Drop for Entering {
     fn drop(&mut self) {
         let call = self.call.take();
         if call.is_some() || self.unknown > 0 {
-            let mut remains = Remains::late(&self.owner, self.unknown, self.turn.take());
-            remains.call = call;
+            let mut remains = Remains::new(&self.session, &self.owner, self.unknown);
+            (remains.turn, remains.call) = (self.turn.take(), call);
             clear::spawn(remains);
         }
     }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The key has the id of the lease in its name, so only this session writes it. Handles of one
-//! session take turns at it ([`Session::turn`]), and the turn is given back when the key is known to
+//! session take turns at it ([`Session::turns`]), and the turn is given back when the key is known to
 //! be gone: what a handle finds there was left by nobody who is still at it. An incarnation of the
 //! key is named by its create revision, and no other one is deleted.
 // X10, X11, I-S1, I-S4, I-S5
@@ -27,7 +27,7 @@ use super::RecipeError;
 use super::race::race;
 use crate::{
     Bytes, Client, Compare, Error, IntoBytes, KeyValue, Lease, LeaseLost, LossReason, Outcome,
-    ResponseHeader, Session, SessionTurn, delete, key,
+    ResponseHeader, Session, SessionTurn, SessionTurns, delete, key,
 };
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,22 +36,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How many times as many keys are read when none of those before was of a contender.
 pub(super) const FURTHER: u64 = 32;
 
-/// Whose key it is.
+/// Whose key it is. Does not keep the session.
 #[derive(Debug, Clone)]
-pub(super) struct Owner {
-    session: Session,
+struct Owner {
+    client: Client,
     /// The one that the session has now: with another one it is another contender.
     lease: Lease,
     key: Bytes,
+    turns: SessionTurns,
 }
 
 impl Owner {
-    fn new(session: &Session, key: Bytes, lease: Lease) -> Self {
-        Self { session: session.clone(), lease, key }
-    }
-
-    fn client(&self) -> &Client {
-        self.session.client()
+    fn new(session: &Session, key: &Bytes) -> Self {
+        Self {
+            client: session.client().clone(),
+            lease: session.lease(),
+            key: key.clone(),
+            turns: session.turns(key.clone()),
+        }
     }
 
     /// Waits for a result, until the lease is lost.
@@ -108,6 +110,8 @@ pub(super) fn is_contender(under: &[u8], key: &[u8]) -> bool {
 /// gone; [`leave`](Self::leave) does it at once.
 #[derive(Debug)]
 pub(super) struct Contender {
+    /// Kept for as long as this takes part.
+    session: Session,
     owner: Owner,
     create_revision: i64,
     header: ResponseHeader,
@@ -141,7 +145,8 @@ impl Contender {
         turn: Option<SessionTurn>,
     ) -> Self {
         Self {
-            owner: Owner::new(session, found.key.clone(), lease),
+            session: session.clone(),
+            owner: Owner { lease, ..Owner::new(session, &found.key) },
             create_revision: found.create_revision,
             header,
             unknown: 0,
@@ -153,7 +158,7 @@ impl Contender {
 
     /// Returns the session that it is in the name of.
     pub(super) const fn session(&self) -> &Session {
-        &self.owner.session
+        &self.session
     }
 
     /// Returns whether the key is that of another handle.
@@ -230,7 +235,7 @@ impl Contender {
         // Also when this future is dropped.
         let was_doubtful = stage.doubtful.swap(true, Ordering::Relaxed);
         let deletion = delete(self.owner.key.clone());
-        let call = self.owner.client().txn().when([self.fence()]).then([deletion]);
+        let call = self.owner.client.txn().when([self.fence()]).then([deletion]);
         match call.await {
             Ok(done) => {
                 self.gone();
@@ -256,9 +261,9 @@ impl Contender {
     /// Notes that the key is gone, and gives the turn back.
     fn gone(&self) {
         self.stage.gone.store(true, Ordering::Relaxed);
-        let turn = self.take_turn();
+        drop(self.take_turn());
         if self.unknown > 0 {
-            clear::spawn(clear::Remains::late(&self.owner, self.unknown, turn));
+            clear::spawn(clear::Remains::new(&self.session, &self.owner, self.unknown));
         }
     }
 
@@ -274,7 +279,8 @@ impl Drop for Contender {
         if self.stage.gone.load(Ordering::Relaxed) || self.is_guest {
             return;
         }
-        let mut remains = clear::Remains::late(&self.owner, self.unknown, self.take_turn());
+        let mut remains = clear::Remains::new(&self.session, &self.owner, self.unknown);
+        remains.turn = self.take_turn();
         remains.created = Some(self.create_revision);
         clear::spawn(remains);
     }

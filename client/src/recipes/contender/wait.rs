@@ -80,7 +80,7 @@ impl Contender {
         read: &Get,
         blocking: impl Fn(&GetResponse) -> Option<KeyRange>,
     ) -> Result<ResponseHeader, RecipeError> {
-        let (client, own) = (self.owner.client(), &self.owner.key);
+        let (client, own) = (&self.owner.client, &self.owner.key);
         let mut backoff = Backoff::new(client);
         loop {
             // Both at one revision, so that the own key was there when the others were not.
@@ -118,7 +118,7 @@ async fn deleted(client: &Client, range: KeyRange, token: ResumeToken) -> Result
 
 /// Finds out why the own key is gone: with its lease, or by somebody who deleted it.
 pub(super) async fn why_gone(owner: &Owner) -> RecipeError {
-    let client = owner.client();
+    let client = &owner.client;
     let asked = async { Ok(reason(client, owner.lease.id(), &owner.key).await) };
     match owner.unless_lost::<_, RecipeError>(asked).await {
         Ok(error) | Err(error) => error,
@@ -137,7 +137,7 @@ async fn reason(client: &Client, lease: LeaseId, key: &Bytes) -> RecipeError {
 pub(in super::super) fn lost_of(
     contender: &Contender,
 ) -> impl Future<Output = RecipeError> + Send + 'static {
-    let (client, own) = (contender.owner.client().clone(), contender.owner.key.clone());
+    let (client, own) = (contender.owner.client.clone(), contender.owner.key.clone());
     let (lease, of_lease) = (contender.owner.lease.id(), contender.owner.lease.lost());
     let stage = Arc::clone(&contender.stage);
     let created = contender.create_revision;

@@ -111,7 +111,7 @@ impl Candidacy {
             return Err(lost.into());
         }
         let own = own_key(keys, &lease);
-        let turn = session.try_turn(own.clone());
+        let turn = session.turns(own.clone()).try_take();
         let (leader, header) = Leader::first(session.client(), keys, None).await?;
         let Some(leader) = leader.filter(|it| *it.key() == own) else { return Ok(None) };
         let contender = Contender::of_found(session, lease, leader.kv(), header, turn);

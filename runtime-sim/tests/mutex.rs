@@ -463,3 +463,30 @@ fn what_is_lost_by_being_given_back_says_so() {
     })
     .unwrap();
 }
+
+// Case 18
+#[test]
+fn a_lock_is_not_held_up_by_what_is_stored_below_its_name() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(20)).await.unwrap();
+        let theirs = scene.observer.session(seconds(20)).await.unwrap();
+        for key in ["lock/readme", "lock/12345678901234567", "lock/A"] {
+            scene.observer.put(key, "").await.unwrap();
+        }
+        let below = Mutex::new(&theirs, "lock/below").lock().await.unwrap();
+        let (ours, other) = (Mutex::new(&session, "lock"), Mutex::new(&theirs, "lock"));
+        let guard = ours.lock().await.unwrap();
+        assert!(other.try_lock().await.unwrap().is_none());
+        assert!(other.lock_timeout(seconds(1)).await.unwrap().is_none());
+        guard.unlock().await.unwrap();
+        let guard = other.try_lock().await.unwrap().unwrap();
+        assert!(guard.header().revision >= guard.create_revision());
+        assert!(ours.try_lock().await.unwrap().is_none());
+        assert!(below.is_valid());
+        drop(guard);
+        world.sleep(seconds(1)).await;
+        assert_eq!(keys(&scene.observer).await, 4);
+    })
+    .unwrap();
+}

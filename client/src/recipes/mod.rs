@@ -10,10 +10,12 @@
 //! when its session does.
 
 mod contender;
+mod election;
 mod error;
 mod mutex;
 mod race;
 mod retry;
 
+pub use election::{Election, Leader, LeaderChange, LeaderChanges, LeaderLatch, Leadership};
 pub use error::RecipeError;
 pub use mutex::{Mutex, MutexGuard};

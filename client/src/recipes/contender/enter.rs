@@ -169,6 +169,7 @@ impl Entering {
                 header,
                 unknown: unknown.into(),
                 turn: Mutex::new(self.turn.take()),
+                is_guest: false,
                 stage: Arc::<Stage>::default(),
             }
         });

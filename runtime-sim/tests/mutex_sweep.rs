@@ -104,8 +104,8 @@ fn a_lock_that_is_cancelled_anywhere_leaves_nothing() {
     for cut in [false, true] {
         for others in [Others::None, Others::Unlock] {
             let last = (0..POLLS).find(|polls| lock_dropped_after(*polls, others, cut));
-            let least = if others == Others::None { 1 } else { 5 };
-            assert!(last.is_some_and(|polls| polls > least), "{others:?}: {last:?}");
+            let waits = if others == Others::None { 1 } else { 5 };
+            assert!(last.is_some_and(|polls| polls > waits), "{others:?}: {last:?}");
         }
         for polls in 0..10 {
             assert!(!lock_dropped_after(polls, Others::Hold, cut));

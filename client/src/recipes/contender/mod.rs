@@ -20,6 +20,7 @@ mod clear;
 mod enter;
 mod wait;
 
+use clear::Remains;
 pub(super) use enter::{Entered, Entry};
 use wait::lost_of;
 
@@ -30,7 +31,7 @@ use crate::{
     ResponseHeader, Session, SessionTurn, SessionTurns, delete, key,
 };
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many times as many keys are read when none of those before was of a contender.
@@ -47,10 +48,10 @@ struct Owner {
 }
 
 impl Owner {
-    fn new(session: &Session, key: &Bytes) -> Self {
+    fn new(session: &Session, lease: &Lease, key: &Bytes) -> Self {
         Self {
             client: session.client().clone(),
-            lease: session.lease(),
+            lease: lease.clone(),
             key: key.clone(),
             turns: session.turns(key.clone()),
         }
@@ -116,7 +117,7 @@ pub(super) struct Contender {
     create_revision: i64,
     header: ResponseHeader,
     /// How many transactions may yet create the key, as nobody knows what became of them.
-    unknown: u32,
+    unknown: AtomicU32,
     turn: Mutex<Option<SessionTurn>>,
     /// Whether the key is that of another handle, which deletes it.
     is_guest: bool,
@@ -139,17 +140,17 @@ impl Contender {
     /// that has it, and leaves the key to that one when it is dropped.
     pub(super) fn of_found(
         session: &Session,
-        lease: Lease,
+        lease: &Lease,
         found: &KeyValue,
         header: ResponseHeader,
         turn: Option<SessionTurn>,
     ) -> Self {
         Self {
             session: session.clone(),
-            owner: Owner { lease, ..Owner::new(session, &found.key) },
+            owner: Owner::new(session, lease, &found.key),
             create_revision: found.create_revision,
             header,
-            unknown: 0,
+            unknown: AtomicU32::new(0),
             is_guest: turn.is_none(),
             turn: Mutex::new(turn),
             stage: Arc::default(),
@@ -230,6 +231,7 @@ impl Contender {
         let stage = &self.stage;
         stage.leaving.store(true, Ordering::Relaxed);
         if stage.gone.load(Ordering::Relaxed) {
+            self.gone();
             return Ok(());
         }
         // Also when this future is dropped.
@@ -258,13 +260,19 @@ impl Contender {
         lost_of(self)
     }
 
-    /// Notes that the key is gone, and gives the turn back.
+    /// Notes that the key is gone, and gives the turn back. May be called again.
     fn gone(&self) {
         self.stage.gone.store(true, Ordering::Relaxed);
         drop(self.take_turn());
-        if self.unknown > 0 {
-            clear::spawn(clear::Remains::new(&self.session, &self.owner, self.unknown));
+        let remains = self.remains();
+        if remains.is_something() {
+            clear::spawn(remains);
         }
+    }
+
+    /// Returns what is left beside the key.
+    fn remains(&self) -> Remains {
+        Remains::new(&self.session, &self.owner, self.unknown.swap(0, Ordering::Relaxed))
     }
 
     fn take_turn(&self) -> Option<SessionTurn> {
@@ -276,12 +284,14 @@ impl Drop for Contender {
     // I-S5
     fn drop(&mut self) {
         self.stage.leaving.store(true, Ordering::Relaxed);
-        if self.stage.gone.load(Ordering::Relaxed) || self.is_guest {
+        if self.is_guest {
             return;
         }
-        let mut remains = clear::Remains::new(&self.session, &self.owner, self.unknown);
-        remains.turn = self.take_turn();
-        remains.created = Some(self.create_revision);
+        if self.stage.gone.load(Ordering::Relaxed) {
+            return self.gone();
+        }
+        let mut remains = self.remains();
+        (remains.turn, remains.created) = (self.take_turn(), Some(self.create_revision));
         clear::spawn(remains);
     }
 }

@@ -24,8 +24,8 @@ pub(in super::super) fn before(under: &Bytes, create_revision: i64) -> Get {
 }
 
 impl Contender {
-    /// Waits until no key under this prefix is older than the own one. Returns the header of the
-    /// read that showed so.
+    /// Waits until no key under this prefix is older than the own one, whosever it is. Returns the
+    /// header of the read that showed so.
     ///
     /// # Errors
     ///
@@ -35,13 +35,34 @@ impl Contender {
         &self,
         under: &Bytes,
     ) -> Result<ResponseHeader, RecipeError> {
+        self.wait_for_older(under, |_| true).await
+    }
+
+    /// The same, but for keys that are of no contender: those below another name that begins with
+    /// this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    // Case 18
+    pub(in super::super) async fn wait_to_lead(
+        &self,
+        under: &Bytes,
+    ) -> Result<ResponseHeader, RecipeError> {
+        self.wait_for_older(under, |key| is_contender(under, key)).await
+    }
+
+    async fn wait_for_older(
+        &self,
+        under: &Bytes,
+        takes_part: impl Fn(&[u8]) -> bool,
+    ) -> Result<ResponseHeader, RecipeError> {
         let mut limit = 1;
         loop {
             let read = before(under, self.create_revision).limit(limit);
             let goes_on = AtomicBool::new(false);
             let nearest = |found: &GetResponse| {
-                let mut older = found.kvs.iter();
-                let older = older.find(|pair| is_contender(under, &pair.key));
+                let older = found.kvs.iter().find(|pair| takes_part(&pair.key));
                 goes_on.store(older.is_none() && found.more, Ordering::Relaxed);
                 older.map(|pair| key(pair.key.clone()))
             };
@@ -49,9 +70,26 @@ impl Contender {
             if !goes_on.load(Ordering::Relaxed) {
                 return Ok(header);
             }
-            // Case 18: what is stored below another name.
             limit = limit.saturating_mul(FURTHER);
         }
+    }
+
+    /// Looks once whether no contender is older; returns the header of the read that showed so.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    // X13
+    pub(in super::super) async fn leads(
+        &self,
+        under: &Bytes,
+    ) -> Result<Option<ResponseHeader>, RecipeError> {
+        let client = &self.owner.client;
+        let older = before(under, self.create_revision).limit(0);
+        let read = retry::read(client, || client.execute(older.clone()));
+        let read = self.owner.unless_lost(read).await?;
+        let is_first = !read.kvs.iter().any(|pair| is_contender(under, &pair.key));
+        Ok(is_first.then_some(read.header))
     }
 
     /// Waits until nothing in what is read has to be waited for: `blocking` returns the keys of

@@ -58,8 +58,10 @@ impl Candidacy {
     ) -> Result<(Self, Option<KeyValue>), RecipeError> {
         let mut backoff = Backoff::new(session.client());
         loop {
+            let lease = session.lease();
             let entry = Entry {
-                key: own_key(keys, &session.lease()),
+                key: own_key(keys, &lease),
+                lease,
                 value: value.clone(),
                 only_if: Vec::new(),
                 read: get(prefix(keys.clone())).keys_only().first_create(),
@@ -100,7 +102,7 @@ impl Candidacy {
         let found = retry::read(client, || client.get(own.clone())).await?;
         let header = found.header;
         let Some(own) = found.into_first() else { return Ok(None) };
-        let contender = Contender::of_found(session, lease, &own, header, None);
+        let contender = Contender::of_found(session, &lease, &own, header, None);
         let written = AtomicI64::new(own.mod_revision);
         Ok(Some((Self { contender, written, is_first: false }, Some(own))))
     }
@@ -118,7 +120,7 @@ impl Candidacy {
         let turn = session.turns(own.clone()).try_take();
         let (leader, header) = Leader::first(session.client(), keys, None).await?;
         let Some(leader) = leader.filter(|it| *it.key() == own) else { return Ok(None) };
-        let contender = Contender::of_found(session, lease, leader.kv(), header, turn);
+        let contender = Contender::of_found(session, &lease, leader.kv(), header, turn);
         Ok(Some(Leadership::new(contender, AtomicI64::new(leader.kv().mod_revision))))
     }
 
@@ -131,7 +133,7 @@ impl Candidacy {
     // X23
     pub(super) async fn wait(self, keys: &Bytes) -> Result<Leadership, RecipeError> {
         if !self.is_first {
-            self.contender.wait_to_be_first(keys).await?;
+            self.contender.wait_to_lead(keys).await?;
         }
         Ok(Leadership::new(self.contender, self.written))
     }

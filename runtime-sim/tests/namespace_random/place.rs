@@ -52,7 +52,9 @@ impl Place {
     pub(crate) fn keys(&self, keys: &mut Vec<Bytes>) {
         if let Self::ByHand(prefix) = self {
             keys.retain(|key| key.starts_with(prefix) && key.len() > prefix.len());
-            keys.iter_mut().for_each(|key| self.name_within(key));
+            for key in keys {
+                self.name_within(key);
+            }
         }
     }
 

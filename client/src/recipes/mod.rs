@@ -10,5 +10,9 @@
 //! when its session does.
 
 mod error;
+mod stm;
 
 pub use error::RecipeError;
+pub use stm::{
+    Committed, Interrupted, Isolation, Stm, StmError, StmToken, TokenState, Transaction,
+};

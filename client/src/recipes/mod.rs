@@ -16,6 +16,12 @@ mod mutex;
 mod race;
 mod retry;
 
+mod stm;
+
 pub use election::{Election, Leader, LeaderChange, LeaderChanges, LeaderLatch, Leadership};
 pub use error::RecipeError;
 pub use mutex::{Mutex, MutexGuard};
+
+pub use stm::{
+    Committed, Interrupted, Isolation, Stm, StmError, StmToken, TokenState, Transaction,
+};

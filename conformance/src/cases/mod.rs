@@ -25,6 +25,7 @@ mod conn_partition;
 mod conn_peer_port;
 mod conn_shutdown;
 mod conn_watch;
+mod elections;
 mod goaway_under_load;
 mod grpc_proxy;
 mod hostile;
@@ -142,6 +143,7 @@ const ALL: &[&[Case]] = &[
     conn_peer_port::CASES,
     conn_shutdown::CASES,
     conn_watch::CASES,
+    elections::CASES,
     goaway_under_load::CASES,
     hostile_data::CASES,
     hostile_goaway::CASES,

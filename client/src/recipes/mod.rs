@@ -10,5 +10,6 @@
 //! when its session does.
 
 mod error;
+pub mod mirror;
 
 pub use error::RecipeError;

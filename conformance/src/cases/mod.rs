@@ -69,6 +69,7 @@ mod maintenance_hashes;
 mod maintenance_leader;
 mod maintenance_space;
 mod maintenance_status;
+mod mirror;
 mod net_faults;
 mod net_sweep;
 mod nginx;
@@ -183,6 +184,7 @@ const ALL: &[&[Case]] = &[
     maintenance_leader::CASES,
     maintenance_space::CASES,
     maintenance_status::CASES,
+    mirror::CASES,
     net_faults::CASES,
     net_sweep::CASES,
     proxy_limits::CASES,

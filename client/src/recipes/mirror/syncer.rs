@@ -313,7 +313,7 @@ impl Syncer {
             }
             ListWatchItem::Resynced(_) => self.synced(position),
             ListWatchItem::Progress(_) => self.progress(position),
-            ListWatchItem::Resumed(_) => {}
+            _ => {}
         }
     }
 

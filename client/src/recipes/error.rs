@@ -12,6 +12,8 @@ pub enum RecipeError {
     SessionLost(LeaseLost),
     /// Somebody deleted the key by which it took part, while its session was valid.
     KeyDeleted(Bytes),
+    /// It was given up by this program before: unlocked, resigned or dropped.
+    Released,
     /// A call failed.
     Call(Error),
 }
@@ -23,7 +25,7 @@ impl RecipeError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Call(error) => error.outcome(),
-            Self::SessionLost(_) | Self::KeyDeleted(_) => Outcome::Rejected,
+            Self::SessionLost(_) | Self::KeyDeleted(_) | Self::Released => Outcome::Rejected,
         }
     }
 
@@ -48,6 +50,7 @@ impl fmt::Display for RecipeError {
         match self {
             Self::SessionLost(lost) => write!(f, "the session is lost: {lost}"),
             Self::KeyDeleted(_) => f.write_str("its key was deleted by somebody else"),
+            Self::Released => f.write_str("it was given up before"),
             Self::Call(error) => error.fmt(f),
         }
     }
@@ -57,7 +60,7 @@ impl std::error::Error for RecipeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::SessionLost(lost) => lost.cause.as_ref().map(|error| error as _),
-            Self::KeyDeleted(_) => None,
+            Self::KeyDeleted(_) | Self::Released => None,
             Self::Call(error) => error.source(),
         }
     }

@@ -9,7 +9,14 @@
 //! for is waited for across lost connections, members and compactions, and a wait ends at once
 //! when its session does.
 
+mod contender;
+mod election;
 mod error;
 pub mod mirror;
+mod mutex;
+mod race;
+mod retry;
 
+pub use election::{Election, Leader, LeaderChange, LeaderChanges, LeaderLatch, Leadership};
 pub use error::RecipeError;
+pub use mutex::{Mutex, MutexGuard};

@@ -9,6 +9,16 @@
 //! for is waited for across lost connections, members and compactions, and a wait ends at once
 //! when its session does.
 
+mod barrier;
+mod counter;
 mod error;
+mod queue;
+mod race;
+mod retry;
+mod unique;
+mod view;
 
-pub use error::RecipeError;
+pub use barrier::Barrier;
+pub use counter::Counter;
+pub use error::{ClaimUnknown, RecipeError};
+pub use queue::{PriorityQueue, Queue};

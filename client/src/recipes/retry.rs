@@ -1,0 +1,54 @@
+//! Doing again what failed for the moment.
+
+use crate::runtime::Runtime;
+use crate::{Client, Error, ErrorKind, Outcome};
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// How long to wait after failures in a row.
+pub(super) struct Backoff {
+    rt: Arc<dyn Runtime>,
+    next: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(client: &Client) -> Self {
+        Self { rt: Arc::clone(client.runtime()), next: FIRST }
+    }
+
+    /// Waits between half of the time that is due and all of it.
+    pub(super) async fn rest(&mut self) {
+        let half = self.next / 2;
+        // Of all that differs, little is needed: contenders that failed together come apart.
+        let share = u32::try_from(self.rt.seed() % 1024).unwrap_or_default();
+        self.next = (self.next * 2).min(LONGEST);
+        self.rt.sleep_until(self.rt.now() + half + half * share / 1024).await;
+    }
+}
+
+/// Returns whether what made a call fail may be different a moment later, whatever became of the
+/// call.
+pub(super) fn passes(error: &Error) -> bool {
+    let is_of_a_past = matches!(error.kind(), ErrorKind::StaleRead { .. });
+    !error.is_closed()
+        && !is_of_a_past
+        && (error.is_retryable() || error.outcome() == Outcome::Unknown)
+}
+
+/// Reads until that is answered, or fails for good.
+pub(super) async fn read<T, C>(client: &Client, call: impl Fn() -> C) -> Result<T, Error>
+where
+    C: IntoFuture<Output = Result<T, Error>>,
+{
+    let mut backoff = Backoff::new(client);
+    loop {
+        match call().await {
+            Err(error) if passes(&error) => backoff.rest().await,
+            other => return other,
+        }
+    }
+}

@@ -154,7 +154,7 @@ pub use metrics::{
 pub use pages::{KeyValues, Pages};
 pub use range_stream::RangeStream;
 pub use request::{Request, RequestFuture};
-pub use session::{OnLoss, Registration, Session};
+pub use session::{OnLoss, Registration, Session, SessionTurn, SessionTurns};
 pub use snapshot::{SaveSnapshot, SavedSnapshot, Snapshot};
 #[doc(hidden)]
 pub use stream::{RawStream, StreamEvent};

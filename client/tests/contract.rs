@@ -90,6 +90,14 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&session.unregister("k"));
         is_sent(&session.lost());
         is_sent(&session.close());
+        is_sent(&session.turns("name").take());
+    };
+    let _ = |mutex: &etcd3::recipes::Mutex, guard: &etcd3::recipes::MutexGuard| {
+        is_sent(&mutex.lock());
+        is_sent(&mutex.try_lock());
+        is_sent(&mutex.lock_timeout(std::time::Duration::ZERO));
+        is_sent(&guard.lost());
+        is_sent(&guard.unlock());
     };
     let _ = |client: &Client| {
         let whole = [client.txn().into_whole(), client.txn().when([]).into_whole()];
@@ -114,11 +122,11 @@ mod root {
         Pages, Phase, Previous, Put, PutLease, PutResponse, PutValue, RangeStream, Raw,
         Registration, Report, Request, RequestFuture, ResponseHeader, ResumeToken, Revoke,
         RevokeResponse, SaveSnapshot, SavedSnapshot, Secret, ServerError, Serving, ServingChanges,
-        Session, Snapshot, SnapshotProgress, SortOrder, SortTarget, Status, TimeToLive,
-        TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch,
-        WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions, WatchRanges,
-        WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix, proto, put,
-        raw, request, runtime, trace, txn, watch,
+        Session, SessionTurn, SessionTurns, Snapshot, SnapshotProgress, SortOrder, SortTarget,
+        Status, TimeToLive, TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest,
+        Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions,
+        WatchRanges, WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix,
+        proto, put, raw, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{

@@ -1,6 +1,6 @@
 //! The recipes use what the crate exports and nothing else: here they are part of another crate,
 //! which has no more of it than any program.
-#![allow(dead_code, unreachable_pub, reason = "a program does not use all of them")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "a program does not use all of them")]
 
 pub use etcd3::*;
 

@@ -1,7 +1,7 @@
 //! The barrier: a key that others wait for to be gone.
 
 use super::RecipeError;
-use super::race::race;
+use super::race::within;
 use super::unique;
 use super::view::View;
 use crate::{Bytes, Client, IntoBytes, Outcome, delete, key, put};
@@ -130,12 +130,6 @@ impl Barrier {
     ///
     /// Dropping the future only stops waiting.
     pub async fn wait_timeout(&self, time: Duration) -> Result<bool, RecipeError> {
-        let rt = self.client.runtime();
-        let free = async { self.wait().await.map(|()| true) };
-        let too_late = async {
-            rt.sleep_until(rt.now() + time).await;
-            Ok(false)
-        };
-        race(free, too_late).await
+        Ok(within(&self.client, time, self.wait()).await?.is_some())
     }
 }

@@ -12,6 +12,8 @@ pub enum RecipeError {
     SessionLost(LeaseLost),
     /// Somebody deleted the key by which it took part, while its session was valid.
     KeyDeleted(Bytes),
+    /// It was given up by this program before: unlocked, resigned or dropped.
+    Released,
     /// There is this key already: the barrier is held.
     KeyExists(Bytes),
     /// As many take part as may, which is this number.
@@ -51,12 +53,9 @@ impl RecipeError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Call(error) => error.outcome(),
+            Self::SessionLost(_) | Self::KeyDeleted(_) | Self::Released => Outcome::Rejected,
+            Self::KeyExists(_) | Self::TooManyClients(_) | Self::NotANumber(_) => Outcome::Rejected,
             Self::ClaimUnknown(_) => Outcome::Unknown,
-            Self::SessionLost(_)
-            | Self::KeyDeleted(_)
-            | Self::KeyExists(_)
-            | Self::TooManyClients(_)
-            | Self::NotANumber(_) => Outcome::Rejected,
         }
     }
 
@@ -81,6 +80,7 @@ impl fmt::Display for RecipeError {
         match self {
             Self::SessionLost(lost) => write!(f, "the session is lost: {lost}"),
             Self::KeyDeleted(_) => f.write_str("its key was deleted by somebody else"),
+            Self::Released => f.write_str("it was given up before"),
             Self::KeyExists(_) => f.write_str("the key exists"),
             Self::TooManyClients(limit) => write!(f, "{limit} take part, which is as many as may"),
             Self::NotANumber(_) => f.write_str("the key holds no number, or the sum is none"),
@@ -96,11 +96,9 @@ impl std::error::Error for RecipeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::SessionLost(lost) => lost.cause.as_ref().map(|error| error as _),
+            Self::KeyDeleted(_) | Self::Released => None,
+            Self::KeyExists(_) | Self::TooManyClients(_) | Self::NotANumber(_) => None,
             Self::ClaimUnknown(claim) => claim.error.source(),
-            Self::KeyDeleted(_)
-            | Self::KeyExists(_)
-            | Self::TooManyClients(_)
-            | Self::NotANumber(_) => None,
             Self::Call(error) => error.source(),
         }
     }

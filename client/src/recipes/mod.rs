@@ -10,15 +10,25 @@
 //! when its session does.
 
 mod barrier;
+mod contender;
 mod counter;
+mod double_barrier;
 mod error;
+mod guard;
+mod mutex;
 mod queue;
 mod race;
 mod retry;
+mod rw_lock;
+mod semaphore;
 mod unique;
 mod view;
 
 pub use barrier::Barrier;
 pub use counter::Counter;
+pub use double_barrier::{DoubleBarrier, DoubleBarrierGuard};
 pub use error::{ClaimUnknown, RecipeError};
+pub use mutex::{Mutex, MutexGuard};
 pub use queue::{PriorityQueue, Queue};
+pub use rw_lock::{RwLock, RwLockGuard};
+pub use semaphore::{Permit, Semaphore};

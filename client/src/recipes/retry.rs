@@ -46,7 +46,8 @@ where
 {
     let mut backoff = Backoff::new(client);
     loop {
-        match call().await {
+        // Boxed: a call is large, and futures that hold futures move them.
+        match Box::pin(call().into_future()).await {
             Err(error) if passes(&error) => backoff.rest().await,
             other => return other,
         }

@@ -2,6 +2,7 @@
 
 use super::begin::OnLoss;
 use super::turn::{Taken, Turn};
+use super::turns::Turns;
 use crate::call::CallOptions;
 use crate::either::either;
 use crate::{Client, Error, ErrorKind, Lease, LeaseStatus};
@@ -74,6 +75,7 @@ pub(super) struct Inner {
     state: Mutex<State>,
     /// Keys are written by one at a time, so that the last value stays.
     pub(super) turn: Turn,
+    turns: Arc<Turns>,
     /// Another lease was granted, or the session ended.
     changed: Event,
 }
@@ -96,7 +98,7 @@ impl Inner {
     pub(super) fn new(client: Client, lease: Lease, ttl: Duration, on_loss: OnLoss) -> Self {
         let state = State { lease, keys: BTreeMap::new(), end: None, regrants: 0 };
         let (state, turn, changed) = (Mutex::new(state), Turn::default(), Event::new());
-        Self { client, ttl, on_loss, state, turn, changed }
+        Self { client, ttl, on_loss, state, turn, turns: Arc::default(), changed }
     }
 
     pub(super) fn lease(&self) -> Lease {
@@ -219,6 +221,10 @@ impl Session {
 
     fn inner(&self) -> &Arc<Inner> {
         &self.shared.0
+    }
+
+    pub(super) fn all_turns(&self) -> &Arc<Turns> {
+        &self.inner().turns
     }
 
     /// Returns the id of its lease. With [`OnLoss::Regrant`] it changes when a new one is granted.

@@ -9,7 +9,9 @@ mod handle;
 mod registration;
 mod regrant;
 mod turn;
+mod turns;
 
 pub use begin::{BeginSession, OnLoss};
 pub use handle::Session;
 pub use registration::{BeginRegistration, Registration};
+pub use turns::{SessionTurn, SessionTurns};

@@ -1,0 +1,176 @@
+//! Waiting for others, and for the loss of the own key.
+
+use super::super::RecipeError;
+use super::super::race::race;
+use super::super::retry::{self, Backoff, passes};
+use super::{Contender, Owner};
+use crate::{
+    Bytes, Client, Error, Get, GetResponse, KeyRange, LeaseId, LeaseLost, LossReason,
+    ResponseHeader, ResumeToken, SortOrder, SortTarget, get, key, ops, prefix,
+};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Reads the youngest key under a prefix that is older than this create revision: the immediate
+/// predecessor.
+// X15
+pub(in super::super) fn before(under: &Bytes, create_revision: i64) -> Get {
+    get(prefix(under.clone()))
+        .sort(SortTarget::Create, SortOrder::Descend)
+        .limit(1)
+        .max_create_revision(create_revision - 1)
+        .keys_only()
+}
+
+impl Contender {
+    /// Waits until no key under this prefix is older than the own one. Returns the header of the
+    /// read that showed so.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    // X14, X15
+    pub(in super::super) async fn wait_to_be_first(
+        &self,
+        under: &Bytes,
+    ) -> Result<ResponseHeader, RecipeError> {
+        let read = before(under, self.create_revision);
+        let first = |found: &GetResponse| found.first().map(|pair| key(pair.key.clone()));
+        self.wait(&read, first).await
+    }
+
+    /// Waits for a result, until the session is lost.
+    // I-S2
+    pub(in super::super) async fn unless_lost<T, E: Into<RecipeError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, RecipeError> {
+        self.owner.unless_lost(work).await
+    }
+
+    /// Notes that the own key was seen to be gone, and finds out why.
+    pub(in super::super) async fn seen_gone(&self) -> RecipeError {
+        self.gone();
+        why_gone(&self.owner).await
+    }
+
+    /// Waits until nothing in what is read has to be waited for: `blocking` returns the keys of
+    /// which one must be deleted before it is worth looking again. Returns the header of the
+    /// read that showed that there are none, and that the own key was there.
+    ///
+    /// # Errors
+    ///
+    /// The session is lost, or the own key was deleted, whatever the others do; and those of reads
+    /// and watches that do not pass.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future only stops waiting.
+    // X14, X18, I-S2, I-S3
+    pub(in super::super) async fn wait(
+        &self,
+        read: &Get,
+        blocking: impl Fn(&GetResponse) -> Option<KeyRange>,
+    ) -> Result<ResponseHeader, RecipeError> {
+        self.owner.unless_lost(Box::pin(self.wait_in_session(read, blocking))).await
+    }
+
+    async fn wait_in_session(
+        &self,
+        read: &Get,
+        blocking: impl Fn(&GetResponse) -> Option<KeyRange>,
+    ) -> Result<ResponseHeader, RecipeError> {
+        let (client, own) = (&self.owner.client, &self.owner.key);
+        let mut backoff = Backoff::new(client);
+        loop {
+            // Both at one revision, so that the own key was there when the others were not.
+            let both = || client.txn().then(ops![get(own.clone()).keys_only(), read.clone()]);
+            let answer = retry::read(client, both).await?;
+            let (mine, others) = (answer.get(0), answer.get(1));
+            let is_there = mine.and_then(GetResponse::first).map(|pair| pair.create_revision);
+            if is_there != Some(self.create_revision) {
+                self.gone();
+                return Err(why_gone(&self.owner).await);
+            }
+            let Some(range) = others.and_then(&blocking) else { return Ok(answer.header) };
+            let token = ResumeToken::after(&answer.header);
+            let theirs = deleted(client, range, token);
+            let ours = deleted(client, key(own.clone()), token);
+            match race(ours, theirs).await {
+                Ok(()) => {}
+                Err(error) if error.is_compacted() => {}
+                Err(error) if passes(&error) => backoff.rest().await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Waits until a key of a range is deleted, from this revision on.
+async fn deleted(client: &Client, range: KeyRange, token: ResumeToken) -> Result<(), Error> {
+    let mut watch = client.watch(range).resume(token).without_puts().await?;
+    match watch.next().await {
+        Some(batch) => batch.map(drop),
+        // It ended, and said why to nobody: look again.
+        None => Ok(()),
+    }
+}
+
+/// Finds out why the own key is gone: with its lease, or by somebody who deleted it.
+pub(super) async fn why_gone(owner: &Owner) -> RecipeError {
+    let client = &owner.client;
+    let asked = async { Ok(reason(client, owner.lease.id(), &owner.key).await) };
+    match owner.unless_lost::<_, RecipeError>(asked).await {
+        Ok(error) | Err(error) => error,
+    }
+}
+
+async fn reason(client: &Client, lease: LeaseId, key: &Bytes) -> RecipeError {
+    match retry::read(client, || client.time_to_live(lease)).await {
+        Ok(left) if left.ttl.is_none() => LeaseLost::new(LossReason::Expired).into(),
+        _ => RecipeError::KeyDeleted(key.clone()),
+    }
+}
+
+/// Completes when a contender is none any more, with the reason.
+// I-S2, S-05, cases 19, 20
+pub(in super::super) fn lost_of(
+    contender: &Contender,
+) -> impl Future<Output = RecipeError> + Send + 'static {
+    let (client, own) = (contender.owner.client.clone(), contender.owner.key.clone());
+    let (lease, of_lease) = (contender.owner.lease.id(), contender.owner.lease.lost());
+    let stage = Arc::clone(&contender.stage);
+    let created = contender.create_revision;
+    async move {
+        let deleted = async {
+            until_deleted(&client, &own, created).await;
+            if stage.leaving.load(Ordering::Relaxed) {
+                return RecipeError::Released;
+            }
+            stage.gone.store(true, Ordering::Relaxed);
+            reason(&client, lease, &own).await
+        };
+        let lost = async { RecipeError::SessionLost(of_lease.await) };
+        race(lost, deleted).await
+    }
+}
+
+/// Completes when this incarnation of a key is gone; never while that cannot be told.
+async fn until_deleted(client: &Client, own: &Bytes, created: i64) {
+    let mut backoff = Backoff::new(client);
+    let mut token = ResumeToken { revision: created + 1, cluster_id: 0 };
+    loop {
+        match deleted(client, key(own.clone()), token).await {
+            Err(error) if !error.is_compacted() => backoff.rest().await,
+            // A deletion, or history that is gone: the key itself tells.
+            _ => {}
+        }
+        if let Ok(found) = client.get(own.clone()).keys_only().await {
+            if found.first().map(|pair| pair.create_revision) != Some(created) {
+                return;
+            }
+            token = ResumeToken::after(&found.header);
+        }
+    }
+}

@@ -141,6 +141,7 @@ impl DoubleBarrier {
             // No key is created that is one too many: others could not tell that it is to go.
             let nobody_came = prefix(self.keys.waiters.clone());
             let entry = Entry {
+                lease: self.session.lease(),
                 key: unique::draw(client, &self.keys.waiters),
                 value: Bytes::new(),
                 only_if: vec![nobody_came.create_revision().le(there.header.revision)],
@@ -181,7 +182,7 @@ impl DoubleBarrier {
         let mut backoff = Backoff::new(client);
         loop {
             let before = match view.until(|pairs| self.look(contender, pairs)).await? {
-                Sight::Gone => return Err(contender.seen_gone().await),
+                Sight::Gone => return Err(contender.why_gone().await),
                 Sight::Ready(round) => return Ok(round),
                 Sight::Complete { before, is_last: true } => before,
                 Sight::Complete { before, is_last: false } => {

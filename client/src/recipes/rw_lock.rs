@@ -187,6 +187,7 @@ impl RwLock {
 
     fn entry(&self, own: &Bytes, others: &Bytes) -> Entry {
         Entry {
+            lease: self.session.lease(),
             // Its turn is its own: nobody else has the name.
             key: unique::draw(self.session.client(), own),
             value: Bytes::new(),

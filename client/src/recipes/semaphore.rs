@@ -22,8 +22,7 @@ use std::time::Duration;
 /// # Keys
 ///
 /// A permit that is held or waited for is a key `NAME/…` of a unique name, attached to the lease of
-/// the session; those that were created first hold it. Go has no such recipe. With one permit it is
-/// a lock that excludes those of a [`Mutex`](super::Mutex) of the same name.
+/// the session; those that were created first hold it. Go has no such recipe.
 ///
 /// # Examples
 ///
@@ -135,6 +134,7 @@ impl Semaphore {
     /// Creates a key; whether it is among those that hold a permit.
     async fn enter(&self) -> Result<(Contender, bool), RecipeError> {
         let entry = Entry {
+            lease: self.session.lease(),
             key: unique::draw(self.session.client(), &self.under),
             value: Bytes::new(),
             only_if: Vec::new(),

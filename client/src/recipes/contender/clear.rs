@@ -54,7 +54,7 @@ impl Remains {
                 Err(error) => self.unknown += u32::from(may_have_been_applied(&error)),
             }
         }
-        if self.created.is_none() && self.unknown == 0 {
+        if !self.is_something() {
             return;
         }
         let Some(mut last) = self.delete().await else { return };
@@ -70,6 +70,11 @@ impl Remains {
             }
             drop(turn);
         }
+    }
+
+    /// Returns whether the key is there, or may be, or may come.
+    pub(super) fn is_something(&self) -> bool {
+        self.call.is_some() || self.created.is_some() || self.unknown > 0
     }
 
     /// Notes an incarnation that is there, of which nothing was known.

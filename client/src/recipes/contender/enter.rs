@@ -6,8 +6,8 @@ use super::clear::{self, Remains};
 use super::{Contender, Owner, Stage, may_have_been_applied};
 use crate::runtime::BoxFuture;
 use crate::{
-    Bytes, Compare, Error, Get, GetResponse, KeyValue, Session, SessionTurn, TxnResponse, get, key,
-    ops, put,
+    Bytes, Compare, Error, Get, GetResponse, KeyValue, Lease, Session, SessionTurn, TxnResponse,
+    get, key, ops, put,
 };
 use std::future::{IntoFuture, poll_fn};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,9 @@ use std::task::{Poll, ready};
 
 /// What is to be written, and what is read with it.
 pub(in super::super) struct Entry {
-    /// The own key, as [`own_key`](super::own_key) makes it.
+    /// The lease that the session has now. With the next one it is another contender.
+    pub(in super::super) lease: Lease,
+    /// The own key, with the id of this lease, as [`own_key`](super::own_key) makes it.
     pub(in super::super) key: Bytes,
     pub(in super::super) value: Bytes,
     /// What else must hold for the key to be created.
@@ -48,7 +50,7 @@ impl Entry {
     /// Dropping the future deletes the key in the background, if it is or will be there.
     // X11, I-S4, I-S5
     pub(in super::super) async fn enter(self, session: &Session) -> Result<Entered, RecipeError> {
-        let owner = Owner::new(session, &self.key);
+        let owner = Owner::new(session, &self.lease, &self.key);
         let turn = async { Ok::<_, RecipeError>(owner.turns.take().await) };
         let turn = owner.unless_lost(turn).await?;
         self.enter_as(session, owner, turn).await
@@ -63,7 +65,7 @@ impl Entry {
         self,
         session: &Session,
     ) -> Result<Option<Entered>, RecipeError> {
-        let owner = Owner::new(session, &self.key);
+        let owner = Owner::new(session, &self.lease, &self.key);
         match owner.turns.try_take() {
             Some(turn) => self.enter_as(session, owner, turn).await.map(Some),
             None => Ok(None),
@@ -165,8 +167,9 @@ impl Entering {
                 owner: self.owner.clone(),
                 create_revision,
                 header,
-                unknown,
+                unknown: unknown.into(),
                 turn: Mutex::new(self.turn.take()),
+                is_guest: false,
                 stage: Arc::<Stage>::default(),
             }
         });

@@ -20,18 +20,22 @@ mod clear;
 mod enter;
 mod wait;
 
+use clear::Remains;
 pub(super) use enter::{Entered, Entry};
 use wait::lost_of;
 
 use super::RecipeError;
 use super::race::race;
 use crate::{
-    Bytes, Client, Compare, Error, IntoBytes, Lease, LeaseLost, LossReason, Outcome,
+    Bytes, Client, Compare, Error, IntoBytes, KeyValue, Lease, LeaseLost, LossReason, Outcome,
     ResponseHeader, Session, SessionTurn, SessionTurns, delete, key,
 };
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many times as many keys are read when none of those before was of a contender.
+pub(super) const FURTHER: u64 = 32;
 
 /// Whose key it is. Does not keep the session.
 #[derive(Debug, Clone)]
@@ -44,10 +48,10 @@ struct Owner {
 }
 
 impl Owner {
-    fn new(session: &Session, key: &Bytes) -> Self {
+    fn new(session: &Session, lease: &Lease, key: &Bytes) -> Self {
         Self {
             client: session.client().clone(),
-            lease: session.lease(),
+            lease: lease.clone(),
             key: key.clone(),
             turns: session.turns(key.clone()),
         }
@@ -90,6 +94,17 @@ pub(super) fn own_key(prefix: &Bytes, lease: &Lease) -> Bytes {
     key.into_bytes()
 }
 
+/// Returns whether a key under a prefix is that of a contender: the id of a lease follows, in
+/// hexadecimal. What is stored below otherwise takes no part, such as the keys of a name `a/b` below
+/// those of `a`.
+// Case 18
+pub(super) fn is_contender(under: &[u8], key: &[u8]) -> bool {
+    let id = key.strip_prefix(under).unwrap_or_default();
+    let digits = id.strip_prefix(b"-").unwrap_or(id);
+    matches!(digits.len(), 1..=16)
+        && digits.iter().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// A session that has its key among those of others.
 ///
 /// Dropping it deletes the key in the background, until that is known to be done or the session is
@@ -102,8 +117,10 @@ pub(super) struct Contender {
     create_revision: i64,
     header: ResponseHeader,
     /// How many transactions may yet create the key, as nobody knows what became of them.
-    unknown: u32,
+    unknown: AtomicU32,
     turn: Mutex<Option<SessionTurn>>,
+    /// Whether the key is that of another handle, which deletes it.
+    is_guest: bool,
     stage: Arc<Stage>,
 }
 
@@ -119,6 +136,57 @@ struct Stage {
 }
 
 impl Contender {
+    /// Returns the contender of a key that is there. Without the turn it is a guest of the handle
+    /// that has it, and leaves the key to that one when it is dropped.
+    pub(super) fn of_found(
+        session: &Session,
+        lease: &Lease,
+        found: &KeyValue,
+        header: ResponseHeader,
+        turn: Option<SessionTurn>,
+    ) -> Self {
+        Self {
+            session: session.clone(),
+            owner: Owner::new(session, lease, &found.key),
+            create_revision: found.create_revision,
+            header,
+            unknown: AtomicU32::new(0),
+            is_guest: turn.is_none(),
+            turn: Mutex::new(turn),
+            stage: Arc::default(),
+        }
+    }
+
+    /// Returns the session that it is in the name of.
+    pub(super) const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Returns whether the key is that of another handle.
+    pub(super) const fn is_guest(&self) -> bool {
+        self.is_guest
+    }
+
+    /// Returns the lease that its key is attached to.
+    pub(super) const fn lease(&self) -> &Lease {
+        &self.owner.lease
+    }
+
+    /// Returns why the key is gone that was found to be.
+    pub(super) async fn why_gone(&self) -> RecipeError {
+        self.gone();
+        wait::why_gone(&self.owner).await
+    }
+
+    /// Waits for a result, until the lease is lost.
+    // I-S2
+    pub(super) async fn unless_lost<T, E: Into<RecipeError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, RecipeError> {
+        self.owner.unless_lost(work).await
+    }
+
     /// Returns its key.
     pub(super) const fn key(&self) -> &Bytes {
         &self.owner.key
@@ -163,6 +231,7 @@ impl Contender {
         let stage = &self.stage;
         stage.leaving.store(true, Ordering::Relaxed);
         if stage.gone.load(Ordering::Relaxed) {
+            self.gone();
             return Ok(());
         }
         // Also when this future is dropped.
@@ -191,13 +260,19 @@ impl Contender {
         lost_of(self)
     }
 
-    /// Notes that the key is gone, and gives the turn back.
+    /// Notes that the key is gone, and gives the turn back. May be called again.
     fn gone(&self) {
         self.stage.gone.store(true, Ordering::Relaxed);
         drop(self.take_turn());
-        if self.unknown > 0 {
-            clear::spawn(clear::Remains::new(&self.session, &self.owner, self.unknown));
+        let remains = self.remains();
+        if remains.is_something() {
+            clear::spawn(remains);
         }
+    }
+
+    /// Returns what is left beside the key.
+    fn remains(&self) -> Remains {
+        Remains::new(&self.session, &self.owner, self.unknown.swap(0, Ordering::Relaxed))
     }
 
     fn take_turn(&self) -> Option<SessionTurn> {
@@ -209,12 +284,14 @@ impl Drop for Contender {
     // I-S5
     fn drop(&mut self) {
         self.stage.leaving.store(true, Ordering::Relaxed);
-        if self.stage.gone.load(Ordering::Relaxed) {
+        if self.is_guest {
             return;
         }
-        let mut remains = clear::Remains::new(&self.session, &self.owner, self.unknown);
-        remains.turn = self.take_turn();
-        remains.created = Some(self.create_revision);
+        if self.stage.gone.load(Ordering::Relaxed) {
+            return self.gone();
+        }
+        let mut remains = self.remains();
+        (remains.turn, remains.created) = (self.take_turn(), Some(self.create_revision));
         clear::spawn(remains);
     }
 }

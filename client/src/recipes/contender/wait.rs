@@ -3,14 +3,14 @@
 use super::super::RecipeError;
 use super::super::race::race;
 use super::super::retry::{self, Backoff, passes};
-use super::{Contender, Owner};
+use super::{Contender, FURTHER, Owner, is_contender};
 use crate::{
     Bytes, Client, Error, Get, GetResponse, KeyRange, LeaseId, LeaseLost, LossReason,
     ResponseHeader, ResumeToken, SortOrder, SortTarget, get, key, ops, prefix,
 };
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Reads the youngest key under a prefix that is older than this create revision: the immediate
 /// predecessor.
@@ -24,8 +24,8 @@ pub(in super::super) fn before(under: &Bytes, create_revision: i64) -> Get {
 }
 
 impl Contender {
-    /// Waits until no key under this prefix is older than the own one. Returns the header of the
-    /// read that showed so.
+    /// Waits until no key under this prefix is older than the own one, whosever it is. Returns the
+    /// header of the read that showed so.
     ///
     /// # Errors
     ///
@@ -35,24 +35,61 @@ impl Contender {
         &self,
         under: &Bytes,
     ) -> Result<ResponseHeader, RecipeError> {
-        let read = before(under, self.create_revision);
-        let first = |found: &GetResponse| found.first().map(|pair| key(pair.key.clone()));
-        self.wait(&read, first).await
+        self.wait_for_older(under, |_| true).await
     }
 
-    /// Waits for a result, until the session is lost.
-    // I-S2
-    pub(in super::super) async fn unless_lost<T, E: Into<RecipeError>>(
+    /// The same, but for keys that are of no contender: those below another name that begins with
+    /// this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    // Case 18
+    pub(in super::super) async fn wait_to_lead(
         &self,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, RecipeError> {
-        self.owner.unless_lost(work).await
+        under: &Bytes,
+    ) -> Result<ResponseHeader, RecipeError> {
+        self.wait_for_older(under, |key| is_contender(under, key)).await
     }
 
-    /// Notes that the own key was seen to be gone, and finds out why.
-    pub(in super::super) async fn seen_gone(&self) -> RecipeError {
-        self.gone();
-        why_gone(&self.owner).await
+    async fn wait_for_older(
+        &self,
+        under: &Bytes,
+        takes_part: impl Fn(&[u8]) -> bool,
+    ) -> Result<ResponseHeader, RecipeError> {
+        let mut limit = 1;
+        loop {
+            let read = before(under, self.create_revision).limit(limit);
+            let goes_on = AtomicBool::new(false);
+            let nearest = |found: &GetResponse| {
+                let older = found.kvs.iter().find(|pair| takes_part(&pair.key));
+                goes_on.store(older.is_none() && found.more, Ordering::Relaxed);
+                older.map(|pair| key(pair.key.clone()))
+            };
+            let header = self.wait(&read, nearest).await?;
+            if !goes_on.load(Ordering::Relaxed) {
+                return Ok(header);
+            }
+            limit = limit.saturating_mul(FURTHER);
+        }
+    }
+
+    /// Looks once whether no contender is older; returns the header of the read that showed so.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    // X13
+    pub(in super::super) async fn leads(
+        &self,
+        under: &Bytes,
+    ) -> Result<Option<ResponseHeader>, RecipeError> {
+        let client = &self.owner.client;
+        let older = before(under, self.create_revision).limit(0);
+        let read = retry::read(client, || client.execute(older.clone()));
+        let read = self.owner.unless_lost(read).await?;
+        let is_first = !read.kvs.iter().any(|pair| is_contender(under, &pair.key));
+        Ok(is_first.then_some(read.header))
     }
 
     /// Waits until nothing in what is read has to be waited for: `blocking` returns the keys of

@@ -1,0 +1,158 @@
+//! A session that takes part in an election, until it leads.
+//!
+//! ```text
+//!   the turn of the session is free ──► the key is created, or found ──┐
+//!   another handle has it ──► its key is read: a guest ────────────────┴─► Candidacy ──► Leadership
+//! ```
+
+use super::super::RecipeError;
+use super::super::contender::{Contender, Entered, Entry, own_key};
+use super::super::retry::{self, Backoff, passes};
+use super::leader::Leader;
+use super::leadership::{Leadership, proclaim};
+use crate::{Bytes, Error, KeyValue, LeaseStatus, Session, get, prefix};
+use std::sync::atomic::AtomicI64;
+
+/// A candidate whose key is there.
+pub(super) struct Candidacy {
+    contender: Contender,
+    /// The revision that last wrote the value.
+    written: AtomicI64,
+    /// Whether it was first when the key was created.
+    is_first: bool,
+}
+
+impl Candidacy {
+    /// Takes part with this value, or finds that the session does already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Election::campaign`](super::Election::campaign).
+    // X22
+    pub(super) async fn begin(
+        session: &Session,
+        keys: &Bytes,
+        value: &Bytes,
+    ) -> Result<Self, RecipeError> {
+        let (candidacy, found) = Self::enter(session, keys, value).await?;
+        if found.is_none_or(|found| found.value == *value) {
+            return Ok(candidacy);
+        }
+        let mut backoff = Backoff::new(session.client());
+        loop {
+            match proclaim(&candidacy.contender, &candidacy.written, value).await {
+                Ok(_) => return Ok(candidacy),
+                // One that was applied all the same is found by its value.
+                Err(RecipeError::Call(error)) if passes(&error) => backoff.rest().await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Creates the key, or finds it.
+    async fn enter(
+        session: &Session,
+        keys: &Bytes,
+        value: &Bytes,
+    ) -> Result<(Self, Option<KeyValue>), RecipeError> {
+        let mut backoff = Backoff::new(session.client());
+        loop {
+            let lease = session.lease();
+            let entry = Entry {
+                key: own_key(keys, &lease),
+                lease,
+                value: value.clone(),
+                only_if: Vec::new(),
+                read: get(prefix(keys.clone())).keys_only().first_create(),
+            };
+            if let Some(entered) = entry.try_enter(session).await? {
+                return Self::entered(entered);
+            }
+            // CONC-013
+            if let Some(guest) = Self::guest(session, keys).await? {
+                return Ok(guest);
+            }
+            // The other handle is about to create the key, or to delete it.
+            backoff.rest().await;
+        }
+    }
+
+    fn entered(entered: Entered) -> Result<(Self, Option<KeyValue>), RecipeError> {
+        let Entered { contender, found, read } = entered;
+        let Some(contender) = contender else {
+            return Err(Error::protocol("a key that exists and is not found").into());
+        };
+        let created = contender.create_revision();
+        let first = read.first().map(|pair| pair.create_revision);
+        let written = AtomicI64::new(found.as_ref().map_or(created, |own| own.mod_revision));
+        Ok((Self { contender, written, is_first: first == Some(created) }, found))
+    }
+
+    /// Finds the key of another handle of the session.
+    async fn guest(
+        session: &Session,
+        keys: &Bytes,
+    ) -> Result<Option<(Self, Option<KeyValue>)>, RecipeError> {
+        let (client, lease) = (session.client(), session.lease());
+        let own = own_key(keys, &lease);
+        let found = retry::read(client, || client.get(own.clone())).await?;
+        let header = found.header;
+        let Some(own) = found.into_first() else { return Ok(None) };
+        let contender = Contender::of_found(session, &lease, &own, header, None);
+        let written = AtomicI64::new(own.mod_revision);
+        Ok(Some((Self { contender, written, is_first: false }, Some(own))))
+    }
+
+    /// Finds the leadership of the session.
+    pub(super) async fn resume(
+        session: &Session,
+        keys: &Bytes,
+    ) -> Result<Option<Leadership>, RecipeError> {
+        let lease = session.lease();
+        if let LeaseStatus::Lost(lost) = lease.status() {
+            return Err(lost.into());
+        }
+        let own = own_key(keys, &lease);
+        let turn = session.turns(own.clone()).try_take();
+        let (leader, header) = Leader::first(session.client(), keys, None).await?;
+        let Some(leader) = leader.filter(|it| *it.key() == own) else { return Ok(None) };
+        let contender = Contender::of_found(session, &lease, leader.kv(), header, turn);
+        Ok(Some(Leadership::new(contender, AtomicI64::new(leader.kv().mod_revision))))
+    }
+
+    /// Returns whether the key is that of another handle of the session.
+    pub(super) const fn is_guest(&self) -> bool {
+        self.contender.is_guest()
+    }
+
+    /// Waits until it leads.
+    // X23
+    pub(super) async fn wait(self, keys: &Bytes) -> Result<Leadership, RecipeError> {
+        if !self.is_first {
+            self.contender.wait_to_lead(keys).await?;
+        }
+        Ok(Leadership::new(self.contender, self.written))
+    }
+
+    /// Leads, or gives up where others come first.
+    // X13
+    pub(super) async fn unless_others_lead(
+        self,
+        keys: &Bytes,
+    ) -> Result<Option<Leadership>, RecipeError> {
+        let Self { contender, written, is_first } = self;
+        if !is_first {
+            let first = Leader::first(contender.session().client(), keys, None);
+            let leader = contender.unless_lost(async { Ok::<_, Error>(first.await?.0) }).await?;
+            let leads = leader.map(|it| it.create_revision());
+            if leads != Some(contender.create_revision()) {
+                if !contender.is_guest() {
+                    // Where it fails, dropping the contender goes on with it.
+                    let _ = contender.leave().await;
+                }
+                return Ok(None);
+            }
+        }
+        Ok(Some(Leadership::new(contender, written)))
+    }
+}

@@ -99,6 +99,21 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&guard.lost());
         is_sent(&guard.unlock());
     };
+    let _ = |election: &etcd3::recipes::Election, leadership: &etcd3::recipes::Leadership| {
+        is_sent(&election.campaign("v"));
+        is_sent(&election.try_campaign("v"));
+        is_sent(&election.campaign_timeout("v", std::time::Duration::ZERO));
+        is_sent(&election.resume());
+        is_sent(&election.leader());
+        is_sent(&leadership.lost());
+        is_sent(&leadership.proclaim("v"));
+        is_sent(&leadership.resign());
+    };
+    let _ = |latch: &etcd3::recipes::LeaderLatch, changes: &mut etcd3::recipes::LeaderChanges| {
+        is_sent(&latch.run(|leadership| async move { drop(leadership) }));
+        is_sent(&latch.run_until_done(|leadership| async move { drop(leadership) }));
+        is_sent(&changes.next());
+    };
     let _ = |client: &Client| {
         let whole = [client.txn().into_whole(), client.txn().when([]).into_whole()];
         all_at_once(whole.into());

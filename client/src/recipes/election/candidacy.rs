@@ -7,6 +7,7 @@
 
 use super::super::RecipeError;
 use super::super::contender::{Contender, Entered, Entry, own_key};
+use super::super::race::race;
 use super::super::retry::{self, Backoff, passes};
 use super::leader::Leader;
 use super::leadership::{Leadership, proclaim};
@@ -69,11 +70,14 @@ impl Candidacy {
                 return Self::entered(entered);
             }
             // CONC-013
-            if let Some(guest) = Self::guest(session, keys).await? {
+            let turns = session.turns(own_key(keys, &session.lease()));
+            if turns.is_taken()
+                && let Some(guest) = Self::guest(session, keys).await?
+            {
                 return Ok(guest);
             }
             // The other handle is about to create the key, or to delete it.
-            backoff.rest().await;
+            race(async { drop(turns.take().await) }, backoff.rest()).await;
         }
     }
 
@@ -148,7 +152,7 @@ impl Candidacy {
             if leads != Some(contender.create_revision()) {
                 if !contender.is_guest() {
                     // Where it fails, dropping the contender goes on with it.
-                    let _ = contender.leave().await;
+                    let _ = Box::pin(contender.leave()).await;
                 }
                 return Ok(None);
             }

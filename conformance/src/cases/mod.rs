@@ -70,6 +70,7 @@ mod maintenance_hashes;
 mod maintenance_leader;
 mod maintenance_space;
 mod maintenance_status;
+mod mirror;
 mod net_faults;
 mod net_sweep;
 mod nginx;
@@ -185,6 +186,7 @@ const ALL: &[&[Case]] = &[
     maintenance_leader::CASES,
     maintenance_space::CASES,
     maintenance_status::CASES,
+    mirror::CASES,
     net_faults::CASES,
     net_sweep::CASES,
     proxy_limits::CASES,

@@ -23,6 +23,7 @@ mod race;
 mod retry;
 mod rw_lock;
 mod semaphore;
+mod stm;
 mod unique;
 mod view;
 
@@ -35,3 +36,6 @@ pub use mutex::{Mutex, MutexGuard};
 pub use queue::{PriorityQueue, Queue};
 pub use rw_lock::{RwLock, RwLockGuard};
 pub use semaphore::{Permit, Semaphore};
+pub use stm::{
+    Committed, Interrupted, Isolation, Stm, StmError, StmToken, TokenState, Transaction,
+};

@@ -25,6 +25,7 @@ mod conn_partition;
 mod conn_peer_port;
 mod conn_shutdown;
 mod conn_watch;
+mod elections;
 mod goaway_under_load;
 mod grpc_proxy;
 mod hostile;
@@ -69,6 +70,7 @@ mod maintenance_hashes;
 mod maintenance_leader;
 mod maintenance_space;
 mod maintenance_status;
+mod mirror;
 mod net_faults;
 mod net_sweep;
 mod nginx;
@@ -142,6 +144,7 @@ const ALL: &[&[Case]] = &[
     conn_peer_port::CASES,
     conn_shutdown::CASES,
     conn_watch::CASES,
+    elections::CASES,
     goaway_under_load::CASES,
     hostile_data::CASES,
     hostile_goaway::CASES,
@@ -183,6 +186,7 @@ const ALL: &[&[Case]] = &[
     maintenance_leader::CASES,
     maintenance_space::CASES,
     maintenance_status::CASES,
+    mirror::CASES,
     net_faults::CASES,
     net_sweep::CASES,
     proxy_limits::CASES,

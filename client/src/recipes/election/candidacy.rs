@@ -147,7 +147,7 @@ impl Candidacy {
         let Self { contender, written, is_first } = self;
         if !is_first {
             let first = Leader::first(contender.session().client(), keys, None);
-            let leader = contender.unless_lost(async { Ok(first.await?.0) }).await?;
+            let leader = contender.unless_lost(async { Ok::<_, Error>(first.await?.0) }).await?;
             let leads = leader.map(|it| it.create_revision());
             if leads != Some(contender.create_revision()) {
                 if !contender.is_guest() {

@@ -36,6 +36,9 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::Session>();
     crosses_threads::<etcd3::Registration>();
     crosses_threads::<etcd3::ServingChanges>();
+    crosses_threads::<etcd3::recipes::Stm>();
+    crosses_threads::<etcd3::recipes::Transaction>();
+    crosses_threads::<etcd3::recipes::StmError<Error>>();
     crosses_threads::<etcd3::raw::Observe>();
     crosses_threads::<etcd3::runtime::Lookup>();
 }
@@ -83,6 +86,10 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&client.maintenance().disarm_all().send());
         is_sent(&client.raw().lock("name", 7).send());
     };
+    let _ = |stm: &etcd3::recipes::Stm, token: &etcd3::recipes::StmToken, client: &Client| {
+        is_sent(&stm.run(|mut tx| async move { tx.get_many(["a"]).await }));
+        is_sent(&token.settle(client));
+    };
     let _ = |lease: &etcd3::Lease, session: &etcd3::Session| {
         is_sent(&lease.revoke());
         is_sent(&lease.lost());
@@ -118,7 +125,7 @@ mod root {
         TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest, Version, Watch,
         WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions, WatchRanges,
         WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix, proto, put,
-        raw, request, runtime, trace, txn, watch,
+        raw, recipes, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{
@@ -129,6 +136,10 @@ mod root {
     use etcd3::{
         ClusterView, Disagreement, Member, MemberAddResponse, MemberId, MemberListResponse,
         MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse, MemberView,
+    };
+
+    use etcd3::recipes::{
+        Committed, Interrupted, Isolation, Stm, StmError, StmToken, TokenState, Transaction,
     };
 
     #[cfg(feature = "tls")]

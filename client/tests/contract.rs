@@ -141,7 +141,7 @@ mod root {
         Status, TimeToLive, TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest,
         Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions,
         WatchRanges, WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix,
-        proto, put, raw, request, runtime, trace, txn, watch,
+        proto, put, raw, recipes, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{

@@ -27,6 +27,7 @@
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used)]
 
 pub mod backup;
+pub mod bank;
 pub mod cancel;
 mod case;
 mod case_result;

@@ -10,7 +10,7 @@ use etcd3_sim::history::transactions::{Ending, Read, Rule, Transaction, check};
 use etcd3_sim::{ClusterConfig, Etcd, Personality, World, run};
 use std::time::Duration;
 
-const SEEDS: u64 = if cfg!(debug_assertions) { 12 } else { 60 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 6 } else { 60 };
 
 // I-S7: the sum stays, each commit is in its place.
 #[test]

@@ -244,6 +244,75 @@ fn a_member_that_lags_behind_is_no_error() {
     }
 }
 
+// X33, corrected: no read shows what a member has that lags behind.
+#[test]
+fn no_read_is_stale() {
+    for isolation in ALL {
+        for several in [false, true] {
+            play(3, |scene| async move {
+                let [lagging, other] =
+                    [0, 1].map(|member| [scene.etcd.endpoints()[member].clone()]);
+                scene.client.put("a", "1").await.unwrap();
+                scene.etcd.hold_back(0);
+                scene.client.set_endpoints(other).unwrap();
+                scene.client.put("a", "2").await.unwrap();
+                scene.client.set_endpoints(lagging).unwrap();
+                let (etcd, world) = (scene.etcd.clone(), scene.world.clone());
+                scene.world.host().spawn(async move {
+                    world.sleep(seconds(5)).await;
+                    etcd.keep_up(0);
+                });
+                let stm = scene.stm.clone().isolation(isolation);
+                let keys = if several { &["a", "b"][..] } else { &["a"] };
+                let run: Run<_> = stm
+                    .run(|mut tx| async move {
+                        let found = tx.get_many(keys.iter().copied()).await?.remove(0);
+                        Ok((found, tx.range("a"..="b").await?.len()))
+                    })
+                    .await;
+                assert_eq!(run.unwrap().value, (Some(Bytes::from("2")), 1), "{isolation:?}");
+            });
+        }
+    }
+}
+
+// K37, X35: what a member has that lags behind does not validate what was read.
+#[test]
+fn reads_are_not_validated_by_what_one_member_has() {
+    play(3, |scene| async move {
+        let [lagging, other] = [0, 1].map(|member| [scene.etcd.endpoints()[member].clone()]);
+        scene.client.put("a", "1").await.unwrap();
+        scene.world.sleep(seconds(1)).await;
+        let is_first = Cell::new(true);
+        let (it, is_first, other, lagging) = (&scene, &is_first, &other, &lagging);
+        let stm = scene.stm.clone().isolation(Isolation::RepeatableReads);
+        let run: Run<_> = stm
+            .run(|mut tx| async move {
+                let a = number(&mut tx, "a").await?;
+                if is_first.get() {
+                    it.client.put("b", "1").await.unwrap();
+                }
+                let b = number(&mut tx, "b").await?;
+                if is_first.replace(false) {
+                    it.world.sleep(seconds(1)).await;
+                    it.etcd.hold_back(0);
+                    it.client.set_endpoints(other.clone()).unwrap();
+                    it.client.put("a", "2").await.unwrap();
+                    it.client.set_endpoints(lagging.clone()).unwrap();
+                    let (etcd, world) = (it.etcd.clone(), it.world.clone());
+                    it.world.host().spawn(async move {
+                        world.sleep(seconds(5)).await;
+                        etcd.keep_up(0);
+                    });
+                }
+                Ok((a, b))
+            })
+            .await;
+        let done = run.unwrap();
+        assert_eq!((done.value, done.attempts), ((2, 1), 2));
+    });
+}
+
 // X32: the revision that all is read at is compacted between two reads.
 #[test]
 fn a_compaction_of_the_base_begins_the_transaction_anew() {

@@ -83,6 +83,7 @@ mod raw_services;
 mod robustness;
 mod runtime_panics;
 mod snapshots;
+mod stm;
 mod streams;
 mod tls_authority;
 mod tls_certificates;
@@ -203,6 +204,7 @@ const ALL: &[&[Case]] = &[
     token_streams::CASES,
     token_watches::CASES,
     transport::CASES,
+    stm::CASES,
     txn_basics::CASES,
     txn_compare::CASES,
     txn_faults::CASES,

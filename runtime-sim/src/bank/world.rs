@@ -49,7 +49,7 @@ impl Plan {
             1 => Duration::from_secs(2),
             _ => Duration::from_secs(8),
         };
-        let transactions = 15 + u32::try_from(rng.below(30)).unwrap_or_default();
+        let transactions = 30 + u32::try_from(rng.below(50)).unwrap_or_default();
         let faults =
             if rng.below(4) == 0 { one_at_a_time(seed, scope) } else { swarm(seed, scope) };
         Self { seed, transactions, timeout, faults, levels: vec![] }
@@ -108,7 +108,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
         let (world, transactions) = (world.clone(), plan.transactions);
         host.spawn(async move {
             for n in 0..transactions {
-                world.sleep(Duration::from_millis(world.below(800))).await;
+                world.sleep(Duration::from_millis(world.below(300))).await;
                 bank.make_one(&client, format!("{}{number}-{n}", super::TOKEN_PREFIX)).await;
             }
             *locked(&left) -= 1;

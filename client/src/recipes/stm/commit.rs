@@ -2,7 +2,7 @@
 
 use super::attempt::{Attempt, Reads};
 use super::{Stm, StmError, TokenState};
-use crate::{Bytes, Error, Get, Op, Outcome, ServerError, TxnResponse, get, key};
+use crate::{Bytes, Error, Get, Outcome, ServerError, TxnResponse, get, key};
 
 /// How a commit ended.
 #[derive(Debug)]
@@ -31,12 +31,10 @@ impl Stm {
             compares.push(key(token.key().clone()).missing());
             operations.push(token.commit().into());
         }
-        if operations.is_empty() {
-            // Nothing but compares would be answered from what one member has.
-            // K37, X35
-            operations.extend(keys.first().map(|key| Op::from(get(key.clone()).count_only())));
-        }
         let sizes = (compares.len(), writes);
+        // Where nothing is written, these have a majority asked: nothing but compares would be
+        // answered from what one member has.
+        // K37, X35
         let looks = token.map(|token| get(token.key().clone()));
         let looks: Vec<Get> = looks.into_iter().chain(Attempt::gets(&keys)).collect();
         let commit = self.client.txn().when(compares).then(operations).otherwise(looks);

@@ -104,9 +104,9 @@ const MAX_ATTEMPTS: u32 = 64;
 ///
 /// Where all is read at one revision, which the first read learns from a majority of the members,
 /// that revision is when the transaction took place, and there is no commit. At
-/// [`Isolation::RepeatableReads`] a commit compares, and reads from a majority beside it: etcd
-/// answers a transaction that holds nothing but compares from what one member has, which may be
-/// stale.
+/// [`Isolation::RepeatableReads`], reads of several revisions are validated by a transaction that
+/// also reads from a majority: etcd would answer one that holds nothing but compares from what one
+/// member has, which may be stale. At [`Isolation::ReadCommitted`] there is nothing to validate.
 ///
 /// # Together with Go
 ///

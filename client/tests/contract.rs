@@ -1,7 +1,7 @@
 //! What programs rely on without saying so: which types cross threads, and which names there are.
 
 use etcd3::request::Execute;
-use etcd3::{Client, Config, Error, Request};
+use etcd3::{Client, Config, Error, Request, recipes};
 use std::future::{Future, IntoFuture};
 
 fn crosses_threads<T: Send + Sync + 'static>() {}
@@ -36,6 +36,11 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::Session>();
     crosses_threads::<etcd3::Registration>();
     crosses_threads::<etcd3::ServingChanges>();
+    crosses_threads::<recipes::Queue>();
+    crosses_threads::<recipes::PriorityQueue>();
+    crosses_threads::<recipes::RwLockGuard>();
+    crosses_threads::<recipes::Permit>();
+    crosses_threads::<recipes::DoubleBarrierGuard>();
     crosses_threads::<etcd3::raw::Observe>();
     crosses_threads::<etcd3::runtime::Lookup>();
 }
@@ -91,6 +96,27 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&session.lost());
         is_sent(&session.close());
         is_sent(&session.turns("name").take());
+    };
+    let _ = |queue: &recipes::Queue, ranked: &recipes::PriorityQueue, sum: &recipes::Counter| {
+        is_sent(&queue.enqueue("item"));
+        is_sent(&queue.dequeue());
+        is_sent(&queue.dequeue_timeout(std::time::Duration::ZERO));
+        is_sent(&ranked.enqueue("item", 7));
+        is_sent(&ranked.try_dequeue());
+        is_sent(&sum.add(7));
+        is_sent(&sum.compare_and_set(7, 8));
+    };
+    let _ = |lock: &recipes::RwLock, semaphore: &recipes::Semaphore, barrier: &recipes::Barrier| {
+        is_sent(&lock.read());
+        is_sent(&lock.try_write());
+        is_sent(&semaphore.acquire());
+        is_sent(&barrier.hold());
+        is_sent(&barrier.wait());
+    };
+    let _ = |barrier: &recipes::DoubleBarrier, inside: &recipes::DoubleBarrierGuard| {
+        is_sent(&barrier.enter());
+        is_sent(&inside.leave());
+        is_sent(&inside.lost());
     };
     let _ = |mutex: &etcd3::recipes::Mutex, guard: &etcd3::recipes::MutexGuard| {
         is_sent(&mutex.lock());
@@ -152,6 +178,11 @@ mod root {
     use etcd3::{
         ClusterView, Disagreement, Member, MemberAddResponse, MemberId, MemberListResponse,
         MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse, MemberView,
+    };
+
+    use etcd3::recipes::{
+        Barrier, ClaimUnknown, Counter, DoubleBarrier, DoubleBarrierGuard, Permit, PriorityQueue,
+        Queue, RecipeError, RwLock, RwLockGuard, Semaphore,
     };
 
     #[cfg(feature = "tls")]

@@ -209,7 +209,8 @@ fn a_participant_that_dies_between_two_steps_leaves_nobody_waiting() {
                 let (one, two) = zip(enters, other.enter()).await;
                 let (one, two) = (one.unwrap(), two.unwrap());
                 let (one, two) = zip(one.leave(), two.leave()).await;
-                (one.unwrap(), two.unwrap());
+                one.unwrap();
+                two.unwrap();
             }
             (had_entered && !was_ready, !had_entered)
         })
@@ -345,7 +346,8 @@ fn an_entry_that_is_given_up_leaves_no_key() {
             let (one, two) = zip(barrier.enter(), barrier.enter()).await;
             let (one, two) = (one.unwrap(), two.unwrap());
             let (one, two) = zip(one.leave(), two.leave()).await;
-            (one.unwrap(), two.unwrap());
+            one.unwrap();
+            two.unwrap();
         })
         .unwrap();
     }
@@ -372,7 +374,8 @@ fn a_double_barrier_survives_compaction_and_lost_watches() {
         scene.cut_off(&world, false);
         let ours = enters.await.unwrap();
         let (one, two) = zip(ours.leave(), other.leave()).await;
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
         assert_eq!(pairs(&scene, "d/").await, []);
     })
     .unwrap();

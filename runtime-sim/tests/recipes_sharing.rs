@@ -131,7 +131,8 @@ fn a_waiter_that_expired_never_holds() {
                     world.sleep(Duration::from_millis(millis)).await;
                     scene.cut_off(&world, false);
                     let (one, two) = zip(held.unlock(), permit.release()).await;
-                    (one.unwrap(), two.unwrap());
+                    one.unwrap();
+                    two.unwrap();
                     world.now()
                 };
                 let ((held, _), _) = zip(waits, script).await;
@@ -203,7 +204,8 @@ fn waiting_survives_compaction_and_lost_watches() {
             scene.cut_off(&world, false);
             assert!(ready(&world, second, waits.as_mut()).await.is_none(), "no release");
             scene.cut_off(&world, true);
-            (held.unlock().await.unwrap(), permit.release().await.unwrap());
+            held.unlock().await.unwrap();
+            permit.release().await.unwrap();
             scene.etcd.compact(0);
             world.sleep(seconds(20)).await;
             scene.cut_off(&world, false);
@@ -313,7 +315,8 @@ fn what_is_given_up_leaves_no_key() {
                 let _ = gave_up;
                 world.sleep(seconds(1)).await;
                 assert_eq!(pairs(&scene, "l/").await.len(), 2);
-                (before.unlock().await.unwrap(), other.release().await.unwrap());
+                before.unlock().await.unwrap();
+                other.release().await.unwrap();
                 world.sleep(seconds(1)).await;
                 assert_eq!(pairs(&scene, "l/").await, []);
             })

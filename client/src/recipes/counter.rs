@@ -172,9 +172,9 @@ impl Counter {
                 Ok(done) if done.succeeded => return Ok(Change::Made),
                 Ok(done) => {
                     let now = self.parse(&done.header, done.get(0).and_then(GetResponse::first))?;
-                    let writer = done.get(1).and_then(GetResponse::first);
+                    let last = done.get(1).and_then(GetResponse::first);
                     let Some(error) = unknown else { return Ok(Change::Lost(now)) };
-                    return match self.was_made(from.seen, &mark, writer).await {
+                    return match self.was_made(from.seen, &mark, last).await {
                         Some(true) => Ok(Change::Made),
                         Some(false) => Ok(Change::Lost(now)),
                         None => Err(error.into()),

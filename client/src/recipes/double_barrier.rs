@@ -147,13 +147,13 @@ impl DoubleBarrier {
                 only_if: vec![nobody_came.create_revision().le(there.header.revision)],
                 read: waiters.clone(),
             };
-            let entered = entry.enter(&self.session).await?;
+            let entered = Box::pin(entry.enter(&self.session)).await?;
             match entered.contender {
                 Some(contender) => break contender,
                 None => there = entered.read,
             }
         };
-        let round = contender.unless_lost(self.pass(&contender)).await?;
+        let round = contender.unless_lost(Box::pin(self.pass(&contender))).await?;
         let (client, keys) = (client.clone(), self.keys.clone());
         Ok(DoubleBarrierGuard { contender, client, keys, round })
     }
@@ -273,7 +273,7 @@ impl DoubleBarrierGuard {
     /// Dropping the future leaves open whether this participant has left; it may be called again.
     pub async fn leave(&self) -> Result<(), RecipeError> {
         self.contender.leave().await?;
-        self.contender.unless_lost(self.leave_round()).await
+        self.contender.unless_lost(Box::pin(self.leave_round())).await
     }
 
     async fn leave_round(&self) -> Result<(), RecipeError> {

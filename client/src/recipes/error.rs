@@ -53,9 +53,13 @@ impl RecipeError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Call(error) => error.outcome(),
-            Self::SessionLost(_) | Self::KeyDeleted(_) | Self::Released => Outcome::Rejected,
-            Self::KeyExists(_) | Self::TooManyClients(_) | Self::NotANumber(_) => Outcome::Rejected,
             Self::ClaimUnknown(_) => Outcome::Unknown,
+            Self::SessionLost(_)
+            | Self::KeyDeleted(_)
+            | Self::Released
+            | Self::KeyExists(_)
+            | Self::TooManyClients(_)
+            | Self::NotANumber(_) => Outcome::Rejected,
         }
     }
 
@@ -96,9 +100,12 @@ impl std::error::Error for RecipeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::SessionLost(lost) => lost.cause.as_ref().map(|error| error as _),
-            Self::KeyDeleted(_) | Self::Released => None,
-            Self::KeyExists(_) | Self::TooManyClients(_) | Self::NotANumber(_) => None,
             Self::ClaimUnknown(claim) => claim.error.source(),
+            Self::KeyDeleted(_)
+            | Self::Released
+            | Self::KeyExists(_)
+            | Self::TooManyClients(_)
+            | Self::NotANumber(_) => None,
             Self::Call(error) => error.source(),
         }
     }

@@ -165,7 +165,7 @@ impl RwLock {
         others: &Bytes,
         itself: u64,
     ) -> Result<RwLockGuard, RecipeError> {
-        let entered = self.entry(own, others).enter(&self.session).await?;
+        let entered = Box::pin(self.entry(own, others).enter(&self.session)).await?;
         let is_alone = entered.read.count <= itself;
         let contender = contender_of(entered)?;
         if !is_alone {
@@ -181,7 +181,7 @@ impl RwLock {
     ) -> Result<Option<RwLockGuard>, RecipeError> {
         let mut entry = self.entry(own, others);
         entry.only_if.push(prefix(others.clone()).missing());
-        let entered = entry.enter(&self.session).await?;
+        let entered = Box::pin(entry.enter(&self.session)).await?;
         Ok(entered.contender.map(|contender| RwLockGuard { contender }))
     }
 

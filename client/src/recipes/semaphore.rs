@@ -140,7 +140,7 @@ impl Semaphore {
             only_if: Vec::new(),
             read: get(prefix(self.under.clone())).count_only(),
         };
-        let entered = entry.enter(&self.session).await?;
+        let entered = Box::pin(entry.enter(&self.session)).await?;
         // The key itself counts, too.
         let is_among = entered.read.count <= u64::from(self.permits);
         Ok((contender_of(entered)?, is_among))

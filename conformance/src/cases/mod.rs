@@ -80,6 +80,7 @@ mod proxied;
 mod proxy_limits;
 mod range_stream;
 mod raw_services;
+mod recipe_queues;
 mod robustness;
 mod runtime_panics;
 mod snapshots;
@@ -167,6 +168,7 @@ const ALL: &[&[Case]] = &[
     pages_streamed::CASES,
     range_stream::CASES,
     raw_services::CASES,
+    recipe_queues::CASES,
     kv_put::CASES,
     kv_query::CASES,
     kv_quorum::CASES,

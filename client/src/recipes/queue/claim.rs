@@ -146,10 +146,7 @@ async fn put_back(client: &Client, reader: &Weak<Shared>, item: KeyValue) {
     let mut backoff = Backoff::new(client);
     loop {
         let write = put(name.clone(), item.value.clone()).lease(item.lease);
-        let error = match client.execute(write).await {
-            Ok(_) => return,
-            Err(error) => error,
-        };
+        let Err(error) = client.execute(write).await else { return };
         let error = match error.outcome() {
             Outcome::Unknown => match unique::settle(client, &name, error).await {
                 Ok(_) => return,

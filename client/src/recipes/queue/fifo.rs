@@ -45,7 +45,7 @@ pub struct Queue {
 impl Queue {
     /// Makes a handle of the queue of this name; sends nothing.
     pub fn new(client: &Client, name: impl IntoBytes) -> Self {
-        let items = Items::new(client, name.into_bytes(), Order::Revision);
+        let items = Items::new(client, &name.into_bytes(), Order::Revision);
         Self { items }
     }
 

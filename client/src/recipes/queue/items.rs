@@ -59,7 +59,7 @@ enum Look {
 }
 
 impl Items {
-    pub(super) fn new(client: &Client, name: Bytes, order: Order) -> Self {
+    pub(super) fn new(client: &Client, name: &Bytes, order: Order) -> Self {
         let mut prefix = name.to_vec();
         prefix.push(b'/');
         let (client, prefix) = (client.clone(), prefix.into_bytes());

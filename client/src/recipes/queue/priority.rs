@@ -45,7 +45,7 @@ pub struct PriorityQueue {
 impl PriorityQueue {
     /// Makes a handle of the queue of this name; sends nothing.
     pub fn new(client: &Client, name: impl IntoBytes) -> Self {
-        let items = Items::new(client, name.into_bytes(), Order::Key);
+        let items = Items::new(client, &name.into_bytes(), Order::Key);
         Self { items }
     }
 

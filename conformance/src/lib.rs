@@ -128,6 +128,9 @@ mod pages {
     #[doc = include_str!("../../docs/observing.md")]
     struct Observing;
 
+    #[doc = include_str!("../../docs/recipes.md")]
+    struct Recipes;
+
     #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
     struct TestingWithEtcd3Sim;
 

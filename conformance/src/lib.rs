@@ -35,6 +35,7 @@ mod ctx;
 pub mod differential;
 pub mod failover;
 mod harness;
+pub mod interop;
 pub mod lease_torture;
 pub mod load;
 pub mod many_leases;

@@ -1,6 +1,7 @@
 //! What the front pages of this crate and of the adapters have in common.
 
 mod maintenance;
+mod recipes;
 
 /// Expands to the table of operations in Markdown, for the front page of an adapter.
 ///
@@ -149,6 +150,7 @@ macro_rules! operations_table {
             "| [`close`](Client::close) | `()` | `",
             "client.close().await",
             "` |\n",
+            $crate::recipes_table!(),
             $crate::auth_table!(),
             $crate::cluster_table!(),
             $crate::maintenance_table!(),
@@ -273,6 +275,9 @@ macro_rules! list_of_pages {
             "\n- [Leases and sessions](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/leases.md): keeping alive, what is lost when, and service discovery",
+            "\n- [Recipes](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/recipes.md): locks, elections and more, and what makes them safe",
             "\n- [Backups](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/backups.md): snapshots as streams and files, checked while they pass",

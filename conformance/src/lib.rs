@@ -36,6 +36,7 @@ mod ctx;
 pub mod differential;
 pub mod failover;
 mod harness;
+pub mod interop;
 pub mod lease_torture;
 pub mod load;
 pub mod many_leases;
@@ -128,6 +129,9 @@ mod pages {
     struct Operating;
     #[doc = include_str!("../../docs/observing.md")]
     struct Observing;
+
+    #[doc = include_str!("../../docs/recipes.md")]
+    struct Recipes;
 
     #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
     struct TestingWithEtcd3Sim;

@@ -250,6 +250,64 @@ fn a_guest_goes_on_when_its_host_gives_up() {
     .unwrap();
 }
 
+// CONC-001: a handle of what is over holds nobody up.
+#[test]
+fn who_leads_no_more_campaigns_again() {
+    for by_guest in [false, true] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(60)).await.unwrap();
+            let election = Election::new(&session, "e");
+            let first = election.campaign("one").await.unwrap();
+            if by_guest {
+                election.resume().await.unwrap().unwrap().resign().await.unwrap();
+            } else {
+                scene.observer.delete(prefix("e/")).await.unwrap();
+            }
+            let second = election.campaign_timeout("two", seconds(5)).await.unwrap().unwrap();
+            let told = first.lost().await;
+            assert!(matches!(told, RecipeError::KeyDeleted(_)), "{told}");
+            drop(first);
+            world.sleep(seconds(1)).await;
+            assert!(second.is_valid());
+            assert_eq!(candidates(&scene.observer).await, ["two"]);
+            drop(second);
+            world.sleep(seconds(1)).await;
+            assert_eq!(candidates(&scene.observer).await, [""; 0]);
+            assert!(session.is_valid());
+        })
+        .unwrap();
+    }
+}
+
+// I-S2: also where another handle of the session is at it.
+#[test]
+fn a_guest_ends_with_its_session() {
+    for waits in [false, true] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(10)).await.unwrap();
+            let election = Election::new(&session, "e");
+            let first = election.campaign("one").await.unwrap();
+            if waits {
+                first.resign().await.unwrap();
+            }
+            scene.cut_off(&world, true);
+            let begin = world.now();
+            assert_eq!(
+                reason(election.campaign("two").await.unwrap_err()),
+                LossReason::DeadlinePassed
+            );
+            assert!(world.now() <= begin + seconds(10));
+            assert_eq!(
+                reason(election.campaign("two").await.unwrap_err()),
+                LossReason::DeadlinePassed
+            );
+        })
+        .unwrap();
+    }
+}
+
 // CONC-015: the program was restarted, and its lease lives.
 #[test]
 fn a_leadership_outlives_the_program() {

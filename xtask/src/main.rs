@@ -88,6 +88,9 @@ cargo xtask <command>
             --seed S     one world again
             --short      60 worlds and 5 seconds, on the runtime whose turn it is
             --runtime, --version   as above
+  interop   have the recipes contend with etcd's own tools on a real server
+            --short      a few contenders, on the newest version
+            --runtime, --version   as above
   soak      look for what only time brings out: pings, lost connections, busy loops
             --minutes N  how long, 10 by default; 0.2 is a short form
             --tls        encrypted, too
@@ -242,6 +245,13 @@ const COMMANDS: &[Subcommand] = &[
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::bank,
+    },
+    Subcommand {
+        name: "interop",
+        valued: &["--runtime", "--version"],
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::interop,
     },
     Subcommand {
         name: "pages",

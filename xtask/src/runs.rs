@@ -1,5 +1,5 @@
 //! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `membership`,
-//! `watch-torture`, `lease-torture`, `bank`, `pages`, `backup` and `cancel`.
+//! `watch-torture`, `lease-torture`, `bank`, `interop`, `pages`, `backup` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -54,6 +54,10 @@ pub(crate) fn backup(options: &Options) -> ExitResult {
     shell::show(run("backup", options, &["--runtime", "--version", "--megabytes"], &[]))
 }
 
+pub(crate) fn interop(options: &Options) -> ExitResult {
+    shell::show(run("interop", options, &["--runtime", "--version"], &["--short"]))
+}
+
 pub(crate) fn cancel(options: &Options) -> ExitResult {
     shell::show(run("cancel", options, &["--calls", "--runtime"], &[]))
 }
@@ -96,6 +100,11 @@ pub(crate) fn short_membership() -> Command {
 /// Makes the command line of a short run of cancelled calls.
 pub(crate) fn short_cancel() -> Command {
     short("cancel", &["--calls", "50000"])
+}
+
+/// Makes the command line of a few contenders beside as many of etcd's own tool.
+pub(crate) fn short_interop() -> Command {
+    short("interop", &["--short"])
 }
 
 fn short(name: &str, words: &[&str]) -> Command {

@@ -70,6 +70,38 @@ pub fn strace() -> Result<Tool> {
     Ok(Tool { program: tree.join("usr/bin/strace"), variables })
 }
 
+/// Finds `etcdctl`, or fetches it: some 5 MB from the mirror, once.
+///
+/// # Errors
+///
+/// Fails when it is not there and the machine has no packages of Debian or Ubuntu.
+pub fn etcdctl() -> Result<Tool> {
+    let mut tool = match installed("etcdctl") {
+        Some(tool) => tool,
+        None => Tool { program: etcdctl_of_suite()?, variables: Vec::new() },
+    };
+    // Before etcd 3.4 it spoke the API of etcd 2 otherwise.
+    tool.variables.push(("ETCDCTL_API", "3".into()));
+    Ok(tool)
+}
+
+/// Unpacks it from the first release that has it.
+fn etcdctl_of_suite() -> Result<PathBuf> {
+    let mut reasons = Vec::new();
+    for suite in distribution::suites_by_preference() {
+        let name = format!("etcd-client-of-{}", suite.name);
+        let wanted = Wanted { packages: &["etcd-client"], needs: &[], pin: None };
+        match fetch_of(Some(suite), &name, wanted) {
+            Ok(tree) => return Ok(tree.join("usr/bin/etcdctl")),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("this machine has no packages of Debian or Ubuntu".to_owned());
+    }
+    Err(Error::new(format!("no etcdctl: {}", reasons.join("; "))))
+}
+
 /// The oldest nginx that counts the requests of HTTP/2 connections as it does those of others.
 const OLDEST_NGINX: Version = Version { major: 1, minor: 19, patch: 10 };
 

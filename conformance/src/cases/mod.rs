@@ -65,6 +65,7 @@ mod lease_many;
 mod lease_members;
 mod lease_outage;
 mod lease_restart;
+mod locks;
 mod maintenance_downgrade;
 mod maintenance_hashes;
 mod maintenance_leader;
@@ -184,6 +185,7 @@ const ALL: &[&[Case]] = &[
     lease_members::CASES,
     lease_outage::CASES,
     lease_restart::CASES,
+    locks::CASES,
     maintenance_downgrade::CASES,
     maintenance_hashes::CASES,
     maintenance_leader::CASES,

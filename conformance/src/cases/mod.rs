@@ -69,10 +69,12 @@ mod maintenance_hashes;
 mod maintenance_leader;
 mod maintenance_space;
 mod maintenance_status;
+mod namespaces;
 mod net_faults;
 mod net_sweep;
 mod nginx;
 mod observability;
+mod ordering;
 mod pages_streamed;
 mod proxied;
 mod proxy_limits;
@@ -160,6 +162,7 @@ const ALL: &[&[Case]] = &[
     kv_outage::CASES,
     kv_pages::CASES,
     observability::CASES,
+    ordering::CASES,
     pages_streamed::CASES,
     range_stream::CASES,
     raw_services::CASES,
@@ -183,6 +186,7 @@ const ALL: &[&[Case]] = &[
     maintenance_leader::CASES,
     maintenance_space::CASES,
     maintenance_status::CASES,
+    namespaces::CASES,
     net_faults::CASES,
     net_sweep::CASES,
     proxy_limits::CASES,

@@ -31,6 +31,9 @@ pub struct Options {
     /// Whether the answer must not be older than what was seen before it was asked for.
     // I-R8
     pub is_linearizable: bool,
+    /// Whether it must not be older than that although a member answers by itself.
+    // Y2
+    pub is_ordered: bool,
     /// The only endpoint that will do.
     pub only: Option<EndpointId>,
     /// Whether the owner has another way to what it wants, so that the call ends where it would

@@ -8,6 +8,7 @@ use crate::rpc::Rpc;
 use std::time::Duration;
 
 /// How a call is to be made.
+#[expect(clippy::struct_excessive_bools, reason = "options are independent")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// When the call must be over, everything included; `None` leaves it to the attempts.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use std::time::Duration;
 
 /// How a call with many messages in answer is made.
+#[expect(clippy::struct_excessive_bools, reason = "options are independent")]
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// How long a message may be waited for, from when it is wanted: connections and retries

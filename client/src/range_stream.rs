@@ -222,6 +222,7 @@ impl Pieces {
                 max_message_bytes: config.max_response_bytes,
                 require_leader: options.require_leader.unwrap_or(config.require_leader),
                 is_linearizable: get.rpc().is_linearizable,
+                is_ordered: get.rpc().is_ordered,
                 only: options.only,
                 is_optional: options.is_optional,
                 header: Some(range_stream::header_of_piece),

@@ -301,6 +301,13 @@ impl<Stage> Request<Txn<Stage>> {
     pub fn dangerously_allow_pinned_reads_in_writes(self) -> Self {
         self.map(Txn::dangerously_allow_pinned_reads_in_writes)
     }
+
+    /// Has a transaction of nothing but [serializable](etcd3_core::Get::serializable) reads show at
+    /// least what the client had seen of the store before, as
+    /// [`Get::not_older`](etcd3_core::Get::not_older) does. Other transactions are that way always.
+    pub fn not_older(self) -> Self {
+        self.map(Txn::not_older)
+    }
 }
 
 impl<Stage> Request<Txn<Stage>> {

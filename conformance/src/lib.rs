@@ -125,6 +125,9 @@ mod pages {
     #[doc = include_str!("../../docs/migrating-from-etcd-client.md")]
     struct MigratingFromEtcdClient;
 
+    #[doc = include_str!("../../docs/namespaces.md")]
+    struct Namespaces;
+
     #[doc = include_str!("../../docs/operating.md")]
     struct Operating;
     #[doc = include_str!("../../docs/observing.md")]

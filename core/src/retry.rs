@@ -43,6 +43,8 @@ pub enum Failure<'a> {
     Migrated,
     /// The response is not fresh.
     NotFresh(Freshness),
+    /// The response is what a member has by itself, and older than what was seen.
+    Behind,
     /// The server answered with a status other than OK.
     Status {
         /// That status.
@@ -52,6 +54,18 @@ pub enum Failure<'a> {
         /// The length of the request, in bytes, if it is known.
         request_len: Option<usize>,
     },
+}
+
+impl Failure<'_> {
+    /// Returns how a response that is not fresh fails; `None` if it is. A member that was not asked
+    /// for the state of the cluster may be behind by right.
+    pub(crate) const fn of_freshness(freshness: Freshness, is_linearizable: bool) -> Option<Self> {
+        match freshness {
+            Freshness::Fresh => None,
+            Freshness::Stale { .. } if !is_linearizable => Some(Self::Behind),
+            _ => Some(Self::NotFresh(freshness)),
+        }
+    }
 }
 
 /// What may be done about a failed attempt.
@@ -85,9 +99,11 @@ pub fn decide(effect: Effect, failure: Failure<'_>) -> Decision {
         if effect.is_repeatable() { RetryAction::Again } else { RetryAction::None };
     let (outcome, action) = match failure {
         Failure::NotSent => (Outcome::NotSent, RetryAction::Again),
-        Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::Migrated => {
-            (Outcome::Unknown, again_if_repeatable)
-        }
+        Failure::Lost
+        | Failure::Malformed
+        | Failure::Unanswered
+        | Failure::Migrated
+        | Failure::Behind => (Outcome::Unknown, again_if_repeatable),
         Failure::NotFresh(Freshness::Changed { .. }) | Failure::TooLarge => {
             (Outcome::Unknown, RetryAction::None)
         }
@@ -123,6 +139,7 @@ pub(crate) fn signal(failure: Failure<'_>) -> HealthSignal {
             HealthSignal::None
         }
         Failure::TooLarge | Failure::NotFresh(Freshness::Fresh) => HealthSignal::Healthy,
+        Failure::Behind => HealthSignal::Alive,
         Failure::Lost | Failure::Malformed | Failure::Unanswered | Failure::NotFresh(_) => {
             HealthSignal::Unhealthy
         }
@@ -262,6 +279,7 @@ mod tests {
             (Failure::TooLarge, UNKNOWN, RetryAction::None, RetryAction::None),
             (Failure::Unanswered, UNKNOWN, RetryAction::Again, RetryAction::None),
             (Failure::Migrated, UNKNOWN, RetryAction::Again, RetryAction::None),
+            (Failure::Behind, UNKNOWN, RetryAction::Again, RetryAction::None),
             (
                 Failure::NotFresh(Freshness::Stale { floor: 1 }),
                 UNKNOWN,

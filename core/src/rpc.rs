@@ -19,16 +19,20 @@ pub struct Rpc {
     pub method: &'static Method,
     /// What the request may do to the store; usually that of its method.
     pub effect: Effect,
-    /// Whether the answer must not be older than what was seen before the request was sent.
+    /// Whether the cluster is asked for the answer, which must not be older than what was seen
+    /// before the request was sent.
     // I-R8
     pub is_linearizable: bool,
+    /// Whether the answer must not be older than that although a member answers by itself.
+    // Y2
+    pub is_ordered: bool,
 }
 
 impl Rpc {
     /// A request that does to the store what its method does, and whose answer may be old.
     #[must_use]
     pub const fn new(method: &'static Method) -> Self {
-        Self { method, effect: method.effect, is_linearizable: false }
+        Self { method, effect: method.effect, is_linearizable: false, is_ordered: false }
     }
 
     /// Sets what the request may do to the store.
@@ -42,6 +46,14 @@ impl Rpc {
     #[must_use]
     pub const fn linearizable(mut self, is_linearizable: bool) -> Self {
         self.is_linearizable = is_linearizable;
+        self
+    }
+
+    /// Sets whether the answer must not be older than what was seen before the request was sent,
+    /// although a member answers by itself.
+    #[must_use]
+    pub const fn ordered(mut self, is_ordered: bool) -> Self {
+        self.is_ordered = is_ordered;
         self
     }
 }
@@ -184,7 +196,7 @@ impl UnaryRequest for pb::TxnRequest {
             Effect::Write
         };
         let is_linearizable = !content.writes && content.reads_the_present;
-        Rpc { method: Self::METHOD, effect, is_linearizable }
+        Rpc { effect, is_linearizable, ..Rpc::new(Self::METHOD) }
     }
 
     fn validate(&self) -> Result<(), Error> {

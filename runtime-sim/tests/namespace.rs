@@ -1,4 +1,4 @@
-//! What a client of a namespace has, and that it stays there (Y1, NS-001, NS-002).
+//! What a client of a namespace has, and that it stays there (Y1, NS-002).
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
 use etcd3::proto::etcdserverpb as pb;
@@ -30,7 +30,7 @@ async fn fill(client: &Client) {
     }
 }
 
-// NS-001
+// Y1
 #[test]
 fn keys_lie_behind_the_prefix_and_nothing_else_is_touched() {
     example(|client| async move {

@@ -113,7 +113,7 @@ fn channel(ops: u64, answer: &Bytes) -> Result<()> {
         let admission = admission.map_err(|denied| format!("{denied:?}"))?;
         black_box(channel.due_sooner());
         let finished =
-            Finished { signal: HealthSignal::Healthy, header: Some(header), is_linearizable: true };
+            Finished { signal: HealthSignal::Healthy, header: Some(header), is_linearizable: true, is_ordered: false };
         black_box(channel.release(now, &admission, finished));
         black_box(channel.due_sooner());
     }

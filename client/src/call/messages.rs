@@ -50,6 +50,7 @@ impl<T> Messages<T> {
                 max_message_bytes: config.max_response_bytes,
                 require_leader: options.require_leader.unwrap_or(config.require_leader),
                 is_linearizable: false,
+                is_ordered: false,
                 only: client.only(),
                 is_optional: false,
                 header: None,

@@ -147,7 +147,7 @@ fn begin<T: Operation>(
         Err(error) => return Err(of(&operation.rpc(), error)),
     };
     // After the encoding, which may complete the message.
-    let Rpc { method, effect, is_linearizable, .. } = operation.rpc();
+    let Rpc { method, effect, is_linearizable, is_ordered, .. } = operation.rpc();
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let config = &shared.config;
     let options = Options {
@@ -159,6 +159,7 @@ fn begin<T: Operation>(
         request_len: body.len().checked_sub(frame::HEAD),
         require_leader: options.require_leader.unwrap_or(config.require_leader),
         is_linearizable,
+        is_ordered,
         effect,
         avoid: options.avoid,
         only: options.only,

@@ -95,6 +95,7 @@ struct PageOptions {
     size: PageSize,
     keys_only: bool,
     is_serializable: bool,
+    is_ordered: bool,
     revision: i64,
     /// How many keys may yet be read.
     limit: Option<u64>,
@@ -116,6 +117,7 @@ impl Pages {
             size,
             keys_only: false,
             is_serializable: false,
+            is_ordered: false,
             revision: 0,
             limit: None,
         };
@@ -163,6 +165,14 @@ impl Pages {
         self
     }
 
+    /// Has the first page of a [`serializable`](Self::serializable) stream show at least what the
+    /// client had seen of the store before; see [`Get::not_older`]. The others are of its revision
+    /// anyway.
+    pub fn not_older(mut self) -> Self {
+        self.page.is_ordered = true;
+        self
+    }
+
     /// Turns into a stream of the keys with their values, one by one.
     pub fn key_values(self) -> KeyValues {
         KeyValues::new(self)
@@ -204,10 +214,14 @@ impl Pages {
     }
 
     fn request(&self, range: KeyRange) -> Get {
-        let PageOptions { keys_only, is_serializable, revision, limit, .. } = self.page;
+        let PageOptions { keys_only, is_serializable, is_ordered, revision, limit, .. } = self.page;
         let mut request = get(range).revision(revision).limit(limit.unwrap_or(0));
         if keys_only {
             request = request.keys_only();
+        }
+        // A member that is behind has the pinned revision, or says that it has not.
+        if is_ordered && revision == 0 {
+            request = request.not_older();
         }
         if is_serializable { request.serializable() } else { request }
     }

@@ -144,7 +144,7 @@ mod tests {
             let admission = channel.admit(now, Want::default(), |id| id == connection);
             let header = pb::ResponseHeader { cluster_id: 1, revision, ..Default::default() };
             let (signal, header) = (HealthSignal::None, Some(header.into()));
-            let finished = Finished { signal, header, is_linearizable: true };
+            let finished = Finished { signal, header, is_linearizable: true, is_ordered: false };
             channel.release(now, &admission.expect("a connection"), finished)
         })
     }

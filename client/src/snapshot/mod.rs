@@ -219,6 +219,7 @@ impl Snapshot {
             // A member that has lost its leader has a database all the same.
             require_leader: false,
             is_linearizable: false,
+            is_ordered: false,
             only: self.client.only(),
             is_optional: false,
             header: None,

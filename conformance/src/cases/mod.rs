@@ -72,10 +72,12 @@ mod maintenance_leader;
 mod maintenance_space;
 mod maintenance_status;
 mod mirror;
+mod namespaces;
 mod net_faults;
 mod net_sweep;
 mod nginx;
 mod observability;
+mod ordering;
 mod pages_streamed;
 mod proxied;
 mod proxy_limits;
@@ -166,6 +168,7 @@ const ALL: &[&[Case]] = &[
     kv_outage::CASES,
     kv_pages::CASES,
     observability::CASES,
+    ordering::CASES,
     pages_streamed::CASES,
     range_stream::CASES,
     raw_services::CASES,
@@ -192,6 +195,7 @@ const ALL: &[&[Case]] = &[
     maintenance_space::CASES,
     maintenance_status::CASES,
     mirror::CASES,
+    namespaces::CASES,
     net_faults::CASES,
     net_sweep::CASES,
     proxy_limits::CASES,

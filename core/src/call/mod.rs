@@ -143,8 +143,9 @@ impl Machine for Call {
             // Before the deadline is looked at: the response is there.
             *is_asked = true;
             let (signal, header) = (self.signal, *header);
-            let is_linearizable = self.options.is_linearizable;
-            return Next::Do(Output::Release(Finished { signal, header, is_linearizable }));
+            let Options { is_linearizable, is_ordered, .. } = self.options;
+            let finished = Finished { signal, header, is_linearizable, is_ordered };
+            return Next::Do(Output::Release(finished));
         }
         if self.is_due(now) {
             self.time_out(now);
@@ -361,7 +362,8 @@ impl Call {
             let message = std::mem::take(&mut reply.message);
             return self.finish(Ok(Reply { message, endpoint, attempts }));
         };
-        self.fail(now, Failure::NotFresh(freshness), Error::new(kind));
+        let failure = Failure::of_freshness(freshness, self.options.takes_cluster());
+        self.fail(now, failure.unwrap_or(Failure::NotFresh(freshness)), Error::new(kind));
     }
 
     fn migrate(&mut self, now: Instant) {

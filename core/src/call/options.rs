@@ -8,6 +8,7 @@ use crate::rpc::Rpc;
 use std::time::Duration;
 
 /// How a call is to be made.
+#[expect(clippy::struct_excessive_bools, reason = "options are independent")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// When the call must be over, everything included; `None` leaves it to the attempts.
@@ -32,6 +33,9 @@ pub struct Options {
     /// Whether the response must not be older than what was seen before the request was sent.
     // I-R8
     pub is_linearizable: bool,
+    /// Whether it must not be older than that although a member answers by itself.
+    // Y2
+    pub is_ordered: bool,
     /// What the call may do to the store; usually that of its method.
     pub effect: Effect,
     /// The endpoint that the first attempt avoids if there is another one.
@@ -51,7 +55,7 @@ impl Options {
     /// 25 ms to 2 s between them, responses up to 64 MiB, no secrets in plain text.
     #[must_use]
     pub fn new(rpc: impl Into<Rpc>, seed: u64) -> Self {
-        let Rpc { effect, is_linearizable, .. } = rpc.into();
+        let Rpc { effect, is_linearizable, is_ordered, .. } = rpc.into();
         Self {
             deadline: None,
             attempt_timeout: None,
@@ -61,6 +65,7 @@ impl Options {
             request_len: None,
             require_leader: false,
             is_linearizable,
+            is_ordered,
             effect,
             avoid: None,
             only: None,

@@ -80,12 +80,16 @@ pub struct Finished {
     pub signal: HealthSignal,
     /// The header of a response that was received whole.
     pub header: Option<ResponseHeader>,
-    /// Whether that must not be older than what had been seen when the attempt was admitted.
+    /// Whether that is of the cluster, and must not be older than what had been seen when the
+    /// attempt was admitted.
     pub is_linearizable: bool,
+    /// Whether it must not be older than that although a member answers by itself, which may be
+    /// behind by right.
+    pub is_ordered: bool,
 }
 
 impl From<HealthSignal> for Finished {
     fn from(signal: HealthSignal) -> Self {
-        Self { signal, header: None, is_linearizable: false }
+        Self { signal, header: None, is_linearizable: false, is_ordered: false }
     }
 }

@@ -11,7 +11,7 @@ use super::slot::{Listed, Slot};
 use super::{Channel, Connection, ConnectionId};
 use crate::Instant;
 use crate::header::ResponseHeader;
-use crate::retry;
+use crate::retry::{self, Failure};
 use crate::signal::{Freshness, HealthSignal};
 
 impl Channel {
@@ -74,13 +74,13 @@ impl Channel {
         admission: &Admission,
         finished: impl Into<Finished>,
     ) -> Freshness {
-        let Finished { mut signal, header, is_linearizable } = finished.into();
+        let Finished { mut signal, header, is_linearizable, is_ordered } = finished.into();
         let mut freshness = Freshness::Fresh;
         if let (Some(header), Some(floor)) = (header, admission.floor) {
-            let floor = is_linearizable.then_some(floor);
+            let floor = (is_linearizable || is_ordered).then_some(floor);
             freshness = self.judge(admission.connection, &header, floor);
-            if freshness != Freshness::Fresh {
-                signal = retry::signal(retry::Failure::NotFresh(freshness));
+            if let Some(failure) = Failure::of_freshness(freshness, is_linearizable) {
+                signal = retry::signal(failure);
             }
         }
         self.on_finished(now, admission, signal);

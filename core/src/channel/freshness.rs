@@ -1,7 +1,7 @@
 //! Which cluster a channel talks to, and how far it has been seen.
 //!
-//! The floor is the highest revision of any answer. A linearizable answer below the floor that held
-//! when its attempt was sent comes from the past. The floor belongs to a cluster id: another id
+//! The floor is the highest revision of any answer. An answer that is linearizable, or that is to be
+//! in order, comes from the past when it is below the floor that held when its attempt was sent. The floor belongs to a cluster id: another id
 //! starts anew.
 
 // I-R8, B26

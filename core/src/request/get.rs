@@ -45,12 +45,14 @@ pub enum SortOrder {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Get {
     pub(super) request: RangeRequest,
+    pub(super) is_ordered: bool,
 }
 
 /// Reads one key, or all keys of a range.
 pub fn get(range: impl Into<KeyRange>) -> Get {
     let (key, range_end) = range.into().into_parts();
-    Get { request: RangeRequest { key, range_end, ..RangeRequest::default() } }
+    let request = RangeRequest { key, range_end, ..RangeRequest::default() };
+    Get { request, is_ordered: false }
 }
 
 options! { $ Get as get_options {
@@ -86,6 +88,17 @@ options! { $ Get as get_options {
     // K15
     pub fn serializable(mut self) -> Self {
         self.request.serializable = true;
+        self
+    }
+
+    /// Has a [`serializable`](Self::serializable) read show at least what the client had seen of the
+    /// store before: its own writes and all that it read, whichever members answered. An answer of
+    /// a member that is behind is not returned: the read is made again elsewhere, and ends in
+    /// [`StaleRead`](crate::ErrorKind::StaleRead) when no other answer comes in time. Other reads
+    /// are that way always.
+    // I-R8, Y2
+    pub fn not_older(mut self) -> Self {
+        self.is_ordered = true;
         self
     }
 
@@ -165,6 +178,12 @@ options! { $ Get as get_options {
         self.sort(SortTarget::Mod, SortOrder::Descend).limit(1)
     }
 } }
+
+impl Get {
+    const fn is_ordered(&self) -> bool {
+        self.is_ordered
+    }
+}
 
 fn set_sort(request: &mut RangeRequest, target: SortTarget, order: SortOrder) {
     let order = match (target, order) {
@@ -251,4 +270,4 @@ pub(super) fn check_revisions(range: &RangeRequest) -> Result<(), Error> {
     .try_for_each(|(name, revision)| check_revision(name, revision))
 }
 
-operation!(Get: RangeRequest => RangeResponse => GetResponse, check_revisions);
+operation!(Get: RangeRequest => RangeResponse => GetResponse, check_revisions; ordered);

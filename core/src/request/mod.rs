@@ -266,7 +266,8 @@ macro_rules! operation {
 
         crate::request::operation!($type, (), $package::$message => $response);
     };
-    ($type:ident: $message:ident => $answer:ident => $response:ident $(, $check:expr)?) => {
+    ($type:ident: $message:ident => $answer:ident => $response:ident
+        $(, $check:expr)? $(; $ordered:ident)?) => {
         impl $type {
             /// Checks and completes the message that is sent.
             ///
@@ -295,17 +296,21 @@ macro_rules! operation {
             }
         }
 
-        crate::request::operation!($type, (), $message => $response);
+        crate::request::operation!($type, (), $message => $response $(; $ordered)?);
     };
-    ($type:ty, ($($generics:tt)*), $message:ident => $response:ident) => {
-        crate::request::operation!($type, ($($generics)*), etcdserverpb::$message => $response);
+    ($type:ty, ($($generics:tt)*), $message:ident => $response:ident $(; $ordered:ident)?) => {
+        crate::request::operation!(
+            $type, ($($generics)*), etcdserverpb::$message => $response $(; $ordered)?
+        );
     };
-    ($type:ty, ($($generics:tt)*), $package:ident::$message:ident => $response:ident) => {
+    // With `ordered`, of one that has a field that says whether it is.
+    ($type:ty, ($($generics:tt)*), $package:ident::$message:ident => $response:ident
+        $(; $ordered:ident)?) => {
         impl<$($generics)*> crate::request::Operation for $type {
             type Response = $response;
 
             fn rpc(&self) -> crate::rpc::Rpc {
-                crate::rpc::UnaryRequest::rpc(&self.request)
+                crate::rpc::UnaryRequest::rpc(&self.request)$(.$ordered(self.is_ordered()))?
             }
 
             fn encode(

@@ -67,6 +67,8 @@ pub struct Txn<Stage = Whole> {
     barrier: bool,
     /// Whether it is sent though it may make members differ.
     allows_pinned_reads: bool,
+    /// Whether it may not show less than what was seen.
+    is_ordered: bool,
     stage: PhantomData<fn() -> Stage>,
 }
 
@@ -95,6 +97,7 @@ pub fn txn() -> Txn<When> {
         depth: 1,
         barrier: false,
         allows_pinned_reads: false,
+        is_ordered: false,
         stage: PhantomData,
     }
 }
@@ -175,6 +178,21 @@ impl<Stage> Txn<Stage> {
         self
     }
 
+    /// Has a transaction of nothing but [serializable](super::Get::serializable) reads show at least
+    /// what the client had seen of the store before, as [`Get::not_older`](super::Get::not_older)
+    /// does; set by such a read within it, too. Other transactions are that way always.
+    // I-R8, Y2
+    #[must_use]
+    pub fn not_older(mut self) -> Self {
+        self.is_ordered = true;
+        self
+    }
+
+    /// One that writes is carried out by the whole cluster.
+    fn is_ordered(&self) -> bool {
+        self.is_ordered && self.effect() == Effect::Read
+    }
+
     /// Forgets the stage: nothing more can be added.
     #[must_use]
     pub fn into_whole(self) -> Txn {
@@ -186,8 +204,8 @@ impl<Stage> Txn<Stage> {
     }
 
     fn at<Next>(self) -> Txn<Next> {
-        let Self { request, depth, barrier, allows_pinned_reads, stage: _ } = self;
-        Txn { request, depth, barrier, allows_pinned_reads, stage: PhantomData }
+        let Self { request, depth, barrier, allows_pinned_reads, is_ordered, stage: _ } = self;
+        Txn { request, depth, barrier, allows_pinned_reads, is_ordered, stage: PhantomData }
     }
 
     /// Takes operations in. What lies too deep is noted and dropped at once, so that nothing
@@ -196,8 +214,13 @@ impl<Stage> Txn<Stage> {
         let mut messages = Vec::new();
         for op in ops {
             let op = op.into();
-            if let Op::Txn(nested) = &op {
-                self.depth = self.depth.max(nested.depth.saturating_add(1));
+            match &op {
+                Op::Txn(nested) => {
+                    self.depth = self.depth.max(nested.depth.saturating_add(1));
+                    self.is_ordered |= nested.is_ordered;
+                }
+                Op::Get(get) => self.is_ordered |= get.is_ordered,
+                Op::Put(_) | Op::Delete(_) => {}
             }
             if self.depth <= NESTING_LIMIT {
                 messages.push(op.into_message());
@@ -289,7 +312,7 @@ impl<Stage> Txn<Stage> {
     }
 }
 
-operation!(Txn<Stage>, (Stage), TxnRequest => TxnResponse);
+operation!(Txn<Stage>, (Stage), TxnRequest => TxnResponse; ordered);
 
 /// Reads an answer, against the request that it should answer.
 fn read(request: &TxnRequest, answer: pb::TxnResponse) -> Result<TxnResponse, Error> {

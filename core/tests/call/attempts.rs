@@ -241,6 +241,45 @@ fn what_takes_a_cluster_shows_that_it_works() {
     }
 }
 
+/// A read that a member answers by itself, and that is not to go back.
+fn ordered() -> Options {
+    Options { is_linearizable: false, is_ordered: true, ..read() }
+}
+
+// I-R8, Y2, ORD-006: it goes elsewhere at once, and no member is to blame for being behind.
+#[test]
+fn a_serializable_read_that_may_not_go_back_goes_elsewhere() {
+    let stale = Input::Freshness(Freshness::Stale { floor: 5 });
+    let mut rig = Rig::checking(due(ordered()));
+    rig.feed(sent(0)).feed_all(ok(HEADER)).feed(stale.clone());
+    assert_eq!(rig.call.signal(), HealthSignal::Alive);
+    assert_eq!(rig.attempts().len(), 2);
+    rig.feed(sent(1)).feed_all(ok(HEADER)).feed(Input::Freshness(Freshness::Fresh));
+    assert_eq!(rig.reply().attempts, 2);
+
+    // Where no member has come that far in time, that is what is told.
+    let mut rig = Rig::checking(due(ordered()));
+    for _ in 0..2 {
+        rig.feed(sent(0)).feed_all(ok(HEADER)).feed(stale.clone());
+    }
+    rig.rest(60_000);
+    let kind = rig.error().kind();
+    assert!(matches!(kind, ErrorKind::StaleRead { seen: 5, .. }), "{kind:?}");
+}
+
+// I-R8, Y2: the floor is asked for by whoever wants it.
+#[test]
+fn the_floor_holds_for_what_is_to_be_in_order() {
+    let unordered = Options { is_ordered: false, ..ordered() };
+    let (of_cluster, of_member, none) = ((true, false), (false, true), (false, false));
+    for (options, expected) in [(read(), of_cluster), (ordered(), of_member), (unordered, none)] {
+        let mut rig = Rig::checking(due(options));
+        rig.feed(sent(0)).feed_all(ok(HEADER));
+        let asked = rig.released().map(|it| (it.is_linearizable, it.is_ordered));
+        assert_eq!(asked, Some(expected), "{options:?}");
+    }
+}
+
 // I-C7: with one endpoint there is no other to go to.
 #[test]
 fn nothing_is_given_up_where_there_is_no_other_endpoint() {

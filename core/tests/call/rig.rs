@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use etcd3_core::call::{Attempt, Call, Input, Options, Output, Reply, Sent};
-use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Freshness};
+use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, EndpointId, Finished, Freshness};
 use etcd3_core::method::{Effect, Method};
 use etcd3_core::transport::{Event, Lost};
 use etcd3_core::{Code, Error, Instant, Machine, Next, Outcome, backoff, method};
@@ -125,6 +125,14 @@ impl Rig {
             Output::Release(_) | Output::Done(_) => None,
         };
         self.log.iter().filter_map(attempt).collect()
+    }
+
+    /// Returns what was said of the response that was received last.
+    pub(crate) fn released(&self) -> Option<Finished> {
+        self.log.iter().rev().find_map(|(_, output)| match output {
+            Output::Release(finished) => Some(*finished),
+            Output::Attempt(_) | Output::Done(_) => None,
+        })
     }
 
     pub(crate) fn last_attempt(&self) -> Attempt {

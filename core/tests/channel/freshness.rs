@@ -23,24 +23,50 @@ fn answer(rig: &mut Rig, connection: u64, cluster_id: u64, revision: i64) -> Fre
 /// A response to a linearizable read.
 fn respond(rig: &mut Rig, admission: &Admission, cluster_id: u64, revision: i64) -> Freshness {
     let header = Some(header(cluster_id, revision));
-    let finished = Finished { signal: HealthSignal::Healthy, header, is_linearizable: true };
+    let finished = Finished {
+        signal: HealthSignal::Healthy,
+        header,
+        is_linearizable: true,
+        is_ordered: false,
+    };
     let freshness = rig.channel.release(rig.now, admission, finished);
     rig.drain();
     freshness
 }
 
+// ORD-005, ORD-006, ORD-007: as much as was seen, less, and more.
 #[test]
 fn an_answer_below_the_floor_is_stale() {
     let mut rig = Rig::connected(3);
     assert_eq!(answer(&mut rig, 1, 7, 100), Freshness::Fresh);
     assert_eq!(answer(&mut rig, 2, 7, 99), Freshness::Stale { floor: 100 });
     assert_eq!(answer(&mut rig, 2, 7, 100), Freshness::Fresh);
+    assert_eq!(answer(&mut rig, 2, 7, 101), Freshness::Fresh);
+    assert_eq!(answer(&mut rig, 1, 7, 100), Freshness::Stale { floor: 101 });
     let serializable = rig.admit(Want::default()).expect("it is connected");
     let header = Some(header(7, 1));
     let finished = Finished { header, ..HealthSignal::Healthy.into() };
     let freshness = rig.channel.release(rig.now, &serializable, finished);
     assert_eq!(freshness, Freshness::Fresh, "serializable, or a write");
-    assert_eq!(rig.channel.floor().revision, 100);
+    assert_eq!(rig.channel.floor().revision, 101);
+}
+
+// Y2: a member that answers by itself may be behind, and others are not preferred to it for that.
+#[test]
+fn an_answer_of_a_member_alone_may_be_behind_and_makes_no_suspect() {
+    let mut rig = Rig::connected(2);
+    assert_eq!(answer(&mut rig, 1, 7, 100), Freshness::Fresh);
+    for (is_linearizable, expected) in [(false, true), (true, false)] {
+        let want = Want { connection: Some(ConnectionId(2)), ..Want::default() };
+        let admission = rig.admit(want).expect("it is connected");
+        let (signal, header) = (HealthSignal::Alive, Some(header(7, 99)));
+        let finished = Finished { signal, header, is_linearizable, is_ordered: true };
+        let freshness = rig.channel.release(rig.now, &admission, finished);
+        assert_eq!(freshness, Freshness::Stale { floor: 100 });
+        rig.drain();
+        let state = &rig.channel.health()[1].state;
+        assert_eq!(*state == ConnectionState::Ready, expected, "{state:?}");
+    }
 }
 
 // What was completed after a request was sent is no measure for its answer.

@@ -43,6 +43,7 @@ const OPTIONS: Options = Options {
     max_message_bytes: 64,
     require_leader: false,
     is_linearizable: true,
+    is_ordered: false,
     only: None,
     is_optional: false,
     header: Some(header),
@@ -162,8 +163,12 @@ fn the_last_message_waits_for_the_end_and_for_its_header() {
     assert_eq!(rig.feed([data(&[b"one", LAST])]), [message(b"one")]);
     assert_eq!(rig.feed([Input::Wanted]), [], "the end is to come");
     // The member asked its cluster before the first message, and may have lost it since.
-    let finished =
-        Finished { signal: HealthSignal::Alive, header: Some(the_header()), is_linearizable: true };
+    let finished = Finished {
+        signal: HealthSignal::Alive,
+        header: Some(the_header()),
+        is_linearizable: true,
+        is_ordered: false,
+    };
     assert_eq!(rig.feed([Input::Stream(end("0"))]), [Output::Release(finished)]);
     let outputs = rig.feed([Input::Freshness(Freshness::Fresh)]);
     assert_eq!(outputs, [message(LAST), Output::Done(Ok(()))]);

@@ -55,6 +55,23 @@ fn a_write_is_not_a_read() {
     assert!(!Raw(pb::PutRequest::default()).rpc().is_linearizable);
 }
 
+// Y2: a transaction that writes is carried out by all, and has no need of it.
+#[test]
+fn what_may_not_go_back_says_so() {
+    let ordered = |operation: Op| operation.rpc().is_ordered;
+    let stale = || get("k").serializable();
+    let newer = || stale().not_older();
+    assert!(!ordered(get("k").into()) && !ordered(stale().into()));
+    assert!(ordered(newer().into()) && ordered(get("k").not_older().into()));
+    let plain = txn().then([stale()]);
+    assert!(!ordered(plain.clone().into()) && ordered(plain.not_older().into()));
+    assert!(ordered(txn().when([]).not_older().then([stale()]).otherwise([stale()]).into()));
+    assert!(ordered(txn().then([stale(), newer()]).into()));
+    assert!(ordered(txn().otherwise([txn().then([newer()])]).into()));
+    assert!(!ordered(txn().then([Op::from(newer()), put("l", "v").into()]).into()));
+    assert!(!ordered(txn().then([newer()]).otherwise([delete("l")]).into()));
+}
+
 /// An operation of a program's own, which says nothing of its answer.
 struct Own;
 

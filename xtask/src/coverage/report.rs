@@ -16,7 +16,9 @@ const GATED: &[(&str, usize)] = &[
     ("kv", 95),
     ("lease", 95),
     ("maintenance", 95),
+    ("namespace", 95),
     ("observability", 95),
+    ("ordering", 95),
     ("robustness", 95),
     ("snapshot", 95),
     ("txn", 95),
@@ -295,6 +297,8 @@ mod tests {
         ("OBS-001", "observability", "yes"),
         ("AUTH-001", "auth", "yes"),
         ("CLU-001", "cluster", "yes"),
+        ("NS-001", "namespace", "yes"),
+        ("ORD-001", "ordering", "yes"),
         ("MISC-001", "misc", "yes"),
     ];
 
@@ -304,11 +308,12 @@ mod tests {
         ("streams", "tokio", "passed", "WATCH-001,CACHE-001,ROB-001,LEASE-001");
     const OPERATORS: (&str, &str, &str, &str) =
         ("operators", "tokio", "passed", "AUTH-001,CLU-001,MNT-001,OBS-001,SNAP-001");
+    const RECIPES: (&str, &str, &str, &str) = ("recipes", "tokio", "passed", "NS-001,ORD-001");
 
     #[test]
     fn full_gated_areas_are_no_problem_and_others_may_have_gaps() {
         let scenarios = scenarios(BOTH, "");
-        let results = results(&[A, STREAMS, OPERATORS]);
+        let results = results(&[A, STREAMS, OPERATORS, RECIPES]);
         let report = Report::of(&scenarios, &results);
         assert_eq!(report.problems, Vec::<String>::new());
         let kv = Counts { covered: 1, ..Counts::default() };
@@ -333,7 +338,9 @@ mod tests {
                 "kv: 0.0 % covered, 95 % demanded",
                 "lease: 0.0 % covered, 95 % demanded",
                 "maintenance: 0.0 % covered, 95 % demanded",
+                "namespace: 0.0 % covered, 95 % demanded",
                 "observability: 0.0 % covered, 95 % demanded",
+                "ordering: 0.0 % covered, 95 % demanded",
                 "robustness: 0.0 % covered, 95 % demanded",
                 "snapshot: 0.0 % covered, 95 % demanded",
                 "txn: 0.0 % covered, 95 % demanded",
@@ -365,6 +372,8 @@ mod tests {
         rows.push(("MNT-1", "maintenance", "yes"));
         rows.push(("SNAP-1", "snapshot", "yes"));
         rows.push(("OBS-1", "observability", "yes"));
+        rows.push(("NS-1", "namespace", "yes"));
+        rows.push(("ORD-1", "ordering", "yes"));
         let scenarios = scenarios(&rows, "KV-1\twhy\nKV-9\twhy\nKV-9\t \n");
         let ids = "KV-1,KV-2,KV-3,KV-4,KV-5,KV-6,KV-6";
         let results = results(&[
@@ -372,6 +381,7 @@ mod tests {
             ("other", "tokio", "passed", "TXN-1,TXN-2,CONN-1"),
             ("streams", "tokio", "passed", "WATCH-1,CACHE-1,ROB-1,LEASE-1"),
             ("operators", "tokio", "passed", "AUTH-1,CLU-1,MNT-1,OBS-1,SNAP-1"),
+            ("recipes", "tokio", "passed", "NS-1,ORD-1"),
         ]);
         assert_eq!(
             Report::of(&scenarios, &results).problems,
@@ -390,7 +400,7 @@ mod tests {
         let rows = [BOTH, &[("TXN-2", "txn", "yes"), ("TXN-3", "txn", "yes")]].concat();
         let scenarios = with_deviations(&rows, "", "TXN-2\tsaid at once\nTXN-3\t \n");
         let ids = "CONN-001,KV-001,TXN-001,TXN-2";
-        let results = results(&[("a", "tokio", "passed", ids), STREAMS, OPERATORS]);
+        let results = results(&[("a", "tokio", "passed", ids), STREAMS, OPERATORS, RECIPES]);
         let report = Report::of(&scenarios, &results);
         assert_eq!(
             report.problems,
@@ -410,7 +420,7 @@ mod tests {
     fn what_needs_a_newer_server_is_due_when_there_is_one() {
         let rows = [BOTH, &[("KV-3", "kv single; server>=3.8 (RangeStream)", "yes")]].concat();
         let scenarios = scenarios(&rows, "");
-        let mut results = results(&[A, STREAMS, OPERATORS]);
+        let mut results = results(&[A, STREAMS, OPERATORS, RECIPES]);
         let report = Report::of(&scenarios, &results);
         assert_eq!((report.problems.len(), report.areas["kv"].later), (0, 1));
         assert!(report.list(&results).contains("KV-3       later: needs etcd 3.8.0"));
@@ -425,7 +435,7 @@ mod tests {
     #[test]
     fn a_run_that_had_its_turn_and_is_not_there_is_a_problem() {
         let scenarios = scenarios(BOTH, "");
-        let mut results = results(&[A, STREAMS, OPERATORS]);
+        let mut results = results(&[A, STREAMS, OPERATORS, RECIPES]);
         results.add_due("tokio", "2\na::etcd_3.5.16\n").unwrap();
         assert_eq!(Report::of(&scenarios, &results).problems, Vec::<String>::new());
         results.add_due("tokio", "2\na::etcd_3.5.16\na::etcd_3.7.3\n").unwrap();

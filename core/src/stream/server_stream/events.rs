@@ -10,6 +10,7 @@ use bytes::Bytes;
 use std::time::Duration;
 
 /// How a call with many messages in answer is made.
+#[expect(clippy::struct_excessive_bools, reason = "options are independent")]
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// How long a message may be waited for, from when it is wanted: connections and retries
@@ -31,6 +32,9 @@ pub struct Options {
     /// Whether the answer must not be older than what was seen before it was asked for.
     // I-R8
     pub is_linearizable: bool,
+    /// Whether it must not be older than that although a member answers by itself.
+    // Y2
+    pub is_ordered: bool,
     /// The only endpoint that will do.
     pub only: Option<EndpointId>,
     /// Whether the owner has another way to what it wants, so that the call ends where it would

@@ -168,8 +168,10 @@ impl Machine for ServerStream {
         {
             *is_asked = true;
             let header = self.last.as_ref().map(|(_, header)| *header);
-            let (signal, is_linearizable) = (self.signal, self.options.is_linearizable);
-            return Next::Do(Output::Release(Finished { signal, header, is_linearizable }));
+            let (signal, options) = (self.signal, &self.options);
+            let Options { is_linearizable, is_ordered, .. } = *options;
+            let finished = Finished { signal, header, is_linearizable, is_ordered };
+            return Next::Do(Output::Release(finished));
         }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.time_out(now);
@@ -373,7 +375,8 @@ impl ServerStream {
             self.ready = message;
             return self.finish(Ok(()));
         };
-        self.fail(now, Failure::NotFresh(freshness), Error::new(kind));
+        let failure = Failure::of_freshness(freshness, self.options.is_linearizable);
+        self.fail(now, failure.unwrap_or(Failure::NotFresh(freshness)), Error::new(kind));
     }
 
     /// Ends the call, whatever may have become of the attempt under way.

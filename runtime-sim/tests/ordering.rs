@@ -1,0 +1,100 @@
+//! Reads that a member answers by itself, and that do not go back in time all the same (Y2, R-09).
+#![allow(clippy::unwrap_used, reason = "all of this is for tests")]
+
+use etcd3::{CallClass, Client, EndpointState, ErrorKind, get};
+use etcd3_sim::{Etcd, example_with};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A cluster of which the last member misses a write; the revisions before it and of it.
+async fn behind(client: &Client, etcd: &Etcd) -> (i64, i64) {
+    let old = client.put("k", "old").await.unwrap().header.revision;
+    for endpoint in etcd.endpoints() {
+        let one = client.pinned_to(endpoint).unwrap();
+        while one.get("k").serializable().await.unwrap().header.revision < old {}
+    }
+    etcd.hold_back(2);
+    client.set_endpoints(&etcd.endpoints()[..2]).unwrap();
+    let new = client.put("k", "new").await.unwrap().header.revision;
+    client.set_endpoints(etcd.endpoints()).unwrap();
+    while client.get("k").serializable().await.unwrap().header.member_id != etcd.member_id(2) {}
+    (old, new)
+}
+
+// I-R8, ORD-003
+#[test]
+fn a_read_that_may_not_go_back_is_answered_by_another_member() {
+    example_with(|client, etcd, world| async move {
+        let (old, new) = behind(&client, &etcd).await;
+        assert_eq!(client.get("k").serializable().await?.header.revision, old);
+        let retries = || client.metrics().of(CallClass::Read).map_or(0, |it| it.retries);
+        let before = retries();
+        // Calls go to a member in bursts.
+        for _ in 0..300 {
+            let begin = world.now();
+            let found = client.get("k").serializable().not_older().await?;
+            assert_eq!((found.value_str(), found.header.revision), (Some("new"), new));
+            assert!(world.now().saturating_since(begin) < SECOND / 10, "at once, elsewhere");
+        }
+        assert!(retries() - before > 2, "it has its turns: {}", retries() - before);
+        for _ in 0..10 {
+            let read = || get("k").serializable();
+            let done = client.txn().then([read().not_older()]).await?;
+            assert_eq!(done.get(0).unwrap().value_str(), Some("new"));
+            let page = client.pages("k").serializable().not_older().next().await.unwrap()?;
+            assert_eq!(page.value_str(), Some("new"));
+        }
+        // Being behind is no reason to be shunned.
+        let states = client.health().endpoints;
+        assert!(states.iter().all(|it| it.state != EndpointState::Suspect), "{states:?}");
+        Ok(())
+    });
+}
+
+// ORD-001, ORD-002, ORD-004
+#[test]
+fn where_all_are_behind_the_read_is_stale() {
+    example_with(|client, etcd, world| async move {
+        let (revision, seen) = behind(&client, &etcd).await;
+        client.set_endpoints([&etcd.endpoints()[2]])?;
+        let stale = ErrorKind::StaleRead { revision, seen };
+        for one in [client.clone(), client.namespace("k").namespace("")] {
+            let error = one.get("k").serializable().not_older().timeout(SECOND).await.unwrap_err();
+            assert_eq!(error.kind(), stale);
+            assert!(error.attempts() > 1, "{error}");
+        }
+        let error = client
+            .txn()
+            .then([get("k").serializable()])
+            .not_older()
+            .timeout(SECOND)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), stale);
+        assert_eq!(client.get("k").serializable().await?.value_str(), Some("old"));
+
+        // It comes along while the read waits.
+        let reading = client.get("k").serializable().not_older().timeout(10 * SECOND);
+        let keep_up = async {
+            world.sleep(SECOND).await;
+            etcd.keep_up(2);
+        };
+        let (found, ()) = futures_lite::future::zip(reading.send(), keep_up).await;
+        assert_eq!(found?.value_str(), Some("new"));
+        Ok(())
+    });
+}
+
+// What the operator says was restored is read as it is.
+#[test]
+fn a_revision_that_is_forgotten_is_no_floor() {
+    example_with(|client, etcd, _| async move {
+        let (old, _) = behind(&client, &etcd).await;
+        client.set_endpoints([&etcd.endpoints()[2]])?;
+        client.forget_revision();
+        let found = client.get("k").serializable().not_older().await?;
+        assert_eq!(found.header.revision, old);
+        Ok(())
+    });
+}

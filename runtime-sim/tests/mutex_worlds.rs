@@ -48,7 +48,9 @@ impl Shared {
 async fn hold(world: &World, client: &Client, shared: &Shared, guard: MutexGuard) {
     let guard = Arc::new(guard);
     shared.enter(&guard);
-    world.sleep(Duration::from_millis(world.below(400))).await;
+    // Now and then for longer than the lease lives without renewals.
+    let most = if world.below(4) == 0 { 8_000 } else { 300 };
+    world.sleep(Duration::from_millis(world.below(most))).await;
     let revision = guard.create_revision().to_string();
     let write = client.txn().when([guard.fence()]).then([put("fenced", revision)]);
     if write.await.is_ok_and(|done| done.succeeded) {
@@ -93,7 +95,7 @@ async fn all_are_served(world: &World, clients: &[Client]) -> Vec<Session> {
     for client in clients {
         let begun = world.now();
         let session = client.session(SECOND * 20).await.unwrap();
-        let guard = Mutex::new(&session, "lock").lock_timeout(SECOND * 30).await.unwrap();
+        let guard = Mutex::new(&session, "lock").lock_timeout(SECOND * 40).await.unwrap();
         assert!(guard.is_some(), "not within {:?}", world.now().saturating_since(begun));
         guard.unwrap().unlock().await.unwrap();
         sessions.push(session);
@@ -143,5 +145,5 @@ fn a_lock_holds_in_every_world() {
         held += counts.0;
         fenced += counts.1;
     }
-    assert!(u64::from(fenced) > SEEDS * 10 && held >= fenced, "{held} held, {fenced} wrote");
+    assert!(u64::from(fenced) > SEEDS * 3 && held >= fenced, "{held} held, {fenced} wrote");
 }

@@ -24,6 +24,8 @@ struct Shared {
     held: AtomicU32,
     fenced: AtomicU32,
     is_over: AtomicBool,
+    /// What must not be; a task of a client may panic without ending the world.
+    wrong: StdMutex<Vec<String>>,
 }
 
 impl Shared {
@@ -32,7 +34,10 @@ impl Shared {
     fn enter(&self, guard: &Arc<MutexGuard>) {
         let mut holders = self.holders.lock().unwrap();
         let others: Vec<_> = holders.iter().filter(|it| it.is_valid()).collect();
-        assert!(others.is_empty(), "{guard:?} holds it beside {others:?}");
+        if !others.is_empty() {
+            let wrong = format!("{guard:?} holds it beside {others:?}");
+            self.wrong.lock().unwrap().push(wrong);
+        }
         holders.clear();
         holders.push(Arc::clone(guard));
         drop(holders);
@@ -97,7 +102,9 @@ async fn all_are_served(world: &World, clients: &[Client]) -> Vec<Session> {
         let session = client.session(SECOND * 20).await.unwrap();
         let guard = Mutex::new(&session, "lock").lock_timeout(SECOND * 40).await.unwrap();
         assert!(guard.is_some(), "not within {:?}", world.now().saturating_since(begun));
-        guard.unwrap().unlock().await.unwrap();
+        let guard = guard.unwrap();
+        // A connection that broke during the faults may be noticed only now.
+        while guard.unlock().await.is_err() {}
         sessions.push(session);
     }
     sessions
@@ -139,6 +146,7 @@ fn a_lock_holds_in_every_world() {
             world.sleep(SECOND * 10).await;
             let sessions = all_are_served(&world, &clients).await;
             nothing_is_left(&world, &etcd, &clients[0], &sessions).await;
+            assert_eq!(*shared.wrong.lock().unwrap(), [""; 0]);
             (shared.held.load(Ordering::Relaxed), shared.fenced.load(Ordering::Relaxed))
         })
         .unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));

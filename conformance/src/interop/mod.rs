@@ -14,6 +14,25 @@ use std::sync::{Mutex, PoisonError};
 /// The key that is there while somebody holds what is contended for.
 const HOLDER: &str = "holder";
 
+/// What is contended for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contended {
+    /// A lock.
+    Lock,
+    /// The leadership of an election.
+    Election,
+}
+
+impl Contended {
+    /// Returns its name, which its keys begin with.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "locks/one",
+            Self::Election => "elections/one",
+        }
+    }
+}
+
 /// What is known of the contenders' kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

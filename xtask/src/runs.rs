@@ -1,5 +1,5 @@
 //! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `membership`,
-//! `watch-torture`, `lease-torture`, `pages`, `backup` and `cancel`.
+//! `watch-torture`, `lease-torture`, `recipes-torture`, `pages`, `backup` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -25,6 +25,10 @@ pub(crate) fn watch_torture(options: &Options) -> ExitResult {
 
 pub(crate) fn lease_torture(options: &Options) -> ExitResult {
     shell::show(run("lease_torture", options, &TORTURE, &["--short"]))
+}
+
+pub(crate) fn recipes_torture(options: &Options) -> ExitResult {
+    shell::show(run("recipes_torture", options, &TORTURE, &["--short"]))
 }
 
 pub(crate) fn rolling(options: &Options) -> ExitResult {
@@ -64,6 +68,11 @@ pub(crate) fn short_watch_torture() -> Command {
 /// Makes the command line of a short torture of leases, on the runtime whose turn it is.
 pub(crate) fn short_lease_torture() -> Command {
     short("lease_torture", &["--short"])
+}
+
+/// Makes the command line of a short torture of recipes, on the runtime whose turn it is.
+pub(crate) fn short_recipes_torture() -> Command {
+    short("recipes_torture", &["--short"])
 }
 
 /// Makes the command line of a short soak, in plain and over TLS.

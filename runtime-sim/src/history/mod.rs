@@ -10,8 +10,9 @@
 //! 3. A read shows the state at its revision; a comparison was decided by the state before it.
 //!
 //! What watches delivered is compared with the same order by [`watch`], what handles of leases said
-//! with the clock of the leader by [`lease`].
+//! with the clock of the leader by [`lease`], and who held what is judged by [`contention`].
 
+pub mod contention;
 pub mod lease;
 pub mod watch;
 

@@ -45,6 +45,7 @@ pub mod paging;
 pub mod peer;
 mod proxies;
 pub mod raw;
+pub mod recipes_torture;
 mod results;
 pub mod rolling;
 mod servers;

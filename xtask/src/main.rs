@@ -91,6 +91,14 @@ cargo xtask <command>
   interop   have the recipes contend with etcd's own tools on a real server
             --short      a few contenders, on the newest version
             --runtime, --version   as above
+  recipes-torture   contend for locks, elections and a queue while members fail every 2 seconds
+            --seconds N  for how long, 120 by default
+            --seed S     what is drawn from
+            --short      10 seconds, on the runtime whose turn it is
+            --runtime, --version   as above
+  contenders   simulated worlds in which clients contend for locks, elections and a queue
+            --seeds N, --from S   how many worlds, 10000 by default, from which on
+            --seed S     one of them, and the faults that it takes to fail
   soak      look for what only time brings out: pings, lost connections, busy loops
             --minutes N  how long, 10 by default; 0.2 is a short form
             --tls        encrypted, too
@@ -252,6 +260,20 @@ const COMMANDS: &[Subcommand] = &[
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::interop,
+    },
+    Subcommand {
+        name: "recipes-torture",
+        valued: &runs::TORTURE,
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::recipes_torture,
+    },
+    Subcommand {
+        name: "contenders",
+        valued: &["--seeds", "--from", "--seed"],
+        plain: &[],
+        words: Words::Nothing,
+        run: sim::run_contenders,
     },
     Subcommand {
         name: "pages",

@@ -1,5 +1,6 @@
 //! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `membership`,
-//! `watch-torture`, `lease-torture`, `bank`, `interop`, `pages`, `backup` and `cancel`.
+//! `watch-torture`, `lease-torture`, `recipes-torture`, `bank`, `interop`, `pages`, `backup` and
+//! `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -32,6 +33,10 @@ pub(crate) fn lease_torture(options: &Options) -> ExitResult {
 
 pub(crate) fn bank(options: &Options) -> ExitResult {
     shell::show(run("bank", options, &BANK, &["--short"]))
+}
+
+pub(crate) fn recipes_torture(options: &Options) -> ExitResult {
+    shell::show(run("recipes_torture", options, &TORTURE, &["--short"]))
 }
 
 pub(crate) fn rolling(options: &Options) -> ExitResult {
@@ -80,6 +85,11 @@ pub(crate) fn short_lease_torture() -> Command {
 /// Makes the command line of some worlds with a bank, and a short one on real members.
 pub(crate) fn short_bank() -> Command {
     short("bank", &["--short"])
+}
+
+/// Makes the command line of a short torture of recipes, on the runtime whose turn it is.
+pub(crate) fn short_recipes_torture() -> Command {
+    short("recipes_torture", &["--short"])
 }
 
 /// Makes the command line of a short soak, in plain and over TLS.

@@ -8,6 +8,10 @@ use std::process::Command;
 /// The number of worlds without `--seeds`.
 pub(crate) const SEEDS: &str = "1000";
 
+/// The number of worlds with contenders without `--seeds`, and of those of each run of all tests.
+const CONTENDERS: &str = "10000";
+pub(crate) const SOME_CONTENDERS: &str = "200";
+
 /// The folder of the drawings, in that of the build.
 const DRAWINGS: &str = "sim";
 
@@ -49,6 +53,22 @@ pub(crate) fn worlds(words: &[&str]) -> Command {
     cargo.args(["--example", "worlds", "--"]).args(words);
     cargo.arg("--drawings").arg(workspace::target().join(DRAWINGS));
     cargo
+}
+
+/// Makes the command that runs worlds with contenders.
+pub(crate) fn contenders(words: &[&str]) -> Command {
+    let mut cargo = workspace::cargo(["run", "--quiet", "--release", "-p", "etcd3-sim"]);
+    cargo.args(["--example", "contenders", "--"]).args(words);
+    cargo
+}
+
+/// Runs worlds in which clients contend for locks, elections and queues.
+pub(crate) fn run_contenders(options: &Options) -> ExitResult {
+    let mut words = words(options)?;
+    if let Some(at) = words.iter().position(|word| *word == SEEDS) {
+        words[at] = options.value("--seeds").unwrap_or(CONTENDERS);
+    }
+    shell::show(contenders(&words))
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! One contender: holds one thing after the other, and writes in its name.
 
 use crate::held::{Held, acquire};
-use crate::judge::TOLD;
-use crate::log::{Hold, Kind, Log};
+use crate::log::Log;
 use etcd3::recipes::RecipeError;
 use etcd3::runtime::Instant;
 use etcd3::{Client, Compare, SortOrder, SortTarget, delete, key, prefix, put};
 use etcd3_core::rng::Rng;
 use etcd3_sim::World;
+use etcd3_sim::history::contention::{Hold, Kind, fenced_value};
 use futures_lite::future::or;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// How long after another one holds it a loss may be told.
+pub(crate) const TOLD: Duration = Duration::from_secs(1);
 /// The time to live of the sessions, which some faults outlast.
 const TTL: Duration = Duration::from_secs(3);
 
@@ -86,7 +88,7 @@ impl Contender {
             until: None,
             untold: None,
         });
-        let value = format!("{} {name}", held.create_revision());
+        let value = fenced_value(&name, held.create_revision());
         let (fence, mut lost, mut is_lost) = (held.fence(), held.lost(), false);
         for _ in 0..1 + self.rng.below(4) {
             let wait = Duration::from_millis(self.rng.below(1_200));

@@ -1,11 +1,11 @@
 //! What is held, of whatever kind.
 
-use crate::log::Kind;
 use etcd3::recipes::{
     Election, Leadership, Mutex, MutexGuard, Permit, RecipeError, RwLock, RwLockGuard, Semaphore,
 };
 use etcd3::runtime::BoxFuture;
 use etcd3::{Bytes, Compare, Session};
+use etcd3_sim::history::contention::{Kind, PERMITS};
 use std::time::Duration;
 
 /// What a contender holds.
@@ -73,7 +73,7 @@ pub(crate) async fn acquire(session: &Session, kind: Kind, limit: Duration) -> A
         Kind::Write => RwLock::new(session, name).write_timeout(limit).await.map(boxed),
         Kind::Read => RwLock::new(session, name).read_timeout(limit).await.map(boxed),
         Kind::Permit => {
-            let semaphore = Semaphore::new(session, name, crate::log::PERMITS);
+            let semaphore = Semaphore::new(session, name, PERMITS);
             semaphore.acquire_timeout(limit).await.map(boxed)
         }
     }

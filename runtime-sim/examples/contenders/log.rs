@@ -1,68 +1,10 @@
 //! What the contenders of a world saw, in the order in which they saw it.
 
 use etcd3::runtime::Instant;
+use etcd3_sim::history::contention::{Hold, Item};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// What there is to contend for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Mutex,
-    Election,
-    Write,
-    Read,
-    Permit,
-}
-
-/// How many hold a permit at once.
-pub(crate) const PERMITS: u32 = 2;
-
-impl Kind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Mutex, Self::Election, Self::Write, Self::Read, Self::Permit];
-
-    /// The name under which the keys of the contenders are.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Mutex => "held/mutex",
-            Self::Election => "held/election",
-            Self::Write | Self::Read => "held/shared",
-            Self::Permit => "held/permits",
-        }
-    }
-
-    /// The key that holders write.
-    pub(crate) const fn fenced(self) -> &'static str {
-        match self {
-            Self::Mutex => "fenced/mutex",
-            Self::Election => "fenced/election",
-            Self::Write => "fenced/write",
-            Self::Read => "fenced/read",
-            Self::Permit => "fenced/permit",
-        }
-    }
-
-    /// Tells whether a holder excludes all others of its kind.
-    pub(crate) const fn is_exclusive(self) -> bool {
-        matches!(self, Self::Mutex | Self::Election | Self::Write)
-    }
-}
-
-/// One time that a contender held something.
-#[derive(Debug, Clone)]
-pub(crate) struct Hold {
-    pub(crate) kind: Kind,
-    pub(crate) key: String,
-    pub(crate) create_revision: i64,
-    /// The revision at which it was found to hold; 0 where that is not told.
-    pub(crate) revision: i64,
-    pub(crate) from: Instant,
-    /// When it gave it up, or was told that it is lost; `None` until then.
-    pub(crate) until: Option<Instant>,
-    /// Since when its fence does not hold, if that was not told in time.
-    pub(crate) untold: Option<Instant>,
-}
 
 /// Counts, of a world or of many.
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,23 +59,11 @@ impl fmt::Display for Counters {
     }
 }
 
-/// What became of an item.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Item {
-    /// Whether it was said to be in the queue.
-    pub(crate) is_enqueued: bool,
-    /// How many were told that they have it.
-    pub(crate) taken: u32,
-    /// How many were told that nobody knows whether they have it.
-    pub(crate) unknown: u32,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) holds: Vec<Hold>,
     pub(crate) items: BTreeMap<String, Item>,
     pub(crate) counters: Counters,
-    pub(crate) problems: Vec<String>,
 }
 
 /// What all contenders write to.

@@ -9,7 +9,6 @@
 mod batch;
 mod contender;
 mod held;
-mod judge;
 mod log;
 mod queue;
 mod world;

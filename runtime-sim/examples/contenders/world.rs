@@ -1,12 +1,12 @@
 //! One world: clients that contend while things go wrong, then the proof that nobody did harm.
 
-use crate::contender::{Contender, Healed};
-use crate::judge::judge;
+use crate::contender::{Contender, Healed, TOLD};
 use crate::log::{Counters, Log};
 use crate::queue::{NAME, User};
 use etcd3::{Client, Config};
 use etcd3_core::rng::Rng;
 use etcd3_sim::faults::{Planned, Scope, one_at_a_time, swarm};
+use etcd3_sim::history::contention::{check_holds, check_items};
 use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, World, attempt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -152,7 +152,8 @@ fn left(etcd: &Etcd) -> usize {
 
 fn finish(log: &Log, etcd: &Etcd) -> Result<Counters, String> {
     let mut seen = log.seen();
-    judge(&seen, &etcd.changes())?;
+    check_holds(&seen.holds, &etcd.changes(), TOLD)?;
+    check_items(&seen.items)?;
     let items = seen.items.values();
     let (taken, unknown) = items.fold((0, 0), |(taken, unknown), item| {
         (taken + u64::from(item.taken), unknown + u64::from(item.unknown))

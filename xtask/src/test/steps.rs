@@ -88,6 +88,7 @@ pub(super) const ALL: &[Step] = &[
     step("lease torture", |_| figures(&runs::short_lease_torture())).within(Share::Tortures),
     step("bank", |_| figures(&runs::short_bank())).within(Share::Tortures),
     step("interop", |_| figures(&runs::short_interop())).within(Share::Tortures),
+    step("recipes torture", |_| figures(&runs::short_recipes_torture())).within(Share::Tortures),
     step("soak", |_| figures(&runs::short_soak())).within(Share::Tortures),
     step("cancelled calls", |_| figures(&runs::short_cancel())).within(Share::Tortures),
     step("worlds", |_| worlds()).within(Share::Tortures),
@@ -174,8 +175,16 @@ fn conformance(state: &mut State) -> Result<Passed> {
 
 /// Runs simulated worlds, and shows what came of them.
 fn worlds() -> Result<Passed> {
-    let ended = shell::capture(&sim::worlds(&["--seeds", sim::SEEDS]), STEP_LIMIT)?;
-    if ended.ok() { Ok(Passed::saying(ended.output)) } else { Err(Error::new(ended.output)) }
+    let contenders = sim::contenders(&["--seeds", sim::SOME_CONTENDERS]);
+    let mut output = String::new();
+    for worlds in [sim::worlds(&["--seeds", sim::SEEDS]), contenders] {
+        let ended = shell::capture(&worlds, STEP_LIMIT)?;
+        output += &ended.output;
+        if !ended.ok() {
+            return Err(Error::new(output));
+        }
+    }
+    Ok(Passed::saying(output))
 }
 
 /// Runs a program that fails when a limit did not hold, and shows the end of its figures.

@@ -30,7 +30,7 @@ async fn lead(world: &World, client: &Client, number: usize) -> Result<(), Recip
     let leadership = election.campaign(number.to_string()).await?;
     let revision = leadership.create_revision().to_string();
     let work = async {
-        for turn in 0..1 + world.below(8) {
+        for turn in 0..=world.below(8) {
             let write = put("state", revision.clone());
             let done = client.txn().when([leadership.fence()]).then([write]).await?;
             if !done.succeeded {
@@ -111,20 +111,20 @@ fn history(etcd: &Etcd) -> Vec<(i64, i64)> {
 }
 
 /// Asserts that what was seen happened, in that order; all of it where nothing was compacted.
-fn check_seen(seen: &[(i64, i64)], history: &[(i64, i64)], seed: u64) {
-    let is_of_history = |seen: &[(i64, i64)]| {
+fn check_seen(told: &[(i64, i64)], history: &[(i64, i64)], seed: u64) {
+    let is_of_history = |told: &[(i64, i64)]| {
         let mut rest = history.iter();
-        seen.iter().all(|one| rest.any(|other| other == one))
+        told.iter().all(|one| rest.any(|other| other == one))
     };
-    assert!(is_of_history(seen), "seed {seed}: {seen:?} of {history:?}");
-    assert_eq!(seen.last(), history.last(), "seed {seed}");
-    let created: Vec<i64> = seen.iter().map(|it| it.0).filter(|it| *it > 0).collect();
+    assert!(is_of_history(told), "seed {seed}: {told:?} of {history:?}");
+    assert_eq!(told.last(), history.last(), "seed {seed}");
+    let created: Vec<i64> = told.iter().map(|it| it.0).filter(|it| *it > 0).collect();
     assert!(created.is_sorted(), "seed {seed}: {created:?}");
 }
 
-/// Returns how much of the history a follower saw, and how many writes past leaders tried.
+/// Returns how much of the history a follower saw, and how much there is.
 fn world_of(seed: u64) -> (usize, usize) {
-    let ((seen, all), _) = run(seed, |world| async move {
+    let (counts, _) = run(seed, |world| async move {
         let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), seed));
         let count = 2 + usize::try_from(seed % 4).unwrap();
         let hosts: Vec<_> = (0..=count).map(|_| world.host()).collect();
@@ -132,9 +132,9 @@ fn world_of(seed: u64) -> (usize, usize) {
         let clients: Vec<Client> = hosts.iter().map(connect).collect();
         let ids: Vec<_> = hosts.iter().map(etcd3_sim::Host::id).collect();
         let calm = connect(&world.host());
-        let seen = [Seen::default(), Seen::default()];
-        calm.spawn(follow(calm.clone(), Arc::clone(&seen[0])));
-        hosts[count].spawn(follow(clients[count].clone(), Arc::clone(&seen[1])));
+        let told = [Seen::default(), Seen::default()];
+        calm.spawn(follow(calm.clone(), Arc::clone(&told[0])));
+        hosts[count].spawn(follow(clients[count].clone(), Arc::clone(&told[1])));
         world.sleep(seconds(1)).await;
 
         let healed = world.now() + TROUBLE + seconds(15);
@@ -171,17 +171,17 @@ fn world_of(seed: u64) -> (usize, usize) {
         assert!(states.is_sorted(), "seed {seed}: {states:?}");
         // I-S6
         let history = history(&etcd);
-        for seen in &seen {
-            check_seen(&seen.lock().unwrap(), &history, seed);
+        for told in &told {
+            check_seen(&told.lock().unwrap(), &history, seed);
         }
-        let calm_seen = seen[0].lock().unwrap().len();
+        let all_told = told[0].lock().unwrap().len();
         for client in clients.iter().chain([&calm]) {
             client.close().await;
         }
-        (calm_seen, history.len())
+        (all_told, history.len())
     })
     .unwrap();
-    (seen, all)
+    counts
 }
 
 // I-S1, I-S5, I-S6
@@ -189,9 +189,9 @@ fn world_of(seed: u64) -> (usize, usize) {
 fn elections_hold_whatever_goes_wrong() {
     let mut missed = 0;
     for seed in 0..SEEDS {
-        let (seen, all) = world_of(seed);
+        let (told, all) = world_of(seed);
         assert!(all > 10, "seed {seed}: {all}");
-        missed += usize::from(seen < all);
+        missed += usize::from(told < all);
     }
     assert!(missed <= usize::try_from(SEEDS / 2).unwrap(), "{missed}: only compactions hide any");
 }

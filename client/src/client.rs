@@ -11,6 +11,7 @@ use crate::{Config, control, lease, sync, tokens, watch};
 use etcd3_core::channel::{self, Channel, EndpointId, Listed, Want};
 use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
+use etcd3_core::namespace::KeyPrefix;
 use etcd3_core::request::Operation;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -33,6 +34,8 @@ pub struct Client {
     handle: Arc<Handle>,
     /// The only endpoint that its calls go to.
     pin: Option<Arc<PinnedEndpoint>>,
+    /// What is before all of its keys, unseen by its user.
+    pub(crate) prefix: Option<KeyPrefix>,
 }
 
 impl std::fmt::Debug for Client {
@@ -74,7 +77,7 @@ impl Client {
         if let Some(interval) = shared.config.auto_sync {
             shared.tasks.spawn(sync::repeat(Arc::clone(&shared), interval));
         }
-        Ok(Self { handle: Arc::new(Handle::new(shared)), pin: None })
+        Ok(Self { handle: Arc::new(Handle::new(shared)), pin: None, prefix: None })
     }
 
     /// Makes a client on this runtime and waits until one endpoint can be used. The adapters have a
@@ -331,7 +334,7 @@ impl Client {
         let parsed = shared.config.parse_endpoints(&[endpoint.into()])?;
         let pins = parsed.into_iter().map(|endpoint| PinnedEndpoint::new(shared, endpoint));
         let pin = pins.map(Arc::new).next();
-        Ok(Self { handle: Arc::clone(&self.handle), pin })
+        Ok(Self { pin, ..self.clone() })
     }
 
     /// Returns how the endpoints do: which are connected, since when, and what went wrong.
@@ -431,6 +434,11 @@ impl Client {
         self.pin.as_ref().map(|pin| pin.id)
     }
 
+    /// What is before its keys, if it is that of a namespace.
+    pub(crate) const fn key_prefix(&self) -> Option<&KeyPrefix> {
+        self.prefix.as_ref()
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
@@ -464,7 +472,8 @@ impl Client {
     /// Runs one operation, and keeps the client open meanwhile.
     pub(crate) fn run<T: Operation>(self, operation: T, options: CallOptions) -> RequestFuture<T> {
         let options = CallOptions { only: self.only(), ..options };
-        let run = OperationCall::new(Arc::clone(self.shared()), operation, options);
+        let (prefix, shared) = (self.prefix.clone(), Arc::clone(self.shared()));
+        let run = OperationCall::under(prefix, shared, operation, options);
         RequestFuture::new(self, run)
     }
 }

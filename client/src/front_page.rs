@@ -1,6 +1,7 @@
 //! What the front pages of this crate and of the adapters have in common.
 
 mod maintenance;
+mod recipes;
 
 /// Expands to the table of operations in Markdown, for the front page of an adapter.
 ///
@@ -106,6 +107,9 @@ macro_rules! operations_table {
             "\n## The client\n\n",
             "| call | returns | example |\n",
             "|---|---|---|\n",
+            "| [`namespace`](Client::namespace) | [`Client`], of the keys with a prefix | `",
+            r#"client.namespace("tenant/a/")"#,
+            "` |\n",
             "| [`pinned_to`](Client::pinned_to) | [`Client`], for one member | `",
             r#"client.pinned_to("http://etcd-1:2379")?"#,
             "` |\n",
@@ -146,6 +150,7 @@ macro_rules! operations_table {
             "| [`close`](Client::close) | `()` | `",
             "client.close().await",
             "` |\n",
+            $crate::recipes_table!(),
             $crate::auth_table!(),
             $crate::cluster_table!(),
             $crate::maintenance_table!(),
@@ -270,6 +275,9 @@ macro_rules! list_of_pages {
             "\n- [Leases and sessions](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/leases.md): keeping alive, what is lost when, and service discovery",
+            "\n- [Recipes](",
+            env!("CARGO_PKG_REPOSITORY"),
+            "/blob/HEAD/docs/recipes.md): locks, elections and more, and what makes them safe",
             "\n- [Backups](",
             env!("CARGO_PKG_REPOSITORY"),
             "/blob/HEAD/docs/backups.md): snapshots as streams and files, checked while they pass",

@@ -80,6 +80,7 @@ mod list_watch;
 mod lookup;
 mod maintenance;
 mod metrics;
+mod namespace;
 mod operations;
 mod pages;
 pub mod parity;

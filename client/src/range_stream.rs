@@ -9,6 +9,7 @@ use crate::{Client, Error, ErrorKind};
 use etcd3_core::channel::EndpointId;
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::method::{self, Effect};
+use etcd3_core::namespace::KeyPrefix;
 use etcd3_core::proto::etcdserverpb::StatusRequest;
 use etcd3_core::request::{GetResponse, Operation, Raw, range_stream};
 use etcd3_core::stream::server_stream::{Options, ServerStream};
@@ -105,7 +106,7 @@ impl RangeStream {
 
     fn begin(&self) -> Result<State, Error> {
         let options = StreamOptions { only: self.client.only(), ..self.options };
-        let pieces = Pieces::new(self.client.shared(), self.get.clone(), options)?;
+        let pieces = Pieces::new(&self.client, self.get.clone(), options)?;
         Ok(State::Reading(Box::new(pieces)))
     }
 }
@@ -191,6 +192,8 @@ impl Asking {
 pub(crate) struct Pieces {
     shared: Arc<Shared>,
     get: Get,
+    /// What is before its keys, unseen by the caller.
+    prefix: Option<KeyPrefix>,
     only: Option<EndpointId>,
     pub(crate) driver: StreamDriver,
     is_over: bool,
@@ -202,11 +205,8 @@ impl Pieces {
     /// # Errors
     ///
     /// What is not to be sent.
-    pub(crate) fn new(
-        shared: &Arc<Shared>,
-        get: Get,
-        options: StreamOptions,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(client: &Client, get: Get, options: StreamOptions) -> Result<Self, Error> {
+        let (shared, prefix) = (client.shared(), client.key_prefix().cloned());
         let method = &method::RANGE_STREAM;
         get.check_stream()
             .map_err(|error| error.with_method(method.path).with_effect(Effect::Read))?;
@@ -229,7 +229,8 @@ impl Pieces {
             },
         );
         let driver = StreamDriver::new(Arc::clone(&shared.pool), machine);
-        Ok(Self { shared: Arc::clone(shared), get, only: options.only, driver, is_over: false })
+        let (shared, only) = (Arc::clone(shared), options.only);
+        Ok(Self { shared, get, prefix, only, driver, is_over: false })
     }
 
     /// Waits for the next piece; `None` after the last one, or after an error.
@@ -240,11 +241,11 @@ impl Pieces {
         if self.is_over {
             return Poll::Ready(None);
         }
-        let Self { shared, get, driver, .. } = self;
-        let limits = &shared.config.limits;
-        let next = ready!(driver.poll_next(shared.now(), cx, &mut || get.encode(limits, None)));
+        let Self { shared, get, prefix, driver, .. } = self;
+        let (limits, prefix) = (&shared.config.limits, prefix.as_ref());
+        let next = ready!(driver.poll_next(shared.now(), cx, &mut || get.encode(limits, prefix)));
         let next = next.map(|next| {
-            next.and_then(|message| range_stream::piece(message, None))
+            next.and_then(|message| range_stream::piece(message, self.prefix.as_ref()))
                 .map_err(|error| self.complete(error))
         });
         self.is_over = !matches!(next, Some(Ok(_)));

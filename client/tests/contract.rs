@@ -1,7 +1,7 @@
 //! What programs rely on without saying so: which types cross threads, and which names there are.
 
 use etcd3::request::Execute;
-use etcd3::{Client, Config, Error, Request};
+use etcd3::{Client, Config, Error, Request, recipes};
 use std::future::{Future, IntoFuture};
 
 fn crosses_threads<T: Send + Sync + 'static>() {}
@@ -36,6 +36,11 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::Session>();
     crosses_threads::<etcd3::Registration>();
     crosses_threads::<etcd3::ServingChanges>();
+    crosses_threads::<recipes::Queue>();
+    crosses_threads::<recipes::PriorityQueue>();
+    crosses_threads::<recipes::RwLockGuard>();
+    crosses_threads::<recipes::Permit>();
+    crosses_threads::<recipes::DoubleBarrierGuard>();
     crosses_threads::<etcd3::raw::Observe>();
     crosses_threads::<etcd3::runtime::Lookup>();
 }
@@ -92,12 +97,48 @@ fn what_a_request_turns_into_crosses_threads() {
         is_sent(&session.close());
         is_sent(&session.turns("name").take());
     };
+    let _ = |queue: &recipes::Queue, ranked: &recipes::PriorityQueue, sum: &recipes::Counter| {
+        is_sent(&queue.enqueue("item"));
+        is_sent(&queue.dequeue());
+        is_sent(&queue.dequeue_timeout(std::time::Duration::ZERO));
+        is_sent(&ranked.enqueue("item", 7));
+        is_sent(&ranked.try_dequeue());
+        is_sent(&sum.add(7));
+        is_sent(&sum.compare_and_set(7, 8));
+    };
+    let _ = |lock: &recipes::RwLock, semaphore: &recipes::Semaphore, barrier: &recipes::Barrier| {
+        is_sent(&lock.read());
+        is_sent(&lock.try_write());
+        is_sent(&semaphore.acquire());
+        is_sent(&barrier.hold());
+        is_sent(&barrier.wait());
+    };
+    let _ = |barrier: &recipes::DoubleBarrier, inside: &recipes::DoubleBarrierGuard| {
+        is_sent(&barrier.enter());
+        is_sent(&inside.leave());
+        is_sent(&inside.lost());
+    };
     let _ = |mutex: &etcd3::recipes::Mutex, guard: &etcd3::recipes::MutexGuard| {
         is_sent(&mutex.lock());
         is_sent(&mutex.try_lock());
         is_sent(&mutex.lock_timeout(std::time::Duration::ZERO));
         is_sent(&guard.lost());
         is_sent(&guard.unlock());
+    };
+    let _ = |election: &etcd3::recipes::Election, leadership: &etcd3::recipes::Leadership| {
+        is_sent(&election.campaign("v"));
+        is_sent(&election.try_campaign("v"));
+        is_sent(&election.campaign_timeout("v", std::time::Duration::ZERO));
+        is_sent(&election.resume());
+        is_sent(&election.leader());
+        is_sent(&leadership.lost());
+        is_sent(&leadership.proclaim("v"));
+        is_sent(&leadership.resign());
+    };
+    let _ = |latch: &etcd3::recipes::LeaderLatch, changes: &mut etcd3::recipes::LeaderChanges| {
+        is_sent(&latch.run(|leadership| async move { drop(leadership) }));
+        is_sent(&latch.run_until_done(|leadership| async move { drop(leadership) }));
+        is_sent(&changes.next());
     };
     let _ = |client: &Client| {
         let whole = [client.txn().into_whole(), client.txn().when([]).into_whole()];
@@ -126,7 +167,7 @@ mod root {
         Status, TimeToLive, TimeToLiveResponse, TokenReason, Txn, TxnResponse, UnaryRequest,
         Version, Watch, WatchBatch, WatchHandle, WatchItem, WatchItems, WatchMetrics, WatchOptions,
         WatchRanges, WatchStatus, all, compact, delete, from_key, get, key, ops, parity, prefix,
-        proto, put, raw, request, runtime, trace, txn, watch,
+        proto, put, raw, recipes, request, runtime, trace, txn, watch,
     };
 
     use etcd3::{
@@ -137,6 +178,11 @@ mod root {
     use etcd3::{
         ClusterView, Disagreement, Member, MemberAddResponse, MemberId, MemberListResponse,
         MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse, MemberView,
+    };
+
+    use etcd3::recipes::{
+        Barrier, ClaimUnknown, Counter, DoubleBarrier, DoubleBarrierGuard, Permit, PriorityQueue,
+        Queue, RecipeError, RwLock, RwLockGuard, Semaphore,
     };
 
     #[cfg(feature = "tls")]

@@ -27,6 +27,7 @@
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used)]
 
 pub mod backup;
+pub mod bank;
 pub mod cancel;
 mod case;
 mod case_result;
@@ -128,6 +129,9 @@ mod pages {
     struct Operating;
     #[doc = include_str!("../../docs/observing.md")]
     struct Observing;
+
+    #[doc = include_str!("../../docs/recipes.md")]
+    struct Recipes;
 
     #[doc = include_str!("../../docs/testing-with-etcd3-sim.md")]
     struct TestingWithEtcd3Sim;

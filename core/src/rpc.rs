@@ -3,11 +3,13 @@
 //! The typed requests of [`request`](crate::request) are built on this; it also lets a program call
 //! any method of the API with its messages as they are on the wire.
 
+mod services;
+
 use crate::error::Error;
 use crate::method::{self, Effect, Method};
 use crate::namespace::KeyPrefix;
 use crate::request::cluster;
-use etcd3_proto::{etcdserverpb as pb, health, mvccpb, v3electionpb, v3lockpb};
+use etcd3_proto::{etcdserverpb as pb, health, mvccpb};
 
 /// What is to be known of a request to make a call of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +80,7 @@ pub trait UnaryRequest: prost::Message + Clone {
     ///
     /// # Errors
     ///
-    /// Kind [`InvalidRequest`](crate::ErrorKind::InvalidRequest) for an empty key, outcome not
-    /// sent.
+    /// [`ServerError::EmptyKey`](crate::ServerError::EmptyKey) for an empty key, outcome not sent.
     fn add_prefix(&mut self, _: &KeyPrefix) -> Result<(), Error> {
         Ok(())
     }
@@ -389,12 +390,6 @@ unary! {
     pb::AuthRoleDeleteRequest => AuthRoleDeleteResponse = ROLE_DELETE;
     pb::AuthRoleRevokePermissionRequest => AuthRoleRevokePermissionResponse
         = ROLE_REVOKE_PERMISSION;
-    v3electionpb::CampaignRequest => CampaignResponse = CAMPAIGN;
-    v3electionpb::ProclaimRequest => ProclaimResponse = PROCLAIM;
-    v3electionpb::LeaderRequest => LeaderResponse = LEADER;
-    v3electionpb::ResignRequest => ResignResponse = RESIGN;
-    v3lockpb::LockRequest => LockResponse = LOCK;
-    v3lockpb::UnlockRequest => UnlockResponse = UNLOCK;
     health::HealthCheckRequest => HealthCheckResponse = HEALTH_CHECK;
 }
 

@@ -2,10 +2,15 @@
 
 use etcd3_core::namespace::KeyPrefix;
 use etcd3_core::proto::etcdserverpb::{self as pb, compare::TargetUnion, request_op, response_op};
-use etcd3_core::proto::mvccpb;
+use etcd3_core::proto::v3electionpb::{
+    CampaignRequest, LeaderRequest, ProclaimRequest, ResignRequest,
+};
+use etcd3_core::proto::v3lockpb::{LockRequest, UnlockRequest};
+use etcd3_core::proto::{mvccpb, v3electionpb, v3lockpb};
+use etcd3_core::request::{services, watch};
 use etcd3_core::{
-    Bytes, ErrorKind, KeyRange, Limits, Op, Operation, Outcome, Raw, UnaryRequest, all, delete,
-    frame, from_key, get, key, prefix, put, txn,
+    Bytes, ErrorKind, KeyRange, Limits, Op, Operation, Outcome, Raw, ServerError, UnaryRequest,
+    all, delete, frame, from_key, get, key, prefix, put, txn,
 };
 use prost::Message;
 
@@ -151,8 +156,8 @@ fn answers_lose_the_prefix_at_any_depth() {
         assert!(text.contains(&format!("key: b\"{key}\"")), "{key}: {text}");
     }
 
-    // Other programs may attach keys of theirs to the same lease.
-    let keys = ["n/a", "m/b", "n"].map(Bytes::from).into();
+    // Other programs may attach keys of theirs to the same lease. The bare prefix is one of those.
+    let keys = ["n/a", "m/b", "n", "n/"].map(Bytes::from).into();
     let mut lease = pb::LeaseTimeToLiveResponse { keys, ..Default::default() };
     pb::LeaseTimeToLiveRequest::strip_prefix(&mut lease, &namespace).expect("an answer");
     assert_eq!(lease.keys, ["a"]);
@@ -160,21 +165,121 @@ fn answers_lose_the_prefix_at_any_depth() {
 
 #[test]
 fn a_key_that_is_not_there_is_no_answer() {
-    let answer = pb::RangeResponse { kvs: vec![pair("m/a")], ..Default::default() };
-    let error = get("a").decode(wire(&answer), Some(&under(b"n/"))).expect_err("another's key");
-    assert_eq!(error.kind(), ErrorKind::Protocol);
+    for stranger in ["m/a", "n", "n/", ""] {
+        let answer = pb::RangeResponse { kvs: vec![pair(stranger)], ..Default::default() };
+        let error = get("a").decode(wire(&answer), Some(&under(b"n/"))).expect_err("another's key");
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{stranger}");
+    }
+}
+
+// NS-003, NS-004, NS-005, NS-006
+#[test]
+fn ranges_on_the_wire() {
+    let moved = |prefix: &'static [u8], range: KeyRange| {
+        let message: pb::RangeRequest = sent(get(range), &under(prefix));
+        (message.key.to_vec(), message.range_end.to_vec())
+    };
+    let wire = |key: &[u8], end: &[u8]| (key.to_vec(), end.to_vec());
+    assert_eq!(moved(b"pfx/", key("a")), wire(b"pfx/a", b""));
+    assert_eq!(moved(b"pfx/", ("abc".."def").into()), wire(b"pfx/abc", b"pfx/def"));
+    assert_eq!(moved(b"pfx/", from_key("abc")), wire(b"pfx/abc", b"pfx0"));
+    assert_eq!(moved(b"pfx/", all()), wire(b"pfx/\0", b"pfx0"));
+    assert_eq!(moved(b"\xff\xff", from_key("abc")), wire(b"\xff\xffabc", b"\0"));
+    assert_eq!(under(b"pfx/").range(), prefix("pfx/"));
+}
+
+#[test]
+fn a_namespace_in_a_namespace_has_both_prefixes() {
+    let outer = under(b"a/");
+    assert_eq!(KeyPrefix::nested(Some(&outer), "b/"), Some(under(b"a/b/")));
+    assert_eq!(KeyPrefix::nested(Some(&outer), ""), Some(outer));
+    assert_eq!(KeyPrefix::nested(None, "b/"), Some(under(b"b/")));
+    assert_eq!(KeyPrefix::nested(None, ""), None);
 }
 
 // E10.1: behind a prefix an empty key would be one that no client of the namespace can name.
+// Servers answer the same to a key that is empty without one.
 #[test]
 fn an_empty_key_stays_refused() {
     let refused = |mut operation: Op| {
         let error = operation.encode(&Limits::default(), Some(&under(b"n/"))).expect_err("refused");
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidRequest, Outcome::NotSent));
+        let expected = ErrorKind::Server(ServerError::EmptyKey);
+        assert_eq!((error.kind(), error.outcome()), (expected, Outcome::NotSent));
     };
     refused(put("", "v").into());
     refused(get("").into());
     refused(delete("").into());
     refused(txn().when([key("").version().eq(0)]).into());
     refused(txn().then([txn().otherwise([put("", "v")])]).into());
+}
+
+// The limit is that of the message that is sent.
+#[test]
+fn the_prefix_counts_against_the_limit() {
+    let mut write = put("k", "v");
+    let limits = Limits::default().max_request_bytes(7);
+    assert!(write.encode(&limits, None).is_ok());
+    let error = write.encode(&limits, Some(&under(b"n/"))).expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::RequestOverLimit { len: 8, limit: 7 });
+}
+
+// X36: the names of locks and elections are what keys begin with, and may be empty.
+#[test]
+fn locks_and_elections_lie_in_the_namespace() {
+    let namespace = under(b"n/");
+    for (name, whole) in [("l", "n/l"), ("", "n/")] {
+        let message: LockRequest = sent(services::lock(name, 7), &namespace);
+        assert_eq!(message, LockRequest { name: whole.into(), lease: 7 });
+        let message: LeaderRequest = sent(services::leader(name), &namespace);
+        assert_eq!(message.name, whole);
+        let message: CampaignRequest = sent(services::campaign(name, 7, "v"), &namespace);
+        assert_eq!((&message.name[..], &message.value[..]), (whole.as_bytes(), &b"v"[..]));
+        let frame = services::observe(&name.into(), &Limits::default(), Some(&namespace));
+        let message = LeaderRequest::decode(&frame.expect("it can be sent")[frame::HEAD..]);
+        assert_eq!(message.expect("a message").name, whole);
+    }
+    let message: UnlockRequest = sent(services::unlock("l/7"), &namespace);
+    assert_eq!(message.key, "n/l/7");
+    let error = services::unlock("").encode(&Limits::default(), Some(&namespace)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Server(ServerError::EmptyKey));
+
+    let held = v3lockpb::LockResponse { key: "n/l/7".into(), ..Default::default() };
+    let lock = services::lock("l", 7);
+    assert_eq!(lock.decode(wire(&held), Some(&namespace)).expect("an answer").key, "l/7");
+    let (name, key) = ("n/e".into(), "n/e/7".into());
+    let leader = v3electionpb::LeaderKey { name, key, rev: 5, lease: 7 };
+    let won = v3electionpb::CampaignResponse { leader: Some(leader.clone()), ..Default::default() };
+    let won = services::campaign("e", 7, "v").decode(wire(&won), Some(&namespace));
+    let elected = won.expect("an answer").elected;
+    assert_eq!((&elected.name[..], &elected.key[..]), (&b"e"[..], &b"e/7"[..]));
+    let message: ProclaimRequest = sent(services::proclaim(elected.clone(), "w"), &namespace);
+    assert_eq!(message.leader, Some(leader.clone()));
+    let message: ResignRequest = sent(services::resign(elected), &namespace);
+    assert_eq!(message.leader, Some(leader));
+
+    let seen = v3electionpb::LeaderResponse { kv: Some(pair("n/e/7")), ..Default::default() };
+    let asked = services::leader("e").decode(wire(&seen), Some(&namespace)).expect("an answer");
+    assert_eq!(asked.kv.key, "e/7");
+    let told = services::observed(wire(&seen), Some(&namespace)).expect("an answer");
+    assert_eq!(told, asked);
+    let other = v3electionpb::LeaderResponse { kv: Some(pair("m/e/7")), ..Default::default() };
+    assert!(services::observed(wire(&other), Some(&namespace)).is_err());
+}
+
+// NS-002, W-25
+#[test]
+fn watches_lie_in_the_namespace() {
+    for bytes in [&b"n/"[..], b"\0", b"\xff", b"\xff\xff", b"n\xff"] {
+        for range in small_ranges() {
+            let message: pb::RangeRequest = sent(get(range.clone()), &under(bytes));
+            let moved = watch(range).under(Some(&under(bytes))).expect("it has a key");
+            let create = moved.create(1, 1);
+            assert_eq!((create.key, create.range_end), (message.key, message.range_end));
+        }
+    }
+    // Servers take an empty key as the lowest one.
+    let lowest = watch("").under(Some(&under(b"n/"))).expect("it has a key");
+    assert_eq!(lowest.create(1, 1).key, "n/\0");
+    let plain = watch(all());
+    assert_eq!(plain.clone().under(None).expect("as it is"), plain);
 }

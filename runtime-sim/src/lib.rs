@@ -22,6 +22,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod bank;
 mod etcd;
 mod example;
 mod executor;

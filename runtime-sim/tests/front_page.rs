@@ -1,6 +1,11 @@
 //! The table of operations on the front pages says what compiles and works.
 
 use etcd3::proto::etcdserverpb::StatusRequest;
+use etcd3::recipes::mirror::{Mirror, Syncer};
+use etcd3::recipes::{
+    Barrier, Counter, DoubleBarrier, Election, Interrupted, LeaderChanges, LeaderLatch, Leadership,
+    Mutex, PriorityQueue, Queue, RwLock, Semaphore, Stm, Transaction,
+};
 use etcd3::{Alarm, AlarmKind, PermissionType, Serving, get, key, prefix, put};
 use std::time::Duration;
 
@@ -42,6 +47,7 @@ fn the_examples_of_the_table_work() {
         drop(client.maintenance().snapshot_from("http://etcd-1:2379")?);
         client.execute(get("config/colour")).await?;
         client.rpc(StatusRequest::default()).await?;
+        assert_eq!(client.namespace("tenant/a/").get("config/colour").await?.count, 0);
         let one = client.pinned_to("http://etcd-1:2379")?;
         one.get("lock").await?;
         client.set_endpoints(["http://etcd-1:2379"])?;
@@ -156,13 +162,51 @@ fn the_examples_of_members_work() {
     });
 }
 
+/// Those of the table of recipes.
+#[test]
+#[rustfmt::skip]
+fn the_examples_of_recipes_work() {
+    etcd3_sim::example(|client| async move {
+        let copy = client.namespace("copy/");
+        let session = client.session(Duration::from_secs(10)).await?;
+        client.put("config/colour", "red").await?;
+        Mutex::new(&session, "locks/report").lock().await?.unlock().await?;
+        RwLock::new(&session, "report").read().await?.unlock().await?;
+        Semaphore::new(&session, "downloads", 2).acquire().await?.release().await?;
+        let leadership = Election::new(&session, "scheduler").campaign("10.0.0.7:80").await?;
+        assert!(LeaderChanges::new(&client, "scheduler").next().await.is_some());
+        leadership.resign().await?;
+        let work = |leadership: Leadership| async move { leadership.is_valid() };
+        assert!(LeaderLatch::new(&session, "scheduler", "10.0.0.7:80").run(work).await?);
+        let transfer = |mut accounts: Transaction| async move {
+            accounts.put("accounts/a", "10");
+            Ok::<_, Interrupted>(())
+        };
+        Stm::new(&client).run(transfer).await?;
+        assert_eq!(Counter::new(&client, "tickets").add(1).await?, 1);
+        Barrier::new(&client, "migration").wait().await?;
+        DoubleBarrier::new(&session, "round", 1).enter().await?.leave().await?;
+        Queue::new(&client, "jobs").enqueue("17").await?;
+        assert_eq!(Queue::new(&client, "jobs").dequeue().await?.value, "17");
+        PriorityQueue::new(&client, "alarms").enqueue("fire", 0).await?;
+        assert_eq!(PriorityQueue::new(&client, "alarms").dequeue().await?.value, "fire");
+        Syncer::new(&client, prefix("config/")).next().await?;
+        Mirror::new(&client, &copy, "config/", "position").next().await?;
+        session.close().await?;
+        Ok(())
+    });
+}
+
 #[test]
 fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 88, "{examples:?}");
-    for example in examples {
+    assert_eq!(examples.len(), 89, "{examples:?}");
+    let rows = etcd3::recipes_table!().lines().filter(|line| line.contains("::new("));
+    let recipes: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
+    assert_eq!(recipes.len(), 14, "{recipes:?}");
+    for example in examples.into_iter().chain(recipes) {
         assert!(here.contains(example), "{example}");
     }
 }

@@ -82,6 +82,12 @@ cargo xtask <command>
             --seed S     what the order is drawn from
             --short      16 seconds and one outage, on the runtime whose turn it is
             --runtime, --version   as above
+  bank      move money by transactions in memory, in worlds and on real members that fail
+            --seeds N    how many worlds, 2000 by default
+            --seconds N  for how long members fail, 60 by default; 0 for worlds alone
+            --seed S     one world again
+            --short      60 worlds and 5 seconds, on the runtime whose turn it is
+            --runtime, --version   as above
   interop   have the recipes contend with etcd's own tools on a real server
             --short      a few contenders, on the newest version
             --runtime, --version   as above
@@ -232,6 +238,13 @@ const COMMANDS: &[Subcommand] = &[
         plain: &["--short"],
         words: Words::Nothing,
         run: runs::lease_torture,
+    },
+    Subcommand {
+        name: "bank",
+        valued: &runs::BANK,
+        plain: &["--short"],
+        words: Words::Nothing,
+        run: runs::bank,
     },
     Subcommand {
         name: "interop",

@@ -1,5 +1,5 @@
 //! The long runs: `cargo xtask failover`, `soak`, `rolling`, `upgrade`, `membership`,
-//! `watch-torture`, `lease-torture`, `interop`, `pages`, `backup` and `cancel`.
+//! `watch-torture`, `lease-torture`, `bank`, `interop`, `pages`, `backup` and `cancel`.
 //!
 //! Each is a program of the conformance crate, which prints its figures and fails when a limit did
 //! not hold. All their options are handed through.
@@ -10,6 +10,9 @@ use std::process::Command;
 
 /// The options of a torture that have a value.
 pub(crate) const TORTURE: [&str; 4] = ["--runtime", "--version", "--seconds", "--seed"];
+
+/// The options of a bank that have a value.
+pub(crate) const BANK: [&str; 5] = ["--runtime", "--version", "--seconds", "--seeds", "--seed"];
 
 pub(crate) fn failover(options: &Options) -> ExitResult {
     shell::show(run("failover", options, &["--runtime", "--version"], &["--short"]))
@@ -25,6 +28,10 @@ pub(crate) fn watch_torture(options: &Options) -> ExitResult {
 
 pub(crate) fn lease_torture(options: &Options) -> ExitResult {
     shell::show(run("lease_torture", options, &TORTURE, &["--short"]))
+}
+
+pub(crate) fn bank(options: &Options) -> ExitResult {
+    shell::show(run("bank", options, &BANK, &["--short"]))
 }
 
 pub(crate) fn rolling(options: &Options) -> ExitResult {
@@ -68,6 +75,11 @@ pub(crate) fn short_watch_torture() -> Command {
 /// Makes the command line of a short torture of leases, on the runtime whose turn it is.
 pub(crate) fn short_lease_torture() -> Command {
     short("lease_torture", &["--short"])
+}
+
+/// Makes the command line of some worlds with a bank, and a short one on real members.
+pub(crate) fn short_bank() -> Command {
+    short("bank", &["--short"])
 }
 
 /// Makes the command line of a short soak, in plain and over TLS.

@@ -6,6 +6,7 @@ use crate::{Client, Error};
 use bytes::Bytes;
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::method::Method;
+use etcd3_core::namespace::KeyPrefix;
 use etcd3_core::stream::server_stream::{Options, ServerStream};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,11 +14,14 @@ use std::time::Duration;
 /// Longer than anybody waits.
 const FOREVER: Duration = Duration::MAX;
 
+/// Reads a message, and takes the prefix of the client off its keys.
+type Decode<T> = fn(Bytes, Option<&KeyPrefix>) -> Result<T, Error>;
+
 /// The messages of one call, none of which is the last by its content.
 pub(crate) struct Messages<T> {
     driver: StreamDriver,
     request: Bytes,
-    decode: fn(Bytes) -> Result<T, Error>,
+    decode: Decode<T>,
     is_over: bool,
     /// Declared last so that it is dropped last.
     client: Client,
@@ -29,7 +33,7 @@ impl<T> Messages<T> {
         client: Client,
         method: &'static Method,
         request: Bytes,
-        decode: fn(Bytes) -> Result<T, Error>,
+        decode: Decode<T>,
         options: CallOptions,
     ) -> Self {
         let shared = client.shared();
@@ -64,7 +68,9 @@ impl<T> Messages<T> {
         let Self { driver, request, client, .. } = self;
         let now = client.shared().now();
         let next = ready!(driver.poll_next(now, cx, &mut || Ok(request.clone())));
-        let next = next.map(|next| next.and_then(self.decode).map_err(|it| self.complete(it)));
+        let prefix = self.client.key_prefix();
+        let decoded = next.map(|next| next.and_then(|it| (self.decode)(it, prefix)));
+        let next = decoded.map(|next| next.map_err(|it| self.complete(it)));
         self.is_over = !matches!(next, Some(Ok(_)));
         Poll::Ready(next)
     }

@@ -12,6 +12,7 @@ mod tally;
 use crate::shared::Shared;
 use crate::tokens;
 use attempt::TokenUse;
+use bytes::Bytes;
 use driver::Driver;
 use etcd3_core::Instant;
 use etcd3_core::call::{Call, Options, Reply};
@@ -19,7 +20,8 @@ use etcd3_core::channel::{ConnectionId, EndpointId, HealthSignal};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::error::{Error, ErrorKind, Phase};
 use etcd3_core::frame;
-use etcd3_core::request::Operation;
+use etcd3_core::namespace::KeyPrefix;
+use etcd3_core::request::{Limits, Operation};
 use etcd3_core::rpc::Rpc;
 use std::error::Error as _;
 use std::future::Future;
@@ -49,18 +51,50 @@ pub struct CallOptions {
 pub(crate) struct OperationCall<T> {
     shared: Arc<Shared>,
     /// `None` when it is over.
-    operation: Option<T>,
+    operation: Option<Prefixed<T>>,
     options: CallOptions,
     /// `None` before it begins.
     driver: Option<Driver>,
+}
+
+/// An operation, and what is before its keys, unseen by the caller.
+struct Prefixed<T> {
+    operation: T,
+    prefix: Option<KeyPrefix>,
+}
+
+impl<T: Operation> Prefixed<T> {
+    fn encode(&mut self, limits: &Limits) -> Result<Bytes, Error> {
+        self.operation.encode(limits, self.prefix.as_ref())
+    }
+
+    fn decode(self, message: Bytes) -> Result<T::Response, Error> {
+        self.operation.decode(message, self.prefix.as_ref())
+    }
+
+    fn rpc(&self) -> Rpc {
+        self.operation.rpc()
+    }
 }
 
 // Nothing in it is ever pinned.
 impl<T> Unpin for OperationCall<T> {}
 
 impl<T: Operation> OperationCall<T> {
+    /// Makes a call of an operation whose keys are named as a whole.
     pub(crate) const fn new(shared: Arc<Shared>, operation: T, options: CallOptions) -> Self {
-        Self { shared, operation: Some(operation), options, driver: None }
+        Self::under(None, shared, operation, options)
+    }
+
+    /// Makes a call that puts a prefix before all keys, and takes it off those of the answer.
+    pub(crate) const fn under(
+        prefix: Option<KeyPrefix>,
+        shared: Arc<Shared>,
+        operation: T,
+        options: CallOptions,
+    ) -> Self {
+        let operation = Some(Prefixed { operation, prefix });
+        Self { shared, operation, options, driver: None }
     }
 
     /// Returns when the last attempt was handed to a connection.
@@ -93,7 +127,7 @@ impl<T: Operation> Future for OperationCall<T> {
             },
         };
         let limits = &shared.config.limits;
-        let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits, None)));
+        let reply = ready!(driver.poll(now, cx, &mut || operation.encode(limits)));
         let signal = driver.call.signal();
         let answer =
             rest.take().map(|operation| answer(shared, operation, driver, options.only, reply));
@@ -105,10 +139,10 @@ impl<T: Operation> Future for OperationCall<T> {
 fn begin<T: Operation>(
     shared: &Arc<Shared>,
     now: Instant,
-    operation: &mut T,
+    operation: &mut Prefixed<T>,
     options: CallOptions,
 ) -> Result<Driver, Error> {
-    let body = match operation.encode(&shared.config.limits, None) {
+    let body = match operation.encode(&shared.config.limits) {
         Ok(body) => body,
         Err(error) => return Err(of(&operation.rpc(), error)),
     };
@@ -145,7 +179,7 @@ fn begin<T: Operation>(
 /// Decodes the response, or completes the error.
 fn answer<T: Operation>(
     shared: &Shared,
-    operation: T,
+    operation: Prefixed<T>,
     driver: &Driver,
     only: Option<EndpointId>,
     reply: Result<Reply, Error>,
@@ -162,7 +196,7 @@ fn answer<T: Operation>(
         Ok(reply) => {
             let rpc = operation.rpc();
             let attempts = reply.attempts;
-            let decoded = operation.decode(reply.message, None);
+            let decoded = operation.decode(reply.message);
             decoded.map_err(|error| at(of(&rpc, error).with_attempts(attempts)))
         }
     }

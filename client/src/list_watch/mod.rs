@@ -90,6 +90,8 @@ pub struct ListWatch {
     is_listed: bool,
     /// The header of the first page of the listing, whose revision all pages are of.
     header: Option<ResponseHeader>,
+    /// From where a watch goes on after what was delivered, once a listing is complete.
+    position: Option<ResumeToken>,
     /// What is to be delivered before anything else.
     next: Option<ListWatchItem>,
     /// Consecutive failures of listings, and of watches to begin.
@@ -179,6 +181,7 @@ impl ListWatch {
             known: KnownKeys::default(),
             is_listed: false,
             header: None,
+            position: None,
             next: None,
             failures: 0,
             state: State::Listing(pages),
@@ -258,6 +261,14 @@ impl ListWatch {
         }
     }
 
+    /// Returns from where a later watch goes on after all that was delivered; `None` as long as a
+    /// listing is not complete, the later ones included.
+    #[must_use]
+    pub const fn resume_token(&self) -> Option<ResumeToken> {
+        // Of the last two items of a listing, the first one does not complete it.
+        if self.next.is_some() { None } else { self.position }
+    }
+
     /// Returns a handle of the watch that there is.
     pub(crate) fn handle(&self) -> Option<WatchHandle> {
         match &self.state {
@@ -287,6 +298,7 @@ impl ListWatch {
         let header = self.header.take().unwrap_or_default();
         let (revision, gone) = (header.revision, self.known.end_listing());
         let is_first = !std::mem::replace(&mut self.is_listed, true);
+        self.position = Some(ResumeToken::after(&header));
         self.begin(ResumeToken::after(&header));
         if is_first {
             return Some(ListWatchItem::Listed(revision));
@@ -305,6 +317,7 @@ impl ListWatch {
     /// Begins another listing. What was delivered of the one before counts as known.
     fn list(&mut self) {
         self.header = None;
+        self.position = None;
         self.known.begin_listing();
         self.state = State::Listing(pages(&self.client, &self.watch, self.options));
     }
@@ -348,9 +361,15 @@ impl ListWatch {
             WatchItem::Created(_) => None,
             WatchItem::Events(batch) => {
                 self.known.apply(&batch);
+                self.position = Some(batch.resume_token());
                 Some(ListWatchItem::Events(batch))
             }
-            WatchItem::Progress(revision) => Some(ListWatchItem::Progress(revision)),
+            WatchItem::Progress(revision) => {
+                if let Some(position) = &mut self.position {
+                    position.revision = position.revision.max(revision.saturating_add(1));
+                }
+                Some(ListWatchItem::Progress(revision))
+            }
             WatchItem::Resumed(revision) => Some(ListWatchItem::Resumed(revision)),
         }
     }

@@ -26,7 +26,8 @@ impl ServingChanges {
         let request = health_watch().map_err(complete)?;
         // A server says so whether it has a leader or not.
         let options = CallOptions { require_leader: Some(false), ..CallOptions::default() };
-        Ok(Self(Messages::new(pinned, method, request, served, options)))
+        let decode = |message, _: Option<&_>| served(message);
+        Ok(Self(Messages::new(pinned, method, request, decode, options)))
     }
 
     /// Waits for the next change; the state as it is, at first. `None` after a failure.

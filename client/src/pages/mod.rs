@@ -224,7 +224,7 @@ impl Pages {
         let CallOptions { timeout, require_leader, .. } = self.options;
         let options =
             StreamOptions { timeout, require_leader, only: Some(member), is_optional: true };
-        let pieces = Pieces::new(self.client.shared(), self.request(range.clone()), options)?;
+        let pieces = Pieces::new(&self.client, self.request(range.clone()), options)?;
         Ok(State::Streaming(range, Box::new(pieces)))
     }
 

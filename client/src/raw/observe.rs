@@ -69,8 +69,9 @@ impl Stream for Observe {
                 State::Done => return Poll::Ready(None),
                 State::Idle { name, options, client } => {
                     let method = &method::OBSERVE;
-                    let request = observe(&name, &client.shared().config.limits)
-                        .map_err(|it| it.with_method(method.path).with_effect(method.effect))?;
+                    let request =
+                        observe(&name, &client.shared().config.limits, client.key_prefix())
+                            .map_err(|it| it.with_method(method.path).with_effect(method.effect))?;
                     let messages = Messages::new(client, method, request, observed, options);
                     self.0 = State::Observing(Box::new(messages));
                 }

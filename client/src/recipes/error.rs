@@ -1,6 +1,6 @@
 //! Why a recipe failed.
 
-use crate::{Bytes, Error, LeaseLost, Outcome};
+use crate::{Bytes, Error, KeyValue, LeaseLost, Outcome};
 use std::fmt;
 
 /// Why a recipe failed.
@@ -14,8 +14,36 @@ pub enum RecipeError {
     KeyDeleted(Bytes),
     /// It was given up by this program before: unlocked, resigned or dropped.
     Released,
+    /// There is this key already: the barrier is held.
+    KeyExists(Bytes),
+    /// As many take part as may, which is this number.
+    TooManyClients(usize),
+    /// This key holds what is no number, or one that the sum would not fit into.
+    NotANumber(Bytes),
+    /// An item of a queue was to be taken, and nobody knows whether it was.
+    ClaimUnknown(Box<ClaimUnknown>),
     /// A call failed.
     Call(Error),
+}
+
+/// An item of a queue, which this reader has taken or somebody else has: the call by which it was
+/// to be taken ended without an answer, and the item is gone since.
+///
+/// No reader gets it again. To process it means that it may be processed twice, not to means that it
+/// may never be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClaimUnknown {
+    /// The item.
+    pub item: KeyValue,
+    /// How the call ended.
+    pub error: Error,
+}
+
+impl RecipeError {
+    pub(super) fn claim_unknown(item: KeyValue, error: Error) -> Self {
+        Self::ClaimUnknown(Box::new(ClaimUnknown { item, error }))
+    }
 }
 
 impl RecipeError {
@@ -25,7 +53,13 @@ impl RecipeError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Call(error) => error.outcome(),
-            Self::SessionLost(_) | Self::KeyDeleted(_) | Self::Released => Outcome::Rejected,
+            Self::ClaimUnknown(_) => Outcome::Unknown,
+            Self::SessionLost(_)
+            | Self::KeyDeleted(_)
+            | Self::Released
+            | Self::KeyExists(_)
+            | Self::TooManyClients(_)
+            | Self::NotANumber(_) => Outcome::Rejected,
         }
     }
 
@@ -51,6 +85,12 @@ impl fmt::Display for RecipeError {
             Self::SessionLost(lost) => write!(f, "the session is lost: {lost}"),
             Self::KeyDeleted(_) => f.write_str("its key was deleted by somebody else"),
             Self::Released => f.write_str("it was given up before"),
+            Self::KeyExists(_) => f.write_str("the key exists"),
+            Self::TooManyClients(limit) => write!(f, "{limit} take part, which is as many as may"),
+            Self::NotANumber(_) => f.write_str("the key holds no number, or the sum is none"),
+            Self::ClaimUnknown(claim) => {
+                write!(f, "whether the item was taken is not known: {}", claim.error)
+            }
             Self::Call(error) => error.fmt(f),
         }
     }
@@ -60,7 +100,12 @@ impl std::error::Error for RecipeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::SessionLost(lost) => lost.cause.as_ref().map(|error| error as _),
-            Self::KeyDeleted(_) | Self::Released => None,
+            Self::ClaimUnknown(claim) => claim.error.source(),
+            Self::KeyDeleted(_)
+            | Self::Released
+            | Self::KeyExists(_)
+            | Self::TooManyClients(_)
+            | Self::NotANumber(_) => None,
             Self::Call(error) => error.source(),
         }
     }

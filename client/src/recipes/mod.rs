@@ -9,13 +9,33 @@
 //! for is waited for across lost connections, members and compactions, and a wait ends at once
 //! when its session does.
 
+mod barrier;
 mod contender;
+mod counter;
+mod double_barrier;
 mod election;
 mod error;
+mod guard;
+pub mod mirror;
 mod mutex;
+mod queue;
 mod race;
 mod retry;
+mod rw_lock;
+mod semaphore;
+mod stm;
+mod unique;
+mod view;
 
+pub use barrier::Barrier;
+pub use counter::Counter;
+pub use double_barrier::{DoubleBarrier, DoubleBarrierGuard};
 pub use election::{Election, Leader, LeaderChange, LeaderChanges, LeaderLatch, Leadership};
-pub use error::RecipeError;
+pub use error::{ClaimUnknown, RecipeError};
 pub use mutex::{Mutex, MutexGuard};
+pub use queue::{PriorityQueue, Queue};
+pub use rw_lock::{RwLock, RwLockGuard};
+pub use semaphore::{Permit, Semaphore};
+pub use stm::{
+    Committed, Interrupted, Isolation, Stm, StmError, StmToken, TokenState, Transaction,
+};

@@ -3,7 +3,7 @@
 use super::handle::Session;
 use etcd3_core::{Bytes, IntoBytes};
 use event_listener::Event;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +20,8 @@ struct State {
     last: u64,
     /// Who asked, in that order; the first one has the turn. None is empty.
     queues: BTreeMap<Bytes, VecDeque<u64>>,
+    /// Those that have announced their end.
+    ending: BTreeSet<u64>,
 }
 
 /// The turns of one name among the handles of a session. Made by [`Session::turns`]; does not keep
@@ -46,6 +48,11 @@ impl Turns {
 }
 
 impl SessionTurn {
+    /// Announces that it will be given back, as by whoever tidies up.
+    pub fn announce_end(&self) {
+        self.of.turns.lock().ending.insert(self.number);
+    }
+
     fn is_first(&self) -> bool {
         let state = self.of.turns.lock();
         state.queues.get(&self.of.name).and_then(VecDeque::front) == Some(&self.number)
@@ -56,6 +63,7 @@ impl Drop for SessionTurn {
     fn drop(&mut self) {
         let SessionTurns { turns, name } = &self.of;
         let mut state = turns.lock();
+        state.ending.remove(&self.number);
         if let Some(queue) = state.queues.get_mut(name) {
             queue.retain(|number| *number != self.number);
             if queue.is_empty() {
@@ -117,6 +125,15 @@ impl SessionTurns {
     #[must_use]
     pub fn try_take(&self) -> Option<SessionTurn> {
         Some(self.ask()).filter(SessionTurn::is_first)
+    }
+
+    /// Returns whether somebody has the turn and has not [announced](SessionTurn::announce_end) to
+    /// give it back.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        let state = self.turns.lock();
+        let first = state.queues.get(&self.name).and_then(VecDeque::front);
+        first.is_some_and(|number| !state.ending.contains(number))
     }
 
     fn ask(&self) -> SessionTurn {

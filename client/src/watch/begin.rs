@@ -49,6 +49,7 @@ pub(super) async fn begin(
         only: client.only(),
         owner: None,
     };
+    let watch = watch.under(client.key_prefix())?;
     let registry = client.watches();
     let (key, mailbox) = registry.attach(shared, kind, watch, Arc::clone(&inbox));
     let rt = Arc::clone(&shared.pool.rt);

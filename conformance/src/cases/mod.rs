@@ -25,6 +25,7 @@ mod conn_partition;
 mod conn_peer_port;
 mod conn_shutdown;
 mod conn_watch;
+mod elections;
 mod goaway_under_load;
 mod grpc_proxy;
 mod hostile;
@@ -70,6 +71,7 @@ mod maintenance_hashes;
 mod maintenance_leader;
 mod maintenance_space;
 mod maintenance_status;
+mod mirror;
 mod net_faults;
 mod net_sweep;
 mod nginx;
@@ -79,9 +81,11 @@ mod proxied;
 mod proxy_limits;
 mod range_stream;
 mod raw_services;
+mod recipe_queues;
 mod robustness;
 mod runtime_panics;
 mod snapshots;
+mod stm;
 mod streams;
 mod tls_authority;
 mod tls_certificates;
@@ -143,6 +147,7 @@ const ALL: &[&[Case]] = &[
     conn_peer_port::CASES,
     conn_shutdown::CASES,
     conn_watch::CASES,
+    elections::CASES,
     goaway_under_load::CASES,
     hostile_data::CASES,
     hostile_goaway::CASES,
@@ -164,6 +169,7 @@ const ALL: &[&[Case]] = &[
     pages_streamed::CASES,
     range_stream::CASES,
     raw_services::CASES,
+    recipe_queues::CASES,
     kv_put::CASES,
     kv_query::CASES,
     kv_quorum::CASES,
@@ -185,6 +191,7 @@ const ALL: &[&[Case]] = &[
     maintenance_leader::CASES,
     maintenance_space::CASES,
     maintenance_status::CASES,
+    mirror::CASES,
     net_faults::CASES,
     net_sweep::CASES,
     proxy_limits::CASES,
@@ -201,6 +208,7 @@ const ALL: &[&[Case]] = &[
     token_streams::CASES,
     token_watches::CASES,
     transport::CASES,
+    stm::CASES,
     txn_basics::CASES,
     txn_compare::CASES,
     txn_faults::CASES,

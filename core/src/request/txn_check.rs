@@ -40,21 +40,31 @@ pub(super) fn check_pinned_reads(txn: &TxnRequest) -> Result<(), Error> {
     ))
 }
 
-/// Each level may have what its parent leaves of the limit. No revision is negative.
-// K31
+/// Each level may have what its parent leaves of the limit. No key is empty, no revision negative.
+// K31, E10.1
 fn check_form(txn: &TxnRequest, max_ops: usize) -> Result<(), Error> {
     let most = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
     let Some(left) = max_ops.checked_sub(most) else {
         return Err(refusal(ServerError::TooManyOps));
     };
+    txn.compare.iter().try_for_each(|compare| check_key(&compare.key))?;
     for op in txn.success.iter().chain(&txn.failure) {
         match &op.request {
             Some(Request::RequestTxn(nested)) => check_form(nested, left)?,
-            Some(Request::RequestRange(range)) => get::check_revisions(range)?,
-            _ => {}
+            Some(Request::RequestRange(range)) => {
+                check_key(&range.key)?;
+                get::check_revisions(range)?;
+            }
+            Some(Request::RequestPut(put)) => check_key(&put.key)?,
+            Some(Request::RequestDeleteRange(delete)) => check_key(&delete.key)?,
+            None => {}
         }
     }
     Ok(())
+}
+
+fn check_key(key: &Bytes) -> Result<(), Error> {
+    if key.is_empty() { Err(refusal(ServerError::EmptyKey)) } else { Ok(()) }
 }
 
 type Puts = BTreeSet<Bytes>;

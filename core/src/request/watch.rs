@@ -1,8 +1,11 @@
 //! What a watch is to deliver.
 
 use super::options::options;
+use crate::error::Error;
 use crate::key_range::KeyRange;
+use crate::namespace::KeyPrefix;
 use crate::watch::{Event, EventKind, ResumeToken};
+use bytes::Bytes;
 use etcd3_proto::etcdserverpb::WatchCreateRequest;
 use etcd3_proto::etcdserverpb::watch_create_request::FilterType;
 
@@ -15,6 +18,8 @@ pub struct WatchOptions {
     start: i64,
     cluster_id: u64,
     max_buffered_bytes: usize,
+    /// What is before the keys of the range, and is taken off those of events.
+    prefix: Option<KeyPrefix>,
     flags: Flags,
 }
 
@@ -54,6 +59,7 @@ pub fn watch(range: impl Into<KeyRange>) -> WatchOptions {
         start: 0,
         cluster_id: 0,
         max_buffered_bytes: MAX_BUFFERED_BYTES,
+        prefix: None,
         flags: Flags::FRAGMENT,
     }
 }
@@ -131,7 +137,28 @@ options! { $ WatchOptions as watch_options {
 } }
 
 impl WatchOptions {
-    /// Returns the keys that are watched.
+    /// Moves the watch behind a prefix, which its events are delivered without.
+    ///
+    /// # Errors
+    ///
+    /// None for a watch made by [`watch`], whose key is never empty.
+    // Y1
+    pub fn under(mut self, prefix: Option<&KeyPrefix>) -> Result<Self, Error> {
+        let Some(prefix) = prefix else { return Ok(self) };
+        self.range = prefix.around(&self.range)?;
+        let inner = self.prefix.take();
+        let inner = inner.as_ref().map_or_else(Bytes::new, |inner| inner.as_bytes().clone());
+        self.prefix = KeyPrefix::nested(Some(prefix), inner);
+        Ok(self)
+    }
+
+    /// Takes the prefix that the watch is under off the keys of an event.
+    pub(crate) fn strip(&self, event: &mut Event) -> Result<(), Error> {
+        let Some(prefix) = &self.prefix else { return Ok(()) };
+        event.keys_mut().try_for_each(|key| prefix.strip(key))
+    }
+
+    /// Returns the keys that are watched, as the server has them.
     #[must_use]
     pub const fn range(&self) -> &KeyRange {
         &self.range

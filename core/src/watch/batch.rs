@@ -78,6 +78,12 @@ impl Event {
         Some(Self { kind, kv: event.kv?.into(), prev, is_prev_requested })
     }
 
+    /// Returns the key in each of its pairs.
+    pub(crate) fn keys_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        let prev = self.prev.as_mut().map(|pair| &mut pair.key);
+        std::iter::once(&mut self.kv.key).chain(prev)
+    }
+
     /// Returns the key that was changed.
     #[must_use]
     pub const fn key(&self) -> &Bytes {

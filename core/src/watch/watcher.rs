@@ -127,12 +127,15 @@ impl Watcher {
         (self.take_new(header, events, bytes), repeated)
     }
 
-    fn take_new(&mut self, header: ResponseHeader, events: Vec<Event>, bytes: usize) -> Taken {
+    fn take_new(&mut self, header: ResponseHeader, mut events: Vec<Event>, bytes: usize) -> Taken {
         if events.is_empty() {
             return Taken::Nothing;
         }
         if !events.iter().all(|event| self.options.wants(event)) {
             return Taken::Broken(Error::protocol("an event that was not asked for"));
+        }
+        if let Err(error) = events.iter_mut().try_for_each(|event| self.options.strip(event)) {
+            return Taken::Broken(error);
         }
         let waits = self.buffered.saturating_add(bytes);
         if !self.has_drained() && waits > self.options.buffer_limit() {

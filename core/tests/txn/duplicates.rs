@@ -1,7 +1,7 @@
 //! Which transactions would write a key twice (K32).
 
 use crate::{foreseen, op, request};
-use etcd3_core::{Op, ServerError, all, delete, from_key, get, prefix, put, txn};
+use etcd3_core::{Op, ServerError, all, delete, from_key, get, key, ops, prefix, put, txn};
 
 fn in_a() -> Op {
     op(put("abc", "v"))
@@ -99,4 +99,22 @@ fn the_first_error_is_that_of_the_server() {
         (error.to_string().as_str(), error.status()),
         (ServerError::DuplicateKey.text(), None)
     );
+}
+
+// E10.1: servers look for empty keys first, and name the first thing that is wrong.
+#[test]
+fn an_empty_key_is_told_before_a_key_that_is_written_twice() {
+    let twice = || [Op::from(put("k", "v")), put("k", "v").into()];
+    let with = |empty: Op| twice().into_iter().chain([empty]);
+    let nested = txn().when([prefix("a").exists()]).otherwise([get("")]);
+    for empty in [get("").into(), put("", "v").into(), delete("").into(), nested.into()] {
+        assert_eq!(foreseen(txn().then(with(empty))), Some(ServerError::EmptyKey));
+    }
+    let compared = txn().when([key("").missing()]).then(twice());
+    assert_eq!(foreseen(compared), Some(ServerError::EmptyKey));
+    let many = (0..129).map(|_| get("k"));
+    let first = ops![put("", "v"), txn().then(many.clone())];
+    assert_eq!(foreseen(txn().then(first)), Some(ServerError::EmptyKey));
+    let last = ops![txn().then(many), put("", "v")];
+    assert_eq!(foreseen(txn().then(last)), Some(ServerError::TooManyOps));
 }

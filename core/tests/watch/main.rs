@@ -6,6 +6,7 @@ mod create;
 mod fragments;
 mod hostile;
 mod laws;
+mod namespace;
 mod overflow;
 mod progress;
 mod refusals;

@@ -10,9 +10,10 @@
 //! 3. A read shows the state at its revision; a comparison was decided by the state before it.
 //!
 //! What watches delivered is compared with the same order by [`watch`], what handles of leases said
-//! with the clock of the leader by [`lease`].
+//! with the clock of the leader by [`lease`]; what transactions in memory saw, by [`transactions`].
 
 pub mod lease;
+pub mod transactions;
 pub mod watch;
 
 use etcd3::Outcome;

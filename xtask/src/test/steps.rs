@@ -86,6 +86,7 @@ pub(super) const ALL: &[Step] = &[
     step("membership", |_| figures(&runs::short_membership())).within(Share::Tortures),
     step("watch torture", |_| figures(&runs::short_watch_torture())).within(Share::Tortures),
     step("lease torture", |_| figures(&runs::short_lease_torture())).within(Share::Tortures),
+    step("bank", |_| figures(&runs::short_bank())).within(Share::Tortures),
     step("interop", |_| figures(&runs::short_interop())).within(Share::Tortures),
     step("soak", |_| figures(&runs::short_soak())).within(Share::Tortures),
     step("cancelled calls", |_| figures(&runs::short_cancel())).within(Share::Tortures),

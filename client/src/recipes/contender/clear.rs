@@ -143,6 +143,9 @@ pub(super) fn spawn(mut remains: Remains) {
     if is_gone(&remains.owner) {
         return;
     }
+    if let Some(turn) = &remains.turn {
+        turn.announce_end();
+    }
     let owner = remains.owner.clone();
     let client = owner.client.clone();
     client.spawn(async move {

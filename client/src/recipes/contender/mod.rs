@@ -180,9 +180,9 @@ impl Contender {
 
     /// Waits for a result, until the lease is lost.
     // I-S2
-    pub(super) async fn unless_lost<T>(
+    pub(super) async fn unless_lost<T, E: Into<RecipeError>>(
         &self,
-        work: impl Future<Output = Result<T, Error>>,
+        work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, RecipeError> {
         self.owner.unless_lost(work).await
     }

@@ -7,10 +7,11 @@
 
 use super::super::RecipeError;
 use super::super::contender::{Contender, Entered, Entry, own_key};
+use super::super::race::race;
 use super::super::retry::{self, Backoff, passes};
 use super::leader::Leader;
 use super::leadership::{Leadership, proclaim};
-use crate::{Bytes, Error, KeyValue, LeaseStatus, Session, get, prefix};
+use crate::{Bytes, Error, KeyValue, Lease, LeaseStatus, Session, get, prefix};
 use std::sync::atomic::AtomicI64;
 
 /// A candidate whose key is there.
@@ -56,24 +57,37 @@ impl Candidacy {
         value: &Bytes,
     ) -> Result<(Self, Option<KeyValue>), RecipeError> {
         let mut backoff = Backoff::new(session.client());
+        let mut was_missing = false;
         loop {
             let lease = session.lease();
+            if let LeaseStatus::Lost(lost) = lease.status() {
+                return Err(lost.into());
+            }
             let entry = Entry {
                 key: own_key(keys, &lease),
-                lease,
+                lease: lease.clone(),
                 value: value.clone(),
                 only_if: Vec::new(),
                 read: get(prefix(keys.clone())).keys_only().first_create(),
             };
-            if let Some(entered) = entry.try_enter(session).await? {
+            let turns = session.turns(entry.key.clone());
+            // Who has the turn leads, waits, or holds on to a key that somebody has deleted.
+            // CONC-013
+            if turns.is_taken() {
+                if let Some(guest) = Self::guest(session, &lease, &entry.key).await? {
+                    return Ok(guest);
+                }
+                if was_missing {
+                    return Self::entered(Box::pin(entry.enter_beside(session)).await?);
+                }
+                was_missing = true;
+            } else if let Some(entered) = Box::pin(entry.try_enter(session)).await? {
                 return Self::entered(entered);
             }
-            // CONC-013
-            if let Some(guest) = Self::guest(session, keys).await? {
-                return Ok(guest);
-            }
             // The other handle is about to create the key, or to delete it.
-            backoff.rest().await;
+            let lost = async { drop(lease.lost().await) };
+            let given_back = async { drop(turns.take().await) };
+            race(lost, race(given_back, backoff.rest())).await;
         }
     }
 
@@ -91,14 +105,19 @@ impl Candidacy {
     /// Finds the key of another handle of the session.
     async fn guest(
         session: &Session,
-        keys: &Bytes,
+        lease: &Lease,
+        own: &Bytes,
     ) -> Result<Option<(Self, Option<KeyValue>)>, RecipeError> {
-        let (client, lease) = (session.client(), session.lease());
-        let own = own_key(keys, &lease);
-        let found = retry::read(client, || client.get(own.clone())).await?;
+        let client = session.client();
+        let read = async {
+            let read = retry::read(client, || client.get(own.clone()));
+            read.await.map_err(RecipeError::from)
+        };
+        // I-S2
+        let found = race(async { Err(lease.lost().await.into()) }, read).await?;
         let header = found.header;
         let Some(own) = found.into_first() else { return Ok(None) };
-        let contender = Contender::of_found(session, &lease, &own, header, None);
+        let contender = Contender::of_found(session, lease, &own, header, None);
         let written = AtomicI64::new(own.mod_revision);
         Ok(Some((Self { contender, written, is_first: false }, Some(own))))
     }
@@ -143,12 +162,12 @@ impl Candidacy {
         let Self { contender, written, is_first } = self;
         if !is_first {
             let first = Leader::first(contender.session().client(), keys, None);
-            let leader = contender.unless_lost(async { Ok(first.await?.0) }).await?;
+            let leader = contender.unless_lost(async { Ok::<_, Error>(first.await?.0) }).await?;
             let leads = leader.map(|it| it.create_revision());
             if leads != Some(contender.create_revision()) {
                 if !contender.is_guest() {
                     // Where it fails, dropping the contender goes on with it.
-                    let _ = contender.leave().await;
+                    let _ = Box::pin(contender.leave()).await;
                 }
                 return Ok(None);
             }

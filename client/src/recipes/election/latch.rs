@@ -86,7 +86,7 @@ impl LeaderLatch {
         &self,
         work: impl FnOnce(Leadership) -> F,
     ) -> Result<T, RecipeError> {
-        let leadership = self.election.campaign(self.value.clone()).await?;
+        let leadership = Box::pin(self.election.campaign(self.value.clone())).await?;
         self.lead(leadership, work).await
     }
 
@@ -120,11 +120,11 @@ impl LeaderLatch {
         leadership: Leadership,
         work: impl FnOnce(Leadership) -> F,
     ) -> Result<T, RecipeError> {
-        let lost = race(leadership.lost(), self.late(&leadership));
+        let lost = Box::pin(race(leadership.lost(), self.late(&leadership)));
         let work = work(leadership.clone());
         let done = race(async { Err(lost.await) }, async { Ok(work.await) }).await?;
         // Where it fails, dropping the leadership goes on with it.
-        let _ = leadership.resign().await;
+        let _ = Box::pin(leadership.resign()).await;
         Ok(done)
     }
 

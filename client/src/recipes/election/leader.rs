@@ -5,6 +5,7 @@ use crate::{
     Bytes, Client, Compare, Error, IntoBytes, KeyValue, LeaseId, ResponseHeader, SortOrder,
     SortTarget, key, prefix,
 };
+use std::future::IntoFuture;
 use std::str::Utf8Error;
 
 /// A leader, as somebody else sees it, at a revision at which it led.
@@ -42,7 +43,9 @@ impl Leader {
         let (mut limit, mut revision) = (1, revision.unwrap_or(0));
         loop {
             let read = client.get(prefix(keys.clone())).revision(revision).limit(limit);
-            let found = read.sort(SortTarget::Create, SortOrder::Ascend).await?;
+            let read = read.sort(SortTarget::Create, SortOrder::Ascend);
+            // Boxed: a call is large, and futures that hold futures move them.
+            let found = Box::pin(read.into_future()).await?;
             let header = found.header;
             let mut pairs = found.kvs.into_iter();
             let first = pairs.find(|pair| is_contender(keys, &pair.key));

@@ -4,7 +4,7 @@ use super::super::RecipeError;
 use super::super::contender::Contender;
 use crate::{Bytes, Compare, GetResponse, IntoBytes, ResponseHeader, Session, get, key, put};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -134,7 +134,8 @@ pub(super) async fn proclaim(
         let change = put(own.clone(), value.clone()).lease(contender.lease().id());
         let txn = client.txn().when([contender.fence(), is_newest]);
         let call = txn.then([change]).otherwise([get(own)]);
-        let done = contender.unless_lost(async { call.await }).await?;
+        // Boxed: a call is large, and futures that hold futures move them.
+        let done = contender.unless_lost(Box::pin(call.into_future())).await?;
         if done.succeeded {
             written.fetch_max(done.header.revision, Ordering::Relaxed);
             return Ok(done.header);

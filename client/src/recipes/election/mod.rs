@@ -106,7 +106,9 @@ impl Election {
     pub async fn campaign(&self, value: impl IntoBytes) -> Result<Leadership, RecipeError> {
         let value = value.into_bytes();
         loop {
-            let candidacy = Candidacy::begin(&self.session, &self.prefix, &value).await?;
+            // Boxed: futures that hold futures move them.
+            let begin = Box::pin(Candidacy::begin(&self.session, &self.prefix, &value));
+            let candidacy = begin.await?;
             let is_guest = candidacy.is_guest();
             match candidacy.wait(&self.prefix).await {
                 // The handle that it was the guest of gave it up.
@@ -136,10 +138,8 @@ impl Election {
         {
             return Ok(None);
         }
-        Candidacy::begin(&self.session, &self.prefix, &value)
-            .await?
-            .unless_others_lead(&self.prefix)
-            .await
+        let begin = Box::pin(Candidacy::begin(&self.session, &self.prefix, &value));
+        begin.await?.unless_others_lead(&self.prefix).await
     }
 
     /// Campaigns for so long at most; `None` when that is over, and the candidacy is given up.

@@ -1,11 +1,11 @@
 //! Elections of the server.
 
+use crate::namespace::KeyPrefix;
 use crate::request::{Limits, operation};
-use crate::{Error, IntoBytes, KeyValue, LeaseId, ResponseHeader, frame};
+use crate::{Error, IntoBytes, KeyValue, LeaseId, ResponseHeader};
 use bytes::Bytes;
 use etcd3_proto::v3electionpb as pb;
 use etcd3_proto::v3electionpb::{CampaignRequest, LeaderRequest, ProclaimRequest, ResignRequest};
-use prost::Message;
 
 /// The key of a candidate that was elected: what it proclaims and resigns by.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
@@ -156,21 +156,22 @@ impl From<pb::ResignResponse> for ResignResponse {
 
 operation!(Resign: v3electionpb::ResignRequest => ResignResponse => ResignResponse);
 
-/// Encodes the request of `v3electionpb.Election/Observe`, with its gRPC head.
+/// Encodes the request of `v3electionpb.Election/Observe`, with its gRPC head and the prefix before
+/// the name.
 ///
 /// # Errors
 ///
 /// What is over the limits; outcome not sent.
-pub fn observe(name: &Bytes, limits: &Limits) -> Result<Bytes, Error> {
-    let request = LeaderRequest { name: name.clone() };
-    frame::encode(&request, limits.max_request_bytes).map_err(Error::request_too_large)
+// Its messages are those of a look at the leader, and have keys in the same fields.
+pub fn observe(name: &Bytes, limits: &Limits, prefix: Option<&KeyPrefix>) -> Result<Bytes, Error> {
+    crate::request::encode(&LeaderRequest { name: name.clone() }, limits, prefix)
 }
 
-/// Reads a message of `v3electionpb.Election/Observe`.
+/// Reads a message of `v3electionpb.Election/Observe`, and takes the prefix off its key.
 ///
 /// # Errors
 ///
 /// Kind [`Protocol`](crate::ErrorKind::Protocol) when it is none.
-pub fn observed(message: Bytes) -> Result<LeaderResponse, Error> {
-    pb::LeaderResponse::decode(message).map(LeaderResponse::from).map_err(Error::protocol)
+pub fn observed(message: Bytes, prefix: Option<&KeyPrefix>) -> Result<LeaderResponse, Error> {
+    crate::request::decode::<LeaderRequest>(message, prefix).map(LeaderResponse::from)
 }

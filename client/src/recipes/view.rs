@@ -1,0 +1,73 @@
+//! The pairs of a range as they are, followed until they are as they should be.
+//!
+//! One listing and one watch, however often it is looked at: what is shown is always all pairs at
+//! one revision, and the revisions go up. Lost connections, members and compactions do not show.
+
+use crate::{Bytes, Client, Difference, Error, ErrorKind, KeyRange, KeyValue, ListWatch};
+use std::collections::BTreeMap;
+
+/// The pairs of a range, by their keys.
+pub(super) type Pairs = BTreeMap<Bytes, KeyValue>;
+
+/// The pairs of a range and what becomes of them.
+pub(super) struct View {
+    list: ListWatch,
+    pairs: Pairs,
+    /// All pairs are of one revision: no listing is under way.
+    is_whole: bool,
+}
+
+impl View {
+    pub(super) fn new(client: &Client, range: impl Into<KeyRange>) -> Self {
+        Self { list: client.list_watch(range), pairs: Pairs::new(), is_whole: false }
+    }
+
+    /// Waits until the pairs are such that this finds something.
+    ///
+    /// # Errors
+    ///
+    /// Those of a [`ListWatch`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    // I-S3
+    pub(super) async fn until<T>(
+        &mut self,
+        mut find: impl FnMut(&Pairs) -> Option<T>,
+    ) -> Result<T, Error> {
+        loop {
+            if self.is_whole
+                && let Some(found) = find(&self.pairs)
+            {
+                return Ok(found);
+            }
+            self.step().await?;
+        }
+    }
+
+    /// Takes in what comes next.
+    async fn step(&mut self) -> Result<(), Error> {
+        use crate::ListWatchItem as Item;
+        // It ends in an error; when that was told before, by this one.
+        let over = || Err(Error::new(ErrorKind::WatchCanceled));
+        let item = self.list.next().await.unwrap_or_else(over)?;
+        match &item {
+            Item::Page(_) | Item::Compacted { .. } | Item::Differences(_) => self.is_whole = false,
+            Item::Listed(_) | Item::Resynced(_) => self.is_whole = true,
+            _ => {}
+        }
+        for difference in item.into_differences() {
+            match difference {
+                Difference::Put(pair) => {
+                    self.pairs.insert(pair.key.clone(), pair);
+                }
+                Difference::Delete(key) => {
+                    self.pairs.remove(&key);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -14,8 +14,6 @@
 //! key is named by its create revision, and no other one is deleted.
 // X10, X11, I-S1, I-S4, I-S5
 
-#![allow(dead_code, reason = "elections and queues use the rest")]
-
 mod clear;
 mod enter;
 mod wait;

@@ -72,6 +72,8 @@ fn where_all_are_behind_the_read_is_stale() {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), stale);
+        let mut pages = client.pages("k").serializable().not_older().timeout(SECOND);
+        assert_eq!(pages.next().await.unwrap().unwrap_err().kind(), stale);
         assert_eq!(client.get("k").serializable().await?.value_str(), Some("old"));
 
         // It comes along while the read waits.

@@ -380,3 +380,40 @@ fn a_double_barrier_survives_compaction_and_lost_watches() {
     })
     .unwrap();
 }
+
+// X42: the next round has begun before the last one who leaves looks who is left.
+#[test]
+fn who_leaves_does_not_wait_for_the_next_round() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let ours = scene.client.session(seconds(60)).await.unwrap();
+        let (_host, _client, theirs) = participant(&world, &scene).await;
+        let (one, other) = (DoubleBarrier::new(&ours, "d", 2), DoubleBarrier::new(&theirs, "d", 2));
+        let (slow, quick) = zip(one.enter(), other.enter()).await;
+        let (slow, quick) = (slow.unwrap(), quick.unwrap());
+        let script = async {
+            quick.leave().await.unwrap();
+            // The slow one has left, and does not know it yet.
+            let mut next = pin!(other.enter());
+            assert!(!is_ready(&world, 1, next.as_mut()).await);
+            assert_eq!(pairs(&scene, "d/waiters/").await.len(), 1);
+            stall_answers(&world, &scene, false);
+            assert!(!is_ready(&world, 5, next.as_mut()).await);
+        };
+        stall_answers(&world, &scene, true);
+        let leaves = async {
+            slow.leave().await.unwrap();
+            world.now()
+        };
+        let begin = world.now();
+        let (left, ()) = zip(leaves, script).await;
+        assert!(left.saturating_since(begin) < seconds(3), "it waited for the next round");
+    })
+    .unwrap();
+}
+
+/// Holds back what the members send to the client, or not any more.
+fn stall_answers(world: &World, scene: &Scene, is_stalled: bool) {
+    scene
+        .set_links(world, etcd3_sim::Link { stall_down: is_stalled, ..etcd3_sim::Link::default() });
+}

@@ -35,6 +35,8 @@ fn clients_and_errors_cross_threads() {
     crosses_threads::<etcd3::LeaseLoss>();
     crosses_threads::<etcd3::Session>();
     crosses_threads::<etcd3::Registration>();
+    crosses_threads::<etcd3::recipes::mirror::Mirror>();
+    crosses_threads::<etcd3::recipes::mirror::Syncer>();
     crosses_threads::<etcd3::ServingChanges>();
     crosses_threads::<recipes::Queue>();
     crosses_threads::<recipes::PriorityQueue>();

@@ -3,8 +3,8 @@
 
 mod stm_support;
 
-use etcd3::recipes::{Interrupted, Isolation, StmError};
-use etcd3::{Client, Outcome, prefix};
+use etcd3::recipes::{Interrupted, Isolation, Stm, StmError};
+use etcd3::{Client, Config, Outcome, prefix};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use stm_support::{ALL, PINNED, Run, number, play};
@@ -76,7 +76,7 @@ fn without_keys_nothing_is_asked() {
 
 /// Two accounts of which one may be emptied, as long as the other one is not. Each of the two
 /// reads both, and then empties its own.
-async fn skew(client: &Client, stm: &etcd3::recipes::Stm) -> (bool, bool) {
+async fn skew(client: &Client, stm: &Stm) -> (bool, bool) {
     client.put("a", "1").await.unwrap();
     client.put("b", "1").await.unwrap();
     let second = async || -> Run<()> {
@@ -412,6 +412,47 @@ fn a_transaction_that_is_too_large_says_so() {
             })
             .await;
         assert_eq!(audit.unwrap().value, 300);
+        // Nor does what is not compared.
+        let stm = scene.stm.clone().isolation(Isolation::ReadCommitted);
+        let run: Run<()> = stm
+            .run(|mut tx| async move {
+                tx.get_many(keys).await?;
+                tx.put("sum", "");
+                Ok(())
+            })
+            .await;
+        assert_eq!(run.unwrap().attempts, 1);
+    });
+}
+
+// What a commit reads that meets a conflict stays within the limit of an answer, which would leave
+// its outcome unknown.
+#[test]
+fn large_values_are_not_read_ahead() {
+    play(1, |scene| async move {
+        for key in ["a", "b", "c"] {
+            scene.client.put(key, "x".repeat(1_000_000)).await.unwrap();
+        }
+        let config = Config::new(scene.etcd.endpoints()).max_response_bytes(1_500_000);
+        let client = scene.host.client(config).unwrap();
+        for isolation in [Isolation::Serializable, Isolation::RepeatableReads] {
+            let is_first = Cell::new(true);
+            let (other, is_first) = (&scene.client, &is_first);
+            let run: Run<()> = Stm::new(&client)
+                .isolation(isolation)
+                .run(|mut tx| async move {
+                    for key in ["a", "b", "c"] {
+                        tx.get(key).await?;
+                    }
+                    if is_first.replace(false) {
+                        other.put("a", "x".repeat(1_000_000)).await.unwrap();
+                    }
+                    tx.put("sum", "");
+                    Ok(())
+                })
+                .await;
+            assert_eq!(run.unwrap().attempts, 2, "{isolation:?}");
+        }
     });
 }
 

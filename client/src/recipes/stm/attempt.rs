@@ -4,6 +4,10 @@ use super::{Interrupted, Isolation};
 use crate::{Bytes, Compare, Error, Get, KeyRange, KeyValue, LeaseId, Op, delete, get, key, put};
 use std::collections::BTreeMap;
 
+/// How many bytes a commit reads that meets a conflict: an answer over the limit of the client
+/// would leave its outcome unknown.
+const READ_AHEAD_BYTES: usize = 1 << 20;
+
 /// Why an attempt is over before its commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Interruption {
@@ -218,8 +222,13 @@ impl Attempt {
         writes.collect()
     }
 
-    /// Returns the keys that were read, to be read anew where the commit meets a conflict.
-    pub(super) fn keys(&self) -> Vec<Bytes> {
+    /// Returns the keys that a commit reads anew where it meets a conflict: those that were read, if
+    /// it compares them, and if what they held was not so much that the answer may be too large.
+    pub(super) fn keys_to_read_ahead(&self) -> Vec<Bytes> {
+        let held = self.reads.values().flatten().map(|kv| kv.key.len() + kv.value.len());
+        if !self.isolation.validates_reads() || held.sum::<usize>() > READ_AHEAD_BYTES {
+            return vec![];
+        }
         self.reads.keys().cloned().collect()
     }
 

@@ -23,7 +23,7 @@ impl Stm {
         if attempt.is_settled() {
             return Ok(End::Done { revision: attempt.read_revision() });
         }
-        let keys = attempt.keys();
+        let keys = attempt.keys_to_read_ahead();
         let mut operations = attempt.operations();
         let token = self.token.as_ref().filter(|_| !operations.is_empty());
         let (mut compares, writes) = (attempt.compares(), operations.len());
@@ -33,7 +33,7 @@ impl Stm {
         }
         let sizes = (compares.len(), writes);
         // Where nothing is written, these have a majority asked: nothing but compares would be
-        // answered from what one member has.
+        // answered from what one member has. The client adds such a read where there is none.
         // K37, X35
         let looks = token.map(|token| get(token.key().clone()));
         let looks: Vec<Get> = looks.into_iter().chain(Attempt::gets(&keys)).collect();

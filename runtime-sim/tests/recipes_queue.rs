@@ -253,7 +253,8 @@ fn a_reader_that_gives_up_gets_the_item_later() {
     panic!("it was never ready");
 }
 
-// The same, and nobody goes on: the item is put back, after a second, or when the reader is dropped.
+// The same, and nobody goes on: the item is put back, after a second, or when the reader is
+// dropped.
 #[test]
 fn an_item_that_nobody_takes_any_more_is_put_back() {
     for (keeps, ranked) in [(false, false), (true, false), (false, true)] {

@@ -106,9 +106,12 @@ async fn world_of(world: World, ranked: bool) -> Log {
     for (who, host) in (0..CLIENTS).zip(&hosts) {
         let config = Config::new(etcd.endpoints()).request_timeout(seconds(2));
         let client = host.client(config).unwrap();
-        let line = || match ranked {
-            true => Line::Ranked(PriorityQueue::new(&client, "q")),
-            false => Line::Fifo(Queue::new(&client, "q")),
+        let line = || {
+            if ranked {
+                Line::Ranked(PriorityQueue::new(&client, "q"))
+            } else {
+                Line::Fifo(Queue::new(&client, "q"))
+            }
         };
         host.spawn(write(world.clone(), line(), who, Arc::clone(&log)));
         host.spawn(read(world.clone(), line(), Arc::clone(&log)));

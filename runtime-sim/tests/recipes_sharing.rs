@@ -249,9 +249,9 @@ fn permits_are_given_in_order_and_never_too_many() {
                     its.sleep(Duration::from_millis(its.below(1000))).await;
                     seen.lock().unwrap().0 -= 1;
                     if worker % 2 == 0 {
-                        drop(permit)
+                        drop(permit);
                     } else {
-                        permit.release().await.unwrap()
+                        permit.release().await.unwrap();
                     }
                     its.sleep(seconds(1)).await;
                 });
@@ -286,7 +286,7 @@ fn a_permit_that_is_tried_for_leaves_no_key() {
         }
         world.sleep(seconds(1)).await;
         assert_eq!(pairs(&scene, "s/").await.len(), 2);
-        let revisions: Vec<_> = held.iter().map(|it| it.create_revision()).collect();
+        let revisions: Vec<_> = held.iter().map(etcd3::recipes::Permit::create_revision).collect();
         assert!(revisions.iter().all(|it| *it > 0));
         drop((held, last));
         world.sleep(seconds(1)).await;

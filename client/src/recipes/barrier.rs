@@ -59,9 +59,9 @@ impl Barrier {
     ///
     /// # Errors
     ///
-    /// [`KeyExists`](RecipeError::KeyExists) when it is held already, and those of a write. When the
-    /// answer is lost, the key is read; the outcome is *unknown* only if it is not there: it was
-    /// released already, or not created, or is yet to be.
+    /// [`KeyExists`](RecipeError::KeyExists) when it is held already, and those of a write. When
+    /// the answer is lost, the key is read; the outcome is *unknown* only if it is not there: it
+    /// was released already, or not created, or is yet to be.
     ///
     /// # Cancel safety
     ///

@@ -15,10 +15,10 @@ const CHANGES: u32 = 5;
 ///
 /// # Keys
 ///
-/// The key of its name holds the number in decimal digits; without the key it is 0. With each change
-/// the key `NAME/writer` is written, too, by which a change is found again whose answer was lost.
-/// Others may change the number, as long as they compare the revision of its key, or put it as it
-/// is; Go has no such recipe.
+/// The key of its name holds the number in decimal digits; without the key it is 0. With each
+/// change the key `NAME/writer` is written, too, by which a change is found again whose answer was
+/// lost. Others may change the number, as long as they compare the revision of its key, or put it
+/// as it is; Go has no such recipe.
 ///
 /// # Examples
 ///
@@ -192,8 +192,8 @@ impl Counter {
         Err(unknown.unwrap_or_else(|| Error::new(ErrorKind::Closed)).into())
     }
 
-    /// Finds out whether the change of this mark was made, now that it cannot be made any more: then
-    /// it is among those that the second key has had. `None` if its history cannot be read.
+    /// Finds out whether the change of this mark was made, now that it cannot be made any more:
+    /// then it is among those that the second key has had. `None` if its history cannot be read.
     async fn was_made(
         &self,
         since: ResumeToken,

@@ -29,8 +29,8 @@ pub enum RecipeError {
 /// An item of a queue, which this reader has taken or somebody else has: the call by which it was
 /// to be taken ended without an answer, and the item is gone since.
 ///
-/// No reader gets it again. To process it means that it may be processed twice, not to means that it
-/// may never be.
+/// No reader gets it again. To process it means that it may be processed twice, not to means that
+/// it may never be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClaimUnknown {

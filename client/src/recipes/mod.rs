@@ -2,8 +2,9 @@
 //!
 //! Nothing here can do what a program could not: the recipes use the public API alone, and so may
 //! be taken as models. Each says when it is lost, and whoever holds something has a *fence*: a
-//! [`Compare`](crate::Compare) for the transactions that only the holder may make. A lock of etcd is
-//! advice without it, since a holder that was suspended does not know yet that it is none any more.
+//! [`Compare`](crate::Compare) for the transactions that only the holder may make. A lock of etcd
+//! is advice without it, since a holder that was suspended does not know yet that it is none any
+//! more.
 //!
 //! Those that hold something take a [`Session`](crate::Session), and end with it. What they wait
 //! for is waited for across lost connections, members and compactions, and a wait ends at once

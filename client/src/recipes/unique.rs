@@ -1,8 +1,8 @@
 //! Keys of names that nobody else has.
 //!
-//! Go's `recipe` names them after the nanoseconds of its clock, and so hopes that no two clocks show
-//! the same. Here the name is drawn, and the transaction that creates the key makes sure. Whatever
-//! the names, their order means nothing: it is that of the revisions.
+//! Go's `recipe` names them after the nanoseconds of its clock, and so hopes that no two clocks
+//! show the same. Here the name is drawn, and the transaction that creates the key makes sure.
+//! Whatever the names, their order means nothing: it is that of the revisions.
 // X46
 
 use crate::{Bytes, Client, Error, IntoBytes, LeaseId, Outcome, ResponseHeader, key, put};

@@ -74,16 +74,16 @@ impl Queue {
     ///
     /// Those of a read and of a write, but none that passes once it waits. Nothing was taken then,
     /// unless it is [`ClaimUnknown`](RecipeError::ClaimUnknown): a call by which an item was to be
-    /// taken ended without an answer, and the item, which is in the error, is gone since. As long as
-    /// the item is there, it is claimed again instead.
+    /// taken ended without an answer, and the item, which is in the error, is gone since. As long
+    /// as the item is there, it is claimed again instead.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing. When an item was being claimed, that is done to the end in
-    /// the background, and the next call on this handle or one of its clones gets the item, or the
-    /// error. If there is none within a second, or the last handle is dropped before, the item is
-    /// put back, as the youngest one. Only if the outcome of this is unknown, and the item is not
-    /// found, or the client is closed meanwhile, it may be lost.
+    /// Dropping the future loses nothing. When an item was being claimed, that is done to the end
+    /// in the background, and the next call on this handle or one of its clones gets the item, or
+    /// the error. If there is none within a second, or the last handle is dropped before, the item
+    /// is put back, as the youngest one. Only if the outcome of this is unknown, and the item is
+    /// not found, or the client is closed meanwhile, it may be lost.
     pub async fn dequeue(&self) -> Result<KeyValue, RecipeError> {
         self.items.take().await
     }

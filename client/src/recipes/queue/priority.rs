@@ -14,12 +14,13 @@ use std::time::Duration;
 ///
 /// # Keys
 ///
-/// An item is a key `NAME/PPPPP/SSSSSSSSSSSSSSSS-…` with the item as its value: the priority in five
-/// digits, a number one above that of the last item of this priority in sixteen, and a unique name.
-/// With each item its writer writes the empty key `__NAME/PPPPP`, by which the numbers are given out
-/// once; it stays when the queue is empty. Go's `recipe.PriorityQueue` and this one can use the same
-/// queue. Its keys end with the number; since it gives a number out again when the item is gone, its
-/// writers cannot tell whether a write without an answer was made. Therefore the unique name here.
+/// An item is a key `NAME/PPPPP/SSSSSSSSSSSSSSSS-…` with the item as its value: the priority in
+/// five digits, a number one above that of the last item of this priority in sixteen, and a unique
+/// name. With each item its writer writes the empty key `__NAME/PPPPP`, by which the numbers are
+/// given out once; it stays when the queue is empty. Go's `recipe.PriorityQueue` and this one can
+/// use the same queue. Its keys end with the number; since it gives a number out again when the
+/// item is gone, its writers cannot tell whether a write without an answer was made. Therefore the
+/// unique name here.
 ///
 /// # Examples
 ///

@@ -171,8 +171,8 @@ fn a_commit_that_is_settled_as_void_does_not_come_to_pass_later() {
         let (host, link) = (&slow, &link);
         let run: Run<()> = stm
             .run(|mut tx| async move {
-                let next = number(&mut tx, "counter").await? + 1;
-                tx.put("counter", next.to_string());
+                let count = number(&mut tx, "counter").await? + 1;
+                tx.put("counter", count.to_string());
                 let mut stalled = *link;
                 stalled.stall_up = true;
                 net.set_link(host.id(), at, stalled);
@@ -180,13 +180,13 @@ fn a_commit_that_is_settled_as_void_does_not_come_to_pass_later() {
             })
             .await;
         assert_eq!(run.unwrap_err().outcome(), Outcome::Unknown);
-        let state = token.settle(&observer).await.unwrap();
+        let told = token.settle(&observer).await.unwrap();
         // What was sent arrives now; later settling says the same.
         net.set_link(slow.id(), at, *link);
         world.sleep(seconds(10)).await;
-        assert_eq!(token.settle(&observer).await.unwrap(), state);
+        assert_eq!(token.settle(&observer).await.unwrap(), told);
         let counter = observer.get("counter").await.unwrap().count;
-        (state, counter)
+        (told, counter)
     })
     .unwrap()
     .0;

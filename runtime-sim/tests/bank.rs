@@ -37,7 +37,7 @@ fn write_skew_is_found_where_the_level_allows_it() {
     assert!(found.contains("Serializable") || found.contains("the sum is"), "{found}");
 }
 
-async fn scene(world: &World) -> (Etcd, Client) {
+fn scene(world: &World) -> (Etcd, Client) {
     let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), world.seed()));
     let client = world.host().client(Config::new(etcd.endpoints()[..1].to_vec())).unwrap();
     (etcd, client)
@@ -58,7 +58,7 @@ async fn read_anywhere(world: &World, client: &Client) -> Transaction {
 fn a_stale_read_is_found() {
     let checked = |is_stale| {
         run(1, move |world| async move {
-            let (etcd, client) = scene(&world).await;
+            let (etcd, client) = scene(&world);
             client.put("a", "1").await.unwrap();
             let begun = client.get("a").await.unwrap().header.revision;
             world.sleep(Duration::from_secs(1)).await;
@@ -88,7 +88,7 @@ fn a_stale_read_is_found() {
 #[test]
 fn a_bank_on_a_cluster_that_is_well_has_no_unknown_transaction() {
     let tally = run(3, |world| async move {
-        let (etcd, client) = scene(&world).await;
+        let (etcd, client) = scene(&world);
         let bank = Bank::open(&client).await.unwrap();
         bank.work(&client, 0, 50).await;
         assert_eq!(bank.ledger().len(), 50);

@@ -102,7 +102,7 @@ fn attempts_are_bounded_and_spread() {
     // Four waits, of up to 1, 2, 4 and 4 seconds.
     assert!(waits.iter().all(|wait| *wait < seconds(12)), "{waits:?}");
     let longest = waits.iter().max().unwrap();
-    assert!(*longest > seconds(3) && waits.iter().any(|wait| *wait < *longest - seconds(1)));
+    assert!(*longest > seconds(3) && waits.iter().any(|wait| *wait + seconds(1) < *longest));
 }
 
 // I-S7: the commit left, and its answer is lost: applied once, and told as unknown.
@@ -158,7 +158,7 @@ fn a_commit_whose_answer_is_lost_is_unknown_and_not_made_again() {
 // I-S7: a request that is delayed, and arrives after somebody has asked what became of it.
 #[test]
 fn a_commit_that_is_settled_as_void_does_not_come_to_pass_later() {
-    let (state, counter, copy) = run(1, |world| async move {
+    let (said, found) = run(1, |world| async move {
         let etcd = world.etcd(ClusterConfig::new(1, Personality::of(3, 5, 30), 1));
         let (slow, other) = (world.host(), world.host());
         let config = || Config::new(etcd.endpoints()).request_timeout(seconds(3));
@@ -171,8 +171,8 @@ fn a_commit_that_is_settled_as_void_does_not_come_to_pass_later() {
         let (host, link) = (&slow, &link);
         let run: Run<()> = stm
             .run(|mut tx| async move {
-                let next = number(&mut tx, "counter").await? + 1;
-                tx.put("counter", next.to_string());
+                let count = number(&mut tx, "counter").await? + 1;
+                tx.put("counter", count.to_string());
                 let mut stalled = *link;
                 stalled.stall_up = true;
                 net.set_link(host.id(), at, stalled);
@@ -180,18 +180,17 @@ fn a_commit_that_is_settled_as_void_does_not_come_to_pass_later() {
             })
             .await;
         assert_eq!(run.unwrap_err().outcome(), Outcome::Unknown);
-        let state = token.settle(&observer).await.unwrap();
+        let told = token.settle(&observer).await.unwrap();
         // What was sent arrives now; later settling says the same.
         net.set_link(slow.id(), at, *link);
         world.sleep(seconds(10)).await;
-        assert_eq!(token.settle(&observer).await.unwrap(), state);
+        assert_eq!(token.settle(&observer).await.unwrap(), told);
         let counter = observer.get("counter").await.unwrap().count;
-        (state, counter, world.stats().connections)
+        (told, counter)
     })
     .unwrap()
     .0;
-    assert_eq!((state, counter), (TokenState::Void, 0));
-    assert!(copy > 0);
+    assert_eq!((said, found), (TokenState::Void, 0));
 }
 
 #[test]

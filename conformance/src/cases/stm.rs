@@ -103,8 +103,8 @@ async fn a_closure_that_gives_up_writes_nothing(ctx: Ctx) -> CaseResult {
             Ok(())
         });
         assert_eq!(run.await.unwrap_err(), StmError::Aborted(GaveUp(None)));
-        let foo = client.get("foo").await?;
-        assert_eq!((foo.count, foo.header.revision), (0, before));
+        let found = client.get("foo").await?;
+        assert_eq!((found.count, found.header.revision), (0, before));
     }
     Ok(())
 }

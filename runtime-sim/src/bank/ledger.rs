@@ -5,7 +5,7 @@ use crate::history::Change;
 use crate::history::transactions::{Ending, Read, Transaction, placed};
 use crate::lock::locked;
 use etcd3::runtime::Instant;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The record of all transactions of a bank; cheap to clone.
@@ -130,10 +130,10 @@ impl Tally {
         let pages = locked(&ledger.0);
         let (conflicts, contended, aborted) = (pages.conflicts, pages.contended, pages.aborted);
         let mut tally = Self { conflicts, contended, aborted, ..Self::default() };
-        let tokens: BTreeMap<&str, ()> = changes.iter().map(|it| (&it.key[..], ())).collect();
+        let written: BTreeSet<&str> = changes.iter().map(|it| &it.key[..]).collect();
         for one in &pages.transactions {
             tally.transactions += 1;
-            let is_applied = tokens.contains_key(&one.token[..]) && placed(one, changes).is_some();
+            let is_applied = written.contains(&one.token[..]) && placed(one, changes).is_some();
             match one.returned.map(|(_, ending)| ending) {
                 Some(Ending::Committed(_)) => {
                     tally.committed += 1;

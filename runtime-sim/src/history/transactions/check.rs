@@ -108,7 +108,7 @@ impl<'a> Store<'a> {
             _ => false,
         };
         if !fits {
-            return violation(Rule::Owned, one, format!("it took place at {commits:?}"));
+            return Some(violation(Rule::Owned, one, format!("it took place at {commits:?}")));
         }
         let at = *commits.first()?;
         let wrote: BTreeMap<&str, Option<&str>> =
@@ -122,7 +122,7 @@ impl<'a> Store<'a> {
         if found == expected {
             return None;
         }
-        violation(Rule::Owned, one, format!("revision {at} changed {found:?}"))
+        Some(violation(Rule::Owned, one, format!("revision {at} changed {found:?}")))
     }
 
     fn check_orphans(&self, transactions: &[Transaction], begun: i64) -> Option<Violation> {
@@ -130,7 +130,7 @@ impl<'a> Store<'a> {
         for one in transactions {
             let twice = self.commits(&one.token).into_iter().find(|at| !owned.insert(*at));
             if let Some(at) = twice {
-                return violation(Rule::Owned, one, format!("revision {at} has two owners"));
+                return Some(violation(Rule::Owned, one, format!("revision {at} has two owners")));
             }
         }
         let orphan = self.revisions.keys().find(|at| **at > begun && !owned.contains(at))?;
@@ -164,7 +164,7 @@ impl<'a> Store<'a> {
                 }
             };
             let text = format!("at {at} the store held {}, it read {read:?}", held?);
-            violation(Rule::Serializable, one, text)
+            Some(violation(Rule::Serializable, one, text))
         })
     }
 
@@ -190,14 +190,14 @@ impl<'a> Store<'a> {
             let is_nothing = one.writes.is_empty() && one.reads.is_empty();
             if !is_nothing && (placed < floor || (placed == floor && !one.writes.is_empty())) {
                 let text = format!("it took place at {placed}, {floor} was told before it began");
-                return violation(Rule::RealTime, one, text);
+                return Some(violation(Rule::RealTime, one, text));
             }
         }
         None
     }
 }
 
-fn violation(rule: Rule, one: &Transaction, text: impl fmt::Display) -> Option<Violation> {
+fn violation(rule: Rule, one: &Transaction, text: impl fmt::Display) -> Violation {
     let at = one.returned.map_or(one.invoked, |(at, _)| at);
-    Some(Violation { rule, at: Some(at), text: format!("{text}: {one:?}") })
+    Violation { rule, at: Some(at), text: format!("{text}: {one:?}") }
 }

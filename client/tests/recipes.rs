@@ -1,6 +1,12 @@
 //! The recipes use what the crate exports and nothing else: here they are part of another crate,
 //! which has no more of it than any program.
-#![allow(dead_code, unused_imports, unreachable_pub, reason = "a program does not use all of them")]
+#![allow(
+    clippy::wrong_self_convention,
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "what is exported there is private here, and a program does not use all of it"
+)]
 
 pub use etcd3::*;
 

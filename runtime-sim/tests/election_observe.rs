@@ -1,4 +1,4 @@
-//! Who leads, as those see it who follow an election: every leader in order, whatever happens.
+//! The leaders of an election as its followers see them: every leader in order, whatever happens.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
 mod lease_support;

@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What the contenders of a world share.
 #[derive(Default)]
 struct Shared {
-    /// Who holds the lock, as far as each of them knows.
+    /// The holders of the lock, as far as each of them knows.
     holders: StdMutex<Vec<Arc<MutexGuard>>>,
     held: AtomicU32,
     fenced: AtomicU32,
@@ -71,7 +71,7 @@ async fn hold(world: &World, client: &Client, shared: &Shared, guard: MutexGuard
 /// Contends until the world is over, in the name of one session after the other.
 async fn contend(world: World, client: Client, shared: Arc<Shared>) {
     while !shared.is_over() {
-        let Ok(session) = client.session(SECOND * (3 + world.below(5) as u32)).await else {
+        let Ok(session) = client.session(Duration::from_secs(3 + world.below(5))).await else {
             world.sleep(SECOND / 2).await;
             continue;
         };
@@ -79,7 +79,9 @@ async fn contend(world: World, client: Client, shared: Arc<Shared>) {
         while session.is_valid() && !shared.is_over() {
             let guard = match world.below(4) {
                 0 => mutex.try_lock().await.ok().flatten(),
-                1 => polled(mutex.lock(), 1 + world.below(8) as usize).await.and_then(Result::ok),
+                1 => polled(mutex.lock(), 1 + usize::try_from(world.below(8)).unwrap())
+                    .await
+                    .and_then(Result::ok),
                 2 => mutex.lock_timeout(SECOND * 2).await.ok().flatten(),
                 _ => mutex.lock().await.ok(),
             };
@@ -128,7 +130,7 @@ fn a_lock_holds_in_every_world() {
     for seed in 0..SEEDS {
         let (counts, _) = run(seed, |world| async move {
             let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), seed));
-            let count = 2 + world.below(4) as u32;
+            let count = 2 + world.below(4);
             let hosts: Vec<Host> = (0..count).map(|_| world.host()).collect();
             let config = || Config::new(etcd.endpoints());
             let clients: Vec<Client> =

@@ -112,8 +112,12 @@ fn channel(ops: u64, answer: &Bytes) -> Result<()> {
         let admission = channel.admit(now, Want::default(), |_| true);
         let admission = admission.map_err(|denied| format!("{denied:?}"))?;
         black_box(channel.due_sooner());
-        let finished =
-            Finished { signal: HealthSignal::Healthy, header: Some(header), is_linearizable: true, is_ordered: false };
+        let finished = Finished {
+            signal: HealthSignal::Healthy,
+            header: Some(header),
+            is_linearizable: true,
+            is_ordered: false,
+        };
         black_box(channel.release(now, &admission, finished));
         black_box(channel.due_sooner());
     }

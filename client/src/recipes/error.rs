@@ -16,7 +16,7 @@ pub enum RecipeError {
     Released,
     /// There is this key already: the barrier is held.
     KeyExists(Bytes),
-    /// As many take part as may, which is this number.
+    /// No more may take part than these many.
     TooManyClients(usize),
     /// This key holds what is no number, or one that the sum would not fit into.
     NotANumber(Bytes),

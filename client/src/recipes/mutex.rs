@@ -212,8 +212,8 @@ fn placed(entered: Entered) -> Result<(Contender, bool), RecipeError> {
 /// The lock, held. Made by [`Mutex::lock`] and the like.
 ///
 /// Dropping it unlocks in the background: the deletion of its key is repeated until that is known
-/// to be done or the session is gone, and [`Client::close`](crate::Client::close) waits for it for a
-/// while. [`unlock`](Self::unlock) does it at once, and says what became of it. A guard keeps its
+/// to be done or the session is gone, and [`Client::close`](crate::Client::close) waits for it for
+/// a while. [`unlock`](Self::unlock) does it at once, and says what became of it. A guard keeps its
 /// session.
 #[must_use = "a guard that is dropped unlocks"]
 pub struct MutexGuard {

@@ -16,10 +16,10 @@ use std::time::Duration;
 ///
 /// # Loss
 ///
-/// Whoever holds or waits does so in the name of its session. Once that is lost, a wait ends with
-/// its reason within one round trip, and [`lost`](RwLockGuard::lost) completes: nobody believes to
-/// hold what its session has let go, as with Go's `recipe.RWMutex`. Since a holder may be suspended
-/// just then, make what only the holder may do a transaction with the
+/// To hold it, or to wait for it, is done in the name of a session. Once that is lost, a wait ends
+/// with its reason within one round trip, and [`lost`](RwLockGuard::lost) completes: nobody
+/// believes to hold what its session has let go, as with Go's `recipe.RWMutex`. Since a holder may
+/// be suspended just then, make what only the holder may do a transaction with the
 /// [`fence`](RwLockGuard::fence).
 ///
 /// # Keys

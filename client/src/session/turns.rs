@@ -18,7 +18,7 @@ pub(super) struct Turns {
 struct State {
     /// Counts who asked.
     last: u64,
-    /// Who asked, in that order; the first one has the turn. None is empty.
+    /// Those that asked, in that order; the first one has the turn. None is empty.
     queues: BTreeMap<Bytes, VecDeque<u64>>,
     /// Those that have announced their end.
     ending: BTreeSet<u64>,

@@ -54,11 +54,11 @@ async fn a_namespace_is_all_that_its_client_sees(ctx: Ctx) -> CaseResult {
     assert_eq!(keys(&ns.get(from_key("")).await?), ["abc", "foobar"]);
     assert_eq!(keys(&ns.get(prefix("foo")).await?), ["foobar"]);
     let mut pages = ns.pages(all()).page_size(1);
-    let mut paged = vec![];
+    let mut found = vec![];
     while let Some(page) = pages.next().await {
-        paged.extend(keys(&page?));
+        found.extend(keys(&page?));
     }
-    assert_eq!(paged, ["abc", "foobar"]);
+    assert_eq!(found, ["abc", "foobar"]);
     for one in [&client, &ns] {
         let error = one.delete("").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Server(ServerError::EmptyKey));

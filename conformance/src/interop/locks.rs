@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The time to live of all leases.
 const TTL: Duration = Duration::from_secs(30);
 
-/// Who contends for what, and how often.
+/// The contenders, what for, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// What is contended for.

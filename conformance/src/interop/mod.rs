@@ -42,7 +42,7 @@ pub enum Kind {
     Etcdctl,
 }
 
-/// Who contends.
+/// A contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contender {
     /// Whose it is.

@@ -1,8 +1,8 @@
 //! Which cluster a channel talks to, and how far it has been seen.
 //!
-//! The floor is the highest revision of any answer. An answer that is linearizable, or that is to be
-//! in order, comes from the past when it is below the floor that held when its attempt was sent. The floor belongs to a cluster id: another id
-//! starts anew.
+//! The floor is the highest revision of any answer. An answer that is linearizable, or that is to
+//! be in order, comes from the past when it is below the floor that held when its attempt was sent.
+//! The floor belongs to a cluster id: another id starts anew.
 
 // I-R8, B26
 

@@ -91,9 +91,9 @@ options! { $ Get as get_options {
         self
     }
 
-    /// Has a [`serializable`](Self::serializable) read show at least what the client had seen of the
-    /// store before: its own writes and all that it read, whichever members answered. An answer of
-    /// a member that is behind is not returned: the read is made again elsewhere, and ends in
+    /// Has a [`serializable`](Self::serializable) read show at least what the client had seen of
+    /// the store before: its own writes and all that it read, whichever members answered. An answer
+    /// of a member that is behind is not returned: the read is made again elsewhere, and ends in
     /// [`StaleRead`](crate::ErrorKind::StaleRead) when no other answer comes in time. Other reads
     /// are that way always.
     // I-R8, Y2

@@ -178,9 +178,10 @@ impl<Stage> Txn<Stage> {
         self
     }
 
-    /// Has a transaction of nothing but [serializable](super::Get::serializable) reads show at least
-    /// what the client had seen of the store before, as [`Get::not_older`](super::Get::not_older)
-    /// does; set by such a read within it, too. Other transactions are that way always.
+    /// Has a transaction of nothing but [serializable](super::Get::serializable) reads show at
+    /// least what the client had seen of the store before, as
+    /// [`Get::not_older`](super::Get::not_older) does; set by such a read within it, too. Other
+    /// transactions are that way always.
     // I-R8, Y2
     #[must_use]
     pub fn not_older(mut self) -> Self {

@@ -120,7 +120,8 @@ impl Watched {
         self.note_begin(id, AttemptKind::Call);
         let before = self.channel.floor();
         let signal = HealthSignal::Healthy;
-        let finished = Finished { signal, header: Some(*header), is_linearizable, is_ordered: false };
+        let finished =
+            Finished { signal, header: Some(*header), is_linearizable, is_ordered: false };
         let freshness = self.channel.release(self.now, &admission, finished);
         let after = self.channel.floor();
         let is_same = before.cluster_id == header.cluster_id;

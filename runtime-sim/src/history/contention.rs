@@ -198,7 +198,7 @@ fn check_fenced(kind: Kind, keys: &Keys, changes: &[Change]) -> Result<(), Strin
     Ok(())
 }
 
-/// Whoever does not hold any more was told so, soon after the next one holds at the latest.
+/// Those that do not hold any more were told so, soon after the next one holds at the latest.
 fn check_told(kind: Kind, holds: &[Hold], told: Duration) -> Result<(), String> {
     let of_kind: Vec<&Hold> = holds.iter().filter(|hold| hold.kind == kind).collect();
     for earlier in &of_kind {

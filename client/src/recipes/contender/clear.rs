@@ -3,7 +3,7 @@
 //! ```text
 //!   a call under way ─► the incarnation is known ─► deleted ──► over
 //!                   └─► it is not ─► the key is read, deleted ─┬─► over: all is accounted for
-//!                                                              └─► late transactions are waited for
+//!                                                              └─► late ones are waited for
 //! ```
 
 use super::super::race::race;

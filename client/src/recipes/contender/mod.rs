@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The key has the id of the lease in its name, so only this session writes it. Handles of one
-//! session take turns at it ([`Session::turns`]), and the turn is given back when the key is known to
-//! be gone: what a handle finds there was left by nobody who is still at it. An incarnation of the
-//! key is named by its create revision, and no other one is deleted.
+//! session take turns at it ([`Session::turns`]), and the turn is given back when the key is known
+//! to be gone: what a handle finds there was left by nobody who is still at it. An incarnation of
+//! the key is named by its create revision, and no other one is deleted.
 // X10, X11, I-S1, I-S4, I-S5
 
 mod clear;
@@ -93,8 +93,8 @@ pub(super) fn own_key(prefix: &Bytes, lease: &Lease) -> Bytes {
 }
 
 /// Returns whether a key under a prefix is that of a contender: the id of a lease follows, in
-/// hexadecimal. What is stored below otherwise takes no part, such as the keys of a name `a/b` below
-/// those of `a`.
+/// hexadecimal. What is stored below otherwise takes no part, such as the keys of a name `a/b`
+/// below those of `a`.
 // Case 18
 pub(super) fn is_contender(under: &[u8], key: &[u8]) -> bool {
     let id = key.strip_prefix(under).unwrap_or_default();

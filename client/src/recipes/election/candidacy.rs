@@ -1,8 +1,8 @@
 //! A session that takes part in an election, until it leads.
 //!
 //! ```text
-//!   the turn of the session is free ──► the key is created, or found ──┐
-//!   another handle has it ──► its key is read: a guest ────────────────┴─► Candidacy ──► Leadership
+//! the turn of the session is free ──► the key is created, or found ──┐ another handle has it ──►
+//! its key is read: a guest ────────────────┴─► Candidacy ──► Leadership
 //! ```
 
 use super::super::RecipeError;

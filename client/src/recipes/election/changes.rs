@@ -27,7 +27,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-/// Who leads an election, and what the leaders proclaim: a stream of [`LeaderChange`]s. Made by
+/// The leaders of an election, and what they proclaim: a stream of [`LeaderChange`]s. Made by
 /// [`Election::observe`](super::Election::observe), or, without a session, by
 /// [`new`](Self::new).
 ///
@@ -182,7 +182,7 @@ struct Observer {
 }
 
 enum Position {
-    /// Who leads is to be read, at this revision or at the newest one.
+    /// The leader is to be read, at this revision or at the newest one.
     Reading(Option<i64>),
     Following(Following),
 }
@@ -262,7 +262,7 @@ impl Observer {
         })
     }
 
-    /// Goes on after a failure, if that is possible.
+    /// Continues after a failure, if that is possible.
     async fn recover(&mut self, error: Error) -> Result<(), Error> {
         let is_compacted =
             error.is_compacted() || matches!(error.kind(), ErrorKind::WatchCompacted { .. });

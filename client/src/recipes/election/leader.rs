@@ -1,4 +1,4 @@
-//! Who leads an election.
+//! The leader of an election.
 
 use super::super::contender::{FURTHER, is_contender};
 use crate::{
@@ -52,7 +52,8 @@ impl Leader {
             if first.is_some() || !found.more {
                 return Ok((first.map(Self::new), header));
             }
-            // Case 18: the keys of elections whose names begin with this one and a slash are among them.
+            // Case 18: keys of elections whose names begin with this one and a slash are among
+            // them.
             limit = limit.saturating_mul(FURTHER);
             revision = if revision == 0 { header.revision } else { revision };
         }

@@ -18,14 +18,14 @@ use candidacy::Candidacy;
 use leader::key_prefix;
 use std::time::Duration;
 
-/// An election: of all who campaign in it, one leads, in the order in which they came, and proclaims
-/// a value that everybody can read.
+/// An election: of all who campaign in it, one leads, in the order in which they came, and
+/// proclaims a value that everybody can read.
 ///
 /// A leader leads until it resigns, its session is lost, or somebody deletes its key. Once it was
 /// suspended or cut off it may not know yet that it does not lead any more, so what only the leader
-/// may write is written in transactions with its [fence](Leadership::fence). To have work done while
-/// leading, and dropped in time, take a [`LeaderLatch`]; to follow who leads without a session, take
-/// [`LeaderChanges`].
+/// may write is written in transactions with its [fence](Leadership::fence). To have work done
+/// while leading, and dropped in time, take a [`LeaderLatch`]; to follow who leads without a
+/// session, take [`LeaderChanges`].
 ///
 /// Cheap to clone; nothing is sent until it is used.
 ///

@@ -24,7 +24,7 @@ pub(super) enum Renewal {
 }
 
 impl Attached {
-    /// Goes on with this lease, which may be none; it is looked at first.
+    /// Continues with this lease, which may be none; it is looked at first.
     pub(super) fn new(ttl: Duration, id: LeaseId, now: Instant) -> Self {
         Self { ttl, id, due: now }
     }

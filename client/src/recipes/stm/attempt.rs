@@ -222,8 +222,8 @@ impl Attempt {
         writes.collect()
     }
 
-    /// Returns the keys that a commit reads anew where it meets a conflict: those that were read, if
-    /// it compares them, and if what they held was not so much that the answer may be too large.
+    /// Returns the keys that a commit reads anew where it meets a conflict: those that were read,
+    /// if it compares them, and if what they held was not so much that the answer may be too large.
     pub(super) fn keys_to_read_ahead(&self) -> Vec<Bytes> {
         let held = self.reads.values().flatten().map(|kv| kv.key.len() + kv.value.len());
         if !self.isolation.validates_reads() || held.sum::<usize>() > READ_AHEAD_BYTES {

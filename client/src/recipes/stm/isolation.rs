@@ -6,11 +6,11 @@
 /// the same keys. Whatever the level, a value is read once, from a majority of the members: later
 /// reads of the key in the same attempt give the same, and what the transaction itself wrote.
 ///
-/// | level | all reads at one revision | keys that were read are unchanged at the commit | ranges | keys written without being read |
+/// | level | reads at one revision | keys read are unchanged | ranges, too | keys only written |
 /// |---|---|---|---|---|
-/// | `SerializableSnapshot` | yes | yes | yes, also keys that were added | not written since that revision |
-/// | `Serializable` | yes | yes | yes, also keys that were added | |
-/// | `RepeatableReads` | | yes | the keys that were found | |
+/// | `SerializableSnapshot` | yes | yes | yes, and none was added | unchanged, too |
+/// | `Serializable` | yes | yes | yes, and none was added | |
+/// | `RepeatableReads` | | yes | the keys found | |
 /// | `ReadCommitted` | | | | |
 ///
 /// Two transactions that each read what the other one writes, and would not both have written had

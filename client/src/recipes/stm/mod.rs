@@ -110,10 +110,10 @@ const MAX_ATTEMPTS: u32 = 64;
 ///
 /// # Together with Go
 ///
-/// Programs that use Go's `concurrency.NewSTM` on the same keys are respected, and respect this: what
-/// is compared is the same. Unlike there, retries wait and are bounded, a member that lags behind is
-/// no error, reads are never stale, and values that were read ahead are not mixed with those of
-/// another revision.
+/// Programs that use Go's `concurrency.NewSTM` on the same keys are respected, and respect this:
+/// what is compared is the same. Unlike there, retries wait and are bounded, a member that lags
+/// behind is no error, reads are never stale, and values that were read ahead are not mixed with
+/// those of another revision.
 ///
 /// # Cancel safety
 ///

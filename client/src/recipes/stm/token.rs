@@ -57,9 +57,9 @@ impl StmToken {
 
     /// Finds out whether the transaction was committed, and makes it impossible if it was not.
     ///
-    /// A request whose answer was lost may be delayed and be carried out later, so that the token is
-    /// missing proves nothing. Where it is missing, this writes it: the commit then finds it there,
-    /// and does nothing. To make the same transaction again after that takes another token.
+    /// A request whose answer was lost may be delayed and be carried out later, so that the token
+    /// is missing proves nothing. Where it is missing, this writes it: the commit then finds it
+    /// there, and does nothing. To make the same transaction again after that takes another token.
     ///
     /// # Errors
     ///

@@ -12,13 +12,16 @@ const GATED: &[(&str, usize)] = &[
     ("auth", 95),
     ("cache", 95),
     ("cluster", 95),
+    ("concurrency", 95),
     ("connectivity", 95),
     ("kv", 95),
     ("lease", 95),
     ("maintenance", 95),
+    ("mirror", 95),
     ("namespace", 95),
     ("observability", 95),
     ("ordering", 95),
+    ("recipes", 95),
     ("robustness", 95),
     ("snapshot", 95),
     ("txn", 95),
@@ -299,6 +302,9 @@ mod tests {
         ("CLU-001", "cluster", "yes"),
         ("NS-001", "namespace", "yes"),
         ("ORD-001", "ordering", "yes"),
+        ("CONC-001", "concurrency", "yes"),
+        ("MIR-001", "mirror", "yes"),
+        ("REC-001", "recipes", "yes"),
         ("MISC-001", "misc", "yes"),
     ];
 
@@ -308,7 +314,8 @@ mod tests {
         ("streams", "tokio", "passed", "WATCH-001,CACHE-001,ROB-001,LEASE-001");
     const OPERATORS: (&str, &str, &str, &str) =
         ("operators", "tokio", "passed", "AUTH-001,CLU-001,MNT-001,OBS-001,SNAP-001");
-    const RECIPES: (&str, &str, &str, &str) = ("recipes", "tokio", "passed", "NS-001,ORD-001");
+    const RECIPES: (&str, &str, &str, &str) =
+        ("recipes", "tokio", "passed", "CONC-001,MIR-001,NS-001,ORD-001,REC-001");
 
     #[test]
     fn full_gated_areas_are_no_problem_and_others_may_have_gaps() {
@@ -334,13 +341,16 @@ mod tests {
                 "auth: 0.0 % covered, 95 % demanded",
                 "cache: 0.0 % covered, 95 % demanded",
                 "cluster: 0.0 % covered, 95 % demanded",
+                "concurrency: 0.0 % covered, 95 % demanded",
                 "connectivity: 0.0 % covered, 95 % demanded",
                 "kv: 0.0 % covered, 95 % demanded",
                 "lease: 0.0 % covered, 95 % demanded",
                 "maintenance: 0.0 % covered, 95 % demanded",
+                "mirror: 0.0 % covered, 95 % demanded",
                 "namespace: 0.0 % covered, 95 % demanded",
                 "observability: 0.0 % covered, 95 % demanded",
                 "ordering: 0.0 % covered, 95 % demanded",
+                "recipes: 0.0 % covered, 95 % demanded",
                 "robustness: 0.0 % covered, 95 % demanded",
                 "snapshot: 0.0 % covered, 95 % demanded",
                 "txn: 0.0 % covered, 95 % demanded",
@@ -374,6 +384,9 @@ mod tests {
         rows.push(("OBS-1", "observability", "yes"));
         rows.push(("NS-1", "namespace", "yes"));
         rows.push(("ORD-1", "ordering", "yes"));
+        rows.push(("CONC-1", "concurrency", "yes"));
+        rows.push(("MIR-1", "mirror", "yes"));
+        rows.push(("REC-1", "recipes", "yes"));
         let scenarios = scenarios(&rows, "KV-1\twhy\nKV-9\twhy\nKV-9\t \n");
         let ids = "KV-1,KV-2,KV-3,KV-4,KV-5,KV-6,KV-6";
         let results = results(&[
@@ -381,7 +394,7 @@ mod tests {
             ("other", "tokio", "passed", "TXN-1,TXN-2,CONN-1"),
             ("streams", "tokio", "passed", "WATCH-1,CACHE-1,ROB-1,LEASE-1"),
             ("operators", "tokio", "passed", "AUTH-1,CLU-1,MNT-1,OBS-1,SNAP-1"),
-            ("recipes", "tokio", "passed", "NS-1,ORD-1"),
+            ("recipes", "tokio", "passed", "CONC-1,MIR-1,NS-1,ORD-1,REC-1"),
         ]);
         assert_eq!(
             Report::of(&scenarios, &results).problems,

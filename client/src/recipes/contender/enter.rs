@@ -10,7 +10,7 @@ use crate::{
     get, key, ops, put,
 };
 use std::future::{IntoFuture, poll_fn};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Poll, ready};
 
 /// What is to be written, and what is read with it.
@@ -182,9 +182,8 @@ impl Entering {
                 create_revision,
                 header,
                 unknown: unknown.into(),
-                turn: Mutex::new(self.turn.take()),
                 is_guest: false,
-                stage: Arc::<Stage>::default(),
+                stage: Arc::new(Stage::new(self.turn.take())),
             }
         });
         Ok(Entered { contender, found, read })

@@ -116,7 +116,6 @@ pub(super) struct Contender {
     header: ResponseHeader,
     /// How many transactions may yet create the key, as nobody knows what became of them.
     unknown: AtomicU32,
-    turn: Mutex<Option<SessionTurn>>,
     /// Whether the key is that of another handle, which deletes it.
     is_guest: bool,
     stage: Arc<Stage>,
@@ -131,6 +130,23 @@ struct Stage {
     doubtful: AtomicBool,
     /// The key is known to be gone.
     gone: AtomicBool,
+    turn: Mutex<Option<SessionTurn>>,
+}
+
+impl Stage {
+    fn new(turn: Option<SessionTurn>) -> Self {
+        Self { turn: Mutex::new(turn), ..Self::default() }
+    }
+
+    /// Notes that the key is gone, and gives the turn back.
+    fn gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+        drop(self.take_turn());
+    }
+
+    fn take_turn(&self) -> Option<SessionTurn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Contender {
@@ -150,8 +166,7 @@ impl Contender {
             header,
             unknown: AtomicU32::new(0),
             is_guest: turn.is_none(),
-            turn: Mutex::new(turn),
-            stage: Arc::default(),
+            stage: Arc::new(Stage::new(turn)),
         }
     }
 
@@ -260,8 +275,7 @@ impl Contender {
 
     /// Notes that the key is gone, and gives the turn back. May be called again.
     fn gone(&self) {
-        self.stage.gone.store(true, Ordering::Relaxed);
-        drop(self.take_turn());
+        self.stage.gone();
         let remains = self.remains();
         if remains.is_something() {
             clear::spawn(remains);
@@ -271,10 +285,6 @@ impl Contender {
     /// Returns what is left beside the key.
     fn remains(&self) -> Remains {
         Remains::new(&self.session, &self.owner, self.unknown.swap(0, Ordering::Relaxed))
-    }
-
-    fn take_turn(&self) -> Option<SessionTurn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -289,7 +299,7 @@ impl Drop for Contender {
             return self.gone();
         }
         let mut remains = self.remains();
-        (remains.turn, remains.created) = (self.take_turn(), Some(self.create_revision));
+        (remains.turn, remains.created) = (self.stage.take_turn(), Some(self.create_revision));
         clear::spawn(remains);
     }
 }

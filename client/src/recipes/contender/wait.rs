@@ -185,7 +185,7 @@ pub(in super::super) fn lost_of(
             if stage.leaving.load(Ordering::Relaxed) {
                 return RecipeError::Released;
             }
-            stage.gone.store(true, Ordering::Relaxed);
+            stage.gone();
             reason(&client, lease, &own).await
         };
         let lost = async { RecipeError::SessionLost(of_lease.await) };

@@ -21,7 +21,7 @@ const fn seconds(n: u64) -> Duration {
 /// revision comes once and whole, and in the end both have the same.
 async fn storm(world: World, seed: u64) -> (usize, u32) {
     let personality =
-        if seed % 2 == 0 { Personality::of(3, 5, 30) } else { Personality::of(3, 7, 3) };
+        if seed.is_multiple_of(2) { Personality::of(3, 5, 30) } else { Personality::of(3, 7, 3) };
     let (source, target) = (
         ClusterConfig::new(3, personality, seed),
         ClusterConfig::new(3, Personality::of(3, 6, 16), seed + 1),
@@ -162,7 +162,7 @@ fn attached_keys_live_as_long_as_the_source_is_heard() {
             let _lease = leased(&scene).await;
             let mut mirror = scene.mirror().leased(Leased::Attach(ttl));
             until(&mut mirror, 3).await;
-            let idle = async { drop(next(&mut mirror).await) };
+            let idle = async { _ = next(&mut mirror).await };
             or(idle, world.sleep(ttl * 4)).await;
             assert_eq!(names(&scene).await, ["leased", "plain"]);
             if restarts {
@@ -170,12 +170,12 @@ fn attached_keys_live_as_long_as_the_source_is_heard() {
                 mirror = scene.mirror().leased(Leased::Attach(ttl));
                 assert!(matches!(next(&mut mirror).await.step, Step::Resumed(_)));
                 // It takes the lease over.
-                let idle = async { drop(next(&mut mirror).await) };
+                let idle = async { _ = next(&mut mirror).await };
                 or(idle, world.sleep(ttl * 4)).await;
                 assert_eq!(names(&scene).await, ["leased", "plain"]);
             }
             scene.set_links(&scene.source, Reachability::Hang);
-            let idle = async { drop(next(&mut mirror).await) };
+            let idle = async { _ = next(&mut mirror).await };
             or(idle, world.sleep(ttl + seconds(2))).await;
             assert_eq!(names(&scene).await, ["plain"]);
             scene.set_links(&scene.source, Reachability::Open);

@@ -77,7 +77,7 @@ impl Contender {
         };
         let key = String::from_utf8_lossy(&held.key).into_owned();
         let value = fenced_value(&key, held.create_revision);
-        let holding = self.told.acquired(Hold {
+        let number = self.told.acquired(Hold {
             kind: held.kind,
             key,
             create_revision: held.create_revision,
@@ -96,11 +96,11 @@ impl Contender {
         };
         let lost = async {
             held.lost.await;
-            self.told.over(holding, self.rt.now());
+            self.told.over(number, self.rt.now());
             true
         };
         let is_lost = or(lost, work).await;
-        self.told.over(holding, self.rt.now());
+        self.told.over(number, self.rt.now());
         self.told.lost(is_lost);
         let _ = held.release.await;
         self.write(held.kind, held.fence, &value).await;

@@ -51,8 +51,9 @@ impl Contender {
             };
             while session.is_valid() && !left.is_empty() {
                 let is_healed = self.healed.is_set();
-                let any = self.rng.below(Kind::ALL.len() as u64);
-                let kind = if is_healed { left[0] } else { Kind::ALL[any as usize] };
+                let any =
+                    usize::try_from(self.rng.below(Kind::ALL.len() as u64)).unwrap_or_default();
+                let kind = if is_healed { left[0] } else { Kind::ALL[any] };
                 let limit = Duration::from_millis(if is_healed { 60_000 } else { 4_000 });
                 match acquire(&session, kind, limit).await {
                     Ok(Some(held)) => {
@@ -79,7 +80,7 @@ impl Contender {
     /// Holds for a while, and gives it up in one of several ways.
     async fn hold(&mut self, kind: Kind, held: Box<dyn Held>) {
         let name = String::from_utf8_lossy(&held.key()).into_owned();
-        let hold = self.log.acquired(Hold {
+        let number = self.log.acquired(Hold {
             kind,
             key: name.clone(),
             create_revision: held.create_revision(),
@@ -90,21 +91,21 @@ impl Contender {
         });
         let value = fenced_value(&name, held.create_revision());
         let (fence, mut lost, mut is_lost) = (held.fence(), held.lost(), false);
-        for _ in 0..1 + self.rng.below(4) {
+        for _ in 0..=self.rng.below(4) {
             let wait = Duration::from_millis(self.rng.below(1_200));
             let work = async {
                 self.world.sleep(wait).await;
                 if self.write(kind, fence.clone(), &value).await == Some(false) {
                     let since = self.world.now();
                     self.world.sleep(TOLD).await;
-                    self.log.seen().holds[hold].untold = Some(since);
+                    self.log.seen().holds[number].untold = Some(since);
                 }
                 false
             };
             let told = async {
                 (&mut lost).await;
                 // Noted here: the call that is under way is no matter.
-                self.log.over(hold, self.world.now());
+                self.log.over(number, self.world.now());
                 true
             };
             is_lost = or(told, work).await;
@@ -112,7 +113,7 @@ impl Contender {
                 break;
             }
         }
-        self.log.over(hold, self.world.now());
+        self.log.over(number, self.world.now());
         if is_lost {
             self.log.seen().counters.losses += 1;
         }

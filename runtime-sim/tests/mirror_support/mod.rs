@@ -125,16 +125,16 @@ impl Scene {
                 };
                 let whole: Vec<_> = whole.iter().filter(of).collect();
                 assert!(whole.iter().all(|change| change.revision == revision), "{revision}: gap");
-                let sorted = |it: &mut Vec<(String, Option<String>)>| it.sort();
-                let mut theirs: Vec<_> = whole
+                let mut theirs: Vec<(String, _)> = whole
                     .iter()
                     .map(|it| (it.key[FROM.len()..].into(), it.value.clone()))
                     .collect();
-                let mut ours: Vec<_> = changes
+                let mut ours: Vec<(String, _)> = changes
                     .iter()
                     .map(|it| (it.key[TO.len()..].into(), it.value.clone()))
                     .collect();
-                (sorted(&mut theirs), sorted(&mut ours));
+                theirs.sort();
+                ours.sort();
                 assert_eq!(ours, theirs, "revision {revision}");
                 applied += 1;
             }

@@ -27,7 +27,7 @@ const MAX_TXN_BYTES: usize = 1_408 << 10;
 /// | `--prefix` | `prefix` of [`new`](Self::new) |
 /// | `--dest-prefix` | [`dest_prefix`](Self::dest_prefix) |
 /// | `--no-dest-prefix` | [`no_dest_prefix`](Self::no_dest_prefix) |
-/// | `--rev` | [`from_revision`](Self::from_revision) |
+/// | `--rev` | [`first_revision`](Self::first_revision) |
 /// | `--max-txn-ops` | [`max_txn_ops`](Self::max_txn_ops) |
 ///
 /// First everything there is is copied, page by page; then each revision of the source becomes one
@@ -186,7 +186,7 @@ impl Mirror {
     /// Copies the changes of this revision and of later ones alone, and not what was there before;
     /// 0 copies everything. A position that is stored counts more. If the revision was compacted
     /// away, everything is compared.
-    pub fn from_revision(mut self, revision: i64) -> Self {
+    pub fn first_revision(mut self, revision: i64) -> Self {
         self.options.from_revision = revision;
         self
     }

@@ -33,12 +33,12 @@ use std::fmt;
 ///
 /// ```
 /// use etcd3::recipes::mirror::{SyncItem, Syncer};
-/// use etcd3::{Difference, prefix};
+/// use etcd3::{Bytes, Difference, prefix};
 /// use std::collections::BTreeMap;
 ///
 /// # etcd3_sim::example(|client| async move {
 /// # client.put("app/a", "1").await?;
-/// let mut copy = BTreeMap::new();
+/// let mut copy: BTreeMap<Bytes, Bytes> = BTreeMap::new();
 /// let mut syncer = Syncer::new(&client, prefix("app/"));
 /// loop {
 ///     match syncer.next().await? {

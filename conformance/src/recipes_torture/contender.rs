@@ -85,6 +85,7 @@ impl Contender {
             from: self.rt.now(),
             until: None,
             untold: None,
+            is_deleted: false,
         });
         let waits: Vec<u64> = (0..=self.rng.below(3)).map(|_| self.rng.below(300)).collect();
         let work = async {
@@ -95,8 +96,11 @@ impl Contender {
             false
         };
         let lost = async {
-            held.lost.await;
+            let reason = held.lost.await;
             self.told.over(number, self.rt.now());
+            if let RecipeError::KeyDeleted(_) = reason {
+                self.told.deleted(number);
+            }
             true
         };
         let is_lost = or(lost, work).await;

@@ -56,6 +56,10 @@ impl Told {
         self.seen().holds[hold].until.get_or_insert(now);
     }
 
+    pub(super) fn deleted(&self, hold: usize) {
+        self.seen().holds[hold].is_deleted = true;
+    }
+
     pub(super) fn lost(&self, is_lost: bool) {
         self.seen().counts.losses += u64::from(is_lost);
     }

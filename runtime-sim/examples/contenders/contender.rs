@@ -88,6 +88,7 @@ impl Contender {
             from: self.world.now(),
             until: None,
             untold: None,
+            is_deleted: false,
         });
         let value = fenced_value(&name, held.create_revision());
         let (fence, mut lost, mut is_lost) = (held.fence(), held.lost(), false);
@@ -103,9 +104,11 @@ impl Contender {
                 false
             };
             let told = async {
-                (&mut lost).await;
+                let reason = (&mut lost).await;
                 // Noted here: the call that is under way is no matter.
                 self.log.over(number, self.world.now());
+                let is_deleted = matches!(reason, RecipeError::KeyDeleted(_));
+                self.log.seen().holds[number].is_deleted = is_deleted;
                 true
             };
             is_lost = or(told, work).await;

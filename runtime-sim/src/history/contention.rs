@@ -79,6 +79,9 @@ pub struct Hold {
     pub until: Option<Instant>,
     /// Since when its fence does not hold, if that was not told in time.
     pub untold: Option<Instant>,
+    /// Whether it was told that its key was deleted while its session was valid, which nobody may
+    /// do to a holder.
+    pub is_deleted: bool,
 }
 
 /// Returns what a holder writes.
@@ -165,6 +168,9 @@ pub fn check_holds(holds: &[Hold], changes: &[Change], told: Duration) -> Result
         if is_told && !keys.is_held(hold.kind, &hold.key, hold.create_revision, at) {
             return Err(format!("not held at revision {at}, as it was told: {hold:?}"));
         }
+        if hold.is_deleted {
+            return Err(format!("the key of a holder was deleted: {hold:?}"));
+        }
         if let Some(at) = hold.untold {
             return Err(format!("its key is gone since {at:?}, and nobody told {hold:?}"));
         }
@@ -249,6 +255,7 @@ mod tests {
             from: at(from),
             until: until.map(at),
             untold: None,
+            is_deleted: false,
         }
     }
 
@@ -288,6 +295,8 @@ mod tests {
         assert!(said(&[early], &[]).contains("not held at revision 4"));
         let gone = Hold { revision: 6, ..hold(2, 4, Some(5)) };
         assert!(said(&[gone], &[]).contains("not held at revision 6"));
+        let deleted = Hold { is_deleted: true, ..hold(2, 4, Some(5)) };
+        assert!(said(&[deleted], &[]).contains("was deleted"));
         let untold = Hold { untold: Some(Instant::from_origin(LIMIT)), ..hold(2, 4, Some(5)) };
         assert!(said(&[untold], &[]).contains("its key is gone"));
     }

@@ -130,7 +130,7 @@ fn a_lock_holds_in_every_world() {
     for seed in 0..SEEDS {
         let (counts, _) = run(seed, |world| async move {
             let etcd = world.etcd(ClusterConfig::new(3, Personality::of(3, 5, 30), seed));
-            let count = 2 + world.below(4);
+            let count = 2 + u32::try_from(world.below(4)).unwrap();
             let hosts: Vec<Host> = (0..count).map(|_| world.host()).collect();
             let config = || Config::new(etcd.endpoints());
             let clients: Vec<Client> =

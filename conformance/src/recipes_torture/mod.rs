@@ -111,12 +111,18 @@ fn suffer(
             fault.end(cluster, member)?;
             fault.to_string()
         } else if drawn == 3 {
-            bridges.iter().for_each(|half| half[member].blackhole());
+            for half in bridges {
+                half[member].blackhole();
+            }
             std::thread::sleep(FAULT);
-            bridges.iter().for_each(|half| half[member].unblackhole());
+            for half in bridges {
+                half[member].unblackhole();
+            }
             "black hole".to_owned()
         } else if drawn == 4 {
-            bridges.iter().for_each(|half| half[member].reset_all());
+            for half in bridges {
+                half[member].reset_all();
+            }
             "reset".to_owned()
         } else {
             // The others go on, and get what these lose.

@@ -3,6 +3,7 @@
 //! [`Syncer`] tells what a copy has to do: everything there is at one revision, then what each
 //! later revision changed. [`Mirror`] does it to another cluster, as `etcdctl make-mirror` does.
 
+mod applied;
 mod changes;
 mod error;
 mod leases;
@@ -13,9 +14,10 @@ mod run;
 mod syncer;
 mod target;
 
+pub use applied::{Applied, Step};
 pub use error::MirrorError;
 pub use options::{Leased, Occupied};
-pub use run::{Applied, Mirror, Step};
+pub use run::Mirror;
 pub use syncer::{SyncItem, Syncer};
 
 use crate::Error;

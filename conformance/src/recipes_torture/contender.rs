@@ -91,7 +91,8 @@ impl Contender {
         let work = async {
             for wait in waits {
                 pause(&self.rt, Duration::from_millis(wait)).await;
-                self.write(held.kind, held.fence.clone(), &value).await;
+                // As long as it does not know, it holds what it has, or is told of the loss.
+                while self.write(held.kind, held.fence.clone(), &value).await.is_none() {}
             }
             false
         };
@@ -110,10 +111,13 @@ impl Contender {
         self.write(held.kind, held.fence, &value).await;
     }
 
-    async fn write(&self, kind: Kind, fence: Compare, value: &str) {
+    /// Writes if the fence holds; returns whether it did, if that is known.
+    async fn write(&self, kind: Kind, fence: Compare, value: &str) -> Option<bool> {
         let write = self.client.txn().when([fence]).then([put(kind.fenced(), value)]);
         let done = write.timeout(Duration::from_secs(2)).await;
-        self.told.wrote(done.ok().map(|done| done.succeeded));
+        let is_accepted = done.ok().map(|done| done.succeeded);
+        self.told.wrote(is_accepted);
+        is_accepted
     }
 }
 

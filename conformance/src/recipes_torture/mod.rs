@@ -1,9 +1,10 @@
 //! Recipes while everything goes wrong: `cargo xtask recipes-torture`.
 //!
 //! ```text
-//!  8 contenders, a client each ──► a bridge to each of 3 members
+//!  8 contenders, a client each ──► two bridges to each of 3 members, one for either half of them
 //!
-//!  every 2 s a fault: kill, stop, partition, black hole, reset of one member
+//!  every 2 s a fault: kill, stop, partition, black hole, reset of one member; now and then half of
+//!  the contenders reach no member for 6 s, and lose what they hold
 //! ```
 //!
 //! What contenders were told is judged as in simulated worlds, by all changes that the store ever
@@ -32,6 +33,9 @@ const CONTENDERS: u64 = 8;
 /// The time between the beginnings of two faults, and how long one lasts.
 const EVERY: Duration = Duration::from_secs(2);
 const FAULT: Duration = Duration::from_millis(1_200);
+/// How long half of the contenders reach no member: longer than their sessions live, and than an
+/// election may lengthen them.
+const OUTAGE: Duration = Duration::from_secs(6);
 /// How long what changed may take to come when all is well.
 const CHANGES_LIMIT: Duration = Duration::from_secs(60);
 
@@ -51,16 +55,12 @@ pub struct Scene {
 /// When the servers fail, so that nothing can be said about the recipes.
 pub fn run(runtime: &BlockingRuntime, etcd: &Binary, scene: &Scene) -> Result<Report, Error> {
     let cluster = load::three_members(etcd)?;
-    let bridges: Vec<Bridge> = cluster
-        .members()
-        .iter()
-        .map(|member| Bridge::new(member.addr()))
-        .collect::<Result<_, _>>()?;
-    let urls: Vec<String> = bridges.iter().map(Bridge::url).collect();
+    let bridges = [bridges(&cluster)?, bridges(&cluster)?];
     let (told, is_over) = (Told::default(), Arc::new(AtomicBool::new(false)));
     let mut tasks = Vec::new();
     for number in 0..CONTENDERS {
-        let config = Config::new(urls.clone()).request_timeout(Duration::from_secs(3));
+        let urls = bridges[usize::try_from(number % 2)?].iter().map(Bridge::url);
+        let config = Config::new(urls).request_timeout(Duration::from_secs(3));
         let contender = Contender {
             rt: Arc::clone(&runtime.rt),
             client: runtime.connect_with(config)?,
@@ -85,10 +85,15 @@ pub fn run(runtime: &BlockingRuntime, etcd: &Binary, scene: &Scene) -> Result<Re
     Ok(report)
 }
 
+fn bridges(cluster: &Cluster) -> Result<Vec<Bridge>, Error> {
+    let members = cluster.members();
+    Ok(members.iter().map(|member| Bridge::new(member.addr())).collect::<Result<_, _>>()?)
+}
+
 /// Makes a fault every two seconds.
 fn suffer(
     cluster: &Cluster,
-    bridges: &[Bridge],
+    bridges: &[Vec<Bridge>; 2],
     scene: &Scene,
     report: &mut Report,
 ) -> Result<(), Error> {
@@ -98,7 +103,7 @@ fn suffer(
         let leader = load::wait_healthy(cluster)?;
         let role = if rng.below(2) == 0 { Role::Leader } else { Role::Follower };
         let member = role.member(cluster, leader);
-        let drawn = usize::try_from(rng.below(5))?;
+        let drawn = usize::try_from(rng.below(6))?;
         let name = if let Some(fault) = MemberFault::ALL.get(drawn) {
             fault.begin(cluster, member)?;
             // The time is what the fault is about.
@@ -106,13 +111,27 @@ fn suffer(
             fault.end(cluster, member)?;
             fault.to_string()
         } else if drawn == 3 {
-            bridges[member].blackhole();
+            for half in bridges {
+                half[member].blackhole();
+            }
             std::thread::sleep(FAULT);
-            bridges[member].unblackhole();
+            for half in bridges {
+                half[member].unblackhole();
+            }
             "black hole".to_owned()
-        } else {
-            bridges[member].reset_all();
+        } else if drawn == 4 {
+            for half in bridges {
+                half[member].reset_all();
+            }
             "reset".to_owned()
+        } else {
+            // The others go on, and get what these lose.
+            let half = &bridges[usize::try_from(rng.below(2))?];
+            half.iter().for_each(Bridge::blackhole);
+            std::thread::sleep(OUTAGE);
+            half.iter().for_each(Bridge::unblackhole);
+            *report.faults.entry(report::OUTAGE.to_owned()).or_default() += 1;
+            continue;
         };
         *report.faults.entry(format!("{name} of a {role}")).or_default() += 1;
         std::thread::sleep(EVERY.saturating_sub(FAULT));

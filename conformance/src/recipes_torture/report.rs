@@ -12,6 +12,11 @@ use std::time::Duration;
 /// How long after another one holds it a loss may be told on an idle machine.
 const TOLD: Duration = Duration::from_secs(1);
 
+/// After so many outages somebody has held something in one of them.
+const MANY: usize = 6;
+/// The name of the fault that costs sessions.
+pub(super) const OUTAGE: &str = "outage of half";
+
 /// What all contenders were told.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told(Arc<Mutex<Seen>>);
@@ -101,6 +106,10 @@ impl Report {
             self.counts.unknown += u64::from(item.unknown);
         }
         let Counts { acquisitions, accepted, items, .. } = self.counts;
+        let outages = self.faults.get(OUTAGE).copied().unwrap_or_default();
+        if outages >= MANY && self.counts.losses == 0 {
+            self.problems.push("half was cut off so often, and nobody lost anything".to_owned());
+        }
         if acquisitions.min(accepted).min(items) == 0 {
             self.problems.push("nothing was held, written or taken".to_owned());
         }

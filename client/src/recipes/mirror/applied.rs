@@ -1,4 +1,4 @@
-//! What a mirror tells of its work.
+//! What a mirror says of its steps.
 
 /// What [`Mirror::next`](super::Mirror::next) has applied.
 #[derive(Debug, Clone, PartialEq, Eq)]

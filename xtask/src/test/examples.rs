@@ -8,12 +8,15 @@ use std::time::Duration;
 
 /// The limit of each example.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The example that takes a second cluster.
+const WITH_ANOTHER: &str = "mirror_tokio";
 /// The examples that every adapter has, by their files.
 const OF_EVERY_ADAPTER: &[&str] = &["get_put", "txn", "tour"];
 
 /// Runs what the build step has built.
 pub(super) fn run() -> Result<Passed> {
     let server = Server::start()?;
+    let another = Server::start()?;
     let mut examples = vec![
         ("by_hand".to_owned(), None),
         ("blocking".to_owned(), Some(server.addr().to_string())),
@@ -30,6 +33,9 @@ pub(super) fn run() -> Result<Passed> {
     for (name, word) in &examples {
         let mut example = Command::new(folder.join(name));
         example.args(word).current_dir(workspace::root());
+        if name == WITH_ANOTHER {
+            example.arg(another.client_url());
+        }
         let ended = shell::capture(&example, LIMIT)?;
         if !ended.ok() {
             let (code, output) = (ended.code, ended.output);

@@ -146,7 +146,7 @@ fn no_setting_is_left_out() {
         let known = known.into_iter().chain(["max_attempts"]).collect();
         assert_eq!(fields(&options), known);
         let pages = format!("{:#?}", client.pages("k"));
-        let known = ["size", "keys_only", "is_serializable", "revision", "limit"];
+        let known = ["size", "keys_only", "is_serializable", "is_ordered", "revision", "limit"];
         let options = pages.split("page: ").nth(1).unwrap().replace("\n    ", "\n");
         assert_eq!(fields(&options), BTreeSet::from(known));
     })

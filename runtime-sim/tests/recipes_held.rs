@@ -1,13 +1,17 @@
 //! What is held in the name of a session: who is told of its loss and when, and what is left.
 #![allow(clippy::unwrap_used, reason = "all of this is for tests")]
 
+mod election_support;
 mod lease_support;
 
-use etcd3::recipes::{Mutex, RecipeError};
+use election_support::{candidates, cut};
+use etcd3::prefix;
+use etcd3::recipes::{Election, Mutex, RecipeError};
 use etcd3_sim::{Link, run};
 use futures_lite::future::or;
 use lease_support::{scene, seconds};
 use std::pin::pin;
+use std::time::Duration;
 
 // S-05, I-S2: the event says all there is to know; what comes after it may take its time.
 #[test]
@@ -51,4 +55,88 @@ fn a_deletion_is_told_though_nothing_can_be_asked_any_more() {
         })
         .unwrap();
     }
+}
+
+// CONC-013: the candidacy is given up by the handle that began it, also where that one began it
+// beside another whose key was gone.
+#[test]
+fn a_candidacy_is_its_handles_when_the_handle_before_it_is_dropped() {
+    for resumes in [false, true] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(60)).await.unwrap();
+            let election = Election::new(&session, "e");
+            let first = election.campaign("one").await.unwrap();
+            scene.observer.delete(prefix("e/")).await.unwrap();
+            let second = election.campaign("two").await.unwrap();
+            drop(first);
+            world.sleep(seconds(1)).await;
+            let third = if resumes {
+                election.resume().await.unwrap().unwrap()
+            } else {
+                election.campaign("three").await.unwrap()
+            };
+            assert_eq!(third.create_revision(), second.create_revision());
+            drop(third);
+            world.sleep(seconds(1)).await;
+            assert_eq!(candidates(&scene.observer).await.len(), 1, "a guest leaves it alone");
+            assert!(second.is_valid());
+            drop(second);
+            world.sleep(seconds(1)).await;
+            assert_eq!(candidates(&scene.observer).await, [""; 0]);
+        })
+        .unwrap();
+    }
+}
+
+// I-S4, CONC-013: whoever looks out for a key that may come late waits for all handles that have
+// one, also for the one that created it beside another.
+#[test]
+fn what_is_late_is_not_confused_with_what_another_handle_creates() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(60)).await.unwrap();
+        let election = Election::new(&session, "e");
+        scene.set_links(&world, Link { stall_up: true, ..Link::default() });
+        let limit = Duration::from_millis(20);
+        assert!(election.campaign_timeout("lost", limit).await.unwrap().is_none());
+        cut(&world, &scene);
+        scene.set_links(&world, Link::default());
+        world.sleep(seconds(15)).await;
+        let first = election.campaign("one").await.unwrap();
+        scene.observer.delete(prefix("e/")).await.unwrap();
+        let second = election.campaign("two").await.unwrap();
+        drop(first);
+        world.sleep(seconds(5)).await;
+        assert_eq!(candidates(&scene.observer).await, ["two"]);
+        drop(second);
+        world.sleep(seconds(1)).await;
+        assert_eq!(candidates(&scene.observer).await, [""; 0]);
+        assert_eq!(
+            election.campaign("three").await.unwrap().key(),
+            &format!("e/{:x}", session.id().0).into_bytes()
+        );
+    })
+    .unwrap();
+}
+
+// A client that is closed waits for nobody who looks out for what may come late.
+#[test]
+fn a_close_is_not_held_up_by_what_may_come_late() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(60)).await.unwrap();
+        scene.set_links(&world, Link { stall_up: true, ..Link::default() });
+        let limit = Duration::from_millis(20);
+        assert!(Mutex::new(&session, "m").lock_timeout(limit).await.unwrap().is_none());
+        cut(&world, &scene);
+        scene.set_links(&world, Link::default());
+        drop(session);
+        world.sleep(seconds(15)).await;
+        let before = world.now();
+        scene.client.close().await;
+        assert!(world.now() < before + seconds(1), "{:?}", world.now().saturating_since(before));
+        assert_eq!(scene.host.tasks(), 0);
+    })
+    .unwrap();
 }

@@ -6,12 +6,14 @@ mod lease_support;
 
 use election_support::{candidates, cut};
 use etcd3::prefix;
-use etcd3::recipes::{Election, Mutex, RecipeError};
+use etcd3::recipes::{DoubleBarrier, Election, Mutex, RecipeError, RwLock, Semaphore};
 use etcd3_sim::{Link, run};
-use futures_lite::future::or;
+use futures_lite::future::{or, pending, zip};
 use lease_support::{scene, seconds};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
+
+type Tried<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 // S-05, I-S2: the event says all there is to know; what comes after it may take its time.
 #[test]
@@ -118,6 +120,96 @@ fn what_is_late_is_not_confused_with_what_another_handle_creates() {
         );
     })
     .unwrap();
+}
+
+// CONC-013: nobody else deleted the key.
+#[test]
+fn a_guest_whose_host_gives_up_at_any_moment_leads() {
+    for step in 0..60 {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(60)).await.unwrap();
+            let election = Election::new(&session, "e");
+            let first = election.campaign("one").await.unwrap();
+            let resigns = async {
+                world.sleep(Duration::from_micros(step * 100)).await;
+                first.resign().await.unwrap();
+                drop(first);
+            };
+            let (second, ()) = zip(election.campaign("two"), resigns).await;
+            let second = second.unwrap_or_else(|error| panic!("{step}: {error}"));
+            // It may have won together with its host.
+            drop(second);
+            world.sleep(seconds(2)).await;
+            assert_eq!(candidates(&scene.observer).await, [""; 0]);
+        })
+        .unwrap();
+    }
+}
+
+// What passes is waited for, for as long as the session is there: as long as the docs say.
+#[test]
+fn what_is_tried_waits_for_what_passes() {
+    for case in 0..7 {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(60)).await.unwrap();
+            let semaphore = Semaphore::new(&session, "s", 1);
+            let (barrier, election) =
+                (DoubleBarrier::new(&session, "b", 1), Election::new(&session, "e"));
+            let (mutex, rw) = (Mutex::new(&session, "m"), RwLock::new(&session, "r"));
+            scene.cut_off(&world, true);
+            cut(&world, &scene);
+            let heals = async {
+                world.sleep(seconds(20)).await;
+                scene.cut_off(&world, false);
+                pending().await
+            };
+            let tried: Tried<'_, Result<bool, RecipeError>> = match case {
+                0 => Box::pin(async { Ok(semaphore.try_acquire().await?.is_some()) }),
+                1 => Box::pin(async { Ok(barrier.enter().await?.is_valid()) }),
+                2 => Box::pin(async { Ok(election.try_campaign("one").await?.is_some()) }),
+                3 => Box::pin(async { Ok(mutex.try_lock().await?.is_some()) }),
+                4 => Box::pin(async { Ok(rw.try_write().await?.is_some()) }),
+                5 => Box::pin(async { Ok(semaphore.acquire().await?.is_valid()) }),
+                _ => Box::pin(async { Ok(rw.try_read().await?.is_some()) }),
+            };
+            let tried = or(tried, heals).await;
+            assert_eq!(tried, Ok(true), "{case}");
+        })
+        .unwrap();
+    }
+}
+
+// I-S2: the same, when the session does not outlive it.
+#[test]
+fn what_is_tried_ends_with_its_session() {
+    for case in 0..4 {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(2)).await.unwrap();
+            let semaphore = Semaphore::new(&session, "s", 1);
+            let (barrier, election) =
+                (DoubleBarrier::new(&session, "b", 1), Election::new(&session, "e"));
+            scene.cut_off(&world, true);
+            cut(&world, &scene);
+            let before = world.now();
+            let tried: Tried<'_, Option<RecipeError>> = match case {
+                0 => Box::pin(async { semaphore.try_acquire().await.err() }),
+                1 => Box::pin(async { barrier.enter().await.err() }),
+                2 => Box::pin(async { election.try_campaign("one").await.err() }),
+                _ => Box::pin(async { election.resume().await.err() }),
+            };
+            let told = tried.await.unwrap();
+            assert!(told.is_session_lost(), "{case}: {told}");
+            assert!(
+                world.now() <= before + seconds(2),
+                "{case}: {:?}",
+                world.now().saturating_since(before)
+            );
+        })
+        .unwrap();
+    }
 }
 
 // A client that is closed waits for nobody who looks out for what may come late.

@@ -6,11 +6,13 @@ mod lease_support;
 
 use election_support::{candidates, cut};
 use etcd3::prefix;
-use etcd3::recipes::{DoubleBarrier, Election, Mutex, RecipeError, RwLock, Semaphore};
+use etcd3::recipes::{DoubleBarrier, Election, LeaderLatch, Mutex, RecipeError, RwLock, Semaphore};
 use etcd3_sim::{Link, run};
 use futures_lite::future::{or, pending, zip};
 use lease_support::{scene, seconds};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 type Tried<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -231,4 +233,37 @@ fn a_close_is_not_held_up_by_what_may_come_late() {
         assert_eq!(scene.host.tasks(), 0);
     })
     .unwrap();
+}
+
+// Case 20: a machine that slept through the end of the lease does not go on with the work.
+#[test]
+fn work_is_not_polled_once_the_lease_is_over() {
+    for slept in [8, 20, 100] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(10)).await.unwrap();
+            let late = Arc::new(AtomicUsize::new(0));
+            let (seen, lease, its) = (Arc::clone(&late), session.lease(), scene.client.clone());
+            let latch = LeaderLatch::new(&session, "e", "ours");
+            scene.client.spawn(async move {
+                let work = |_| async {
+                    let rt = its.runtime();
+                    loop {
+                        rt.sleep_until(rt.now() + Duration::from_millis(10)).await;
+                        let margin = seconds(1);
+                        let is_late = !lease.is_valid() || rt.now() >= lease.valid_until() - margin;
+                        seen.fetch_add(usize::from(is_late), Ordering::Relaxed);
+                    }
+                };
+                let told: Result<(), _> = latch.run(work).await;
+                assert!(matches!(told, Err(RecipeError::SessionLost(_))));
+            });
+            world.sleep(seconds(5)).await;
+            scene.cut_off(&world, true);
+            scene.host.suspend(seconds(slept)).await;
+            world.sleep(seconds(30)).await;
+            assert_eq!(late.load(Ordering::Relaxed), 0, "polled after {slept} s of sleep");
+        })
+        .unwrap();
+    }
 }

@@ -17,7 +17,7 @@ use super::RecipeError;
 use super::contender::{Contender, Entry};
 use super::guard::guard;
 use super::race::{race, within};
-use super::retry::{Backoff, passes};
+use super::retry::{self, Backoff, passes};
 use super::unique;
 use super::view::{Pairs, View};
 use crate::{Bytes, Client, IntoBytes, KeyValue, Session, delete, get, key, prefix, put};
@@ -82,7 +82,7 @@ struct Keys {
 /// A participant inside of a [`DoubleBarrier`].
 ///
 /// Dropping it deletes its key in the background, which counts as leaving, without waiting for the
-/// others. It does not keep the session.
+/// others. It keeps its session.
 #[must_use = "whoever drops it has left the barrier"]
 pub struct DoubleBarrierGuard {
     contender: Contender,
@@ -133,7 +133,8 @@ impl DoubleBarrier {
     pub async fn enter(&self) -> Result<DoubleBarrierGuard, RecipeError> {
         let client = self.session.client();
         let waiters = get(prefix(self.keys.waiters.clone())).count_only();
-        let mut there = client.execute(waiters.clone()).await?;
+        let count = || client.execute(waiters.clone());
+        let mut there = retry::read_in(&self.session, count).await?;
         let contender = loop {
             if usize::try_from(there.count).is_ok_and(|there| there >= self.count) {
                 return Err(RecipeError::TooManyClients(self.count));
@@ -178,7 +179,7 @@ impl DoubleBarrier {
     async fn pass(&self, contender: &Contender) -> Result<i64, RecipeError> {
         let client = self.session.client();
         let rt = client.runtime();
-        let mut view = View::new(client, prefix(self.keys.all.clone()));
+        let mut view = View::lasting(client, prefix(self.keys.all.clone()));
         let mut backoff = Backoff::new(client);
         loop {
             let before = match view.until(|pairs| self.look(contender, pairs)).await? {
@@ -265,8 +266,8 @@ impl DoubleBarrierGuard {
     ///
     /// # Errors
     ///
-    /// Those of a write and of a [`ListWatch`](crate::ListWatch), after which it may be called
-    /// again to go on; and why it was inside no more.
+    /// Those of a write, and of reads what does not pass, after which it may be called again to go
+    /// on; and why it was inside no more.
     ///
     /// # Cancel safety
     ///
@@ -277,7 +278,7 @@ impl DoubleBarrierGuard {
     }
 
     async fn leave_round(&self) -> Result<(), RecipeError> {
-        let mut view = View::new(&self.client, prefix(self.keys.waiters.clone()));
+        let mut view = View::lasting(&self.client, prefix(self.keys.waiters.clone()));
         let empty = |pairs: &Pairs| {
             let mut waiters = self.keys.waiters_of(pairs);
             waiters.all(|it| it.create_revision > self.round).then_some(())

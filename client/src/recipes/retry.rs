@@ -1,7 +1,10 @@
 //! Doing again what failed for the moment.
 
+use super::RecipeError;
+use super::race::race;
+use crate::request::Effect;
 use crate::runtime::Runtime;
-use crate::{Client, Error, ErrorKind, Outcome};
+use crate::{Client, Error, ErrorKind, Outcome, Session};
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,9 +37,11 @@ impl Backoff {
 /// call.
 pub(super) fn passes(error: &Error) -> bool {
     let is_of_a_past = matches!(error.kind(), ErrorKind::StaleRead { .. });
-    !error.is_closed()
-        && !is_of_a_past
-        && (error.is_retryable() || error.outcome() == Outcome::Unknown)
+    // What became of a write may be read; of a read, such as one whose answer is too large, there
+    // is nothing to find out.
+    let is_read = error.effect().is_some_and(Effect::is_repeatable);
+    let is_in_doubt = error.outcome() == Outcome::Unknown && !is_read;
+    !error.is_closed() && !is_of_a_past && (error.is_retryable() || is_in_doubt)
 }
 
 /// Reads until that is answered, or fails for good.
@@ -52,4 +57,16 @@ where
             other => return other,
         }
     }
+}
+
+/// The same, until the lease is lost that the session has now.
+// I-S2
+pub(super) async fn read_in<T, C>(session: &Session, call: impl Fn() -> C) -> Result<T, RecipeError>
+where
+    C: IntoFuture<Output = Result<T, Error>>,
+{
+    let lease = session.lease();
+    let lost = async { Err(RecipeError::SessionLost(lease.lost().await)) };
+    let answer = async { read(session.client(), call).await.map_err(RecipeError::from) };
+    race(lost, answer).await
 }

@@ -62,7 +62,7 @@ pub struct RwLock {
 /// A lock that is held. Made by the methods of [`RwLock`].
 ///
 /// Dropping it unlocks in the background, again and again until that is known to be done or the
-/// session is gone. It does not keep the session.
+/// session is gone. It keeps its session.
 #[must_use = "a guard that is dropped unlocks"]
 pub struct RwLockGuard {
     contender: Contender,

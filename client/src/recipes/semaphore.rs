@@ -5,7 +5,7 @@ use super::contender::{Contender, Entry};
 use super::guard::guard;
 use super::race::within;
 use super::rw_lock::contender_of;
-use super::unique;
+use super::{retry, unique};
 use crate::{Bytes, GetResponse, IntoBytes, Session, SortOrder, SortTarget, get, prefix};
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub struct Semaphore {
 /// A permit of a [`Semaphore`].
 ///
 /// Dropping it gives it back in the background, again and again until that is known to be done or
-/// the session is gone. It does not keep the session.
+/// the session is gone. It keeps its session.
 #[must_use = "a permit that is dropped is given back"]
 pub struct Permit {
     contender: Contender,
@@ -106,7 +106,9 @@ impl Semaphore {
     /// That of [`acquire`](Self::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Permit>, RecipeError> {
         // Without a key of its own, which others would see for a moment.
-        let taken = self.session.client().get(prefix(self.under.clone())).count_only().await?;
+        let client = self.session.client();
+        let count = || client.get(prefix(self.under.clone())).count_only();
+        let taken = retry::read_in(&self.session, count).await?;
         if taken.count >= u64::from(self.permits) {
             return Ok(None);
         }
@@ -114,7 +116,8 @@ impl Semaphore {
         if is_among {
             return Ok(Some(Permit { contender }));
         }
-        contender.leave().await?;
+        // Where it fails, dropping the contender goes on with it.
+        let _ = contender.leave().await;
         Ok(None)
     }
 

@@ -3,6 +3,7 @@
 //! One listing and one watch, however often it is looked at: what is shown is always all pairs at
 //! one revision, and the revisions go up. Lost connections, members and compactions do not show.
 
+use super::retry::{Backoff, passes};
 use crate::{Bytes, Client, Difference, Error, ErrorKind, KeyRange, KeyValue, ListWatch};
 use std::collections::BTreeMap;
 
@@ -11,6 +12,10 @@ pub(super) type Pairs = BTreeMap<Bytes, KeyValue>;
 
 /// The pairs of a range and what becomes of them.
 pub(super) struct View {
+    client: Client,
+    range: KeyRange,
+    /// Of a view that begins anew after what passes.
+    backoff: Option<Backoff>,
     list: ListWatch,
     pairs: Pairs,
     /// All pairs are of one revision: no listing is under way.
@@ -19,14 +24,22 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(client: &Client, range: impl Into<KeyRange>) -> Self {
-        Self { list: client.list_watch(range), pairs: Pairs::new(), is_whole: false }
+        let range = range.into();
+        let list = client.list_watch(range.clone());
+        let (client, pairs) = (client.clone(), Pairs::new());
+        Self { client, range, backoff: None, list, pairs, is_whole: false }
+    }
+
+    /// The same, where the first listing, too, is repeated for as long as it fails by what passes.
+    pub(super) fn lasting(client: &Client, range: impl Into<KeyRange>) -> Self {
+        Self { backoff: Some(Backoff::new(client)), ..Self::new(client, range) }
     }
 
     /// Waits until the pairs are such that this finds something.
     ///
     /// # Errors
     ///
-    /// Those of a [`ListWatch`].
+    /// Those of a [`ListWatch`]; of one that is [`lasting`](Self::lasting), those that do not pass.
     ///
     /// # Cancel safety
     ///
@@ -42,7 +55,14 @@ impl View {
             {
                 return Ok(found);
             }
-            self.step().await?;
+            match (self.step().await, &mut self.backoff) {
+                (Err(error), Some(backoff)) if passes(&error) => {
+                    backoff.rest().await;
+                    self.list = self.client.list_watch(self.range.clone());
+                    (self.pairs, self.is_whole) = (Pairs::new(), false);
+                }
+                (step, _) => step?,
+            }
         }
     }
 

@@ -18,7 +18,8 @@ pub(super) struct Turns {
 struct State {
     /// Counts who asked.
     last: u64,
-    /// Those that asked, in that order; the first one has the turn. None is empty.
+    /// Those that asked, in that order, successors first; the first one has the turn. None is
+    /// empty.
     queues: BTreeMap<Bytes, VecDeque<u64>>,
     /// Those that have announced their end.
     ending: BTreeSet<u64>,
@@ -34,7 +35,7 @@ pub struct SessionTurns {
 }
 
 /// The turn of a name among the handles of a session, given back when this is dropped. Made by
-/// [`SessionTurns::take`] and [`SessionTurns::try_take`].
+/// [`SessionTurns::take`] and the like.
 #[must_use = "a turn that is dropped is given back"]
 pub struct SessionTurn {
     of: SessionTurns,
@@ -111,7 +112,7 @@ impl SessionTurns {
     /// Dropping the future gives up its place. One that is neither polled nor dropped holds up
     /// those behind it.
     pub async fn take(&self) -> SessionTurn {
-        let place = self.ask();
+        let place = self.ask(false);
         loop {
             let given_back = self.turns.given_back.listen();
             if place.is_first() {
@@ -121,10 +122,17 @@ impl SessionTurns {
         }
     }
 
+    /// Has the turn after whoever has it now, before those that wait; at once if nobody has it.
+    ///
+    /// For whoever goes on with what the one that has it did not finish, and may do so beside it.
+    pub fn succeed(&self) -> SessionTurn {
+        self.ask(true)
+    }
+
     /// Takes the turn if nobody has it.
     #[must_use]
     pub fn try_take(&self) -> Option<SessionTurn> {
-        Some(self.ask()).filter(SessionTurn::is_first)
+        Some(self.ask(false)).filter(SessionTurn::is_first)
     }
 
     /// Returns whether somebody has the turn and has not [announced](SessionTurn::announce_end) to
@@ -136,11 +144,13 @@ impl SessionTurns {
         first.is_some_and(|number| !state.ending.contains(number))
     }
 
-    fn ask(&self) -> SessionTurn {
+    fn ask(&self, is_next: bool) -> SessionTurn {
         let mut state = self.turns.lock();
         state.last += 1;
         let number = state.last;
-        state.queues.entry(self.name.clone()).or_default().push_back(number);
+        let queue = state.queues.entry(self.name.clone()).or_default();
+        let place = if is_next { queue.len().min(1) } else { queue.len() };
+        queue.insert(place, number);
         drop(state);
         SessionTurn { of: self.clone(), number }
     }

@@ -63,6 +63,7 @@ impl Remains {
         while self.unknown > 0 {
             written(&self.owner, &last).await;
             let turn = self.owner.turns.take().await;
+            turn.announce_end();
             // Who had the turn meanwhile has deleted what was there.
             match self.delete().await {
                 Some(header) => last = header,
@@ -164,8 +165,10 @@ fn is_gone(owner: &Owner) -> bool {
 /// Completes when the keys of the session are gone, or go without us.
 async fn gone(owner: Owner) {
     if owner.lease.lost().await.reason == LossReason::Orphaned {
-        // They stay for as long as the lease does.
+        // They stay for as long as the lease does, and nobody deletes them once the client is
+        // closed.
         let rt = owner.client.runtime();
-        rt.sleep_until(rt.now() + owner.lease.ttl()).await;
+        let over = rt.sleep_until(rt.now() + owner.lease.ttl());
+        race(over, async { drop(owner.client.closed().await) }).await;
     }
 }

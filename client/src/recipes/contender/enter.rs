@@ -53,7 +53,7 @@ impl Entry {
         let owner = Owner::new(session, &self.lease, &self.key);
         let turn = async { Ok::<_, RecipeError>(owner.turns.take().await) };
         let turn = owner.unless_lost(turn).await?;
-        self.enter_as(session, owner, Some(turn)).await
+        self.enter_as(session, owner, turn).await
     }
 
     /// The same, unless another handle of the session is at it.
@@ -67,13 +67,14 @@ impl Entry {
     ) -> Result<Option<Entered>, RecipeError> {
         let owner = Owner::new(session, &self.lease, &self.key);
         match owner.turns.try_take() {
-            Some(turn) => self.enter_as(session, owner, Some(turn)).await.map(Some),
+            Some(turn) => self.enter_as(session, owner, turn).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// The same beside the handle that has the turn, whose key is gone. Should that one be about to
-    /// create it, the two are one contender, and the first to give up deletes the key of both.
+    /// The same beside the handle that has the turn, whose key is gone; it has the turn after that
+    /// one. Should that one be about to create the key, the two are one contender, and the first to
+    /// give up deletes the key of both.
     ///
     /// # Errors
     ///
@@ -83,20 +84,21 @@ impl Entry {
         session: &Session,
     ) -> Result<Entered, RecipeError> {
         let owner = Owner::new(session, &self.lease, &self.key);
-        self.enter_as(session, owner, None).await
+        let turn = owner.turns.succeed();
+        self.enter_as(session, owner, turn).await
     }
 
     async fn enter_as(
         self,
         session: &Session,
         owner: Owner,
-        turn: Option<SessionTurn>,
+        turn: SessionTurn,
     ) -> Result<Entered, RecipeError> {
         let mut backoff = Backoff::new(&owner.client);
         let mut entering = Entering {
             session: session.clone(),
             owner: owner.clone(),
-            turn,
+            turn: Some(turn),
             call: None,
             unknown: 0,
         };

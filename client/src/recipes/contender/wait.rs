@@ -5,12 +5,16 @@ use super::super::race::race;
 use super::super::retry::{self, Backoff, passes};
 use super::{Contender, FURTHER, Owner, is_contender};
 use crate::{
-    Bytes, Client, Error, Get, GetResponse, KeyRange, LeaseId, LeaseLost, LossReason,
+    Bytes, Client, Error, ErrorKind, Get, GetResponse, KeyRange, LeaseId, LeaseLost, LossReason,
     ResponseHeader, ResumeToken, SortOrder, SortTarget, get, key, ops, prefix,
 };
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long the question may take why a key is gone. That it is, is known, and is told in time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Reads the youngest key under a prefix that is older than this create revision: the immediate
 /// predecessor.
@@ -132,25 +136,31 @@ impl Contender {
             }
             let Some(range) = others.and_then(&blocking) else { return Ok(answer.header) };
             let token = ResumeToken::after(&answer.header);
-            let theirs = deleted(client, range, token);
+            let theirs = async { deleted(client, range, token).await.map(|_| false) };
             let ours = deleted(client, key(own.clone()), token);
             match race(ours, theirs).await {
-                Ok(()) => {}
+                Ok(true) => {
+                    self.gone();
+                    return Err(why_gone(&self.owner).await);
+                }
+                Ok(false) => {}
                 Err(error) if error.is_compacted() => {}
-                Err(error) if passes(&error) => backoff.rest().await,
+                Err(error) if passes(&error) || error.kind() == ErrorKind::WatchCanceled => {
+                    backoff.rest().await;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
-/// Waits until a key of a range is deleted, from this revision on.
-async fn deleted(client: &Client, range: KeyRange, token: ResumeToken) -> Result<(), Error> {
+/// Waits until a key of a range is deleted, from this revision on; returns whether one was.
+async fn deleted(client: &Client, range: KeyRange, token: ResumeToken) -> Result<bool, Error> {
     let mut watch = client.watch(range).resume(token).without_puts().await?;
     match watch.next().await {
-        Some(batch) => batch.map(drop),
+        Some(batch) => batch.map(|_| true),
         // It ended, and said why to nobody: look again.
-        None => Ok(()),
+        None => Ok(false),
     }
 }
 
@@ -164,10 +174,18 @@ pub(super) async fn why_gone(owner: &Owner) -> RecipeError {
 }
 
 async fn reason(client: &Client, lease: LeaseId, key: &Bytes) -> RecipeError {
-    match retry::read(client, || client.time_to_live(lease)).await {
-        Ok(left) if left.ttl.is_none() => LeaseLost::new(LossReason::Expired).into(),
-        _ => RecipeError::KeyDeleted(key.clone()),
-    }
+    let rt = client.runtime();
+    let too_late = async {
+        rt.sleep_until(rt.now() + PATIENCE).await;
+        RecipeError::KeyDeleted(key.clone())
+    };
+    let asked = async {
+        match retry::read(client, || client.time_to_live(lease)).await {
+            Ok(left) if left.ttl.is_none() => LeaseLost::new(LossReason::Expired).into(),
+            _ => RecipeError::KeyDeleted(key.clone()),
+        }
+    };
+    race(asked, too_late).await
 }
 
 /// Completes when a contender is none any more, with the reason.
@@ -199,15 +217,16 @@ async fn until_deleted(client: &Client, own: &Bytes, created: i64) {
     let mut token = ResumeToken { revision: created + 1, cluster_id: 0 };
     loop {
         match deleted(client, key(own.clone()), token).await {
+            // The first one after the creation is that of this incarnation.
+            Ok(true) => return,
             Err(error) if !error.is_compacted() => backoff.rest().await,
-            // A deletion, or history that is gone: the key itself tells.
+            // History that is gone: the key itself tells.
             _ => {}
         }
-        if let Ok(found) = client.get(own.clone()).keys_only().await {
-            if found.first().map(|pair| pair.create_revision) != Some(created) {
-                return;
-            }
-            token = ResumeToken::after(&found.header);
+        match client.get(own.clone()).keys_only().await {
+            Ok(found) if found.first().map(|pair| pair.create_revision) != Some(created) => return,
+            Ok(found) => token = ResumeToken::after(&found.header),
+            Err(_) => backoff.rest().await,
         }
     }
 }

@@ -35,14 +35,25 @@ impl Candidacy {
         keys: &Bytes,
         value: &Bytes,
     ) -> Result<Self, RecipeError> {
-        let (candidacy, found) = Self::enter(session, keys, value).await?;
-        if found.is_none_or(|found| found.value == *value) {
-            return Ok(candidacy);
-        }
-        let mut backoff = Backoff::new(session.client());
         loop {
-            match proclaim(&candidacy.contender, &candidacy.written, value).await {
-                Ok(_) => return Ok(candidacy),
+            let (candidacy, found) = Self::enter(session, keys, value).await?;
+            if found.is_none_or(|found| found.value == *value) {
+                return Ok(candidacy);
+            }
+            match candidacy.proclaim(value).await {
+                Ok(()) => return Ok(candidacy),
+                // The handle that it was the guest of gave it up.
+                Err(RecipeError::KeyDeleted(_)) if candidacy.is_guest() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn proclaim(&self, value: &Bytes) -> Result<(), RecipeError> {
+        let mut backoff = Backoff::new(self.contender.session().client());
+        loop {
+            match proclaim(&self.contender, &self.written, value).await {
+                Ok(_) => return Ok(()),
                 // One that was applied all the same is found by its value.
                 Err(RecipeError::Call(error)) if passes(&error) => backoff.rest().await,
                 Err(error) => return Err(error),
@@ -109,12 +120,7 @@ impl Candidacy {
         own: &Bytes,
     ) -> Result<Option<(Self, Option<KeyValue>)>, RecipeError> {
         let client = session.client();
-        let read = async {
-            let read = retry::read(client, || client.get(own.clone()));
-            read.await.map_err(RecipeError::from)
-        };
-        // I-S2
-        let found = race(async { Err(lease.lost().await.into()) }, read).await?;
+        let found = retry::read_in(session, || client.get(own.clone())).await?;
         let header = found.header;
         let Some(own) = found.into_first() else { return Ok(None) };
         let contender = Contender::of_found(session, lease, &own, header, None);
@@ -133,7 +139,8 @@ impl Candidacy {
         }
         let own = own_key(keys, &lease);
         let turn = session.turns(own.clone()).try_take();
-        let (leader, header) = Leader::first(session.client(), keys, None).await?;
+        let first = || Leader::first(session.client(), keys, None);
+        let (leader, header) = retry::read_in(session, first).await?;
         let Some(leader) = leader.filter(|it| *it.key() == own) else { return Ok(None) };
         let contender = Contender::of_found(session, &lease, leader.kv(), header, turn);
         Ok(Some(Leadership::new(contender, AtomicI64::new(leader.kv().mod_revision))))
@@ -161,8 +168,9 @@ impl Candidacy {
     ) -> Result<Option<Leadership>, RecipeError> {
         let Self { contender, written, is_first } = self;
         if !is_first {
-            let first = Leader::first(contender.session().client(), keys, None);
-            let leader = contender.unless_lost(async { Ok::<_, Error>(first.await?.0) }).await?;
+            let client = contender.session().client();
+            let first = retry::read(client, || Leader::first(client, keys, None));
+            let (leader, _) = contender.unless_lost(first).await?;
             let leads = leader.map(|it| it.create_revision());
             if leads != Some(contender.create_revision()) {
                 if !contender.is_guest() {

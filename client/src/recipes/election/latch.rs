@@ -4,8 +4,11 @@ use super::super::RecipeError;
 use super::super::race::race;
 use super::super::retry::Backoff;
 use super::{Election, Leadership};
-use crate::{Bytes, IntoBytes, LeaseLost, LossReason, Session};
-use std::future::Future;
+use crate::runtime::Instant;
+use crate::{Bytes, IntoBytes, Lease, LeaseLost, LeaseStatus, LossReason, Session};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// The part of the time to live that is left at least while work goes on.
@@ -121,8 +124,13 @@ impl LeaderLatch {
         work: impl FnOnce(Leadership) -> F,
     ) -> Result<T, RecipeError> {
         let lost = Box::pin(race(leadership.lost(), self.late(&leadership)));
-        let work = work(leadership.clone());
-        let done = race(async { Err(lost.await) }, async { Ok(work.await) }).await?;
+        let mut work = pin!(work(leadership.clone()));
+        let work = poll_fn(|cx| match self.overdue(&leadership) {
+            // Before the timers tell: a machine may have slept, or an executor been held up.
+            Some(error) => Poll::Ready(Err(error)),
+            None => work.as_mut().poll(cx).map(Ok),
+        });
+        let done = race(async { Err(lost.await) }, work).await?;
         // Where it fails, dropping the leadership goes on with it.
         let _ = Box::pin(leadership.resign()).await;
         Ok(done)
@@ -131,17 +139,30 @@ impl LeaderLatch {
     /// Completes when the end of the lease comes too near.
     // Case 20
     async fn late(&self, leadership: &Leadership) -> RecipeError {
-        let lease = leadership.contender().lease();
         let rt = leadership.session().client().runtime();
         loop {
-            let ttl = lease.ttl();
-            let margin = self.margin.unwrap_or(ttl / MARGIN_DIVISOR).min(ttl / 2);
-            let end = lease.valid_until() - margin;
-            if rt.now() >= end {
-                return LeaseLost::new(LossReason::DeadlinePassed).into();
+            if let Some(error) = self.overdue(leadership) {
+                return error;
             }
-            rt.sleep_until(end).await;
+            rt.sleep_until(self.end(leadership.contender().lease())).await;
         }
+    }
+
+    /// Returns why the work may not go on, if that is so now.
+    fn overdue(&self, leadership: &Leadership) -> Option<RecipeError> {
+        let lease = leadership.contender().lease();
+        if let LeaseStatus::Lost(lost) = lease.status() {
+            return Some(lost.into());
+        }
+        let is_late = leadership.session().client().runtime().now() >= self.end(lease);
+        is_late.then(|| LeaseLost::new(LossReason::DeadlinePassed).into())
+    }
+
+    /// Returns until when there is work, if no renewal is acknowledged.
+    fn end(&self, lease: &Lease) -> Instant {
+        let ttl = lease.ttl();
+        let margin = self.margin.unwrap_or(ttl / MARGIN_DIVISOR).min(ttl / 2);
+        lease.valid_until() - margin
     }
 
     /// Waits until the session has a lease that is valid; fails when it is over.

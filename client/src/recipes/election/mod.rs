@@ -13,6 +13,7 @@ pub use leadership::Leadership;
 
 use super::RecipeError;
 use super::race::race;
+use super::retry;
 use crate::{Bytes, Error, IntoBytes, Session};
 use candidacy::Candidacy;
 use leader::key_prefix;
@@ -133,13 +134,26 @@ impl Election {
         value: impl IntoBytes,
     ) -> Result<Option<Leadership>, RecipeError> {
         let value = value.into_bytes();
-        if let Some(leader) = self.leader().await?
-            && leader.lease() != self.session.id()
-        {
-            return Ok(None);
+        loop {
+            if let Some(leader) = self.leader_in_session().await?
+                && leader.lease() != self.session.id()
+            {
+                return Ok(None);
+            }
+            let begin = Box::pin(Candidacy::begin(&self.session, &self.prefix, &value));
+            let candidacy = begin.await?;
+            let is_guest = candidacy.is_guest();
+            let led = candidacy.unless_others_lead(&self.prefix).await?;
+            // Otherwise the handle that it was the guest of gave it up, and nobody leads.
+            if led.is_some() || !is_guest || self.leader_in_session().await?.is_some() {
+                return Ok(led);
+            }
         }
-        let begin = Box::pin(Candidacy::begin(&self.session, &self.prefix, &value));
-        begin.await?.unless_others_lead(&self.prefix).await
+    }
+
+    async fn leader_in_session(&self) -> Result<Option<Leader>, RecipeError> {
+        let first = || Leader::first(self.session.client(), &self.prefix, None);
+        Ok(retry::read_in(&self.session, first).await?.0)
     }
 
     /// Campaigns for so long at most; `None` when that is over, and the candidacy is given up.
@@ -173,7 +187,7 @@ impl Election {
     ///
     /// # Errors
     ///
-    /// That the session is lost, and those of any read.
+    /// That the session is lost, and those of a read that do not pass.
     ///
     /// # Cancel safety
     ///

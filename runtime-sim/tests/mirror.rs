@@ -325,3 +325,34 @@ fn nothing_is_left_of_a_mirror() {
         assert_eq!((scene.host.tasks(), scene.host.connections()), (0, 0));
     });
 }
+
+// Y4: in one cluster, a mirror would copy what it writes for ever.
+#[test]
+fn a_mirror_that_copies_what_it_writes_says_so() {
+    for (from, to, position) in [("", "copy/", "mirrors/all"), ("app/", "app/copy/", POSITION)] {
+        script(3, |_, scene| async move {
+            scene.put("a", "1").await;
+            let mut mirror = Mirror::new(&scene.from, &scene.from, from, position).dest_prefix(to);
+            mirror = mirror.occupied(Occupied::Keep);
+            let mut told = None;
+            for _ in 0..30 {
+                scene.put("a", "2").await;
+                match mirror.next().await {
+                    Ok(_) => {}
+                    Err(error) => told = told.or(Some(error)),
+                }
+            }
+            assert_eq!(told, Some(MirrorError::Loop), "{from} to {to}");
+        });
+    }
+    // Side by side they are apart.
+    script(3, |_, scene| async move {
+        scene.put("a", "1").await;
+        let mut mirror =
+            Mirror::new(&scene.from, &scene.from, FROM, POSITION).dest_prefix("apart/");
+        for n in 0..30 {
+            scene.put("a", &n.to_string()).await;
+            mirror.next().await.unwrap();
+        }
+    });
+}

@@ -8,7 +8,7 @@ use etcd3::Outcome;
 use etcd3::recipes::{Counter, RecipeError};
 use etcd3_sim::{Direction, run};
 use futures_lite::future::zip;
-use lease_support::{scene, seconds};
+use lease_support::{Scene, scene, seconds};
 use queues_support::{cut_after, forget_cuts};
 
 #[test]
@@ -140,4 +140,58 @@ fn an_addition_whose_history_is_compacted_may_be_unknown() {
         unknown += u32::from(is_unknown);
     }
     assert!(unknown > 0);
+}
+
+/// Adds 1 to 1000 while answers are lost, and somebody else does this as soon as it is written;
+/// what came of it, and how often it was written.
+fn add_and(seed: u64, meddle: impl AsyncFn(&Scene) + 'static) -> (Result<i64, RecipeError>, usize) {
+    let (done, _) = run(seed, move |world| async move {
+        let scene = scene(&world).await;
+        let ours = Counter::new(&scene.client, "c");
+        Counter::new(&scene.observer, "c").add(1000).await.unwrap();
+        cut_after(&world, &scene, Direction::Down, seed);
+        let others = async {
+            for _ in 0..1000 {
+                world.sleep(std::time::Duration::from_millis(1)).await;
+                if scene.value("c").await.as_deref() == Some("1001") {
+                    return meddle(&scene).await;
+                }
+            }
+        };
+        let (added, ()) = zip(ours.add(1), others).await;
+        let is_ours = |it: &&etcd3_sim::history::Change| it.key == "c/writer";
+        let changes = scene.etcd.changes();
+        let written = changes.iter().filter(is_ours).filter(|it| it.value.is_some()).count();
+        (added, written - 1)
+    })
+    .unwrap();
+    done
+}
+
+// I-R2: whatever others make of the keys before it is found out.
+#[test]
+fn what_became_of_an_addition_is_not_guessed() {
+    let mut unknown = 0;
+    for bytes in (0..400).step_by(10) {
+        let (added, written) = add_and(bytes, async |scene| {
+            scene.observer.put("c", "x").await.unwrap();
+        });
+        match added {
+            Ok(sum) => assert_eq!((sum, written), (1001, 1)),
+            Err(error) if error.outcome() == Outcome::Unknown => panic!("{error}"),
+            Err(_) => assert_eq!(written, 0, "{bytes}: it was added before others wrote"),
+        }
+        for key in [&["c/writer"][..], &["c", "c/writer"]] {
+            let (added, written) = add_and(bytes, async move |scene| {
+                let deletions = key.iter().map(|key| etcd3::delete(*key));
+                scene.observer.txn().then(deletions).await.unwrap();
+            });
+            match added {
+                Ok(sum) => assert_eq!((sum, written), (1001, 1), "{bytes} {key:?}"),
+                Err(error) if error.outcome() == Outcome::Unknown => unknown += 1,
+                Err(_) => assert_eq!(written, 0),
+            }
+        }
+    }
+    assert!(unknown > 0, "once both are gone");
 }

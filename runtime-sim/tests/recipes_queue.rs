@@ -123,6 +123,35 @@ fn what_passes_ends_no_wait_but_the_first_read_fails() {
     .unwrap();
 }
 
+// The time is over whether or not the members answer.
+#[test]
+fn a_wait_with_a_bound_ends_in_time_also_while_nobody_answers() {
+    run(2, |world| async move {
+        let scene = scene(&world).await;
+        let queue = Queue::new(&scene.client, "q");
+        let begin = world.now();
+        let elapsed = || world.now().saturating_since(begin);
+        let taken = queue.dequeue_timeout(seconds(10));
+        let script = async {
+            world.sleep(seconds(1)).await;
+            queue.enqueue("a").await.unwrap();
+            // Before the reader lists.
+            scene.cut_off(&world, true);
+            world.sleep(seconds(60)).await;
+        };
+        let taken = async { (taken.await.unwrap(), elapsed()) };
+        let ((taken, after), ()) = zip(taken, script).await;
+        assert_eq!((taken, after.as_secs()), (None, 10));
+
+        let before = elapsed();
+        assert_eq!(queue.dequeue_timeout(seconds(1)).await.unwrap(), None);
+        assert_eq!((elapsed() - before).as_secs(), 1);
+        scene.cut_off(&world, false);
+        assert_eq!(text(&queue.dequeue().await.unwrap()), "a");
+    })
+    .unwrap();
+}
+
 /// Enqueues while the connections are cut after so many bytes; whether that came.
 async fn enqueue_and_cut(scene: &Scene, call: impl Future<Output = Result<(), RecipeError>>) {
     let done = call.await;
@@ -383,9 +412,10 @@ fn an_item_of_any_name_is_taken() {
         let scene = scene(&world).await;
         scene.observer.execute(put("p/x", "b")).await.unwrap();
         scene.observer.execute(put("p/00001/huh", "a")).await.unwrap();
+        scene.observer.execute(put("p/", "bare")).await.unwrap();
         let queue = PriorityQueue::new(&scene.client, "p");
         queue.enqueue("c", 1).await.unwrap();
-        for expected in ["c", "a", "b"] {
+        for expected in ["bare", "c", "a", "b"] {
             assert_eq!(text(&queue.dequeue().await.unwrap()), expected);
         }
     })

@@ -40,6 +40,10 @@ fn a_transaction_sees_its_own_writes_and_reads_each_key_once() {
                     other.put("q", "5").await.unwrap();
                     assert_eq!(tx.get("q").await?.unwrap(), "4");
                     assert_eq!(tx.range(prefix("p/")).await?.len(), 3);
+                    // Not in a range either that is read only now.
+                    other.delete("p/c").await.unwrap();
+                    assert_eq!(tx.range(prefix("q")).await?, [("q".into(), "4".into())]);
+                    assert_eq!(tx.range(prefix("p")).await?.len(), 3);
                     Ok::<_, Interrupted>(())
                 }
             };

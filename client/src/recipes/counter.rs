@@ -18,7 +18,8 @@ const CHANGES: u32 = 5;
 /// The key of its name holds the number in decimal digits; without the key it is 0. With each
 /// change the key `NAME/writer` is written, too, by which a change is found again whose answer was
 /// lost. Others may change the number, as long as they compare the revision of its key, or put it
-/// as it is; Go has no such recipe.
+/// as it is; Go has no such recipe. To begin anew, set it to 0: when the keys are deleted, a change
+/// whose answer was lost just then may be made a second time, or its outcome is unknown.
 ///
 /// # Examples
 ///
@@ -94,7 +95,7 @@ impl Counter {
     /// [`NotANumber`](RecipeError::NotANumber), also of a sum that does not fit, and those of a
     /// read and of a write. It is never added twice. When the answer is lost, it is found out what
     /// became of the change; the outcome is *unknown* only when that fails, or its history has been
-    /// compacted.
+    /// compacted, or `NAME/writer` deleted.
     ///
     /// # Cancel safety
     ///
@@ -171,13 +172,16 @@ impl Counter {
             match self.client.txn().when([same]).then(writes).otherwise(reads).await {
                 Ok(done) if done.succeeded => return Ok(Change::Made),
                 Ok(done) => {
-                    let now = self.parse(&done.header, done.get(0).and_then(GetResponse::first))?;
+                    let now = done.get(0).and_then(GetResponse::first);
                     let last = done.get(1).and_then(GetResponse::first);
-                    let Some(error) = unknown else { return Ok(Change::Lost(now)) };
-                    return match self.was_made(from.seen, &mark, last).await {
-                        Some(true) => Ok(Change::Made),
-                        Some(false) => Ok(Change::Lost(now)),
-                        None => Err(error.into()),
+                    let was_made = match unknown {
+                        Some(_) => self.was_made(from.seen, &mark, last).await,
+                        None => Some(false),
+                    };
+                    return match (was_made, unknown) {
+                        (Some(true), _) => Ok(Change::Made),
+                        (None, Some(error)) => Err(error.into()),
+                        _ => self.parse(&done.header, now).map(Change::Lost),
                     };
                 }
                 Err(error) if error.outcome() == Outcome::Unknown => {
@@ -193,16 +197,18 @@ impl Counter {
     }
 
     /// Finds out whether the change of this mark was made, now that it cannot be made any more:
-    /// then it is among those that the second key has had. `None` if its history cannot be read.
+    /// then it is among those that the second key has had. `None` if its history cannot be read, or
+    /// that key is gone, so that nothing tells where its history ends.
     async fn was_made(
         &self,
         since: ResumeToken,
         mark: &Bytes,
         last: Option<&KeyValue>,
     ) -> Option<bool> {
-        let Some(last) = last.filter(|last| last.mod_revision >= since.revision) else {
+        let last = last?;
+        if last.mod_revision < since.revision {
             return Some(false);
-        };
+        }
         if last.value == *mark {
             return Some(true);
         }

@@ -21,6 +21,10 @@ pub enum MirrorError {
     /// This key of the source has no place in the target: without its prefix it is empty, or the
     /// key of the position.
     NoPlace(Bytes),
+    /// What the mirror writes lies in the range that it copies: both are the same cluster, and it
+    /// would copy its own changes for ever. The copy and the key of the position have to lie
+    /// elsewhere.
+    Loop,
 }
 
 impl MirrorError {
@@ -42,6 +46,7 @@ impl fmt::Display for MirrorError {
             Self::Occupied => f.write_str("the target has keys where the copy is to be"),
             Self::NoPosition(_) => f.write_str("the key of the position has another value"),
             Self::Overtaken => f.write_str("another mirror has stored a position"),
+            Self::Loop => f.write_str("the mirror copies what it writes itself"),
             Self::NoPlace(_) => f.write_str("a key of the source has no place in the target"),
         }
     }

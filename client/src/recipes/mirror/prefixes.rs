@@ -92,5 +92,9 @@ mod tests {
             assert_eq!(second.range_end(), it.target_range().range_end());
         }
         assert_eq!(prefixes("a/", "").range(&prefix("a/")), all());
+        for (source, target) in [(&b"\xff"[..], &b"b"[..]), (b"b", b"\xff\xff"), (b"\xff", b"")] {
+            let it = Prefixes { source: source.into(), target: target.into() };
+            assert_eq!(it.range(&it.source_range()), it.target_range());
+        }
     }
 }

@@ -394,6 +394,7 @@ impl Mirror {
         position: ResumeToken,
     ) -> Result<Applied, MirrorError> {
         let revision = events.last().map_or(0, Event::revision);
+        self.target.refuse_own(revision)?;
         let mut work = Work::new(Applied::new(Step::Revision(revision)));
         for event in events {
             let change = if event.is_delete() {

@@ -4,6 +4,7 @@ use super::changes::Change;
 use super::position::Position;
 use super::{MirrorError, backoff, passes};
 use crate::{Bytes, Client, KeyValue, LeaseId, Op, Outcome, ResumeToken, get, key, put};
+use std::collections::BTreeSet;
 
 /// The target of a mirror, and what is known of the position in it.
 #[derive(Debug)]
@@ -16,12 +17,29 @@ pub(super) struct Target {
     revision: i64,
     writer: u64,
     sequence: u64,
+    /// The revisions that were written here while the source was the same cluster, as far as the
+    /// source has not told of later ones.
+    own: BTreeSet<i64>,
 }
 
 impl Target {
     pub(super) fn new(client: Client, key: Bytes) -> Self {
         let writer = client.runtime().seed();
-        Self { client, key, stored: None, revision: 0, writer, sequence: 0 }
+        let own = BTreeSet::new();
+        Self { client, key, stored: None, revision: 0, writer, sequence: 0, own }
+    }
+
+    /// Fails if what the source tells of was written here: the mirror would hear itself for ever.
+    pub(super) fn refuse_own(&self, revision: i64) -> Result<(), MirrorError> {
+        if self.own.contains(&revision) { Err(MirrorError::Loop) } else { Ok(()) }
+    }
+
+    /// Notes what was written last, if this cluster is that of the source.
+    fn note_own(&mut self, cluster_id: u64, token: Option<ResumeToken>) {
+        if let Some(token) = token.filter(|token| token.cluster_id == cluster_id) {
+            self.own.retain(|own| *own >= token.revision);
+            self.own.insert(self.revision);
+        }
     }
 
     /// Reads the position that is stored.
@@ -65,13 +83,17 @@ impl Target {
                 Ok(done) if done.succeeded => {
                     self.stored = Some(position);
                     self.revision = done.header.revision;
+                    self.note_own(done.header.cluster_id, token);
                     return Ok(());
                 }
                 Ok(done) => {
                     let found = done.responses.first().and_then(|found| found.as_get());
                     self.take(found.and_then(|found| found.kvs.first()))?;
                     match self.stored {
-                        Some(stored) if stored == position => return Ok(()),
+                        Some(stored) if stored == position => {
+                            self.note_own(done.header.cluster_id, token);
+                            return Ok(());
+                        }
                         // An earlier attempt of the same changes, by a call that was dropped.
                         Some(stored) if stored.writer == writer => {}
                         _ => return Err(MirrorError::Overtaken),

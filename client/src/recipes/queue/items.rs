@@ -11,6 +11,8 @@ use crate::{
 use event_listener::{Event, EventListener};
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -56,6 +58,8 @@ enum Look {
     Taken(KeyValue),
     /// Nothing, as of this answer.
     Empty(ResponseHeader),
+    /// The time is over.
+    Over,
 }
 
 impl Items {
@@ -96,9 +100,9 @@ impl Items {
 
     /// Takes the first item if there is one.
     pub(super) async fn try_take(&self) -> Result<Option<KeyValue>, RecipeError> {
-        Ok(match self.look().await? {
+        Ok(match self.look(pin!(std::future::pending())).await? {
             Look::Taken(item) => Some(item),
-            Look::Empty(_) => None,
+            Look::Empty(_) | Look::Over => None,
         })
     }
 
@@ -106,22 +110,26 @@ impl Items {
         &self,
         end: impl Future<Output = ()>,
     ) -> Result<Option<KeyValue>, RecipeError> {
-        let mut end = std::pin::pin!(end);
+        let mut end = pin!(end);
         let mut backoff = Backoff::new(self.client());
         let mut has_waited = false;
         loop {
             let more = self.shared.more.listen();
-            let header = match self.look().await {
+            let header = match self.look(end.as_mut()).await {
                 Ok(Look::Taken(item)) => return Ok(Some(item)),
-                Ok(Look::Empty(header)) => header,
-                Err(RecipeError::Call(error)) if has_waited && passes(&error) => {
-                    backoff.rest().await;
-                    continue;
-                }
+                Ok(Look::Over) => return Ok(None),
+                Ok(Look::Empty(header)) => Some(header),
+                Err(RecipeError::Call(error)) if has_waited && passes(&error) => None,
                 Err(error) => return Err(error),
             };
             has_waited = true;
-            let wait = async { self.wait(&header, more, &mut backoff).await.map(|()| false) };
+            let wait = async {
+                match &header {
+                    Some(header) => self.wait(header, more, &mut backoff).await?,
+                    None => backoff.rest().await,
+                }
+                Ok::<_, Error>(false)
+            };
             let is_over = async {
                 end.as_mut().await;
                 Ok(true)
@@ -132,20 +140,34 @@ impl Items {
         }
     }
 
-    /// Takes the first item if there is one.
-    async fn look(&self) -> Result<Look, RecipeError> {
+    /// Takes the first item if there is one. At the end of the time nothing is waited for any more
+    /// but a claim that was begun.
+    async fn look(&self, mut end: Pin<&mut impl Future<Output = ()>>) -> Result<Look, RecipeError> {
         loop {
-            if let Some(ended) = self.shared.given_up().await {
-                return ended.map(Look::Taken);
-            }
-            let found = self.client().execute(self.first()).await?;
-            let header = found.header;
-            let Some(item) = found.into_first() else { return Ok(Look::Empty(header)) };
+            let is_over = async {
+                end.as_mut().await;
+                Ok(ControlFlow::Break(Look::Over))
+            };
+            let item = match race(self.list(), is_over).await? {
+                ControlFlow::Continue(item) => item,
+                ControlFlow::Break(look) => return Ok(look),
+            };
             if let Some(item) = Claim::begin(&self.shared, item).await? {
                 return Ok(Look::Taken(item));
             }
             // Somebody else has it, or one came before it.
         }
+    }
+
+    /// Finds the first item, which is to be claimed, or what a claim took that was given up.
+    async fn list(&self) -> Result<ControlFlow<Look, KeyValue>, RecipeError> {
+        if let Some(ended) = self.shared.given_up().await {
+            return ended.map(|item| ControlFlow::Break(Look::Taken(item)));
+        }
+        let found = self.client().execute(self.first()).await?;
+        let header = found.header;
+        let empty = ControlFlow::Break(Look::Empty(header));
+        Ok(found.into_first().map_or(empty, ControlFlow::Continue))
     }
 
     fn first(&self) -> Get {

@@ -136,8 +136,12 @@ impl Attempt {
             return Err(self.interrupt(Interruption::Restart));
         }
         self.answered_at(revision);
-        self.ranges.insert(range, now.keys().cloned().collect());
-        self.reads.extend(now.into_iter().map(|(key, kv)| (key, Some(kv))));
+        // What was read before stays as it was.
+        for (key, kv) in now {
+            self.reads.entry(key).or_insert(Some(kv));
+        }
+        let found = self.reads.keys().filter(|key| range.contains(key)).cloned().collect();
+        self.ranges.insert(range, found);
         Ok(())
     }
 

@@ -241,6 +241,31 @@ fn keys_that_are_there_are_not_deleted_unasked() {
     });
 }
 
+// I-D3: where all has to be compared after all, the copy is not the mirror's own yet.
+#[test]
+fn keys_that_are_there_survive_a_first_revision_that_is_compacted() {
+    script(4, |_, scene| async move {
+        for n in 0..5 {
+            scene.put("a", &n.to_string()).await;
+        }
+        let last = scene.put("b", "2").await;
+        scene.writer.compact(last).await.unwrap();
+        scene.reader.put(format!("{TO}mine"), "!").await.unwrap();
+        let mut mirror = scene.mirror().first_revision(2);
+        let mut told = 0;
+        for _ in 0..3 {
+            told += u32::from(mirror.next().await == Err(MirrorError::Occupied));
+        }
+        assert!(told > 1, "each time");
+        assert_eq!(pairs(&scene.reader, TO).await.len(), 1);
+        assert_eq!(scene.reader.get(POSITION).await.unwrap().count, 0, "nothing was written");
+        // Whoever means it says so.
+        let mut mirror = scene.mirror().first_revision(2).occupied(Occupied::Delete);
+        until(&mut mirror, last).await;
+        scene.assert_equal().await;
+    });
+}
+
 #[test]
 fn of_two_mirrors_with_one_position_one_applies_each_revision() {
     script(9, |_, scene| async move {

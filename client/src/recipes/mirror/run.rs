@@ -142,7 +142,7 @@ impl Mirror {
 
     /// Copies the changes of this revision and of later ones alone, and not what was there before;
     /// 0 copies everything. A position that is stored counts more. If the revision was compacted
-    /// away, everything is compared.
+    /// away, everything is compared, or refused; see [`Occupied`].
     pub fn first_revision(mut self, revision: i64) -> Self {
         self.options.from_revision = revision;
         self
@@ -258,7 +258,7 @@ impl Mirror {
         if stored.is_none() && self.options.from_revision > 0 {
             let revision = self.options.from_revision;
             token = Some(ResumeToken { revision, cluster_id: 0 });
-        } else if stored.is_none() && self.options.occupied == Occupied::Refuse {
+        } else {
             self.refuse_occupied().await?;
         }
         self.syncer = Some(match token {
@@ -268,7 +268,11 @@ impl Mirror {
         Ok(())
     }
 
+    /// Fails if keys are where the copy is to be, unless it is the mirror's own.
     async fn refuse_occupied(&self) -> Result<(), MirrorError> {
+        if self.target.stored.is_some() || self.options.occupied != Occupied::Refuse {
+            return Ok(());
+        }
         let range = self.options.prefixes.target_range();
         let found = self.target.client.get(range).keys_only().limit(2).await;
         let found = found.map_err(MirrorError::Target)?.kvs;
@@ -328,7 +332,11 @@ impl Mirror {
         let before = |token: &ResumeToken| token.revision.saturating_sub(1);
         match item {
             SyncItem::Listing => Ok(Applied::new(Step::Listing)),
-            SyncItem::Compacted { .. } => Ok(Applied::new(Step::Compacted)),
+            SyncItem::Compacted { .. } => {
+                // What is listed now is what the copy has to be.
+                self.refuse_occupied().await?;
+                Ok(Applied::new(Step::Compacted))
+            }
             SyncItem::Page { range, pairs } => self.apply_page(range, pairs).await,
             SyncItem::Differences(differences) => self.apply_differences(differences).await,
             SyncItem::Revision { events, position } => self.apply_revision(events, *position).await,

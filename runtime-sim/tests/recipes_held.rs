@@ -338,3 +338,35 @@ fn an_answer_that_is_too_large_is_not_asked_for_again() {
     })
     .unwrap();
 }
+
+// I-S5: those who came later do not take the permit of an attempt whose answer was lost.
+#[test]
+fn a_permit_whose_answer_is_lost_is_held() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let theirs = scene.observer.session(seconds(60)).await.unwrap();
+        let session = scene.client.session(seconds(60)).await.unwrap();
+        let (semaphore, later) =
+            (Semaphore::new(&session, "s", 1), Semaphore::new(&theirs, "s", 1));
+        let script = async {
+            // Its answer, after the one that counts.
+            while scene.observer.get(prefix("s/")).await.unwrap().count == 0 {
+                world.sleep(Duration::from_micros(100)).await;
+            }
+            scene.set_links(&world, Link { stall_down: true, ..Link::default() });
+            let behind = later.acquire_timeout(seconds(1)).await.unwrap();
+            assert!(behind.is_none());
+            let heals = async {
+                world.sleep(seconds(1)).await;
+                cut(&world, &scene);
+                scene.set_links(&world, Link::default());
+                pending().await
+            };
+            or(async { later.acquire().await.map(drop) }, heals).await.unwrap();
+            pending().await
+        };
+        let tried = or(semaphore.try_acquire(), script).await.unwrap();
+        assert!(tried.is_some_and(|permit| permit.is_valid()));
+    })
+    .unwrap();
+}

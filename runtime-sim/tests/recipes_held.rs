@@ -5,8 +5,10 @@ mod election_support;
 mod lease_support;
 
 use election_support::{candidates, cut};
-use etcd3::prefix;
-use etcd3::recipes::{DoubleBarrier, Election, LeaderLatch, Mutex, RecipeError, RwLock, Semaphore};
+use etcd3::recipes::{
+    DoubleBarrier, Election, LeaderChanges, LeaderLatch, Mutex, RecipeError, RwLock, Semaphore,
+};
+use etcd3::{Config, prefix};
 use etcd3_sim::{Link, run};
 use futures_lite::future::{or, pending, zip};
 use lease_support::{scene, seconds};
@@ -266,4 +268,105 @@ fn work_is_not_polled_once_the_lease_is_over() {
         })
         .unwrap();
     }
+}
+
+// X18, S-02: nobody wins by a lease that is over by the own clock, though the cluster has it yet.
+#[test]
+fn who_slept_past_the_end_of_the_lease_wins_nothing() {
+    for case in 0..4 {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let theirs = scene.observer.session(seconds(60)).await.unwrap();
+            let session = scene.client.session(seconds(10)).await.unwrap();
+            let lease = session.lease();
+            let guard = Mutex::new(&theirs, "m").lock().await.unwrap();
+            let leads = Election::new(&theirs, "e").campaign("theirs").await.unwrap();
+            let permit = Semaphore::new(&theirs, "s", 1).acquire().await.unwrap();
+            let held = RwLock::new(&theirs, "r").write().await.unwrap();
+            let (mutex, election) = (Mutex::new(&session, "m"), Election::new(&session, "e"));
+            let (semaphore, lock) = (Semaphore::new(&session, "s", 1), RwLock::new(&session, "r"));
+            let waits: Tried<'_, Result<bool, RecipeError>> = match case {
+                0 => Box::pin(async { Ok(mutex.lock().await?.is_valid()) }),
+                1 => Box::pin(async { Ok(election.campaign("ours").await?.is_valid()) }),
+                2 => Box::pin(async { Ok(semaphore.acquire().await?.is_valid()) }),
+                _ => Box::pin(async { Ok(lock.read().await?.is_valid()) }),
+            };
+            let sleeps = async {
+                world.sleep(seconds(2)).await;
+                scene.host.set_suspended(true);
+                for _ in 0..6 {
+                    world.sleep(seconds(4)).await;
+                    scene.observer.keep_alive_once(lease.id()).await.unwrap();
+                }
+                guard.unlock().await.unwrap();
+                leads.resign().await.unwrap();
+                permit.release().await.unwrap();
+                held.unlock().await.unwrap();
+                scene.host.set_suspended(false);
+                pending().await
+            };
+            let told = or(waits, sleeps).await;
+            assert!(matches!(told, Err(RecipeError::SessionLost(_))), "{case}: {told:?}");
+        })
+        .unwrap();
+    }
+}
+
+// What does not pass ends whatever waits: an answer that is too large stays so.
+#[test]
+fn an_answer_that_is_too_large_is_not_asked_for_again() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let config = Config::new(scene.etcd.endpoints()).max_response_bytes(10_000);
+        let host = world.host();
+        let client = host.client(config).unwrap();
+        let session = client.session(seconds(60)).await.unwrap();
+        let own = format!("e/{:x}", session.id().0);
+        scene.observer.put(own, vec![0; 100_000]).lease(session.id()).await.unwrap();
+        let told = async {
+            let changed = LeaderChanges::new(&client, "e").next().await;
+            assert!(changed.unwrap().unwrap_err().is_too_large());
+            let resumed = Election::new(&session, "e").resume().await;
+            assert!(resumed.unwrap_err().call().unwrap().is_too_large());
+            true
+        };
+        let late = async {
+            world.sleep(seconds(30)).await;
+            false
+        };
+        assert!(or(told, late).await);
+    })
+    .unwrap();
+}
+
+// I-S5: those who came later do not take the permit of an attempt whose answer was lost.
+#[test]
+fn a_permit_whose_answer_is_lost_is_held() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let theirs = scene.observer.session(seconds(60)).await.unwrap();
+        let session = scene.client.session(seconds(60)).await.unwrap();
+        let (semaphore, later) =
+            (Semaphore::new(&session, "s", 1), Semaphore::new(&theirs, "s", 1));
+        let script = async {
+            // Its answer, after the one that counts.
+            while scene.observer.get(prefix("s/")).await.unwrap().count == 0 {
+                world.sleep(Duration::from_micros(100)).await;
+            }
+            scene.set_links(&world, Link { stall_down: true, ..Link::default() });
+            let behind = later.acquire_timeout(seconds(1)).await.unwrap();
+            assert!(behind.is_none());
+            let heals = async {
+                world.sleep(seconds(1)).await;
+                cut(&world, &scene);
+                scene.set_links(&world, Link::default());
+                pending().await
+            };
+            or(async { later.acquire().await.map(drop) }, heals).await.unwrap();
+            pending().await
+        };
+        let tried = or(semaphore.try_acquire(), script).await.unwrap();
+        assert!(tried.is_some_and(|permit| permit.is_valid()));
+    })
+    .unwrap();
 }

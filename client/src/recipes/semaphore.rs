@@ -6,7 +6,9 @@ use super::guard::guard;
 use super::race::within;
 use super::rw_lock::contender_of;
 use super::{retry, unique};
-use crate::{Bytes, GetResponse, IntoBytes, Session, SortOrder, SortTarget, get, prefix};
+use crate::{
+    Bytes, Get, GetResponse, IntoBytes, KeyRange, Session, SortOrder, SortTarget, get, prefix,
+};
 use std::time::Duration;
 
 /// A semaphore: so many hold it at a time, in the order in which they came.
@@ -80,17 +82,8 @@ impl Semaphore {
     pub async fn acquire(&self) -> Result<Permit, RecipeError> {
         let (contender, is_among) = self.enter().await?;
         if !is_among {
-            let before = get(prefix(self.under.clone()))
-                .sort(SortTarget::Create, SortOrder::Ascend)
-                .limit(u64::from(self.permits))
-                .max_create_revision(contender.create_revision() - 1)
-                .keys_only();
             // Whoever of them leaves, there is one fewer before it.
-            let full = |found: &GetResponse| {
-                let count = u64::try_from(found.kvs.len()).unwrap_or(u64::MAX);
-                (count >= u64::from(self.permits)).then(|| prefix(self.under.clone()))
-            };
-            contender.wait(&before, full).await?;
+            contender.wait(&self.before(&contender), |found| self.full(found)).await?;
         }
         Ok(Permit { contender })
     }
@@ -116,6 +109,12 @@ impl Semaphore {
         if is_among {
             return Ok(Some(Permit { contender }));
         }
+        // Some may have come later, while an answer was lost.
+        let before = self.before(&contender);
+        let before = retry::read(client, || client.execute(before.clone()));
+        if self.full(&contender.unless_lost(before).await?).is_none() {
+            return Ok(Some(Permit { contender }));
+        }
         // Where it fails, dropping the contender goes on with it.
         let _ = contender.leave().await;
         Ok(None)
@@ -132,6 +131,21 @@ impl Semaphore {
     /// That of [`acquire`](Self::acquire).
     pub async fn acquire_timeout(&self, time: Duration) -> Result<Option<Permit>, RecipeError> {
         within(self.session.client(), time, self.acquire()).await
+    }
+
+    /// Reads those that came before, as many as there are permits.
+    fn before(&self, contender: &Contender) -> Get {
+        get(prefix(self.under.clone()))
+            .sort(SortTarget::Create, SortOrder::Ascend)
+            .limit(u64::from(self.permits))
+            .max_create_revision(contender.create_revision() - 1)
+            .keys_only()
+    }
+
+    /// Returns which keys to wait for, if those that came before have all permits.
+    fn full(&self, before: &GetResponse) -> Option<KeyRange> {
+        let count = u64::try_from(before.kvs.len()).unwrap_or(u64::MAX);
+        (count >= u64::from(self.permits)).then(|| prefix(self.under.clone()))
     }
 
     /// Creates a key; whether it is among those that hold a permit.

@@ -25,8 +25,8 @@ use wait::lost_of;
 use super::RecipeError;
 use super::race::race;
 use crate::{
-    Bytes, Client, Compare, Error, IntoBytes, KeyValue, Lease, LeaseLost, LossReason, Outcome,
-    ResponseHeader, Session, SessionTurn, SessionTurns, delete, key,
+    Bytes, Client, Compare, Error, IntoBytes, KeyValue, Lease, LeaseLost, LeaseStatus, LossReason,
+    Outcome, ResponseHeader, Session, SessionTurn, SessionTurns, delete, key,
 };
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -63,13 +63,18 @@ impl Owner {
     ) -> Result<T, RecipeError> {
         let lost = async { Err(RecipeError::SessionLost(self.lease.lost().await)) };
         let work = async { work.await.map_err(|error| self.name(error.into())) };
-        race(lost, work).await
+        let result = race(lost, work).await?;
+        // A machine that slept past the end of it may come here before it is told.
+        match self.lease.status() {
+            LeaseStatus::Lost(lost) => Err(lost.into()),
+            _ => Ok(result),
+        }
     }
 
     /// Names the error of a call by what it means here.
     fn name(&self, error: RecipeError) -> RecipeError {
         match (&error, self.lease.status()) {
-            (_, crate::LeaseStatus::Lost(lost)) => RecipeError::SessionLost(lost),
+            (_, LeaseStatus::Lost(lost)) => RecipeError::SessionLost(lost),
             (RecipeError::Call(call), _) if call.is_lease_not_found() => {
                 // The next renewal finds it, too.
                 RecipeError::SessionLost(

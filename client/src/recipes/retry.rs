@@ -12,24 +12,30 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// How long to wait after failures in a row.
+/// Returns how long to wait after so many failures in a row before: between half of a time that
+/// doubles and all of it, so that those who failed together come apart.
+pub(super) fn pause(rt: &dyn Runtime, failures: u32) -> Duration {
+    let half = FIRST.saturating_mul(1 << failures.min(10)).min(LONGEST) / 2;
+    // Of all that differs, little is needed.
+    let share = u32::try_from(rt.seed() % 1024).unwrap_or_default();
+    half + half * share / 1024
+}
+
+/// Waits between failures in a row.
 pub(super) struct Backoff {
     rt: Arc<dyn Runtime>,
-    next: Duration,
+    failures: u32,
 }
 
 impl Backoff {
     pub(super) fn new(client: &Client) -> Self {
-        Self { rt: Arc::clone(client.runtime()), next: FIRST }
+        Self { rt: Arc::clone(client.runtime()), failures: 0 }
     }
 
-    /// Waits between half of the time that is due and all of it.
     pub(super) async fn rest(&mut self) {
-        let half = self.next / 2;
-        // Of all that differs, little is needed: contenders that failed together come apart.
-        let share = u32::try_from(self.rt.seed() % 1024).unwrap_or_default();
-        self.next = (self.next * 2).min(LONGEST);
-        self.rt.sleep_until(self.rt.now() + half + half * share / 1024).await;
+        let wait = pause(&*self.rt, self.failures);
+        self.failures = self.failures.saturating_add(1);
+        self.rt.sleep_until(self.rt.now() + wait).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The lease of the target that copied keys are attached to, and its renewal.
 
-use super::{MirrorError, passes};
+use super::super::retry::passes;
+use super::MirrorError;
 use crate::runtime::{BoxFuture, Instant};
 use crate::{Bytes, Client, LeaseId};
 use std::time::Duration;

@@ -2,13 +2,15 @@
 
 // Y4, I-D3, cases 23 and 16431
 
+use super::super::race::race;
+use super::super::retry::{Backoff, passes};
 use super::applied::{Applied, Step};
 use super::changes::{Capacity, Change};
 use super::leases::{Attached, Renewal};
 use super::options::{Leased, Occupied};
 use super::prefixes::Prefixes;
 use super::target::Target;
-use super::{MirrorError, SyncItem, Syncer, backoff, before, passes};
+use super::{MirrorError, SyncItem, Syncer};
 use crate::{
     Bytes, Client, Difference, Event, IntoBytes, KeyRange, KeyValue, LeaseId, ResumeToken,
     ServerError,
@@ -186,7 +188,7 @@ impl Mirror {
     ///
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Applied, MirrorError> {
-        let mut failures = 0;
+        let mut backoff = Backoff::new(&self.target.client);
         loop {
             match self.step().await {
                 Ok(Some(applied)) => {
@@ -202,10 +204,7 @@ impl Mirror {
                     if !(passes && self.has_begun) {
                         return Err(error);
                     }
-                    let rt = self.target.client.runtime();
-                    let wait = backoff(&**rt, failures);
-                    failures = failures.saturating_add(1);
-                    rt.sleep_until(rt.now() + wait).await;
+                    backoff.rest().await;
                 }
             }
         }
@@ -285,7 +284,13 @@ impl Mirror {
         let Some(syncer) = &mut self.syncer else { return Ok(None) };
         let due = self.attached.as_ref().and_then(|it| it.when_due(&self.target.client));
         let item = match due {
-            Some(due) => before(syncer.next(), due).await.transpose(),
+            Some(due) => {
+                let due = async {
+                    due.await;
+                    Ok(None)
+                };
+                race(async { syncer.next().await.map(Some) }, due).await
+            }
             None => syncer.next().await.map(Some),
         };
         item.map_err(MirrorError::Source)

@@ -9,7 +9,7 @@
 
 // Y4, I-D3
 
-use super::backoff;
+use super::super::retry::pause;
 use crate::runtime::Instant;
 use crate::{
     Bytes, Client, Difference, Error, ErrorKind, Event, KeyRange, KeyValue, ListWatch,
@@ -284,7 +284,7 @@ impl Syncer {
 
     fn wait(&mut self) {
         let rt = self.client.runtime();
-        self.not_before = Some(rt.now() + backoff(&**rt, self.failures));
+        self.not_before = Some(rt.now() + pause(&**rt, self.failures));
         self.failures = self.failures.saturating_add(1);
     }
 

@@ -1,9 +1,10 @@
 //! Transactions of the target, each of which stores a position, and happens once.
 
+use super::super::retry::{Backoff, passes};
+use super::MirrorError;
 use super::changes::Change;
 use super::position::Position;
-use super::{MirrorError, backoff, passes};
-use crate::{Bytes, Client, KeyValue, LeaseId, Op, Outcome, ResumeToken, get, key, put};
+use crate::{Bytes, Client, KeyValue, LeaseId, Op, ResumeToken, get, key, put};
 use std::collections::BTreeSet;
 
 /// The target of a mirror, and what is known of the position in it.
@@ -74,7 +75,7 @@ impl Target {
         let (writer, sequence) = (self.writer, self.sequence);
         let position = Position { token, writer, sequence, lease };
         let store = put(self.key.clone(), position.to_string());
-        let mut failures = 0;
+        let mut backoff = Backoff::new(&self.client);
         loop {
             let ops = changes.iter().map(Change::op).chain([Op::from(store.clone())]);
             let is_known = key(self.key.clone()).mod_revision().eq(self.revision);
@@ -99,12 +100,7 @@ impl Target {
                         _ => return Err(MirrorError::Overtaken),
                     }
                 }
-                Err(error) if passes(&error) || error.outcome() == Outcome::Unknown => {
-                    let rt = self.client.runtime();
-                    let wait = backoff(&**rt, failures);
-                    failures = failures.saturating_add(1);
-                    rt.sleep_until(rt.now() + wait).await;
-                }
+                Err(error) if passes(&error) => backoff.rest().await,
                 Err(error) => return Err(MirrorError::Target(error)),
             }
         }

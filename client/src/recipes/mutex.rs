@@ -212,9 +212,10 @@ fn placed(entered: Entered) -> Result<(Contender, bool), RecipeError> {
 /// The lock, held. Made by [`Mutex::lock`] and the like.
 ///
 /// Dropping it unlocks in the background: the deletion of its key is repeated until that is known
-/// to be done or the session is gone. [`unlock`](Self::unlock) does it at once, and says what became
-/// of it: call it before [`Client::close`](crate::Client::close), which ends all requests, so that
-/// what is not unlocked yet stays locked until the lease is over. A guard keeps its session.
+/// to be done or the session is gone. [`unlock`](Self::unlock) does it at once, and says what
+/// became of it: call it before [`Client::close`](crate::Client::close), which ends all requests,
+/// so that what is not unlocked yet stays locked until the lease is over. A guard keeps its
+/// session.
 #[must_use = "a guard that is dropped unlocks"]
 pub struct MutexGuard {
     contender: Contender,

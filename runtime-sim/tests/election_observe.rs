@@ -113,6 +113,7 @@ fn of_several_candidates_in_one_batch_the_first_one_leads() {
             world.sleep(seconds(20)).await;
             scene.cut_off(&world, false);
             assert_eq!(next(&mut changes).await, "elected two");
+            check_waits(&mut changes).await;
 
             // A candidate that takes part and one that leaves, in one revision.
             let change = [put("e/0", "zero").into(), delete("e/2").into()];

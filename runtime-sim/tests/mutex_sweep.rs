@@ -48,8 +48,19 @@ async fn nothing_is_left(world: &World, scene: &Scene, session: &Session, others
     assert_eq!(scene.host.tasks(), 0);
 }
 
+/// What happens when `lock` is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drops {
+    /// It is dropped right after it was polled last.
+    AtOnce,
+    /// What it has sent is answered before that.
+    Answered,
+    /// Its connections break.
+    Cut,
+}
+
 /// Drops `lock` after so many polls; returns whether it was over before.
-fn lock_dropped_after(polls: usize, others: Others, cut: bool) -> bool {
+fn lock_dropped_after(polls: usize, others: Others, drops: Drops) -> bool {
     let (is_over, _) = run(7, |world| async move {
         let scene = scene(&world).await;
         let session = scene.client.session(seconds(20)).await.unwrap();
@@ -71,8 +82,13 @@ fn lock_dropped_after(polls: usize, others: Others, cut: bool) -> bool {
             world.sleep(seconds(3)).await;
             None
         };
-        let locked = or(polled(mutex.lock(), polls), for_a_while).await;
-        if cut {
+        let mut lock = Box::pin(mutex.lock());
+        let locked = or(polled(lock.as_mut(), polls), for_a_while).await;
+        if drops == Drops::Answered {
+            world.sleep(Duration::from_millis(100)).await;
+        }
+        drop(lock);
+        if drops == Drops::Cut {
             for member in 0..3 {
                 world.net().cut(scene.host.id(), scene.etcd.address(member), Cut::Reset);
             }
@@ -83,7 +99,7 @@ fn lock_dropped_after(polls: usize, others: Others, cut: bool) -> bool {
         if others != Others::Hold {
             mutex.lock().await.unwrap().unlock().await.unwrap();
         }
-        if !cut {
+        if drops != Drops::Cut {
             world.sleep(seconds(2)).await;
             assert_eq!(watchers(&scene.etcd), 0);
         }
@@ -101,14 +117,14 @@ fn lock_dropped_after(polls: usize, others: Others, cut: bool) -> bool {
 // I-S5
 #[test]
 fn a_lock_that_is_cancelled_anywhere_leaves_nothing() {
-    for cut in [false, true] {
+    for drops in [Drops::AtOnce, Drops::Answered, Drops::Cut] {
         for others in [Others::None, Others::Unlock] {
-            let last = (0..POLLS).find(|polls| lock_dropped_after(*polls, others, cut));
+            let last = (0..POLLS).find(|polls| lock_dropped_after(*polls, others, drops));
             let waits = if others == Others::None { 1 } else { 5 };
             assert!(last.is_some_and(|polls| polls > waits), "{others:?}: {last:?}");
         }
         for polls in 0..10 {
-            assert!(!lock_dropped_after(polls, Others::Hold, cut));
+            assert!(!lock_dropped_after(polls, Others::Hold, drops));
         }
     }
 }

@@ -212,31 +212,6 @@ fn a_key_that_somebody_deletes_ends_the_wait_and_the_lock() {
     .unwrap();
 }
 
-// X18, I-S2, I-S3: what nobody saw happen is found by reading.
-#[test]
-fn a_key_that_is_gone_without_a_sign_wins_nothing() {
-    run(1, |world| async move {
-        let scene = scene(&world).await;
-        let Two { held, session, mutex, .. } = two(&scene).await;
-        let own = format!("lock/{:x}", session.id().0);
-        let meanwhile = async {
-            world.sleep(seconds(2)).await;
-            scene.set_links(&world, Link { stall_up: true, stall_down: true, ..Link::default() });
-            scene.observer.delete(own.clone()).await.unwrap();
-            held.unlock().await.unwrap();
-            let last = scene.observer.put("other", "").await.unwrap().header.revision;
-            scene.observer.compact(last).await.unwrap();
-            cut(&world, &scene);
-            scene.set_links(&world, Link::default());
-            std::future::pending().await
-        };
-        let error = or(mutex.lock(), meanwhile).await.unwrap_err();
-        assert_eq!(error, RecipeError::KeyDeleted(own.into()));
-        assert!(session.is_valid());
-    })
-    .unwrap();
-}
-
 // I-S5: the own key is what tells.
 #[test]
 fn a_lock_whose_answer_is_lost_is_held_by_the_first_attempt() {

@@ -63,6 +63,34 @@ fn a_deletion_is_told_though_nothing_can_be_asked_any_more() {
     }
 }
 
+// X18, I-S2, I-S3: what nobody saw happen is found by reading.
+#[test]
+fn a_key_that_is_gone_without_a_sign_wins_nothing() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let theirs = scene.observer.session(seconds(60)).await.unwrap();
+        let held = Mutex::new(&theirs, "lock").lock().await.unwrap();
+        let session = scene.client.session(seconds(10)).await.unwrap();
+        let mutex = Mutex::new(&session, "lock");
+        let own = format!("lock/{:x}", session.id().0);
+        let meanwhile = async {
+            world.sleep(seconds(2)).await;
+            scene.set_links(&world, Link { stall_up: true, stall_down: true, ..Link::default() });
+            scene.observer.delete(own.clone()).await.unwrap();
+            held.unlock().await.unwrap();
+            let last = scene.observer.put("other", "").await.unwrap().header.revision;
+            scene.observer.compact(last).await.unwrap();
+            cut(&world, &scene);
+            scene.set_links(&world, Link::default());
+            pending().await
+        };
+        let error = or(mutex.lock(), meanwhile).await.unwrap_err();
+        assert_eq!(error, RecipeError::KeyDeleted(own.into()));
+        assert!(session.is_valid());
+    })
+    .unwrap();
+}
+
 // CONC-013: the candidacy is given up by the handle that began it, also where that one began it
 // beside another whose key was gone.
 #[test]

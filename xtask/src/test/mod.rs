@@ -6,6 +6,7 @@
 mod budget;
 mod deny;
 mod examples;
+mod failures;
 mod followed;
 mod hygiene;
 mod method_docs;
@@ -66,6 +67,9 @@ pub(crate) fn run(options: &Options) -> ExitResult {
     }
     for alarm in report.alarms() {
         println!("!!! {alarm}");
+    }
+    for failure in report.failures() {
+        println!("FAILED {failure}");
     }
     println!("{}", report.tally());
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

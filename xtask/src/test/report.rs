@@ -1,5 +1,6 @@
 //! What the steps of a test run did.
 
+use super::failures;
 use crate::passed::Passed;
 use crate::shell;
 use crate::tally::Tally;
@@ -13,6 +14,7 @@ pub(super) struct Report {
     steps: Vec<(String, bool, f64)>,
     tally: Tally,
     alarms: Vec<String>,
+    failures: Vec<String>,
 }
 
 impl Report {
@@ -21,6 +23,10 @@ impl Report {
         shell::heading(name);
         let begin = Instant::now();
         let (good, text) = self.take(step());
+        if !good {
+            let of_step = failures::of(&text).into_iter().map(|text| format!("{name}: {text}"));
+            self.failures.extend(of_step);
+        }
         let seconds = begin.elapsed().as_secs_f64();
         for line in text.trim_end().lines().filter(|line| !is_noise(line)) {
             println!("    {line}");
@@ -36,6 +42,11 @@ impl Report {
 
     pub(super) fn alarms(&self) -> &[String] {
         &self.alarms
+    }
+
+    /// Returns what failed, and why: in a long run its own place is far above.
+    pub(super) fn failures(&self) -> &[String] {
+        &self.failures
     }
 
     /// Tells whether all steps passed.
@@ -120,6 +131,7 @@ mod tests {
         report.step("d", || Ok(Passed::broken("no".into(), broken)));
         assert!(!report.is_good());
         assert_eq!(report.tally().to_string(), "4 passed, 3 failed, 1 skipped");
+        assert_eq!(report.failures(), ["c: no", "d: no"]);
         assert!(report.times().contains("FAILED"));
         assert!(report.seconds_of("a") > 0.0 && report.seconds_of("x") == 0.0);
     }

@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Options) -> ExitResult {
         return Ok(ExitCode::SUCCESS);
     }
     let passed = check_lists()?;
-    println!("{}", passed.alarm.unwrap_or(passed.says));
+    println!("{}", passed.alarms.first().unwrap_or(&passed.says));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@ mod coverage;
 mod crates;
 mod demo;
 mod etcd;
+mod failures;
 mod fuzz;
 mod goaway;
 mod hello;

@@ -8,7 +8,8 @@ pub(crate) struct Passed {
     pub(crate) says: String,
     pub(crate) tally: Tally,
     pub(crate) broken: Option<String>,
-    pub(crate) alarm: Option<String>,
+    /// What must not be overlooked.
+    pub(crate) alarms: Vec<String>,
 }
 
 impl Passed {
@@ -19,7 +20,7 @@ impl Passed {
 
     /// Tells something that must not be overlooked.
     pub(crate) fn alarming(text: impl Into<String>) -> Self {
-        Self { alarm: Some(text.into()), ..Self::default() }
+        Self { alarms: vec![text.into()], ..Self::default() }
     }
 
     /// Tells how many test cases passed.

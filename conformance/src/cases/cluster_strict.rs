@@ -48,7 +48,7 @@ async fn refused_in_youth(
                 UNHEALTHY.is_answered(&error);
                 assert!(error.is_retryable(), "{error}");
             }
-            assert!(took < ctx.stretched(Duration::from_secs(1)), "at once: {took:?}");
+            assert!(took < ctx.at_most(Duration::from_secs(1)), "at once: {took:?}");
             return Ok(young);
         }
         if let Ok(added) = added {
@@ -71,7 +71,7 @@ async fn changes_right_after_the_start_wait_or_say_why_not(ctx: Ctx) -> CaseResu
     let learner = add.wait_until_accepted(2 * LIMIT).await?;
     let age = ctx.rt.now().saturating_since(young);
     assert!(age + Duration::from_millis(500) >= HEALTH_INTERVAL, "{age:?}");
-    assert!(age < ctx.stretched(Duration::from_secs(10)), "{age:?}");
+    assert!(age < ctx.at_most(Duration::from_secs(10)), "{age:?}");
     assert!(learner.member.id.0 != 0 && learner.member.peer_urls == [NEW]);
     assert_eq!(cluster.member_list().await?.members, learner.members);
     assert_eq!(learner.members.len(), 4);

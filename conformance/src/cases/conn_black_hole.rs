@@ -101,7 +101,7 @@ async fn an_idle_connection_that_died_costs_five_seconds(ctx: Ctx) -> CaseResult
     let begin = ctx.rt.now();
     let error = client.put("foo", "baz").await.unwrap_err();
     let took = ctx.rt.now().saturating_since(begin);
-    assert!(took < ctx.stretched(Duration::from_secs(9)), "it took {took:?}: {error}");
+    assert!(took < ctx.at_most(Duration::from_secs(9)), "it took {took:?}: {error}");
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
     assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
     assert!(error.report().to_string().contains("PING"), "{}", error.report());
@@ -122,7 +122,7 @@ async fn a_frozen_member_is_noticed_by_a_ping(ctx: Ctx) -> CaseResult {
     let took = ctx.rt.now().saturating_since(begin);
     server.cont()?;
     // 1.5 s until the PING, and 5 s for its answer.
-    let bounds = Duration::from_secs(6)..ctx.stretched(Duration::from_secs(12));
+    let bounds = Duration::from_secs(6)..ctx.at_most(Duration::from_secs(12));
     assert!(bounds.contains(&took), "it took {took:?}: {error}");
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
     assert!(error.report().to_string().contains("PING"), "{}", error.report());
@@ -144,7 +144,7 @@ async fn a_read_leaves_a_frozen_member(ctx: Ctx) -> CaseResult {
         let begin = ctx.rt.now();
         client.get("foo").await?;
         let took = ctx.rt.now().saturating_since(begin);
-        assert!(took < ctx.stretched(Duration::from_secs(9)), "it took {took:?}");
+        assert!(took < ctx.at_most(Duration::from_secs(9)), "it took {took:?}");
         slow += u32::from(took > Duration::from_millis(2_500));
     }
     ctx.order(&frozen, Member::cont).await?;

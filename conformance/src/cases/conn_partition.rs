@@ -126,8 +126,8 @@ const CHANGES: usize = 8;
 async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
     // Long enough for a read to arrive before the followers elect another leader.
     let election = ctx.stretched(Duration::from_secs(2)).min(Duration::from_secs(10));
-    let election = u32::try_from(election.as_millis()).unwrap();
-    let cluster = ctx.cluster_with(|it| it.behind_peer_proxy().election(election)).await?;
+    let millis = u32::try_from(election.as_millis()).unwrap();
+    let cluster = ctx.cluster_with(|it| it.behind_peer_proxy().election(millis)).await?;
     ctx.connect(cluster.client_urls()).await?.put("foo", "bar").await?;
     for _ in 0..CHANGES {
         ctx.until("a leader", LIMIT, || async { cluster.leader().is_some() }).await?;
@@ -146,7 +146,9 @@ async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
             Ok::<(), Error>(())
         });
         cluster.partition(leader)?;
-        let retried = ctx.spawn(often.get("foo").into_future());
+        // Followers wait for up to two of these times, and may have to vote again.
+        let limit = ctx.stretched(LONG) + 4 * election;
+        let retried = ctx.spawn(often.get("foo").timeout(limit).into_future());
         assert_eq!(retried.await?.kvs.len(), 1);
         is_over.store(true, Ordering::Relaxed);
         if let Err(error) = reads.await

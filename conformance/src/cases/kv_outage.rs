@@ -44,7 +44,7 @@ async fn a_closed_client_fails_at_once(ctx: Ctx) -> CaseResult {
     let begin = ctx.rt.now();
     let error = ctx.spawn(client.get("foo").into_future()).await.unwrap_err();
     let took = ctx.rt.now().saturating_since(begin);
-    assert!(took < ctx.stretched(Duration::from_secs(1)), "it took {took:?}");
+    assert!(took < ctx.at_most(Duration::from_secs(1)), "it took {took:?}");
     check_closed(&error);
     Ok(())
 }
@@ -60,7 +60,7 @@ async fn a_request_outlives_its_client(ctx: Ctx) -> CaseResult {
     check_closed(&kept.await.unwrap_err());
     check_closed(&clone.get("foo").await.unwrap_err());
     let took = ctx.rt.now().saturating_since(begin);
-    assert!(took < ctx.stretched(Duration::from_secs(1)), "it took {took:?}");
+    assert!(took < ctx.at_most(Duration::from_secs(1)), "it took {took:?}");
     Ok(())
 }
 
@@ -114,7 +114,7 @@ async fn a_read_from_a_stopped_server_times_out(ctx: Ctx) -> CaseResult {
     let took = ctx.rt.now().saturating_since(begin);
     assert_eq!(error.kind(), ErrorKind::TimedOut(Phase::Connection), "{error}");
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
-    let bounds = Duration::from_secs(1)..ctx.stretched(Duration::from_secs(3));
+    let bounds = Duration::from_secs(1)..ctx.at_most(Duration::from_secs(3));
     assert!(bounds.contains(&took), "{took:?}");
     close(&ctx, &client).await
 }

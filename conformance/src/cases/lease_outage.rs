@@ -85,7 +85,7 @@ async fn a_lease_is_lost_when_its_time_is_over(ctx: Ctx) -> CaseResult {
     assert_eq!(lost.reason, LossReason::DeadlinePassed);
     assert!(lost.cause.is_some(), "{lost:?}");
     let late = ctx.rt.now().saturating_since(lease.valid_until());
-    assert!(late < ctx.stretched(SECOND / 2), "told {late:?} later");
+    assert!(late < ctx.at_most(SECOND / 2), "told {late:?} later");
     assert!(lease.valid_until() <= ctx.rt.now(), "told before its time is over");
     Ok(())
 }
@@ -140,7 +140,7 @@ async fn leases_come_and_go_while_a_member_is_down(ctx: Ctx) -> CaseResult {
         match ctx.within(2 * LIMIT, task).await.ok_or("a lease hangs")? {
             Ok(took) => {
                 let took = took.unwrap_or_default();
-                assert!(took < ctx.stretched(15 * SECOND), "revoking took {took:?}");
+                assert!(took < ctx.at_most(15 * SECOND), "revoking took {took:?}");
             }
             Err(error) => {
                 let lost = Some(ServerError::TimeoutDueToConnectionLost);

@@ -26,6 +26,10 @@ impl Run {
         self.runtime == SIMULATED
     }
 
+    fn is_of_the_trial_of(&self, other: &Self) -> bool {
+        (&self.case, &self.version, &self.runtime) == (&other.case, &other.version, &other.runtime)
+    }
+
     fn trial(&self) -> String {
         format!("{}::etcd_{}", self.case, self.version)
     }
@@ -50,7 +54,7 @@ pub(crate) struct Results {
 
 impl Results {
     /// Adds the runs of one file: case, version, runtime, passed or failed, seconds, ids, file,
-    /// line.
+    /// line. Of a trial that was run again the last run counts.
     pub(super) fn add(&mut self, text: &str) -> Result<()> {
         for (number, cells) in rows_of(text) {
             let [case, version, runtime, outcome, _seconds, ids, file, line] = cells[..] else {
@@ -64,14 +68,18 @@ impl Results {
                 }
             };
             let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty());
-            self.runs.push(Run {
+            let run = Run {
                 case: case.to_owned(),
                 version: version.to_owned(),
                 runtime: runtime.to_owned(),
                 passed,
                 ids: ids.map(str::to_owned).collect(),
                 place: format!("{file}:{line}"),
-            });
+            };
+            match self.runs.iter_mut().find(|before| before.is_of_the_trial_of(&run)) {
+                Some(before) => *before = run,
+                None => self.runs.push(run),
+            }
         }
         Ok(())
     }
@@ -211,6 +219,20 @@ pub(super) mod tests {
         let expected = ["put::etcd_3.5.16 on sim", "put::etcd_3.7.3 on tokio"];
         assert_eq!(results.left_out(), expected);
         assert!(results.extent().ends_with("1 runs, 0 failed"), "{}", results.extent());
+    }
+
+    #[test]
+    fn the_last_run_of_a_trial_counts() {
+        let again = results(&[
+            ("put", "tokio", "failed", "KV-001"),
+            ("get", "tokio", "passed", "KV-001"),
+            ("put", "tokio", "passed", "KV-001"),
+        ]);
+        assert!(again.cover("KV-001"));
+        assert!(again.extent().ends_with("2 runs, 0 failed"), "{}", again.extent());
+        let again =
+            results(&[("put", "tokio", "passed", "KV-001"), ("put", "tokio", "failed", "")]);
+        assert_eq!(again.runs.iter().filter(|run| run.passed).count(), 0);
     }
 
     #[test]

@@ -6,7 +6,6 @@
 mod budget;
 mod deny;
 mod examples;
-mod failures;
 mod followed;
 mod hygiene;
 mod method_docs;

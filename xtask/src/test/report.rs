@@ -1,9 +1,8 @@
 //! What the steps of a test run did.
 
-use super::failures;
 use crate::passed::Passed;
-use crate::shell;
 use crate::tally::Tally;
+use crate::{failures, shell};
 use etcd3_lab::Result;
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -24,7 +23,7 @@ impl Report {
         let begin = Instant::now();
         let (good, text) = self.take(step());
         if !good {
-            let of_step = failures::of(&text).into_iter().map(|text| format!("{name}: {text}"));
+            let of_step = failures::told(&text).into_iter().map(|text| format!("{name}: {text}"));
             self.failures.extend(of_step);
         }
         let seconds = begin.elapsed().as_secs_f64();
@@ -82,7 +81,7 @@ impl Report {
     fn take(&mut self, outcome: Result<Passed>) -> (bool, String) {
         let (good, text, mut tally) = match outcome {
             Ok(passed) => {
-                self.alarms.extend(passed.alarm);
+                self.alarms.extend(passed.alarms);
                 let good = passed.broken.is_none();
                 (good, passed.broken.unwrap_or(passed.says), passed.tally)
             }

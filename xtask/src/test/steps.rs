@@ -167,10 +167,13 @@ fn documentation_tests() -> Result<Passed> {
 }
 
 fn conformance(state: &mut State) -> Result<Passed> {
-    let ended = coverage::run_suite()?;
-    let tally = Tally::of(&ended.output);
+    let suite = coverage::run_suite()?;
     state.extent = coverage::summary().ok().map(|(_, extent, _)| extent);
-    if ended.ok() { counted(tally) } else { Ok(Passed::broken(ended.output, tally)) }
+    if !suite.is_good {
+        return Ok(Passed::broken(suite.output, suite.tally));
+    }
+    let alarms = suite.unsteady.iter().map(|it| format!("UNSTEADY {it}")).collect();
+    Ok(Passed { alarms, ..counted(suite.tally)? })
 }
 
 /// Runs simulated worlds, and shows what came of them.

@@ -1,5 +1,10 @@
 //! Which test cases failed, and why, in what `cargo test` prints.
 
+use std::fmt;
+
+/// The line above the names of all that failed.
+const LIST: &str = "failures:";
+
 /// The largest number of failures of one step that are told.
 const MAX_TOLD: usize = 10;
 
@@ -7,44 +12,68 @@ const MAX_TOLD: usize = 10;
 const MAX_LINES: usize = 4;
 const MAX_CHARACTERS: usize = 400;
 
+/// A test case that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The file of an integration test without its ending; empty where cargo does not tell one.
+    pub(crate) binary: String,
+    pub(crate) case: String,
+    /// The beginning of the reason, a line each.
+    reason: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.case)?;
+        self.reason.iter().try_for_each(|line| write!(f, "\n    {line}"))
+    }
+}
+
 /// Returns a text for each test case that failed: its name, and the beginning of the reason; of a
 /// step without test cases, the end of what it printed.
-pub(super) fn of(output: &str) -> Vec<String> {
-    let mut all = cases(output);
+pub(crate) fn told(output: &str) -> Vec<String> {
+    let all = of(output);
     if all.is_empty() {
         let last = output.lines().rev().find(|line| !line.trim().is_empty());
         return last.map(shortened).into_iter().collect();
     }
     let more = all.len().saturating_sub(MAX_TOLD);
+    let mut texts: Vec<String> = all.iter().take(MAX_TOLD).map(ToString::to_string).collect();
     if more > 0 {
-        all.truncate(MAX_TOLD);
-        all.push(format!("{more} more"));
+        texts.push(format!("{more} more"));
+    }
+    texts
+}
+
+/// Returns the test cases that failed.
+pub(crate) fn of(output: &str) -> Vec<Failure> {
+    let mut all = Vec::new();
+    let mut binary = "";
+    let mut lines = output.lines().peekable();
+    while let Some(line) = lines.next() {
+        binary = binary_of(line).unwrap_or(binary);
+        let Some(case) = case_of(line) else { continue };
+        let mut reason = Vec::new();
+        while reason.len() < MAX_LINES
+            && let Some(line) = lines.next_if(|line| case_of(line).is_none() && *line != LIST)
+        {
+            if !line.trim().is_empty() && !line.starts_with("note: run with") {
+                reason.push(shortened(line));
+            }
+        }
+        all.push(Failure { binary: binary.to_owned(), case: case.to_owned(), reason });
     }
     all
 }
 
-fn cases(output: &str) -> Vec<String> {
-    let mut cases = Vec::new();
-    let mut lines = output.lines().peekable();
-    while let Some(line) = lines.next() {
-        let Some(name) = case_of(line) else { continue };
-        let mut text = name.to_owned();
-        let mut count = 0;
-        while count < MAX_LINES
-            && let Some(line) =
-                lines.next_if(|line| case_of(line).is_none() && *line != "failures:")
-        {
-            if !line.trim().is_empty() && !line.starts_with("note: run with") {
-                text = format!("{text}\n    {}", shortened(line));
-                count += 1;
-            }
-        }
-        cases.push(text);
-    }
-    cases
+/// Returns the integration test whose output begins with this line.
+fn binary_of(line: &str) -> Option<&str> {
+    let of_tests = line.trim_start().strip_prefix("Running ")?;
+    let of_file = of_tests.strip_prefix("tests/").and_then(|file| file.split_once(".rs "));
+    Some(of_file.map_or("", |(name, _)| name))
 }
 
-/// Returns the case whose output begins with this line.
+/// Returns the case whose reason begins after this line.
 fn case_of(line: &str) -> Option<&str> {
     let name = line.strip_prefix("---- ")?.strip_suffix(" ----")?;
     Some(name.strip_suffix(" stdout").unwrap_or(name))
@@ -66,6 +95,7 @@ mod tests {
     fn cases_that_failed_are_named_with_the_beginning_of_the_reason() {
         // As libtest-mimic prints it, and as libtest does.
         let output = "\
+     Running tests/tokio.rs (target/debug/deps/tokio-d950)
 test kv::put::etcd_3.7.3 ... FAILED
 test kv::get::etcd_3.7.3 ... ok
 
@@ -78,6 +108,8 @@ failures:
     kv::put::etcd_3.7.3
 
 test result: FAILED. 1 passed; 1 failed; 0 ignored
+
+     Running unittests src/lib.rs (target/debug/deps/a-e781)
 
 failures:
 
@@ -106,21 +138,23 @@ failures:
              assertion `left == right` failed\n    left: 1\n    right: 2",
             "a::c\n    one\n    two\n    three\n    four",
         ];
-        assert_eq!(of(output), expected);
+        assert_eq!(told(output), expected);
+        let binaries: Vec<_> = of(output).into_iter().map(|it| it.binary).collect();
+        assert_eq!(binaries, ["tokio", "", ""]);
     }
 
     #[test]
     fn a_step_without_cases_tells_its_last_line() {
-        assert_eq!(of("one\n  two \n\n"), ["two"]);
-        assert_eq!(of(""), Vec::<String>::new());
+        assert_eq!(told("one\n  two \n\n"), ["two"]);
+        assert_eq!(told(""), Vec::<String>::new());
         let long = "ä".repeat(500);
-        assert_eq!(of(&long), [format!("{}…", "ä".repeat(MAX_CHARACTERS))]);
+        assert_eq!(told(&long), [format!("{}…", "ä".repeat(MAX_CHARACTERS))]);
     }
 
     #[test]
     fn many_failures_are_counted() {
         let output: Vec<String> = (0..13).map(|case| format!("---- {case} ----\nno\n")).collect();
-        let told = of(&output.concat());
-        assert_eq!((told.len(), told[10].as_str()), (11, "3 more"));
+        let texts = told(&output.concat());
+        assert_eq!((texts.len(), texts[10].as_str()), (11, "3 more"));
     }
 }

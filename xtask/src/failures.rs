@@ -25,6 +25,9 @@ pub(crate) struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.case)?;
+        if !self.binary.is_empty() {
+            write!(f, " ({})", self.binary)?;
+        }
         self.reason.iter().try_for_each(|line| write!(f, "\n    {line}"))
     }
 }
@@ -133,7 +136,7 @@ failures:
     a::c
 ";
         let expected = [
-            "kv::put::etcd_3.7.3\n    expected 2, got 3",
+            "kv::put::etcd_3.7.3 (tokio)\n    expected 2, got 3",
             "a::b\n    thread 'a::b' panicked at src/a.rs:1:2:\n    \
              assertion `left == right` failed\n    left: 1\n    right: 2",
             "a::c\n    one\n    two\n    three\n    four",

@@ -228,6 +228,27 @@ fn a_proclamation_that_comes_late_is_void() {
     assert!(late > 3, "{late}: it was under way when the next one was made");
 }
 
+// A call that is under way when the session is lost may have been made.
+#[test]
+fn a_proclamation_that_a_loss_cuts_off_is_of_unknown_outcome() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(60)).await.unwrap();
+        let leadership = Election::new(&session, "e").campaign("before").await.unwrap();
+        world.sleep(seconds(1)).await;
+        scene.set_links(&world, Link { stall_down: true, ..Link::default() });
+        let mut call = pin!(leadership.proclaim("made"));
+        assert!(poll_once(call.as_mut()).await.is_none());
+        world.sleep(seconds(1)).await;
+        assert_eq!(candidates(&scene.observer).await, ["made"]);
+        session.orphan();
+        let error = call.await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+        assert_eq!(reason(error), LossReason::Orphaned);
+    })
+    .unwrap();
+}
+
 // I-S1: what a past leader writes is not applied.
 #[test]
 fn the_fence_of_a_past_leader_does_not_hold() {

@@ -48,14 +48,14 @@ impl RecipeError {
 
 impl RecipeError {
     /// Returns what became of the change that it was about to make: *rejected*, unless a call ended
-    /// otherwise.
+    /// otherwise. It is *unknown* when the session was lost, since a call may have been under way
+    /// then; what such a call wrote goes with the lease.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Call(error) => error.outcome(),
-            Self::ClaimUnknown(_) => Outcome::Unknown,
-            Self::SessionLost(_)
-            | Self::KeyDeleted(_)
+            Self::ClaimUnknown(_) | Self::SessionLost(_) => Outcome::Unknown,
+            Self::KeyDeleted(_)
             | Self::Released
             | Self::KeyExists(_)
             | Self::TooManyClients(_)

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Servers and clients of a case use several processes, but hardly the CPU.
-const THREADS: usize = 4;
+const THREADS: usize = 6;
 
 /// A runtime that the suite can run on.
 #[derive(Debug, Clone, Copy)]

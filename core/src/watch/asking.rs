@@ -3,8 +3,21 @@
 //! A server answers a request for progress with one revision for all watchers of the stream, or,
 //! while one of them catches up, with nothing. Which request an answer belongs to is not said. It
 //! waits behind the events of the watchers, and what answers a creation does not: so the answer to
-//! a request from before a creation may come after it, and is no news of that watcher, whose events
-//! are still to come.
+//! a request from before a creation may come after it, however late, and is no news of that
+//! watcher, whose events are still to come.
+//!
+//! An answer that was made after a creation is news of that watcher, whose events came before the
+//! answer. When it comes says nothing of that; the order does that servers keep: they take requests
+//! one by one, make at most one answer for each, and send answers as they made them. So an answer
+//! is newer than a creation if its revision is higher, and if as many answers came before it as
+//! requests were sent before the creation, since no more can be older. A revision before the
+//! position of a watcher is true whenever it was made.
+//!
+//! Requests that stay unanswered would put that off, by one more answer each. So an answer that
+//! leaves a doubt is followed at once by as many requests as dispel it. Where the revision shows
+//! that an answer is newer than a creation, all that are older have come, and what was asked before
+//! counts as answered: but for one request, since 3.4.25 to 3.4.30 and 3.5.8 to 3.5.12 keep one
+//! while a watcher catches up, and answer it then.
 //!
 //! Servers before 3.4.25 and 3.5.8 always answer, and past the events. There, a revision counts
 //! when it is answered again a while later and no event below it came meanwhile.
@@ -21,6 +34,10 @@ use std::time::Duration;
 const REPEAT: Duration = Duration::from_millis(250);
 /// While somebody waits for an answer, the request is repeated after this time.
 const AWAITED: Duration = Duration::from_secs(1);
+/// How many requests that are to dispel doubts may be under way. Servers hold 128 responses for a
+/// stream, and drop answers beyond.
+// W21
+const MAX_AT_ONCE: u64 = 100;
 
 /// The requests for progress on the stream that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +51,8 @@ pub(super) struct Asking {
     answered: u64,
     /// When the last one was sent.
     last: Option<Instant>,
-    /// When the server was first heard of, well after that.
-    heard: Option<Instant>,
+    /// How many will be answered, if all of those are that were sent to dispel doubts.
+    expected: u64,
     /// Whether another one is to be sent as soon as it may.
     is_wanted: bool,
     /// An answer that may have overtaken events, and when to ask again.
@@ -51,8 +68,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Returns whether it is news of this watcher, which was created before it was asked for, or
-    /// before the store came to its revision.
+    /// Returns whether it is certain to be newer than the creation of this watcher.
     pub(super) const fn covers(&self, live: &Live) -> bool {
         self.revision > live.revision || self.revision == live.revision && self.request > live.asked
     }
@@ -66,7 +82,7 @@ impl Asking {
             sent: 0,
             answered: 0,
             last: None,
-            heard: None,
+            expected: 0,
             is_wanted: false,
             unconfirmed: None,
         }
@@ -75,13 +91,6 @@ impl Asking {
     /// Returns how many requests were sent.
     pub(super) const fn sent(&self) -> u64 {
         self.sent
-    }
-
-    /// Notes that a message came.
-    pub(super) fn hear(&mut self, now: Instant) {
-        if self.last.is_some_and(|last| last + REPEAT <= now) {
-            self.heard.get_or_insert(now);
-        }
     }
 
     /// Notes that a request is wanted; returns whether it is to be sent at once.
@@ -96,15 +105,35 @@ impl Asking {
     }
 
     /// Notes that a request is sent.
-    pub(super) fn ask(&mut self, now: Instant) {
-        if self.heard.is_some_and(|heard| heard + REPEAT <= now) {
-            // What was not answered by now was not answered at all.
-            self.answered = self.sent;
-        }
-        self.sent = self.sent.saturating_add(1);
+    pub(super) const fn ask(&mut self, now: Instant) {
+        // Those that were sent to dispel doubts may have been dropped.
+        self.expected = 0;
+        self.send(now, 1);
+    }
+
+    const fn send(&mut self, now: Instant, count: u64) {
+        self.sent = self.sent.saturating_add(count);
         self.last = Some(now);
-        self.heard = None;
         self.is_wanted = false;
+    }
+
+    /// Notes that an answer may be older than a creation before which so many requests were sent;
+    /// returns how many are to be sent to find out.
+    pub(super) fn doubt(&mut self, now: Instant, asked: u64) -> u64 {
+        let expected = self.expected.max(self.answered);
+        let needed = asked.saturating_add(1).min(self.answered.saturating_add(MAX_AT_ONCE));
+        self.expected = expected.max(needed);
+        let count = self.expected - expected;
+        if count > 0 {
+            self.send(now, count);
+        }
+        count
+    }
+
+    /// Notes that the answer that comes is newer than a creation before which so many requests were
+    /// sent.
+    pub(super) fn settle(&mut self, asked: u64) {
+        self.answered = self.answered.max(asked.saturating_sub(1));
     }
 
     /// Notes that events from this revision on came for a watcher.
@@ -151,7 +180,8 @@ impl Asking {
 impl Asking {
     pub(super) fn digest(&self, digest: &mut super::digest::Digest<'_, impl std::hash::Hasher>) {
         digest.put((self.is_ordered, self.is_wanted, self.sent - self.answered));
-        for at in [Some(self.opened), self.last, self.heard, self.unconfirmed.map(|it| it.1)] {
+        digest.put(self.expected.saturating_sub(self.answered));
+        for at in [Some(self.opened), self.last, self.unconfirmed.map(|it| it.1)] {
             digest.at(at);
         }
         let unconfirmed = self.unconfirmed.map(|it| it.0);

@@ -127,7 +127,6 @@ impl Open {
     pub(super) fn hear(&mut self, now: Instant) {
         self.heard = now;
         self.probed = None;
-        self.asking.hear(now);
     }
 
     /// Returns whether another creation may be sent.

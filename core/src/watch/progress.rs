@@ -6,7 +6,7 @@
 
 // W22–W25, I-W7
 
-use super::{Item, Output, Stream, WatcherKey, Watches};
+use super::{Item, Output, Stream, Watcher, WatcherKey, Watches};
 use crate::Instant;
 use crate::proto::etcdserverpb::WatchProgressRequest;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
@@ -81,13 +81,25 @@ impl Watches {
     pub(super) fn on_common_progress(&mut self, now: Instant, revision: i64) {
         let Stream::Open(open) = &mut self.stream else { return };
         let is_ordered = open.asking.is_ordered;
+        let older = open.ids.values().filter(|live| live.revision < revision);
+        open.asking.settle(older.map(|live| live.asked).max().unwrap_or(0));
         let Some(answer) = open.asking.take(now, revision) else { return };
         open.is_useful = true;
         self.strikes = 0;
-        let ids = open.ids.iter();
-        let covered = ids.filter(|(id, live)| answer.covers(live) && !open.parts.contains(**id));
-        let keys: Vec<WatcherKey> = covered.map(|(_, live)| live.key).collect();
         let revision = answer.revision;
+        let (mut keys, mut doubted) = (vec![], None);
+        for (_, live) in open.ids.iter().filter(|(id, _)| !open.parts.contains(**id)) {
+            let is_behind = |watcher: &Watcher| watcher.position.next() <= revision;
+            if !answer.covers(live) && self.watchers.get(&live.key).is_some_and(is_behind) {
+                doubted = doubted.max(Some(live.asked));
+            } else {
+                keys.push(live.key);
+            }
+        }
+        let more = doubted.map_or(0, |asked| open.asking.doubt(now, asked));
+        for _ in 0..more {
+            self.send(RequestUnion::ProgressRequest(WatchProgressRequest {}));
+        }
         for key in keys {
             if is_ordered {
                 self.on_own_progress(key, revision);

@@ -2,6 +2,7 @@
 
 use crate::rig::{Rig, created, events, progress, settings};
 use etcd3_core::watch::{Input, WatcherKey, progress_is_ordered, watch};
+use std::time::Duration;
 
 fn ask(rig: &mut Rig, key: u64) -> &mut Rig {
     rig.feed(Input::RequestProgress(WatcherKey(key)))
@@ -89,11 +90,131 @@ fn progress_from_before_a_creation_is_not_of_that_watch() {
     assert_eq!((position(&rig, 1), position(&rig, 2)), (10, 5));
     rig.answer(events(id, "j", &[6]));
     assert_eq!(rig.delivered(), [(2, "events [6]".into())]);
-    // The one that was asked for after it was created.
-    rig.rest(1_000);
+    // The one that was asked for after it was created, at once.
     assert_eq!(rig.progress_requests(), 1);
     rig.answer(progress(-1, 9));
     assert_eq!(rig.delivered(), [(2, "progress 9".into())]);
+}
+
+// The answer to a request from before a creation may come any time later: it waits behind events,
+// and the stream may be slow.
+// I-W1, I-W7, W4, W21, W23
+#[test]
+fn progress_from_before_a_creation_may_come_late() {
+    let (mut rig, id) = ordered();
+    ask(&mut rig, 1);
+    assert_eq!(rig.progress_requests(), 1);
+    rig.watch(2, watch("j").from_revision(5));
+    ask(&mut rig, 2);
+    let late = rig.create_all(9)[0].watch_id;
+    rig.take();
+    for revision in 5..9 {
+        rig.rest(1_000).answer(events(id, "k", &[revision]));
+    }
+    assert!(rig.progress_requests() > 1, "the others come later still");
+    rig.take();
+    rig.answer(progress(-1, 9));
+    assert_eq!(rig.delivered(), [(1, "progress 9".into())]);
+    assert_eq!((position(&rig, 1), position(&rig, 2)), (10, 5));
+    rig.answer(events(late, "j", &[6]));
+    assert_eq!(rig.delivered(), [(2, "events [6]".into())]);
+    rig.lose().reopen();
+    let starts: Vec<i64> = rig.create_all(9).iter().map(|it| it.start_revision).collect();
+    assert_eq!(starts, [10, 7]);
+}
+
+// W23: how many were not answered makes no difference.
+#[test]
+fn unanswered_requests_do_not_delay_those_that_follow() {
+    for unanswered in [0, 1, 10, 100, 1_000] {
+        let mut rig = Rig::new(settings());
+        rig.watch(1, watch("k").from_revision(5)).open();
+        rig.create_all(9);
+        rig.feed(Input::OrderedProgress(true));
+        ask(&mut rig, 1);
+        for _ in 0..unanswered {
+            // Only whether it is there the server says.
+            rig.rest(1_000).create_all(9);
+        }
+        rig.watch(2, watch("j").from_revision(5));
+        ask(&mut rig, 2);
+        rig.create_all(9);
+        let begun = rig.now;
+        let mut told = vec![];
+        while told.len() < 2 {
+            // A round trip.
+            let sent = rig.progress_requests();
+            rig.rest(20);
+            for _ in 0..sent {
+                rig.answer(progress(-1, 9));
+            }
+            told.extend(rig.delivered().into_iter().filter(|it| it.1 == "progress 9"));
+        }
+        let took = rig.now.saturating_since(begun);
+        assert!(took <= Duration::from_millis(1_500), "{took:?} after {unanswered}");
+    }
+}
+
+// W21: answers that do not fit into what the server holds for a stream are dropped.
+#[test]
+fn requests_that_were_dropped_are_made_again() {
+    let (mut rig, _) = ordered();
+    ask(&mut rig, 1).rest(4_900);
+    assert_eq!(rig.progress_requests(), 5);
+    rig.watch(2, watch("j").from_revision(5));
+    rig.create_all(9);
+    ask(&mut rig, 2);
+    rig.take();
+    rig.rest(500).answer(progress(-1, 9));
+    assert_eq!(rig.progress_requests(), 5, "what dispels the doubt");
+    rig.answer(progress(-1, 9)).answer(progress(-1, 9));
+    assert_eq!(rig.progress_requests(), 0, "the others are under way");
+    rig.rest(1_000).answer(progress(-1, 9));
+    assert_eq!(rig.progress_requests(), 1 + 2);
+    rig.answer(progress(-1, 9));
+    assert_eq!(rig.delivered(), [(1, "progress 9".into())]);
+    rig.answer(progress(-1, 9));
+    assert_eq!(rig.delivered(), [(2, "progress 9".into())]);
+}
+
+// A watch of which nothing can be missing has no doubt.
+#[test]
+fn a_watch_from_now_on_needs_no_second_answer() {
+    let (mut rig, _) = ordered();
+    ask(&mut rig, 1);
+    rig.watch(2, watch("j").from_revision(10));
+    ask(&mut rig, 2);
+    rig.create_all(9);
+    rig.take();
+    rig.answer(progress(-1, 9));
+    assert_eq!(rig.delivered(), [(1, "progress 9".into()), (2, "progress 9".into())]);
+    assert_eq!(rig.progress_requests(), 0);
+}
+
+// What is known to be answered delays those that follow no more; it is one less than were asked,
+// since servers from 3.5.8 to 3.5.12 answer the first one when all have caught up.
+// I-W1, I-W7, W24
+#[test]
+fn an_answer_may_be_put_off_beyond_a_creation() {
+    let (mut rig, _) = ordered();
+    ask(&mut rig, 1).rest(9_900);
+    assert_eq!(rig.progress_requests(), 10);
+    rig.watch(2, watch("j").from_revision(5));
+    rig.create_all(9);
+    // That of the first request, made when 2 had caught up, and that of the next.
+    ask(&mut rig, 2).rest(500);
+    assert_eq!(rig.progress_requests(), 1);
+    rig.answer(progress(-1, 10));
+    assert_eq!((position(&rig, 1), position(&rig, 2)), (11, 11));
+    rig.watch(3, watch("l").from_revision(5));
+    ask(&mut rig, 3);
+    rig.create_all(10);
+    rig.take();
+    rig.answer(progress(-1, 10));
+    assert_eq!((rig.delivered(), position(&rig, 3)), (vec![], 5));
+    assert_eq!(rig.progress_requests(), 1);
+    rig.answer(progress(-1, 10));
+    assert_eq!((rig.delivered(), position(&rig, 3)), (vec![(3, "progress 10".into())], 11));
 }
 
 // The same, but the revision says that it was made later.

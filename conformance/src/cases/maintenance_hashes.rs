@@ -4,6 +4,7 @@ use super::kv_expect::{COMPACTED, FUTURE_REV};
 use crate::{BoxError, Case, CaseResult, Ctx, case};
 use etcd3::{Client, HashKvResponse};
 use etcd3_lab::etcd::Version;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -39,24 +40,22 @@ fn content(hash: &HashKvResponse) -> (u32, Option<i64>, Option<i64>) {
 
 /// Waits until all endpoints have the same hash of a revision, and returns it.
 async fn agreed(ctx: &Ctx, client: &Client, revision: i64) -> Result<HashKvResponse, BoxError> {
+    let seen = Mutex::new(Vec::new());
+    let lock = || seen.lock().unwrap_or_else(PoisonError::into_inner);
     let ask = || async {
-        let mut hashes = Vec::new();
+        let mut answers = Vec::new();
         for url in client.endpoints() {
-            hashes.push(client.maintenance().hash_kv(url, revision).await.ok()?);
+            answers.push(client.maintenance().hash_kv(url, revision).await);
         }
-        let first = hashes[0];
-        hashes.iter().all(|hash| content(hash) == content(&first)).then_some(first)
+        let contents: Vec<_> = answers.iter().map(|it| it.as_ref().ok().map(content)).collect();
+        let is_agreed = contents[0].is_some() && contents.iter().all(|it| *it == contents[0]);
+        *lock() = answers;
+        is_agreed
     };
-    let found = std::sync::Mutex::new(None);
-    ctx.until(&format!("the hash of revision {revision}"), LIMIT, || async {
-        let hash = ask().await;
-        let is_found = hash.is_some();
-        *found.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = hash;
-        is_found
-    })
-    .await?;
-    let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(found.ok_or("a hash")?)
+    let waited = ctx.until(&format!("the hash of revision {revision}"), LIMIT, ask).await;
+    let mut seen = std::mem::take(&mut *lock());
+    waited.map_err(|error| format!("{error}: {seen:?}"))?;
+    Ok(seen.swap_remove(0)?)
 }
 
 /// MNT-001, MNT-017, MNT-019

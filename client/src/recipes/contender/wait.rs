@@ -206,11 +206,12 @@ pub(in super::super) fn lost_of(
     let stage = Arc::clone(&contender.stage);
     let created = contender.create_revision;
     async move {
-        let deleted = async {
+        // Boxed: futures that hold futures move them.
+        let deleted = Box::pin(async {
             until_deleted(&client, &own, created).await;
             stage.gone();
             reason(&client, lease, &own).await
-        };
+        });
         let given_up = async {
             stage.given_up().await;
             RecipeError::Released

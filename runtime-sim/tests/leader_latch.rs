@@ -6,7 +6,7 @@ mod lease_support;
 use etcd3::recipes::{Election, LeaderLatch, RecipeError};
 use etcd3::{LossReason, OnLoss, prefix};
 use etcd3_sim::run;
-use futures_lite::future::{or, pending};
+use futures_lite::future::{or, pending, zip};
 use lease_support::{Scene, scene, seconds};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -220,6 +220,67 @@ fn a_session_that_may_fail_ends_it() {
         };
         or(latch.run(|_| pending::<()>()), for_a_while).await.unwrap();
         world.sleep(seconds(1)).await;
+        assert_eq!(keys(&scene).await, 0);
+    })
+    .unwrap();
+}
+
+// Case 20: as long as no renewal is acknowledged there is no work, and so nothing to campaign for.
+#[test]
+fn nobody_campaigns_while_the_lease_leaves_no_time_for_work() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(10)).await.unwrap();
+        let latch = LeaderLatch::new(&session, "e", "ours").margin(seconds(5));
+        let works = Works::default();
+        let of_it = works.clone();
+        scene.client.spawn(async move {
+            let work = |_| {
+                let one = of_it.begin();
+                async move {
+                    let _one = one;
+                    pending::<()>().await;
+                }
+            };
+            latch.run_until_done(work).await.unwrap_err();
+        });
+        world.sleep(seconds(3)).await;
+        let (before, begun) = (scene.etcd.revision(), works.counts().1);
+        scene.host.suspend(Duration::from_millis(6_600)).await;
+        world.sleep(seconds(2)).await;
+        assert_eq!(works.counts(), (1, begun + 1));
+        assert_eq!(scene.etcd.revision() - before, 2, "it resigned and campaigned once");
+        assert!(session.is_valid());
+    })
+    .unwrap();
+}
+
+// CONC-013: the candidacy is given up by the handle that began it.
+#[test]
+fn who_is_done_does_not_resign_for_another_latch_of_its_session() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let session = scene.client.session(seconds(10)).await.unwrap();
+        let (works, its) = (Works::default(), world.clone());
+        let (of_it, latch) = (works.clone(), LeaderLatch::new(&session, "e", "one"));
+        let leads = async {
+            latch
+                .run(|_| async move {
+                    let _one = of_it.begin();
+                    its.sleep(seconds(5)).await;
+                    1
+                })
+                .await
+        };
+        let joins = async {
+            world.sleep(seconds(1)).await;
+            let other = LeaderLatch::new(&session, "e", "two");
+            assert_eq!(other.run(|_| async { 2 }).await, Ok(2));
+            world.sleep(seconds(1)).await;
+            assert_eq!((works.counts(), keys(&scene).await), ((1, 1), 1));
+        };
+        let (first, ()) = zip(leads, joins).await;
+        assert_eq!(first, Ok(1));
         assert_eq!(keys(&scene).await, 0);
     })
     .unwrap();

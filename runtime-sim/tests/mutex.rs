@@ -204,7 +204,7 @@ fn a_key_that_somebody_deletes_ends_the_wait_and_the_lock() {
         assert!(!held.is_valid() && theirs.is_valid());
         // Another lock of the same session is not theirs to delete.
         let again = Mutex::new(&theirs, "lock").lock().await.unwrap();
-        assert_eq!(held.unlock().await, Ok(()), "nothing is left to do");
+        assert_eq!(held.unlock().await, Err(RecipeError::KeyDeleted(key)), "as it was told");
         drop(held);
         world.sleep(seconds(1)).await;
         assert!(again.is_valid() && keys(&scene.observer).await == 1);

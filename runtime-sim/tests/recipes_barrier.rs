@@ -417,3 +417,29 @@ fn stall_answers(world: &World, scene: &Scene, is_stalled: bool) {
     scene
         .set_links(world, etcd3_sim::Link { stall_down: is_stalled, ..etcd3_sim::Link::default() });
 }
+
+// X41: it was released, whatever came after.
+#[test]
+fn a_release_is_not_missed_where_the_barrier_is_held_anew() {
+    for is_compacted in [false, true] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let (barrier, ours) =
+                (Barrier::new(&scene.observer, "b"), Barrier::new(&scene.client, "b"));
+            barrier.hold().await.unwrap();
+            let mut waits = pin!(ours.wait());
+            assert!(!is_ready(&world, 5, waits.as_mut()).await);
+            scene.cut_off(&world, true);
+            barrier.release().await.unwrap();
+            barrier.hold().await.unwrap();
+            if is_compacted {
+                scene.etcd.compact(0);
+            }
+            world.sleep(seconds(30)).await;
+            scene.cut_off(&world, false);
+            assert!(is_ready(&world, 20, waits).await);
+            assert!(!ours.wait_timeout(seconds(1)).await.unwrap(), "this one was not");
+        })
+        .unwrap();
+    }
+}

@@ -6,11 +6,12 @@ mod lease_support;
 
 use election_support::{candidates, cut};
 use etcd3::recipes::{
-    DoubleBarrier, Election, LeaderChanges, LeaderLatch, Mutex, RecipeError, RwLock, Semaphore,
+    DoubleBarrier, Election, LeaderChanges, LeaderLatch, Mutex, MutexGuard, RecipeError, RwLock,
+    Semaphore,
 };
 use etcd3::{Config, prefix};
 use etcd3_sim::{Link, run};
-use futures_lite::future::{or, pending, zip};
+use futures_lite::future::{or, pending, poll_once, zip};
 use lease_support::{scene, seconds};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -397,4 +398,49 @@ fn a_permit_whose_answer_is_lost_is_held() {
         assert!(tried.is_some_and(|permit| permit.is_valid()));
     })
     .unwrap();
+}
+
+// X16, S-05: an unlock says the same, whether or not somebody was told of the loss before.
+#[test]
+fn an_unlock_of_what_was_told_to_be_lost_says_so() {
+    for is_told in [false, true] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(10)).await.unwrap();
+            let guard = Mutex::new(&session, "m").lock().await.unwrap();
+            let gone = RecipeError::KeyDeleted(guard.key().clone());
+            scene.observer.delete(guard.key().clone()).await.unwrap();
+            if is_told {
+                assert_eq!(guard.lost().await, gone);
+            }
+            assert_eq!(guard.unlock().await, Err(gone));
+            assert_eq!(guard.unlock().await, Ok(()), "there is nothing left to unlock");
+        })
+        .unwrap();
+    }
+}
+
+// S-05: what is given up is told at once, also where the cluster cannot be reached.
+#[test]
+fn what_is_given_up_is_told_at_once() {
+    for is_dropped in [false, true] {
+        run(1, move |world| async move {
+            let scene = scene(&world).await;
+            let session = scene.client.session(seconds(60)).await.unwrap();
+            let guard = Mutex::new(&session, "m").lock().await.unwrap();
+            let mut lost = pin!(guard.lost());
+            assert!(poll_once(lost.as_mut()).await.is_none());
+            scene.cut_off(&world, true);
+            let mut guard = Some(guard);
+            if is_dropped {
+                guard = None;
+            } else {
+                let unlocks = guard.iter().map(MutexGuard::unlock).next().unwrap();
+                assert!(poll_once(pin!(unlocks)).await.is_none());
+            }
+            assert_eq!(poll_once(lost).await, Some(RecipeError::Released));
+            drop(guard);
+        })
+        .unwrap();
+    }
 }

@@ -324,3 +324,53 @@ fn what_is_given_up_leaves_no_key() {
         }
     }
 }
+
+// X45, case 18: what is stored below the name holds nobody up.
+#[test]
+fn a_writer_does_not_wait_for_what_is_stored_below_the_name() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let (_, ours) = session(&world, &scene).await;
+        let lock = RwLock::new(&ours, "report");
+        for _ in 0..2 {
+            let writer = ready(&world, seconds(5), lock.write()).await.unwrap().unwrap();
+            let write = put("report/text", "…");
+            scene.client.txn().when([writer.fence()]).then([write]).await.unwrap();
+            writer.unlock().await.unwrap();
+        }
+        let writer = lock.try_write().await.unwrap().unwrap();
+        assert!(lock.try_write().await.unwrap().is_none());
+        assert!(lock.try_read().await.unwrap().is_none());
+        writer.unlock().await.unwrap();
+        let reader = lock.read().await.unwrap();
+        assert!(lock.try_write().await.unwrap().is_none());
+        assert!(ready(&world, seconds(1), lock.write()).await.is_none());
+        assert!(reader.is_valid());
+    })
+    .unwrap();
+}
+
+// Case 18: the same of permits.
+#[test]
+fn what_is_stored_below_a_semaphore_takes_no_permit() {
+    run(1, |world| async move {
+        let scene = scene(&world).await;
+        let (_, ours) = session(&world, &scene).await;
+        for n in 0..100 {
+            scene.observer.put(format!("s/file-{n}"), "").await.unwrap();
+        }
+        let _other = Semaphore::new(&ours, "s/other", 1).acquire().await.unwrap();
+        let semaphore = Semaphore::new(&ours, "s", 2);
+        let one = ready(&world, seconds(5), semaphore.acquire()).await.unwrap().unwrap();
+        let two = semaphore.try_acquire().await.unwrap().unwrap();
+        assert!(semaphore.try_acquire().await.unwrap().is_none());
+        let mut three = pin!(semaphore.acquire());
+        assert!(ready(&world, seconds(1), three.as_mut()).await.is_none());
+        scene.observer.delete("s/file-7").await.unwrap();
+        assert!(ready(&world, seconds(1), three.as_mut()).await.is_none());
+        one.release().await.unwrap();
+        assert!(ready(&world, seconds(1), three).await.is_some());
+        assert!(two.is_valid());
+    })
+    .unwrap();
+}

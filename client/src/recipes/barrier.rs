@@ -3,7 +3,7 @@
 use super::RecipeError;
 use super::race::within;
 use super::unique;
-use super::view::View;
+use super::view::{Pairs, View};
 use crate::{Bytes, Client, IntoBytes, Outcome, delete, key, put};
 use std::time::Duration;
 
@@ -104,7 +104,8 @@ impl Barrier {
         Ok(true)
     }
 
-    /// Waits until nobody holds the barrier, across lost connections, members and compactions.
+    /// Waits until the barrier is released, or nobody holds it, across lost connections, members
+    /// and compactions; also if somebody holds it anew since.
     ///
     /// # Errors
     ///
@@ -117,7 +118,13 @@ impl Barrier {
     // I-S3, S-13
     pub async fn wait(&self) -> Result<(), RecipeError> {
         let mut view = View::new(&self.client, key(self.key.clone()));
-        Ok(view.until(|pairs| pairs.is_empty().then_some(())).await?)
+        let mut held = None;
+        let released = |pairs: &Pairs| {
+            let now = pairs.values().next().map(|pair| pair.create_revision);
+            // Another key than before: that one was released.
+            (now.is_none() || *held.get_or_insert(now) != now).then_some(())
+        };
+        Ok(view.until(released).await?)
     }
 
     /// Waits until nobody holds the barrier, for so long at most; returns whether that is so.

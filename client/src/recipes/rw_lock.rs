@@ -26,7 +26,8 @@ use std::time::Duration;
 ///
 /// A reader is a key `NAME/read/…`, a writer `NAME/write/…`, of a unique name, attached to the
 /// lease of the session; the order is that of the revisions that created them. Go's
-/// `recipe.RWMutex` and this one can contend for the same lock.
+/// `recipe.RWMutex` and this one can contend for the same lock. Other keys below the name are not
+/// waited for here; by writers of Go they are.
 ///
 /// # Examples
 ///
@@ -115,7 +116,7 @@ impl RwLock {
     ///
     /// That of [`read`](Self::read).
     pub async fn try_read(&self) -> Result<Option<RwLockGuard>, RecipeError> {
-        self.try_hold(&self.readers, &self.writers).await
+        self.try_hold(&self.readers, &[&self.writers]).await
     }
 
     /// Holds the lock alone, if nobody holds it or waits for it.
@@ -128,7 +129,7 @@ impl RwLock {
     ///
     /// That of [`read`](Self::read).
     pub async fn try_write(&self) -> Result<Option<RwLockGuard>, RecipeError> {
-        self.try_hold(&self.writers, &self.all).await
+        self.try_hold(&self.writers, &[&self.readers, &self.writers]).await
     }
 
     /// The same as [`read`](Self::read), waiting for so long at most.
@@ -169,7 +170,7 @@ impl RwLock {
         let is_alone = entered.read.count <= itself;
         let contender = contender_of(entered)?;
         if !is_alone {
-            contender.wait_to_be_first(others).await?;
+            contender.wait_to_be_first(others, |key| self.takes_part(key)).await?;
         }
         Ok(RwLockGuard { contender })
     }
@@ -177,12 +178,19 @@ impl RwLock {
     async fn try_hold(
         &self,
         own: &Bytes,
-        others: &Bytes,
+        others: &[&Bytes],
     ) -> Result<Option<RwLockGuard>, RecipeError> {
-        let mut entry = self.entry(own, others);
-        entry.only_if.push(prefix(others.clone()).missing());
+        let mut entry = self.entry(own, own);
+        entry.only_if.extend(others.iter().map(|part| prefix((*part).clone()).missing()));
         let entered = Box::pin(entry.enter(&self.session)).await?;
         Ok(entered.contender.map(|contender| RwLockGuard { contender }))
+    }
+
+    /// Returns whether a key is that of a reader or of a writer, and not what is stored below the
+    /// name otherwise.
+    // Case 18
+    fn takes_part(&self, key: &[u8]) -> bool {
+        key.starts_with(&self.readers) || key.starts_with(&self.writers)
     }
 
     fn entry(&self, own: &Bytes, others: &Bytes) -> Entry {

@@ -1,7 +1,7 @@
 //! A semaphore: so many at a time.
 
 use super::RecipeError;
-use super::contender::{Contender, Entry};
+use super::contender::{Contender, Entry, is_contender};
 use super::guard::guard;
 use super::race::within;
 use super::rw_lock::contender_of;
@@ -24,7 +24,8 @@ use std::time::Duration;
 /// # Keys
 ///
 /// A permit that is held or waited for is a key `NAME/…` of a unique name, attached to the lease of
-/// the session; those that were created first hold it. Go has no such recipe.
+/// the session; those that were created first hold it. What is stored below the name otherwise
+/// counts for nothing. Go has no such recipe.
 ///
 /// # Examples
 ///
@@ -83,7 +84,8 @@ impl Semaphore {
         let (contender, is_among) = self.enter().await?;
         if !is_among {
             // Whoever of them leaves, there is one fewer before it.
-            contender.wait(&self.before(&contender), |found| self.full(found)).await?;
+            let (before, permits) = (self.before(&contender), u64::from(self.permits));
+            contender.wait_for(&before, permits, |found| self.full(found)).await?;
         }
         Ok(Permit { contender })
     }
@@ -100,9 +102,8 @@ impl Semaphore {
     pub async fn try_acquire(&self) -> Result<Option<Permit>, RecipeError> {
         // Without a key of its own, which others would see for a moment.
         let client = self.session.client();
-        let count = || client.get(prefix(self.under.clone())).count_only();
-        let taken = retry::read_in(&self.session, count).await?;
-        if taken.count >= u64::from(self.permits) {
+        let all = || client.get(prefix(self.under.clone())).keys_only();
+        if self.full(&retry::read_in(&self.session, all).await?).is_some() {
             return Ok(None);
         }
         let (contender, is_among) = self.enter().await?;
@@ -133,18 +134,19 @@ impl Semaphore {
         within(self.session.client(), time, self.acquire()).await
     }
 
-    /// Reads those that came before, as many as there are permits.
+    /// Reads those that came before.
     fn before(&self, contender: &Contender) -> Get {
         get(prefix(self.under.clone()))
             .sort(SortTarget::Create, SortOrder::Ascend)
-            .limit(u64::from(self.permits))
             .max_create_revision(contender.create_revision() - 1)
             .keys_only()
     }
 
-    /// Returns which keys to wait for, if those that came before have all permits.
-    fn full(&self, before: &GetResponse) -> Option<KeyRange> {
-        let count = u64::try_from(before.kvs.len()).unwrap_or(u64::MAX);
+    /// Returns which keys to wait for, if those that were found have all permits.
+    // Case 18
+    fn full(&self, found: &GetResponse) -> Option<KeyRange> {
+        let count = found.kvs.iter().filter(|pair| is_contender(&self.under, &pair.key)).count();
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
         (count >= u64::from(self.permits)).then(|| prefix(self.under.clone()))
     }
 

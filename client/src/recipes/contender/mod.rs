@@ -28,6 +28,7 @@ use crate::{
     Bytes, Client, Compare, Error, IntoBytes, KeyValue, Lease, LeaseLost, LeaseStatus, LossReason,
     Outcome, ResponseHeader, Session, SessionTurn, SessionTurns, delete, key,
 };
+use event_listener::Event;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -135,12 +136,31 @@ struct Stage {
     doubtful: AtomicBool,
     /// The key is known to be gone.
     gone: AtomicBool,
+    given_up: Event,
     turn: Mutex<Option<SessionTurn>>,
 }
 
 impl Stage {
     fn new(turn: Option<SessionTurn>) -> Self {
         Self { turn: Mutex::new(turn), ..Self::default() }
+    }
+
+    /// Notes that it is given up; returns whether it was before.
+    fn give_up(&self) -> bool {
+        let was_before = self.leaving.swap(true, Ordering::Relaxed);
+        self.given_up.notify(usize::MAX);
+        was_before
+    }
+
+    /// Completes when it is given up.
+    async fn given_up(&self) {
+        loop {
+            let given_up = self.given_up.listen();
+            if self.leaving.load(Ordering::Relaxed) {
+                return;
+            }
+            given_up.await;
+        }
     }
 
     /// Notes that the key is gone, and gives the turn back.
@@ -247,10 +267,10 @@ impl Contender {
     // X16, I-S1, case 17
     pub(super) async fn leave(&self) -> Result<(), RecipeError> {
         let stage = &self.stage;
-        stage.leaving.store(true, Ordering::Relaxed);
+        let was_given_up = stage.give_up();
         if stage.gone.load(Ordering::Relaxed) {
             self.gone();
-            return Ok(());
+            return if was_given_up { Ok(()) } else { Err(wait::why_gone(&self.owner).await) };
         }
         // Also when this future is dropped.
         let was_doubtful = stage.doubtful.swap(true, Ordering::Relaxed);
@@ -296,7 +316,7 @@ impl Contender {
 impl Drop for Contender {
     // I-S5
     fn drop(&mut self) {
-        self.stage.leaving.store(true, Ordering::Relaxed);
+        self.stage.give_up();
         if self.is_guest {
             return;
         }

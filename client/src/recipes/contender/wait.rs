@@ -16,61 +16,69 @@ use std::time::Duration;
 /// How long the question may take why a key is gone. That it is, is known, and is told in time.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Reads the youngest key under a prefix that is older than this create revision: the immediate
-/// predecessor.
+/// Reads the keys under a prefix that are older than this create revision, the immediate
+/// predecessor first.
 // X15
-pub(in super::super) fn before(under: &Bytes, create_revision: i64) -> Get {
+fn before(under: &Bytes, create_revision: i64) -> Get {
     get(prefix(under.clone()))
         .sort(SortTarget::Create, SortOrder::Descend)
-        .limit(1)
         .max_create_revision(create_revision - 1)
         .keys_only()
 }
 
 impl Contender {
-    /// Waits until no key under this prefix is older than the own one, whosever it is. Returns the
-    /// header of the read that showed so.
+    /// Waits until no contender under this prefix is older. Returns the header of the read that
+    /// showed so.
     ///
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
     // X14, X15
-    pub(in super::super) async fn wait_to_be_first(
+    pub(in super::super) async fn wait_to_lead(
         &self,
         under: &Bytes,
     ) -> Result<ResponseHeader, RecipeError> {
-        self.wait_for_older(under, |_| true).await
+        self.wait_to_be_first(under, |key| is_contender(under, key)).await
     }
 
-    /// The same, but for keys that are of no contender: those below another name that begins with
-    /// this one.
+    /// The same, where the keys that count are those that this says take part.
     ///
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
     // Case 18
-    pub(in super::super) async fn wait_to_lead(
-        &self,
-        under: &Bytes,
-    ) -> Result<ResponseHeader, RecipeError> {
-        self.wait_for_older(under, |key| is_contender(under, key)).await
-    }
-
-    async fn wait_for_older(
+    pub(in super::super) async fn wait_to_be_first(
         &self,
         under: &Bytes,
         takes_part: impl Fn(&[u8]) -> bool,
     ) -> Result<ResponseHeader, RecipeError> {
-        let mut limit = 1;
+        let nearest = |found: &GetResponse| {
+            let older = found.kvs.iter().find(|pair| takes_part(&pair.key));
+            older.map(|pair| key(pair.key.clone()))
+        };
+        self.wait_for(&before(under, self.create_revision), 1, nearest).await
+    }
+
+    /// The same as [`wait`](Self::wait), where no more is read than so many pairs, as long as they
+    /// have to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub(in super::super) async fn wait_for(
+        &self,
+        read: &Get,
+        mut limit: u64,
+        blocking: impl Fn(&GetResponse) -> Option<KeyRange>,
+    ) -> Result<ResponseHeader, RecipeError> {
         loop {
-            let read = before(under, self.create_revision).limit(limit);
             let goes_on = AtomicBool::new(false);
-            let nearest = |found: &GetResponse| {
-                let older = found.kvs.iter().find(|pair| takes_part(&pair.key));
-                goes_on.store(older.is_none() && found.more, Ordering::Relaxed);
-                older.map(|pair| key(pair.key.clone()))
+            let look = |found: &GetResponse| {
+                let range = blocking(found);
+                goes_on.store(range.is_none() && found.more, Ordering::Relaxed);
+                range
             };
-            let header = self.wait(&read, nearest).await?;
+            let header = self.wait(&read.clone().limit(limit), look).await?;
             if !goes_on.load(Ordering::Relaxed) {
                 return Ok(header);
             }
@@ -89,7 +97,7 @@ impl Contender {
         under: &Bytes,
     ) -> Result<Option<ResponseHeader>, RecipeError> {
         let client = &self.owner.client;
-        let older = before(under, self.create_revision).limit(0);
+        let older = before(under, self.create_revision);
         let read = retry::read(client, || client.execute(older.clone()));
         let read = self.owner.unless_lost(read).await?;
         let is_first = !read.kvs.iter().any(|pair| is_contender(under, &pair.key));
@@ -198,16 +206,18 @@ pub(in super::super) fn lost_of(
     let stage = Arc::clone(&contender.stage);
     let created = contender.create_revision;
     async move {
-        let deleted = async {
+        // Boxed: futures that hold futures move them.
+        let deleted = Box::pin(async {
             until_deleted(&client, &own, created).await;
-            if stage.leaving.load(Ordering::Relaxed) {
-                return RecipeError::Released;
-            }
             stage.gone();
             reason(&client, lease, &own).await
+        });
+        let given_up = async {
+            stage.given_up().await;
+            RecipeError::Released
         };
         let lost = async { RecipeError::SessionLost(of_lease.await) };
-        race(lost, deleted).await
+        race(lost, race(given_up, deleted)).await
     }
 }
 

@@ -19,7 +19,8 @@ const MARGIN_DIVISOR: u32 = 10;
 ///
 /// That holds as long as the executor runs and the future does not block: what may be written only
 /// by the leader needs the [fence](Leadership::fence) all the same, since a program may be
-/// suspended between a look and a write.
+/// suspended between a look and a write. A session is one candidate, however many latches it has:
+/// those lead and work together, until the one that began the candidacy is done.
 ///
 /// # Examples
 ///
@@ -123,38 +124,41 @@ impl LeaderLatch {
         leadership: Leadership,
         work: impl FnOnce(Leadership) -> F,
     ) -> Result<T, RecipeError> {
-        let lost = Box::pin(race(leadership.lost(), self.late(&leadership)));
+        let lost = Box::pin(race(leadership.lost(), self.late(leadership.contender().lease())));
         let mut work = pin!(work(leadership.clone()));
-        let work = poll_fn(|cx| match self.overdue(&leadership) {
+        let lease = leadership.contender().lease();
+        let work = poll_fn(|cx| match self.overdue(lease) {
             // Before the timers tell: a machine may have slept, or an executor been held up.
             Some(error) => Poll::Ready(Err(error)),
             None => work.as_mut().poll(cx).map(Ok),
         });
         let done = race(async { Err(lost.await) }, work).await?;
-        // Where it fails, dropping the leadership goes on with it.
-        let _ = Box::pin(leadership.resign()).await;
+        // Another handle of the session may lead by the same key, and goes on.
+        if !leadership.contender().is_guest() {
+            // Where it fails, dropping the leadership goes on with it.
+            let _ = Box::pin(leadership.resign()).await;
+        }
         Ok(done)
     }
 
     /// Completes when the end of the lease comes too near.
     // Case 20
-    async fn late(&self, leadership: &Leadership) -> RecipeError {
-        let rt = leadership.session().client().runtime();
+    async fn late(&self, lease: &Lease) -> RecipeError {
+        let rt = self.election.session().client().runtime();
         loop {
-            if let Some(error) = self.overdue(leadership) {
+            if let Some(error) = self.overdue(lease) {
                 return error;
             }
-            rt.sleep_until(self.end(leadership.contender().lease())).await;
+            rt.sleep_until(self.end(lease)).await;
         }
     }
 
     /// Returns why the work may not go on, if that is so now.
-    fn overdue(&self, leadership: &Leadership) -> Option<RecipeError> {
-        let lease = leadership.contender().lease();
+    fn overdue(&self, lease: &Lease) -> Option<RecipeError> {
         if let LeaseStatus::Lost(lost) = lease.status() {
             return Some(lost.into());
         }
-        let is_late = leadership.session().client().runtime().now() >= self.end(lease);
+        let is_late = self.election.session().client().runtime().now() >= self.end(lease);
         is_late.then(|| LeaseLost::new(LossReason::DeadlinePassed).into())
     }
 
@@ -165,13 +169,13 @@ impl LeaderLatch {
         lease.valid_until() - margin
     }
 
-    /// Waits until the session has a lease that is valid; fails when it is over.
+    /// Waits until the session has a lease that leaves time for work; fails when it is over.
     async fn until_valid(&self) -> Result<(), RecipeError> {
         let session = self.election.session();
         let over = async { Err(session.lost().await.into()) };
         let valid = async {
             let mut backoff = Backoff::new(session.client());
-            while !session.is_valid() {
+            while self.overdue(&session.lease()).is_some() {
                 backoff.rest().await;
             }
             Ok(())

@@ -12,6 +12,7 @@ use etcd3_core::method::{self, Effect};
 use etcd3_core::namespace::KeyPrefix;
 use etcd3_core::proto::etcdserverpb::StatusRequest;
 use etcd3_core::request::{GetResponse, Operation, Raw, range_stream};
+use etcd3_core::rpc::Rpc;
 use etcd3_core::stream::server_stream::{Options, ServerStream};
 use etcd3_core::{Get, Version};
 use futures_core::Stream;
@@ -211,6 +212,7 @@ impl Pieces {
         get.check_stream()
             .map_err(|error| error.with_method(method.path).with_effect(Effect::Read))?;
         let config = &shared.config;
+        let Rpc { is_linearizable, is_ordered, local_revision, .. } = get.rpc();
         let machine = ServerStream::new(
             method,
             Options {
@@ -221,8 +223,9 @@ impl Pieces {
                 backoff: config.retry_backoff,
                 max_message_bytes: config.max_response_bytes,
                 require_leader: options.require_leader.unwrap_or(config.require_leader),
-                is_linearizable: get.rpc().is_linearizable,
-                is_ordered: get.rpc().is_ordered,
+                is_linearizable,
+                is_ordered,
+                local_revision,
                 only: options.only,
                 is_optional: options.is_optional,
                 header: Some(range_stream::header_of_piece),

@@ -56,13 +56,21 @@ pub struct Sent {
     /// The token that it was sent with, or the knowledge that none is needed; `None` from a client
     /// without credentials.
     pub token: Option<SentToken>,
+    /// The highest revision that had been seen of its cluster; 0 where that may be another one than
+    /// that of the client.
+    // I-R8
+    pub seen: i64,
 }
 
 impl Sent {
     /// A request that was admitted, and sent with this token.
     #[must_use]
     pub const fn new(admission: &Admission, token: Option<SentToken>) -> Self {
-        let Admission { endpoint, has_choice, .. } = *admission;
-        Self { endpoint, has_choice, token }
+        let Admission { endpoint, has_choice, floor, .. } = *admission;
+        let seen = match floor {
+            Some(floor) => floor.revision,
+            None => 0,
+        };
+        Self { endpoint, has_choice, token, seen }
     }
 }

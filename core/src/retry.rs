@@ -14,12 +14,14 @@
 //! | no answer within the time for one attempt | unknown | again | – |
 //! | the connection may be dead, and there is another one | unknown | again | – |
 //! | older than what was seen before it was asked for | unknown | again, later | – |
+//! | older, or without a revision that was seen, from a member by itself | unknown | again | – |
 //! | from another cluster than the other endpoints | unknown | again, later | **final** |
 //! | from the cluster that all endpoints have become | unknown | final | **final** |
 //! | storage quota used up, data lost, answer over the limit | unknown | final | **final** |
 
 // R40–R44
 
+use crate::error::{Cause, Error, ErrorKind};
 use crate::method::Effect;
 use crate::outcome::Outcome;
 use crate::server_error::{ServerError, ServiceError};
@@ -43,7 +45,8 @@ pub enum Failure<'a> {
     Migrated,
     /// The response is not fresh.
     NotFresh(Freshness),
-    /// The response is what a member has by itself, and older than what was seen.
+    /// The response is what a member has by itself, and older than what was seen; or the member
+    /// lacks a revision that was seen.
     Behind,
     /// The server answered with a status other than OK.
     Status {
@@ -66,6 +69,17 @@ impl Failure<'_> {
             _ => Some(Self::NotFresh(freshness)),
         }
     }
+}
+
+/// Returns what is wrong with a member that refused to read a revision of what it has by itself,
+/// if that had been seen of its cluster: it is behind. Other revisions may be yet to come.
+// I-R8, R-08
+pub(crate) fn behind(error: &Error, local_revision: i64, seen: i64) -> Option<Error> {
+    let is_seen = (1..=seen).contains(&local_revision);
+    (is_seen && error.server_error() == Some(ServerError::FutureRev)).then(|| {
+        let kind = ErrorKind::StaleRead { revision: 0, seen };
+        Error::new(kind).with_cause(Cause::new(error.clone()))
+    })
 }
 
 /// What may be done about a failed attempt.

@@ -3,12 +3,14 @@
 //! The typed requests of [`request`](crate::request) are built on this; it also lets a program call
 //! any method of the API with its messages as they are on the wire.
 
+mod content;
 mod services;
 
 use crate::error::Error;
 use crate::method::{self, Effect, Method};
 use crate::namespace::KeyPrefix;
 use crate::request::cluster;
+use content::Content;
 use etcd3_proto::{etcdserverpb as pb, health, mvccpb};
 
 /// What is to be known of a request to make a call of it.
@@ -26,13 +28,18 @@ pub struct Rpc {
     /// Whether the answer must not be older than that although a member answers by itself.
     // Y2
     pub is_ordered: bool,
+    /// The highest revision that is read of what a member has by itself, which may be behind; 0 for
+    /// none.
+    // I-R8, R-08
+    pub local_revision: i64,
 }
 
 impl Rpc {
     /// A request that does to the store what its method does, and whose answer may be old.
     #[must_use]
     pub const fn new(method: &'static Method) -> Self {
-        Self { method, effect: method.effect, is_linearizable: false, is_ordered: false }
+        let effect = method.effect;
+        Self { method, effect, is_linearizable: false, is_ordered: false, local_revision: 0 }
     }
 
     /// Sets what the request may do to the store.
@@ -54,6 +61,13 @@ impl Rpc {
     #[must_use]
     pub const fn ordered(mut self, is_ordered: bool) -> Self {
         self.is_ordered = is_ordered;
+        self
+    }
+
+    /// Sets the highest revision that is read of what a member has by itself.
+    #[must_use]
+    pub const fn local_revision(mut self, revision: i64) -> Self {
+        self.local_revision = revision;
         self
     }
 }
@@ -112,7 +126,9 @@ impl UnaryRequest for pb::RangeRequest {
     const METHOD: &'static Method = &method::RANGE;
 
     fn rpc(&self) -> Rpc {
-        Rpc { is_linearizable: !self.serializable, ..Rpc::new(Self::METHOD) }
+        let local_revision = if self.serializable { self.revision } else { 0 };
+        let is_linearizable = !self.serializable;
+        Rpc { is_linearizable, local_revision, ..Rpc::new(Self::METHOD) }
     }
 
     fn validate(&self) -> Result<(), Error> {
@@ -187,16 +203,18 @@ impl UnaryRequest for pb::TxnRequest {
     const METHOD: &'static Method = &method::TXN;
 
     fn rpc(&self) -> Rpc {
-        let content = content(self);
+        let content = Content::of(self);
         let effect = if !content.writes {
             Effect::Read
-        } else if pins_reads(&self.success) || pins_reads(&self.failure) {
+        } else if content::pins_reads(&self.success) || content::pins_reads(&self.failure) {
             Effect::PinnedWrite
         } else {
             Effect::Write
         };
         let is_linearizable = !content.writes && content.reads_the_present;
-        Rpc { effect, is_linearizable, ..Rpc::new(Self::METHOD) }
+        let is_local = !content.writes && !content.reads_the_present;
+        let local_revision = if is_local { content.revision } else { 0 };
+        Rpc { effect, is_linearizable, local_revision, ..Rpc::new(Self::METHOD) }
     }
 
     fn validate(&self) -> Result<(), Error> {
@@ -283,56 +301,6 @@ fn check_range(range: &pb::RangeRequest) -> Result<(), Error> {
     }
     let (target, order) = (range.sort_target, range.sort_order);
     Err(Error::invalid_request(format!("unknown sort target {target} or order {order}")))
-}
-
-/// Returns whether a branch of a transaction holds a read at a revision, and beside it, or nested
-/// in what stands beside it, a write.
-///
-/// Before etcd 3.7 only the member that was asked looks at such a revision; the others leave the
-/// reads of the branch out. Reads of nested transactions are left out by none (etcd#18667).
-fn pins_reads(branch: &[pb::RequestOp]) -> bool {
-    use pb::request_op::Request;
-    let is_pinned = |op: &pb::RequestOp| match &op.request {
-        // Below zero, too: to a transaction that is a revision that may be compacted.
-        Some(Request::RequestRange(range)) => range.revision != 0,
-        _ => false,
-    };
-    let writes = |op: &pb::RequestOp| match &op.request {
-        Some(Request::RequestRange(_)) => false,
-        Some(Request::RequestTxn(nested)) => content(nested).writes,
-        Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) | None => true,
-    };
-    branch.iter().any(is_pinned) && branch.iter().any(writes)
-}
-
-/// What a transaction holds, in either branch, at any depth.
-#[derive(Default)]
-struct Content {
-    /// A write, or an operation that is none of those known.
-    // I-R3
-    writes: bool,
-    /// A read that is linearizable, which makes all reads beside it so.
-    reads_the_present: bool,
-}
-
-fn content(txn: &pb::TxnRequest) -> Content {
-    use pb::request_op::Request;
-    let mut content = Content::default();
-    let mut pending = vec![txn];
-    while let Some(txn) = pending.pop() {
-        for op in txn.success.iter().chain(&txn.failure) {
-            match &op.request {
-                Some(Request::RequestRange(range)) => {
-                    content.reads_the_present |= !range.serializable;
-                }
-                Some(Request::RequestTxn(nested)) => pending.push(nested),
-                Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) | None => {
-                    content.writes = true;
-                }
-            }
-        }
-    }
-    content
 }
 
 impl UnaryRequest for pb::AlarmRequest {

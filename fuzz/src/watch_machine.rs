@@ -129,7 +129,7 @@ fn command(step: &Step) -> Option<Input> {
                 generation: Generation(u64::from(token % 8)),
                 since: Instant::ORIGIN + Duration::from_secs(u64::from(token / 8)),
             });
-            Input::Sent(Sent { endpoint: EndpointId(endpoint), has_choice: true, token })
+            Input::Sent(Sent { endpoint: EndpointId(endpoint), has_choice: true, token, seen: 0 })
         }
         Step::Migrate => Input::Migrate,
         Step::Closed => Input::Closed(ErrorKind::Closed),

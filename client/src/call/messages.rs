@@ -51,6 +51,7 @@ impl<T> Messages<T> {
                 require_leader: options.require_leader.unwrap_or(config.require_leader),
                 is_linearizable: false,
                 is_ordered: false,
+                local_revision: 0,
                 only: client.only(),
                 is_optional: false,
                 header: None,

@@ -147,7 +147,7 @@ fn begin<T: Operation>(
         Err(error) => return Err(of(&operation.rpc(), error)),
     };
     // After the encoding, which may complete the message.
-    let Rpc { method, effect, is_linearizable, is_ordered, .. } = operation.rpc();
+    let Rpc { method, effect, is_linearizable, is_ordered, local_revision, .. } = operation.rpc();
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
     let config = &shared.config;
     let options = Options {
@@ -160,6 +160,7 @@ fn begin<T: Operation>(
         require_leader: options.require_leader.unwrap_or(config.require_leader),
         is_linearizable,
         is_ordered,
+        local_revision,
         effect,
         avoid: options.avoid,
         only: options.only,

@@ -159,7 +159,8 @@ impl Pages {
     }
 
     /// Lets each member answer from its own data; see [`Get::serializable`]. The first page may
-    /// then be stale, and the others are of its revision.
+    /// then be stale, and the others are of its revision: a member that lacks it is passed over, as
+    /// [`Get::revision`] says.
     pub fn serializable(mut self) -> Self {
         self.page.is_serializable = true;
         self

@@ -220,6 +220,7 @@ impl Snapshot {
             require_leader: false,
             is_linearizable: false,
             is_ordered: false,
+            local_revision: 0,
             only: self.client.only(),
             is_optional: false,
             header: None,

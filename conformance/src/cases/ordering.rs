@@ -1,18 +1,25 @@
-//! Reads that a member answers by itself, and that do not go back in time all the same (Y2).
+//! Reads that a member answers by itself, and that do not go back in time all the same, or are of a
+//! revision that it lacks (Y2, R-08).
 
 use crate::{BoxError, Case, CaseResult, ClusterBuilder, Ctx, case};
-use etcd3::{Client, Error, ErrorKind, get};
+use etcd3::{CallClass, Client, Error, ErrorKind, ServerError, get, prefix};
 use std::time::Duration;
 
-pub(super) const CASES: &[Case] = &[case!(
-    a_member_that_is_behind_answers_nothing_older,
-    ["ORD-001", "ORD-002", "ORD-003", "ORD-004"]
-)
-.real("two members that are cut off")];
+pub(super) const CASES: &[Case] = &[
+    case!(
+        a_member_that_is_behind_answers_nothing_older,
+        ["ORD-001", "ORD-002", "ORD-003", "ORD-004"]
+    )
+    .real("two members that are cut off"),
+    case!(a_member_that_lacks_a_revision_that_was_seen_is_passed_over, [])
+        .real("a member that is cut off"),
+];
 
 /// Long enough for a few answers of a member that is behind.
 const SHORT: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(20);
+/// Enough for each member to have its turn: calls go to one in bursts.
+const KEYS: u32 = 60;
 
 /// ORD-001, ORD-002, ORD-003, ORD-004, I-R8, R-09
 ///
@@ -85,5 +92,67 @@ async fn refuse_the_past(
     let mut pages = client.pages("foo").serializable().not_older().timeout(limit);
     is_refused(&pages.next().await.ok_or("a page")?.err().ok_or("an error")?);
     assert!(client.txn().then([read()]).await?.succeeded);
+    Ok(())
+}
+
+/// I-R8, R-08, X32, I-D2
+async fn a_member_that_lacks_a_revision_that_was_seen_is_passed_over(ctx: Ctx) -> CaseResult {
+    let cluster = ctx.cluster_with(|it| ClusterBuilder::behind_peer_proxy(it).members(3)).await?;
+    let client = ctx.connect(cluster.client_urls()).await?;
+    let urls = cluster.client_urls();
+    let leader = cluster.wait_leader()?;
+    let behind = (leader + 1) % 3;
+    cluster.partition(behind)?;
+    client.set_endpoints([&urls[leader]])?;
+    for n in 0..KEYS {
+        client.put(format!("many/{n:02}"), "v").await?;
+    }
+    let seen = client.put("foo", "bar").await?.header.revision;
+
+    // Calls go to each member in its turn.
+    client.set_endpoints(&urls)?;
+    ctx.until_connected(&client).await?;
+    let retries = || client.metrics().of(CallClass::Read).map_or(0, |it| it.retries);
+    let before = retries();
+    let mut pages = client.pages(prefix("many/")).serializable().revision(seen).page_size(1);
+    for n in 0..KEYS {
+        let page = pages.next().await.ok_or("a page")??;
+        assert_eq!(page.kvs[0].key_str()?, format!("many/{n:02}"));
+    }
+    let read = || get("foo").serializable().revision(seen);
+    for _ in 0..KEYS {
+        assert_eq!(client.execute(read()).await?.value_str(), Some("bar"));
+    }
+    assert!(retries() > before, "a member that is behind had no turn");
+
+    client.set_endpoints([&urls[behind]])?;
+    ctx.until_connected(&client).await?;
+    lacks_what_was_seen(&ctx, &client, seen).await?;
+    let future = get("foo").serializable().revision(seen + 1);
+    let error = client.execute(future).await.err().ok_or("a revision that was not seen")?;
+    assert_eq!((error.server_error(), error.attempts()), (Some(ServerError::FutureRev), 1));
+
+    cluster.heal()?;
+    let limit = ctx.stretched(LIMIT);
+    let found = client.get("foo").serializable().revision(seen).timeout(limit).await?;
+    assert_eq!(found.value_str(), Some("bar"));
+    Ok(())
+}
+
+/// Asserts what all kinds of reads say of a member that is alone and behind.
+async fn lacks_what_was_seen(ctx: &Ctx, client: &Client, seen: i64) -> Result<(), BoxError> {
+    let is_refused = |error: &Error| {
+        let report = error.report().to_string();
+        assert_eq!(error.kind(), ErrorKind::StaleRead { revision: 0, seen }, "{report}");
+        assert!(error.attempts() > 1 && report.contains("future revision"), "{report}");
+    };
+    let limit = ctx.stretched(SHORT);
+    let read = client.get("foo").serializable().revision(seen).timeout(limit).await;
+    is_refused(&read.err().ok_or("a read")?);
+    let reads = [get("foo").serializable(), get("foo").serializable().revision(seen)];
+    let done = client.txn().then(reads).timeout(limit).await;
+    is_refused(&done.err().ok_or("a transaction")?);
+    let mut pages = client.pages("foo").serializable().revision(seen).timeout(limit);
+    is_refused(&pages.next().await.ok_or("a page")?.err().ok_or("an error")?);
     Ok(())
 }

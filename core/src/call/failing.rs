@@ -65,8 +65,13 @@ impl Call {
     }
 
     pub(super) fn fail_with_status(&mut self, now: Instant, status: &Status) {
-        let Options { require_leader, request_len, .. } = self.options;
+        let Options { require_leader, request_len, local_revision, .. } = self.options;
         let error = Error::answered_to(self.method, status, request_len);
+        if let State::Streaming(streaming) = &self.state
+            && let Some(error) = retry::behind(&error, local_revision, streaming.request.seen)
+        {
+            return self.fail(now, Failure::Behind, error);
+        }
         if server_error::tells_of_a_deadline(status) && self.is_due(now) {
             return self.time_out_with(now, error);
         }

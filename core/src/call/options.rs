@@ -36,6 +36,10 @@ pub struct Options {
     /// Whether it must not be older than that although a member answers by itself.
     // Y2
     pub is_ordered: bool,
+    /// The highest revision that is read of what a member has by itself, which may be behind; 0 for
+    /// none.
+    // I-R8, R-08
+    pub local_revision: i64,
     /// What the call may do to the store; usually that of its method.
     pub effect: Effect,
     /// The endpoint that the first attempt avoids if there is another one.
@@ -55,7 +59,7 @@ impl Options {
     /// 25 ms to 2 s between them, responses up to 64 MiB, no secrets in plain text.
     #[must_use]
     pub fn new(rpc: impl Into<Rpc>, seed: u64) -> Self {
-        let Rpc { effect, is_linearizable, is_ordered, .. } = rpc.into();
+        let Rpc { effect, is_linearizable, is_ordered, local_revision, .. } = rpc.into();
         Self {
             deadline: None,
             attempt_timeout: None,
@@ -66,6 +70,7 @@ impl Options {
             require_leader: false,
             is_linearizable,
             is_ordered,
+            local_revision,
             effect,
             avoid: None,
             only: None,

@@ -45,11 +45,13 @@ pub enum ErrorKind {
     InvalidRequest,
     /// The configuration cannot be right: an endpoint that cannot be read, for example.
     InvalidConfig,
-    /// The answer is older than what this client had seen before it asked: the member lags or was
-    /// restored from an older snapshot. `Client::forget_revision` accepts the past.
-    // I-R8
+    /// The answer is older than what this client had seen before it asked, or the member lacks a
+    /// revision that this client had seen: it lags or was restored from an older snapshot.
+    /// `Client::forget_revision` accepts the past.
+    // I-R8, R-08
     StaleRead {
-        /// The revision of the answer.
+        /// The revision of the answer; 0 where the member did not tell, but that it lacks the
+        /// revision that was to be read.
         revision: i64,
         /// The revision that had been seen.
         seen: i64,
@@ -200,6 +202,11 @@ impl fmt::Display for ErrorKind {
             }
             Self::InvalidRequest => f.write_str("the request is not valid"),
             Self::InvalidConfig => f.write_str("the configuration is not valid"),
+            Self::StaleRead { revision: 0, seen } => write!(
+                f,
+                "the member has not come as far as revision {seen}, which had been seen before; if \
+                 the cluster was restored, call Client::forget_revision"
+            ),
             Self::StaleRead { revision, seen } => write!(
                 f,
                 "the answer is of revision {revision}, though {seen} had been seen before; if the \

@@ -151,6 +151,7 @@ fn kinds() -> Vec<(ErrorKind, bool)> {
         (ErrorKind::TimedOut(Phase::Answer), true),
         (ErrorKind::ConnectionLost, true),
         (ErrorKind::StaleRead { revision: 1, seen: 2 }, true),
+        (ErrorKind::StaleRead { revision: 0, seen: 2 }, true),
         (ErrorKind::Protocol, false),
         (ErrorKind::RequestOverLimit { len, limit }, false),
         (ErrorKind::ResponseOverLimit { len, limit }, false),

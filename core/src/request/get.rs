@@ -59,9 +59,13 @@ options! { $ Get as get_options {
     /// Reads at this revision instead of the current one; 0 is the current one.
     ///
     /// The server answers `FutureRev` above its current revision, `Compacted` below the revision
-    /// of the last compaction. A negative revision is refused before it is sent, and so is a
-    /// [`Txn`](super::Txn) that also writes, in most cases: see there.
-    // K16
+    /// of the last compaction. A [`serializable`](Self::serializable) read whose member lacks a
+    /// revision that this client has seen, in the header of any answer, is made again elsewhere,
+    /// and ends in [`StaleRead`](crate::ErrorKind::StaleRead) when no member has come that far in
+    /// time; what has not been seen may be yet to come, and is refused at once. A negative revision
+    /// is refused before it is sent, and so is a [`Txn`](super::Txn) that also writes, in most
+    /// cases: see there.
+    // K16, I-R8, R-08
     pub fn revision(mut self, revision: i64) -> Self {
         self.request.revision = revision;
         self

@@ -1,5 +1,6 @@
 //! The laws of the machines and the promises of a call: random scripts, and all short ones.
 
+use crate::behind::seeing;
 use crate::rig::{body, framed, head, head_with, lost, ms, sent, trailers, trailers_only, write};
 use etcd3_core::call::{Call, Input, Options, Output, Reply};
 use etcd3_core::channel::{Denied, Freshness};
@@ -10,6 +11,7 @@ use etcd3_core::{
     Code, Error, ErrorKind, Instant, Machine, Next, Outcome, ServerError, backoff, laws, method,
 };
 use http::StatusCode;
+use std::error::Error as _;
 use std::time::Duration;
 
 /// Watches a call from outside, with a mind of its own about what each input means.
@@ -193,6 +195,10 @@ impl Judge {
         assert!(self.sent > 0 || error.outcome() == Outcome::NotSent, "{error}");
         assert_eq!(error.method(), Some(method::PUT.path));
         assert_eq!(error.effect(), Some(self.options.effect));
+        // With a source, of a refusal: other answers from the past are those of the script.
+        if let (ErrorKind::StaleRead { seen, .. }, Some(_)) = (error.kind(), error.source()) {
+            assert!((1..=seen).contains(&self.options.local_revision), "I-R8: {error}");
+        }
         if let ErrorKind::TimedOut(_) = error.kind() {
             let is_due = self.options.deadline.is_some_and(|deadline| deadline <= self.now);
             assert!(is_due || self.options.attempt_timeout.is_some());
@@ -204,17 +210,18 @@ impl Judge {
 const HEADER: &[u8] = b"\x0a\x04\x08\x01\x18\x09";
 
 fn random_input(rng: &mut Rng) -> Input {
-    let busy = ServerError::TooManyRequests;
+    let (busy, future) = (ServerError::TooManyRequests, ServerError::FutureRev);
     let codes = [Code::Ok, Code::Ok, Code::Ok, Code::Unavailable, Code::NotFound, Code::Canceled];
     match rng.below(20) {
-        0..=3 => sent(u32::try_from(rng.below(3)).unwrap_or_default()),
+        0..=3 => seeing(u32::try_from(rng.below(3)).unwrap_or_default(), [0, 6, 7][pick(rng, 3)]),
         4..=5 => head(),
         6 => trailers_only(codes[pick(rng, codes.len())], "text").swap_remove(0),
         7 => head_with(StatusCode::SERVICE_UNAVAILABLE, &[("content-type", "text/html")]),
         8 => body(b"message"),
         9 => Input::Stream(Event::Data(framed(b"message").slice(pick(rng, 12)..))),
         10 => trailers(codes[pick(rng, codes.len())], "text"),
-        11 => trailers(busy.code(), busy.text()),
+        11 if rng.below(2) == 0 => trailers(busy.code(), busy.text()),
+        11 => trailers(future.code(), future.text()),
         12 => Input::Stream(Event::End(None)),
         13 => lost(Outcome::NotSent),
         14 => lost(Outcome::Unknown),
@@ -244,6 +251,7 @@ fn random_options(rng: &mut Rng) -> Options {
         max_response_bytes: pick(rng, 12),
         request_len: None,
         require_leader: rng.below(2) == 0,
+        local_revision: [0, 7][pick(rng, 2)],
         effect: effects[pick(rng, 3)],
         seed: rng.next_u64(),
         ..write()

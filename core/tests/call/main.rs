@@ -2,6 +2,7 @@
 
 mod answers;
 mod attempts;
+mod behind;
 mod deadline;
 mod laws;
 mod rig;

@@ -2,6 +2,7 @@
 
 use crate::rig::{Rig, ended, endpoint, failed};
 use etcd3_core::ResponseHeader;
+use etcd3_core::call::Sent;
 use etcd3_core::channel::{
     Admission, ConnectionId, ConnectionState, Denied, Finished, Freshness, HealthSignal, Input,
     RevisionFloor, Want,
@@ -172,6 +173,25 @@ fn an_endpoint_that_is_only_named_is_not_compared_with_the_others() {
     rig.feed(Input::Connected(connection));
     assert_eq!(answer(&mut rig, connection.0, 8, 1), Freshness::Fresh);
     assert_eq!(rig.channel.floor(), RevisionFloor { cluster_id: 7, revision: 100 });
+}
+
+// what was seen goes with each attempt, but to where another cluster may be.
+#[test]
+fn an_attempt_knows_what_had_been_seen() {
+    let mut rig = Rig::connected(2);
+    let seen = |rig: &mut Rig, connection| {
+        let want = Want { connection: Some(ConnectionId(connection)), ..Want::default() };
+        Sent::new(&rig.admit(want).expect("it is connected"), None).seen
+    };
+    assert_eq!(seen(&mut rig, 1), 0);
+    answer(&mut rig, 1, 7, 100);
+    assert_eq!([1, 2].map(|connection| seen(&mut rig, connection)), [100, 100]);
+    rig.feed(Input::Pinned(endpoint("other")));
+    let named = rig.last_dial();
+    rig.feed(Input::Connected(named));
+    assert_eq!(seen(&mut rig, named.0), 0);
+    rig.feed(Input::ForgetFloor);
+    assert_eq!(seen(&mut rig, 1), 0);
 }
 
 // I-R5: a tenth of the calls may be retries, and a thousand at once.

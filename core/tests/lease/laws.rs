@@ -65,7 +65,7 @@ fn random_event(rng: &mut Rng) -> Event {
 
 fn random_sent(rng: &mut Rng) -> Input {
     let endpoint = EndpointId(u32::try_from(rng.below(3)).unwrap_or_default());
-    Input::Sent(Sent { endpoint, has_choice: true, token: None })
+    Input::Sent(Sent { endpoint, has_choice: true, token: None, seen: 0 })
 }
 
 fn random_input(rng: &mut Rng, now: Instant) -> Input {

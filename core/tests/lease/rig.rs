@@ -168,7 +168,7 @@ impl Rig {
     /// The same, with a token in the head of the request.
     pub(crate) fn open_with(&mut self, endpoint: u32, token: Option<SentToken>) -> &mut Self {
         self.endpoint = endpoint;
-        let sent = Sent { endpoint: EndpointId(endpoint), has_choice: true, token };
+        let sent = Sent { endpoint: EndpointId(endpoint), has_choice: true, token, seen: 0 };
         self.feed(Input::Sent(sent));
         self.feed(Input::Stream(head()))
     }

@@ -286,7 +286,7 @@ impl World {
                 let endpoint = EndpointId(1);
                 self.watches.handle(
                     self.now,
-                    Input::Sent(Sent { endpoint, has_choice: true, token: None }),
+                    Input::Sent(Sent { endpoint, has_choice: true, token: None, seen: 0 }),
                 );
                 self.watches.handle(self.now, Input::OrderedProgress(self.is_ordered));
                 let grpc = HeaderValue::from_static("application/grpc");

@@ -4,7 +4,9 @@ use super::{end, framed, head, lost};
 use bytes::Bytes;
 use etcd3_core::backoff::Backoff;
 use etcd3_core::call::Sent;
-use etcd3_core::channel::{Admission, AttemptKind, ConnectionId, Denied, EndpointId, Freshness};
+use etcd3_core::channel::{
+    Admission, AttemptKind, ConnectionId, Denied, EndpointId, Freshness, RevisionFloor,
+};
 use etcd3_core::channel::{Finished, HealthSignal};
 use etcd3_core::error::Phase;
 use etcd3_core::proto::etcdserverpb as pb;
@@ -44,6 +46,7 @@ const OPTIONS: Options = Options {
     require_leader: false,
     is_linearizable: true,
     is_ordered: false,
+    local_revision: 0,
     only: None,
     is_optional: false,
     header: Some(header),
@@ -51,12 +54,17 @@ const OPTIONS: Options = Options {
 };
 
 fn sent(endpoint: u32, has_choice: bool) -> Input {
+    sent_seeing(endpoint, has_choice, 0)
+}
+
+/// Sent by a client that had seen this revision.
+fn sent_seeing(endpoint: u32, has_choice: bool, revision: i64) -> Input {
     let admission = Admission {
         kind: AttemptKind::Stream,
         endpoint: EndpointId(endpoint),
         connection: ConnectionId(1),
         since: Instant::ORIGIN,
-        floor: None,
+        floor: Some(RevisionFloor { cluster_id: 7, revision }),
         has_choice,
     };
     Input::Sent(Sent::new(&admission, None))
@@ -201,6 +209,32 @@ fn what_is_not_fresh_is_not_handed_out() {
     rig.feed(not_fresh);
     let failed = failure(&rig.feed([Input::Freshness(freshness)]));
     assert_eq!(failed.kind(), ErrorKind::StaleRead { revision: 9, seen: 10 });
+}
+
+// I-R8, R-08: a member that lacks what was seen is behind; what was not seen may be yet to come.
+#[test]
+fn a_revision_that_was_seen_is_read_elsewhere() {
+    let options = Options { is_linearizable: false, local_revision: 9, ..OPTIONS };
+    let future = refusal("11", ServerError::FutureRev.text());
+    let refused = |seen, options| {
+        let mut rig = Rig::new(options);
+        rig.feed([Input::Wanted]);
+        let outputs = rig.feed([sent_seeing(3, true, seen), Input::Stream(head()), future.clone()]);
+        (rig, outputs)
+    };
+    let (mut rig, outputs) = refused(9, options);
+    let [Output::Attempt(attempt)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(attempt.want.avoid, Some(EndpointId(3)));
+    let stale = failure(&rig.pass(TIMEOUT));
+    assert_eq!(stale.kind(), ErrorKind::StaleRead { revision: 0, seen: 9 });
+    for (seen, local_revision) in [(8, 9), (0, 9), (9, 0)] {
+        let outputs = refused(seen, Options { local_revision, ..options }).1;
+        let kind = failure(&outputs).kind();
+        assert_eq!(kind, ErrorKind::Server(ServerError::FutureRev), "{seen}, {local_revision}");
+    }
+    // Its owner has another way.
+    let (_, outputs) = refused(9, Options { is_optional: true, ..options });
+    assert!(matches!(failure(&outputs).kind(), ErrorKind::StaleRead { .. }));
 }
 
 #[test]

@@ -72,6 +72,27 @@ fn what_may_not_go_back_says_so() {
     assert!(!ordered(txn().then([newer()]).otherwise([delete("l")]).into()));
 }
 
+// a member that answers by itself may lack a revision; one that asks the cluster has it.
+#[test]
+fn what_a_member_reads_by_itself_says_at_which_revision() {
+    let revision = |operation: Op| operation.rpc().local_revision;
+    let local = |revision| get("k").serializable().revision(revision);
+    assert_eq!(revision(local(7).into()), 7);
+    assert_eq!(revision(get("k").serializable().into()), 0);
+    assert_eq!(revision(get("k").revision(7).into()), 0);
+    let range = pb::RangeRequest { serializable: true, revision: 7, ..Default::default() };
+    assert_eq!(Raw(range).rpc().local_revision, 7);
+
+    assert_eq!(revision(txn().then([local(7), local(9), local(8)]).into()), 9);
+    assert_eq!(revision(txn().then([local(7)]).otherwise([local(9), local(0)]).into()), 9);
+    assert_eq!(revision(txn().then([txn().then([local(7)])]).into()), 7);
+    assert_eq!(revision(txn().when([key("k").version().eq(1)]).then([local(7)]).into()), 7);
+    assert_eq!(revision(txn().then([local(7), get("k")]).into()), 0, "all ask the cluster");
+    assert_eq!(revision(txn().then([local(7)]).otherwise([put("k", "v")]).into()), 0);
+    assert_eq!(revision(txn().when([key("k").version().eq(1)]).into()), 0);
+    assert_eq!(revision(put("k", "v").into()), 0);
+}
+
 /// An operation of a program's own, which says nothing of its answer.
 struct Own;
 

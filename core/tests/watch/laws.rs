@@ -133,7 +133,7 @@ fn sent(rng: &mut Rng) -> Input {
         let since = Instant::ORIGIN + Duration::from_secs(rng.below(20));
         SentToken { generation: Generation(rng.below(5)), since }
     });
-    Input::Sent(Sent { endpoint, has_choice: true, token })
+    Input::Sent(Sent { endpoint, has_choice: true, token, seen: 0 })
 }
 
 /// Sees only what goes into the machine and comes out.

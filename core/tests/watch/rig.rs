@@ -101,7 +101,7 @@ impl Rig {
         self.take_attempt().expect("an attempt");
         self.endpoint += 1;
         let token = token.map(|generation| SentToken { generation, since: self.now });
-        let sent = Sent { endpoint: EndpointId(self.endpoint), has_choice: true, token };
+        let sent = Sent { endpoint: EndpointId(self.endpoint), has_choice: true, token, seen: 0 };
         self.feed(Input::Sent(sent));
         let wanted = self.outputs.iter().position(|it| matches!(it, Output::Identify(_)));
         self.outputs.remove(wanted.expect("a stream to identify"));

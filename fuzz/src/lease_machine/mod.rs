@@ -150,7 +150,7 @@ fn said(frame: etcd3_core::Bytes) -> Input {
 
 fn sent(endpoint: u8) -> Input {
     let endpoint = EndpointId(u32::from(endpoint % 3));
-    Input::Sent(Sent { endpoint, has_choice: true, token: None })
+    Input::Sent(Sent { endpoint, has_choice: true, token: None, seen: 0 })
 }
 
 /// Returns what a server that keeps the rules, or a call to one, answers next.

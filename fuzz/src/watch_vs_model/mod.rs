@@ -366,7 +366,7 @@ impl World {
                 let options = StreamOptions { requires_leader: true, ..StreamOptions::new(member) };
                 self.stream = Some(self.cluster.open_watch(self.now, options));
                 let endpoint = EndpointId(endpoint);
-                let sent = Input::Sent(Sent { endpoint, has_choice: true, token: None });
+                let sent = Input::Sent(Sent { endpoint, has_choice: true, token: None, seen: 0 });
                 let grpc = HeaderValue::from_static("application/grpc");
                 let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, grpc)]);
                 let head = Event::Head { status: StatusCode::OK, headers };

@@ -2,10 +2,7 @@
 
 use super::attempt::{Attempt, Interruption, Write};
 use super::{Interrupted, Isolation, Reads};
-use crate::{
-    Bytes, Client, Error, Get, GetResponse, IntoBytes, KeyRange, KeyValue, LeaseId, ServerError,
-    get,
-};
+use crate::{Bytes, Client, Error, Get, GetResponse, IntoBytes, KeyRange, KeyValue, LeaseId, get};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many keys are read by one call: what servers take by default.
@@ -101,11 +98,7 @@ impl Transaction {
         let range = range.into();
         let (has_read, base) = self.with(|attempt| (attempt.has_read(&range), attempt.base()))?;
         if !has_read {
-            let read = |is_anywhere| self.client.execute(at(get(range.clone()), base, is_anywhere));
-            let answer = match read(true).await {
-                Err(error) if is_ahead(&error) => read(false).await,
-                answer => answer,
-            };
+            let answer = self.client.execute(at(get(range.clone()), base)).await;
             let GetResponse { header, kvs, .. } = self.taken(answer)?;
             self.with(|attempt| attempt.record_range(range.clone(), header.revision, kvs))??;
         }
@@ -180,10 +173,7 @@ impl Transaction {
         };
         for some in self.with(needed)?.chunks(KEYS_PER_CALL) {
             let base = self.with(|attempt| attempt.base())?;
-            let answer = match self.read_at(some, base, true).await {
-                Err(error) if is_ahead(&error) => self.read_at(some, base, false).await,
-                answer => answer,
-            };
+            let answer = self.read_at(some, base).await;
             let (revision, found) = self.taken(answer)?;
             let found = some.iter().cloned().zip(found).collect();
             self.with(|attempt| attempt.record(revision, found))?;
@@ -191,14 +181,13 @@ impl Transaction {
         Ok(())
     }
 
-    /// Reads keys by one call, from any member if there is a base and that is wanted.
+    /// Reads keys by one call, from any member if there is a base.
     async fn read_at(
         &self,
         keys: &[Bytes],
         base: Option<i64>,
-        is_anywhere: bool,
     ) -> Result<(i64, Vec<Option<KeyValue>>), Error> {
-        let mut gets = Attempt::gets(keys).map(|get| at(get, base, is_anywhere));
+        let mut gets = Attempt::gets(keys).map(|get| at(get, base));
         if keys.len() == 1
             && let Some(only) = gets.next()
         {
@@ -226,18 +215,11 @@ impl Transaction {
 }
 
 /// Completes a read: what a base says may be read from any member, since it cannot change any more.
-// X32
-fn at(get: Get, base: Option<i64>, is_anywhere: bool) -> Get {
+/// One that lags behind is passed over, as for all reads at a revision that was seen.
+// R-08, X32
+fn at(get: Get, base: Option<i64>) -> Get {
     match base {
         None => get,
-        Some(base) if is_anywhere => get.revision(base).serializable(),
-        Some(base) => get.revision(base),
+        Some(base) => get.revision(base).serializable(),
     }
-}
-
-/// Tells whether the member that was asked has not come that far yet. A linearizable read waits
-/// until it has, on whichever member.
-// R-08, X32
-fn is_ahead(error: &Error) -> bool {
-    error.server_error() == Some(ServerError::FutureRev)
 }

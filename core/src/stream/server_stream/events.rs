@@ -35,6 +35,10 @@ pub struct Options {
     /// Whether it must not be older than that although a member answers by itself.
     // Y2
     pub is_ordered: bool,
+    /// The highest revision that is read of what a member has by itself, which may be behind; 0 for
+    /// none.
+    // I-R8, R-08
+    pub local_revision: i64,
     /// The only endpoint that will do.
     pub only: Option<EndpointId>,
     /// Whether the owner has another way to what it wants, so that the call ends where it would

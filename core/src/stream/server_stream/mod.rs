@@ -32,7 +32,7 @@ use crate::channel::{AttemptKind, Denied, EndpointId, Finished, Freshness, Healt
 use crate::error::{Error, ErrorKind, Phase};
 use crate::method::{Effect, Method};
 use crate::outcome::Outcome;
-use crate::retry::Failure;
+use crate::retry::{self, Failure};
 use crate::rng::Rng;
 use crate::status::Status;
 use crate::transport::{Event, Lost};
@@ -353,9 +353,14 @@ impl ServerStream {
     }
 
     fn on_status(&mut self, now: Instant, status: &Status) {
-        let Options { require_leader, .. } = self.options;
-        let failure = Failure::Status { status, require_leader, request_len: None };
-        self.fail(now, failure, Error::answered_to(self.method, status, None));
+        let Options { require_leader, local_revision, .. } = self.options;
+        let error = Error::answered_to(self.method, status, None);
+        if let State::Streaming(streaming) = &self.state
+            && let Some(error) = retry::behind(&error, local_revision, streaming.request.seen)
+        {
+            return self.fail(now, Failure::Behind, error);
+        }
+        self.fail(now, Failure::Status { status, require_leader, request_len: None }, error);
     }
 
     fn on_lost(&mut self, now: Instant, lost: Lost) {

@@ -194,7 +194,7 @@ impl Leases {
             Output::Attempt(_) => {
                 self.close_stream();
                 self.is_open = true;
-                let sent = Sent { endpoint: EndpointId(1), has_choice: true, token: None };
+                let sent = Sent { endpoint: EndpointId(1), has_choice: true, token: None, seen: 0 };
                 self.machine.handle(self.now, Input::Sent(sent));
                 let grpc = HeaderValue::from_static("application/grpc");
                 let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, grpc)]);

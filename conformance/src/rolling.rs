@@ -148,8 +148,8 @@ fn table(restarts: &[Restart], calls: &[CallRecord]) -> Table {
             if restart.used { "yes" } else { "no" }.to_owned(),
         ];
         let took = [restart.gone, restart.healthy].map(|end| millis(end - restart.asked));
-        let cells = of_restart.into_iter().chain(call_cells(calls, restart.asked, next));
-        table.row(cells.chain(took));
+        let row = of_restart.into_iter().chain(call_cells(calls, restart.asked, next));
+        table.row(row.chain(took));
     }
     table
 }

@@ -14,7 +14,9 @@ pub fn run_worlds(seeds: u64) -> bool {
     let started = Instant::now();
     let Batch { held, failed } = Batch::run(0..seeds, |seed| simulate(&Plan::draw(seed)));
     let mut total = Tally::default();
-    held.iter().for_each(|tally| total.add(tally));
+    for tally in &held {
+        total.add(tally);
+    }
     for (seed, why) in failed.iter().take(MAX_TOLD) {
         println!("seed {seed} failed: {why}\n  again: cargo xtask bank --seed {seed}");
     }

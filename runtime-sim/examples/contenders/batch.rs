@@ -14,7 +14,9 @@ pub(crate) fn again(seed: u64) -> bool {
     let with = |faults: &[_]| simulate(&Plan { faults: faults.to_vec(), ..plan.clone() });
     match diagnose(seed, &plan.faults, with) {
         Ok(counters) => {
-            plan.faults.iter().for_each(|planned| println!("  {planned}"));
+            for planned in &plan.faults {
+                println!("  {planned}");
+            }
             println!("held: {counters}");
             true
         }
@@ -30,7 +32,9 @@ pub(crate) fn run(from: u64, seeds: u64) -> bool {
     let started = Instant::now();
     let Batch { held, failed } = Batch::run(from..from + seeds, |seed| simulate(&Plan::draw(seed)));
     let mut total = Counters::default();
-    held.iter().for_each(|counters| total.add(counters));
+    for counters in &held {
+        total.add(counters);
+    }
     for (seed, failure) in failed.iter().take(5) {
         println!("seed {seed} failed: {failure}");
         println!("  again: cargo xtask contenders --seed {seed}");

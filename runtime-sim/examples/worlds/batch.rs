@@ -32,7 +32,9 @@ pub(crate) fn again(seed: u64, folder: Folder<'_>, draws_all: bool) -> bool {
     let with = |faults: &[_]| Plan { faults: faults.to_vec(), ..plan.clone() };
     match diagnose(seed, &plan.faults, |faults| simulate(&with(faults))) {
         Ok(report) => {
-            plan.faults.iter().for_each(|planned| println!("  {planned}"));
+            for planned in &plan.faults {
+                println!("  {planned}");
+            }
             if let Some(folder) = folder.filter(|_| draws_all) {
                 draw(&plan, folder);
             }
@@ -77,7 +79,7 @@ fn summarise(reports: &[Report], seeds: u64) -> bool {
     for report in reports {
         total.add(&report.tally);
     }
-    let sum = |of: fn(&Report) -> u64| reports.iter().map(|report| of(report)).sum::<u64>();
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let medians = (
         median(reports.iter().map(|r| r.tally.operations).collect()),
         median(reports.iter().map(|r| r.tally.faults).collect()),

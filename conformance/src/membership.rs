@@ -6,7 +6,9 @@
 //! another outcome than *unknown*, which only those may have that were in flight while the
 //! leadership moved: what became of them is found out from what is stored.
 
-use crate::load::{self, BlockingRuntime, CallRecord, Error, Load, Table, count_failed, millis};
+use crate::load::{
+    self, BlockingRuntime, CALL_COLUMNS, CallRecord, Error, Load, Table, call_cells, millis,
+};
 use crate::rolling::{CALM_LIMIT, PLAN};
 use etcd3::{Client, MemberId, Outcome};
 use etcd3_lab::Cluster;
@@ -185,38 +187,11 @@ impl Operator<'_> {
 }
 
 fn table(steps: &[Step], calls: &[CallRecord]) -> Table {
-    let mut table = Table::new([
-        "step",
-        "took",
-        "calls",
-        "reads failed",
-        "unknown",
-        "rejected",
-        "not sent",
-        "99 % within",
-        "slowest",
-    ]);
+    let mut table = Table::new(["step", "took"].into_iter().chain(CALL_COLUMNS));
     for (index, step) in steps.iter().enumerate() {
         let next = steps.get(index + 1).map(|next| next.begun);
-        let within: Vec<CallRecord> = calls
-            .iter()
-            .filter(|call| call.ended >= step.begun)
-            .filter(|call| next.is_none_or(|next| call.ended < next))
-            .cloned()
-            .collect();
-        let failed = |outcome| count_failed(&within, true, outcome).to_string();
-        let reads = within.iter().filter(|call| !call.is_write() && call.failed()).count();
-        table.row([
-            step.name.clone(),
-            millis(step.ended - step.begun),
-            within.len().to_string(),
-            reads.to_string(),
-            failed(Outcome::Unknown),
-            failed(Outcome::Rejected),
-            failed(Outcome::NotSent),
-            millis(load::percentile(&within, 99)),
-            millis(load::percentile(&within, 100)),
-        ]);
+        let of_step = [step.name.clone(), millis(step.ended - step.begun)];
+        table.row(of_step.into_iter().chain(call_cells(calls, step.begun, next)));
     }
     table
 }

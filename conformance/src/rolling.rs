@@ -4,7 +4,8 @@
 //! that were in flight while a member ended.
 
 use crate::load::{
-    self, BlockingRuntime, CallRecord, Error, Load, Plan, Stored, Table, count_failed, millis,
+    self, BlockingRuntime, CALL_COLUMNS, CallRecord, Error, Load, Plan, Stored, Table, call_cells,
+    millis,
 };
 use etcd3::Outcome;
 use etcd3_lab::Cluster;
@@ -137,43 +138,18 @@ impl Restart {
 }
 
 fn table(restarts: &[Restart], calls: &[CallRecord]) -> Table {
-    let mut table = Table::new([
-        "restart",
-        "used",
-        "calls",
-        "reads failed",
-        "unknown",
-        "rejected",
-        "not sent",
-        "99 % within",
-        "slowest",
-        "down after",
-        "healthy after",
-    ]);
+    let columns = ["restart", "used"].into_iter().chain(CALL_COLUMNS);
+    let mut table = Table::new(columns.chain(["down after", "healthy after"]));
     for (index, restart) in restarts.iter().enumerate() {
         let next = restarts.get(index + 1).map(|next| next.asked);
-        let within: Vec<CallRecord> = calls
-            .iter()
-            .filter(|call| call.ended >= restart.asked)
-            .filter(|call| next.is_none_or(|next| call.ended < next))
-            .cloned()
-            .collect();
-        let failed = |outcome| count_failed(&within, true, outcome).to_string();
         let role = if restart.leads { "leader" } else { "follower" };
-        let reads = within.iter().filter(|call| !call.is_write() && call.failed()).count();
-        table.row([
+        let of_restart = [
             format!("member {} ({role}), {}", restart.member, restart.version),
             if restart.used { "yes" } else { "no" }.to_owned(),
-            within.len().to_string(),
-            reads.to_string(),
-            failed(Outcome::Unknown),
-            failed(Outcome::Rejected),
-            failed(Outcome::NotSent),
-            millis(load::percentile(&within, 99)),
-            millis(load::percentile(&within, 100)),
-            millis(restart.gone - restart.asked),
-            millis(restart.healthy - restart.asked),
-        ]);
+        ];
+        let took = [restart.gone, restart.healthy].map(|end| millis(end - restart.asked));
+        let row = of_restart.into_iter().chain(call_cells(calls, restart.asked, next));
+        table.row(row.chain(took));
     }
     table
 }

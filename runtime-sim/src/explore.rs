@@ -24,11 +24,7 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {} failed: {}", self.seed, self.failure)?;
         write!(f, "it takes {} of its {} faults", self.faults.len(), self.drawn)?;
-        for Planned { at, lasts, fault } in &self.faults {
-            let (at, lasts) = (at.as_secs_f64(), lasts.as_secs_f64());
-            write!(f, "\n  {at:>8.3} s  {fault:?}, {lasts:.3} s")?;
-        }
-        Ok(())
+        self.faults.iter().try_for_each(|planned| write!(f, "\n  {planned}"))
     }
 }
 
@@ -115,6 +111,24 @@ fn attempt_in<T, F: Future<Output = Result<T, String>>>(
     }
 }
 
+/// Runs a program under a schedule of faults, which its seed has drawn; where it fails, runs it
+/// again and again under less of the schedule.
+///
+/// # Errors
+///
+/// The failure under the whole schedule, and what is left of that when the program does not fail
+/// under less.
+pub fn diagnose<T>(
+    seed: u64,
+    drawn: &[Planned],
+    program: impl Fn(&[Planned]) -> Result<T, String>,
+) -> Result<T, Found> {
+    program(drawn).map_err(|failure| {
+        let faults = shrink(drawn.to_vec(), |faults| program(faults).is_err());
+        Found { seed, failure, faults, drawn: drawn.len() }
+    })
+}
+
 /// Runs a program under seed after seed, each with a fault schedule of its own, until it fails.
 ///
 /// The program gets its world and the schedule, which it hands to [`Etcd::suffer`]; it says what
@@ -131,11 +145,44 @@ pub fn explore<T, F: Future<Output = Result<T, String>>>(
     program: impl Fn(World, Vec<Planned>) -> F,
 ) -> Result<(), Found> {
     for seed in seeds {
-        let drawn = swarm(seed, scope);
-        let Err(failure) = attempt(seed, &drawn, &program) else { continue };
-        let count = drawn.len();
-        let faults = shrink(drawn, |faults| attempt(seed, faults, &program).is_err());
-        return Err(Found { seed, failure, faults, drawn: count });
+        diagnose(seed, &swarm(seed, scope), |faults| attempt(seed, faults, &program))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::Fault;
+    use std::time::Duration;
+
+    #[test]
+    fn a_failure_is_told_with_the_faults_that_it_takes() {
+        let drawn: Vec<Planned> = [Fault::MoveLeader, Fault::Kill { member: 2 }]
+            .into_iter()
+            .cycle()
+            .take(9)
+            .zip(1..)
+            .map(|(fault, at)| Planned {
+                at: Duration::from_millis(at * 500),
+                lasts: Duration::from_millis(20),
+                fault,
+            })
+            .collect();
+        let needed = [drawn[1], drawn[6]];
+        let program = |faults: &[Planned]| {
+            let is_bad = needed.iter().all(|fault| faults.contains(fault));
+            if is_bad { Err(format!("under {} faults", faults.len())) } else { Ok(faults.len()) }
+        };
+        assert_eq!(diagnose(7, &drawn[..5], program), Ok(5));
+        let found = diagnose(7, &drawn, program).unwrap_err();
+        let lines = [
+            "seed 7 failed: under 9 faults",
+            "it takes 2 of its 9 faults",
+            "     1.000 s  Kill { member: 2 }, 0.020 s",
+            "     3.500 s  MoveLeader, 0.020 s",
+        ];
+        assert_eq!(found.to_string(), lines.join("\n"));
+        assert_eq!(found.faults, needed);
+    }
 }

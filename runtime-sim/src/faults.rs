@@ -4,6 +4,7 @@
 
 use crate::pipe::Cut;
 use etcd3_core::rng::Rng;
+use std::fmt;
 use std::time::Duration;
 
 /// One thing that goes wrong. Clients and members are named by their number.
@@ -136,6 +137,13 @@ pub struct Planned {
     pub lasts: Duration,
     /// What goes wrong.
     pub fault: Fault,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, lasts) = (self.at.as_secs_f64(), self.lasts.as_secs_f64());
+        write!(f, "{at:>8.3} s  {:?}, {lasts:.3} s", self.fault)
+    }
 }
 
 /// What a schedule is drawn for.

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bank;
+mod batch;
 mod etcd;
 mod example;
 mod executor;
@@ -41,11 +42,12 @@ mod suffer;
 pub mod trace;
 mod world;
 
+pub use batch::Batch;
 pub use etcd::Etcd;
 pub use etcd3;
 #[doc(hidden)]
 pub use example::{Outcome, example, example_with};
-pub use explore::{Found, attempt, explore, record};
+pub use explore::{Found, attempt, diagnose, explore, record};
 pub use host::Host;
 pub use model::{ClusterConfig, Personality};
 pub use net::{CutLater, Direction, HostId, Link, Listener, Net, Reachability};

@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// The virtual time that a run may take at most.
 const TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// How often it is looked at what is left of something.
+const COUNT_INTERVAL: Duration = Duration::from_millis(200);
+
 /// One simulated world; cheap to clone.
 ///
 /// Everything in it happens on one thread, in virtual time, in an order drawn from the seed: the
@@ -129,6 +132,32 @@ impl World {
         self.executor.sleep_until(self.now() + duration).await;
     }
 
+    /// Waits until nothing is left of what is counted.
+    ///
+    /// # Errors
+    ///
+    /// How much is left, when that has not become less within the limit.
+    pub async fn until_none_left(
+        &self,
+        limit: Duration,
+        count: impl Fn() -> usize,
+    ) -> Result<(), usize> {
+        let (mut left, mut progress) = (usize::MAX, self.now());
+        loop {
+            let now_left = count();
+            if now_left < left {
+                (left, progress) = (now_left, self.now());
+            }
+            if left == 0 {
+                return Ok(());
+            }
+            if self.now().saturating_since(progress) > limit {
+                return Err(left);
+            }
+            self.sleep(COUNT_INTERVAL).await;
+        }
+    }
+
     /// Returns the network, to break it.
     #[must_use]
     pub fn net(&self) -> &Net {
@@ -173,5 +202,41 @@ impl World {
     #[must_use]
     pub fn listen(&self, at: SocketAddr) -> Listener {
         self.net.listen(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Waits with a limit of a second while the count falls to these values, one after so long
+    /// each; returns what it waits for and how long that takes.
+    fn waited(counts: &'static [usize], every: Duration) -> (Result<(), usize>, Duration) {
+        let program = |world: World| async move {
+            let count = Arc::new(AtomicUsize::new(5));
+            let (other, changed) = (world.clone(), Arc::clone(&count));
+            world.host().spawn(async move {
+                for value in counts {
+                    other.sleep(every).await;
+                    changed.store(*value, Ordering::Relaxed);
+                }
+            });
+            let limit = Duration::from_secs(1);
+            let result = world.until_none_left(limit, || count.load(Ordering::Relaxed)).await;
+            (result, world.now().saturating_since(Instant::ORIGIN))
+        };
+        run(1, program).unwrap().0
+    }
+
+    #[test]
+    fn what_becomes_less_is_waited_for_and_nothing_else() {
+        let ms = Duration::from_millis;
+        assert_eq!(waited(&[4, 2, 1, 0], ms(910)), (Ok(()), ms(3_800)));
+        // It ends once the limit is over: at the next look.
+        assert_eq!(waited(&[3], ms(310)), (Err(3), ms(1_600)));
+        // Neither a rise nor the fall after that is progress.
+        assert_eq!(waited(&[3, 7, 3, 7, 3, 7, 3], ms(310)), (Err(3), ms(1_600)));
+        assert_eq!(waited(&[0], ms(110)), (Ok(()), ms(200)));
     }
 }

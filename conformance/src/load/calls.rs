@@ -1,5 +1,6 @@
 //! What became of calls.
 
+use super::millis;
 use etcd3::Outcome;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -104,6 +105,29 @@ pub fn percentile(calls: &[CallRecord], percent: usize) -> Duration {
     times.get(index).copied().unwrap_or_default()
 }
 
+/// The columns of [`call_cells`].
+pub const CALL_COLUMNS: [&str; 7] =
+    ["calls", "reads failed", "unknown", "rejected", "not sent", "99 % within", "slowest"];
+
+/// Returns the figures of the calls that ended from one moment on and before another one.
+pub fn call_cells(calls: &[CallRecord], from: Instant, before: Option<Instant>) -> [String; 7] {
+    let within: Vec<CallRecord> = calls
+        .iter()
+        .filter(|call| call.ended >= from && before.is_none_or(|before| call.ended < before))
+        .cloned()
+        .collect();
+    let failed = |outcome| count_failed(&within, true, outcome).to_string();
+    [
+        within.len().to_string(),
+        within.iter().filter(|call| !call.is_write() && call.failed()).count().to_string(),
+        failed(Outcome::Unknown),
+        failed(Outcome::Rejected),
+        failed(Outcome::NotSent),
+        millis(percentile(&within, 99)),
+        millis(percentile(&within, 100)),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +172,22 @@ mod tests {
         assert_eq!(percentile(&calls, 99), Duration::from_millis(198));
         assert_eq!(percentile(&calls[..1], 99), Duration::from_millis(1));
         assert_eq!(percentile(&[], 99), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_row_has_the_calls_that_ended_in_its_time() {
+        let zero = Instant::now();
+        let at = |ms| zero + Duration::from_millis(ms);
+        let kind = CallKind::Write { key: "k".to_owned(), value: "v".to_owned() };
+        let calls = [
+            read(0, zero, 9, true),
+            read(0, zero, 10, true),
+            CallRecord { kind, ..read(0, zero, 20, false) },
+            read(0, zero, 25, false),
+            read(0, zero, 30, true),
+        ];
+        let cells = |before| call_cells(&calls, at(10), before).join(", ");
+        assert_eq!(cells(Some(at(30))), "3, 1, 1, 0, 0, 10 ms, 10 ms");
+        assert_eq!(cells(None), "4, 1, 1, 0, 0, 30 ms, 30 ms");
     }
 }

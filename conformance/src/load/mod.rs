@@ -11,7 +11,10 @@ mod verify;
 mod workers;
 
 pub use args::{Args, TortureArgs};
-pub use calls::{CallFailure, CallKind, CallRecord, count_failed, longest_gap, percentile};
+pub use calls::{
+    CALL_COLUMNS, CallFailure, CallKind, CallRecord, call_cells, count_failed, longest_gap,
+    percentile,
+};
 pub use runtime::{BlockingRuntime, RUNTIMES};
 pub(crate) use runtime::{pause, spawn};
 pub use table::{Table, millis, offset};

@@ -9,17 +9,17 @@ use etcd3_sim::faults::{Planned, Scope, one_at_a_time, swarm};
 use etcd3_sim::history::contention::{check_holds, check_items};
 use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, World, attempt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const MEMBERS: usize = 3;
 /// How long things go wrong.
 const STORM: Duration = Duration::from_secs(20);
-/// How long after that everybody had everything once more: five things for each of five, each held
-/// for seconds, and sessions to be granted anew.
-const CALM: Duration = Duration::from_secs(240);
-/// How long keys may stay that nobody could delete: the leases of sessions that were lost, which a
-/// new leader gives their whole time again.
+/// How long after that it may take until one more had everything once more: five things for each of
+/// five, each held for seconds, and sessions to be granted anew.
+const CALM: Duration = Duration::from_secs(60);
+/// How long it may take until one more of the keys is gone that nobody could delete: the leases of
+/// sessions that were lost, which a new leader gives their whole time again.
 const GONE: Duration = Duration::from_secs(20);
 
 /// What one world is made of; drawn from its seed.
@@ -45,18 +45,9 @@ pub(crate) fn simulate(plan: &Plan) -> Result<Counters, String> {
     attempt(plan.seed, &plan.faults, &program).map(|(counters, _)| counters)
 }
 
-fn personality(seed: u64) -> Personality {
-    match seed % 4 {
-        0 => Personality::of(3, 4, 23),
-        1 => Personality::of(3, 5, 30),
-        2 => Personality::of(3, 6, 16),
-        _ => Personality::of(3, 7, 3),
-    }
-}
-
 async fn live(world: World, plan: Plan) -> Result<Counters, String> {
-    let etcd = world.etcd(ClusterConfig::new(MEMBERS, personality(plan.seed), plan.seed));
-    let (log, healed, busy) = (Log::default(), Healed::default(), Arc::new(AtomicU32::new(0)));
+    let etcd = world.etcd(ClusterConfig::new(MEMBERS, Personality::draw(plan.seed), plan.seed));
+    let (log, healed, busy) = (Log::default(), Healed::default(), Arc::new(AtomicUsize::new(0)));
     let mut hosts: Vec<(Host, Client)> = Vec::new();
     for number in 0..plan.contenders {
         let host = world.host();
@@ -94,9 +85,11 @@ async fn live(world: World, plan: Plan) -> Result<Counters, String> {
     etcd.suffer(&plan.faults, &ids).await;
     etcd.recover(&ids);
     healed.set(world.now());
-    until(&world, CALM, "contend yet", || busy.load(Ordering::Relaxed) as usize).await?;
+    let waiting = world.until_none_left(CALM, || busy.load(Ordering::Relaxed)).await;
+    waiting.map_err(|left| format!("{left} contend yet, none had everything for {CALM:?}"))?;
     drain(&world, &hosts, &log, &healed).await;
-    until(&world, GONE, "keys are left", || left(&etcd)).await?;
+    let keys = world.until_none_left(GONE, || left(&etcd)).await;
+    keys.map_err(|left| format!("{left} keys are left, none has gone for {GONE:?}"))?;
     for (_, client) in &hosts {
         client.close().await;
     }
@@ -105,23 +98,6 @@ async fn live(world: World, plan: Plan) -> Result<Counters, String> {
         return Err(format!("{} tasks are left of a closed client", host.tasks()));
     }
     finish(&log, &etcd)
-}
-
-/// Waits until nothing is left of what is counted.
-async fn until(
-    world: &World,
-    limit: Duration,
-    what: &str,
-    left: impl Fn() -> usize,
-) -> Result<(), String> {
-    let end = world.now() + limit;
-    while left() > 0 {
-        if world.now() >= end {
-            return Err(format!("{} {what}, {limit:?} after all is well", left()));
-        }
-        world.sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
 }
 
 async fn drain(world: &World, hosts: &[(Host, Client)], log: &Log, healed: &Healed) {

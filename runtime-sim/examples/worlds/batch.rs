@@ -4,11 +4,8 @@
 
 use crate::tally::Tally;
 use crate::world::{Plan, Report, simulate, trace};
-use etcd3_sim::faults::shrink;
+use etcd3_sim::{Batch, diagnose};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Instant;
 
 /// A batch below these medians proves too little.
@@ -30,61 +27,44 @@ fn draw(plan: &Plan, folder: &Path) {
 /// Runs one world again, and shows its faults; a failing one is shrunk and drawn, one that holds is
 /// drawn if that is wanted.
 pub(crate) fn again(seed: u64, folder: Folder<'_>, draws_all: bool) -> bool {
-    let mut plan = Plan::draw(seed);
+    let plan = Plan::draw(seed);
     println!("seed {seed}: {} clients, {} operations each", plan.clients, plan.operations);
-    let result = simulate(&plan);
-    if let Err(failure) = &result {
-        println!("failed: {failure}");
-        let base = plan.clone();
-        plan.faults = shrink(plan.faults, |faults| {
-            simulate(&Plan { faults: faults.to_vec(), ..base.clone() }).is_err()
-        });
-        println!("the faults that it takes:");
-    }
-    for fault in &plan.faults {
-        println!(
-            "  {:>8.3} s  {:?}, {:.3} s",
-            fault.at.as_secs_f64(),
-            fault.fault,
-            fault.lasts.as_secs_f64()
-        );
-    }
-    if let Some(folder) = folder.filter(|_| draws_all || result.is_err()) {
-        draw(&plan, folder);
-    }
-    match result {
+    let with = |faults: &[_]| Plan { faults: faults.to_vec(), ..plan.clone() };
+    match diagnose(seed, &plan.faults, |faults| simulate(&with(faults))) {
         Ok(report) => {
+            for planned in &plan.faults {
+                println!("  {planned}");
+            }
+            if let Some(folder) = folder.filter(|_| draws_all) {
+                draw(&plan, folder);
+            }
             println!("held: {:?}\n{:?}", report.stats, report.tally);
             true
         }
-        Err(_) => false,
+        Err(found) => {
+            println!("{found}");
+            if let Some(folder) = folder {
+                draw(&with(&found.faults), folder);
+            }
+            false
+        }
     }
 }
 
 /// Runs a batch of worlds; false when one failed, or the batch proves too little.
 pub(crate) fn run(from: u64, seeds: u64, folder: Folder<'_>) -> bool {
     let started = Instant::now();
-    let next = AtomicU64::new(from);
-    let results = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, std::num::NonZero::get) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + seeds {
-                        return;
-                    }
-                    let result = simulate(&Plan::draw(seed));
-                    results.lock().expect("no worker panics").push((seed, result));
-                }
-            });
+    let batch = Batch::run(from..from + seeds, |seed| simulate(&Plan::draw(seed)));
+    for (seed, failure) in batch.failed.iter().take(5) {
+        println!("seed {seed} failed: {failure}");
+        println!("  again: cargo xtask sim --seed {seed}");
+        if let Some(folder) = folder {
+            draw(&Plan::draw(*seed), folder);
         }
-    });
-    let mut results = results.into_inner().expect("no worker panics");
-    results.sort_by_key(|(seed, _)| *seed);
-    let good = summarise(&results, seeds, folder);
+    }
+    let proves_enough = summarise(&batch.held, seeds);
     println!("{:.1} s on this machine", started.elapsed().as_secs_f64());
-    good
+    batch.failed.is_empty() && proves_enough
 }
 
 fn median(mut values: Vec<u64>) -> u64 {
@@ -92,24 +72,14 @@ fn median(mut values: Vec<u64>) -> u64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-fn summarise(results: &[(u64, Result<Report, String>)], seeds: u64, folder: Folder<'_>) -> bool {
+/// Prints the figures of the worlds that held; false when these prove too little.
+fn summarise(reports: &[Report], seeds: u64) -> bool {
     let mut good = true;
-    for (seed, failure) in
-        results.iter().filter_map(|(s, r)| r.as_ref().err().map(|e| (s, e))).take(5)
-    {
-        println!("seed {seed} failed: {failure}");
-        println!("  again: cargo xtask sim --seed {seed}");
-        if let Some(folder) = folder {
-            draw(&Plan::draw(*seed), folder);
-        }
-        good = false;
-    }
-    let reports: Vec<&Report> = results.iter().filter_map(|(_, r)| r.as_ref().ok()).collect();
     let mut total = Tally::default();
-    for report in &reports {
+    for report in reports {
         total.add(&report.tally);
     }
-    let sum = |of: fn(&Report) -> u64| reports.iter().map(|report| of(report)).sum::<u64>();
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let medians = (
         median(reports.iter().map(|r| r.tally.operations).collect()),
         median(reports.iter().map(|r| r.tally.faults).collect()),

@@ -12,6 +12,7 @@ use etcd3_sim::model::Replica;
 use etcd3_sim::trace::CallEnd;
 use etcd3_sim::{ClusterConfig, Etcd, Host, Personality, Stats, Trace, World, attempt, record};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -106,18 +107,8 @@ async fn judged(world: World, plan: Plan) -> Result<Report, String> {
 
 type History = Arc<Mutex<Vec<Entry>>>;
 
-fn personality(seed: u64) -> Personality {
-    match seed % 5 {
-        0 => Personality::of(3, 4, 23),
-        1 => Personality::of(3, 5, 16),
-        2 => Personality::of(3, 5, 30),
-        3 => Personality::of(3, 6, 16),
-        _ => Personality::of(3, 7, 3),
-    }
-}
-
 async fn live(world: World, plan: Plan) -> Result<Tally, String> {
-    let personality = personality(plan.seed);
+    let personality = Personality::draw(plan.seed);
     let mut config = ClusterConfig::new(MEMBERS, personality, plan.seed);
     config.watch.progress_interval = PROGRESS_INTERVAL;
     config.watch.fragment_limit = FRAGMENT_LIMIT;
@@ -127,8 +118,9 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
     let nature = Nature::of(&plan.faults);
     let leasing = plan.leases.then(|| Leasing::new(&world, &etcd, nature));
     let history = History::default();
+    let busy = Arc::new(AtomicUsize::new(plan.clients as usize));
     let mut hosts = Vec::new();
-    let mut workers = Vec::new();
+    let mut clients = Vec::new();
     for number in 0..plan.clients {
         let host = world.host().named(format!("client {number}"));
         let config = Config::new(etcd.endpoints()).request_timeout(plan.timeout);
@@ -142,30 +134,30 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
             history: Arc::clone(&history),
             seen: 0,
         };
-        let done = Arc::new(Mutex::new(false));
-        let finished = Arc::clone(&done);
+        let busy = Arc::clone(&busy);
         host.spawn(async move {
             worker.work().await;
-            *finished.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            busy.fetch_sub(1, Ordering::Relaxed);
         });
         watching.begin(&host, &client, number);
         if let Some(leasing) = &leasing {
             leasing.begin(&host, &client, number);
         }
-        workers.push((client, done));
+        clients.push(client);
         hosts.push(host);
     }
     let ids: Vec<_> = hosts.iter().map(Host::id).collect();
     etcd.suffer(&plan.faults, &ids).await;
     etcd.recover(&ids);
     leasing.iter().for_each(Leasing::calm);
-    calm(&world, &workers).await?;
-    for (number, (client, _)) in workers.iter().enumerate() {
+    let left = world.until_none_left(CALM * 2, || busy.load(Ordering::Relaxed)).await;
+    left.map_err(|left| format!("{left} workers hang {:?} after all is well", CALM * 2))?;
+    for (number, client) in clients.iter().enumerate() {
         still_works(&world, client)
             .await
             .map_err(|e| format!("client {number} does not recover: {e}"))?;
     }
-    if let Some((client, _)) = workers.first() {
+    if let Some(client) = clients.first() {
         watching.complete(client).await?;
     }
     if let Some(leasing) = &leasing {
@@ -175,7 +167,7 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
         all_is_connected(&world, host).await?;
         newcomer(host, &etcd).await.map_err(|e| format!("a new client: {e}"))?;
     }
-    finish(&world, &hosts, workers).await?;
+    finish(&world, &hosts, clients).await?;
     let leased = match &leasing {
         Some(leasing) => leasing.check().await?,
         None => Leased::default(),
@@ -208,30 +200,6 @@ impl fmt::Display for Named<'_> {
             Invocation::Get { key, serializable: false } => write!(f, "get {key}"),
             Invocation::Get { key, serializable: true } => write!(f, "get {key}, serializable"),
         }
-    }
-}
-
-type Workers = Vec<(Client, Arc<Mutex<bool>>)>;
-
-/// Waits until every worker is done; each of their calls must end in time.
-async fn calm(world: &World, workers: &Workers) -> Result<(), String> {
-    let healed = world.now();
-    let mut left = usize::MAX;
-    let mut progress = healed;
-    loop {
-        let done = |done: &Arc<Mutex<bool>>| *done.lock().unwrap_or_else(PoisonError::into_inner);
-        let now_left = workers.iter().filter(|(_, d)| !done(d)).count();
-        if now_left == 0 {
-            return Ok(());
-        }
-        if now_left < left {
-            (left, progress) = (now_left, world.now());
-        }
-        // A worker has operations to do yet, a few milliseconds each, when nothing is wrong.
-        if world.now().saturating_since(progress) > CALM * 2 {
-            return Err(format!("{left} workers hang {:?} after all is well", CALM * 2));
-        }
-        world.sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -282,11 +250,11 @@ async fn newcomer(host: &Host, etcd: &Etcd) -> Result<(), Error> {
 }
 
 /// I-C10: nothing is left of a client that was closed.
-async fn finish(world: &World, hosts: &[Host], workers: Workers) -> Result<(), String> {
-    for (client, _) in &workers {
+async fn finish(world: &World, hosts: &[Host], clients: Vec<Client>) -> Result<(), String> {
+    for client in &clients {
         client.close().await;
     }
-    drop(workers);
+    drop(clients);
     // The servers have to hear of it, over lines that may be slow.
     world.sleep(Duration::from_secs(5)).await;
     for host in hosts {

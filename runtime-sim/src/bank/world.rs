@@ -5,14 +5,14 @@ use crate::etcd::Etcd;
 use crate::explore::{attempt, record};
 use crate::faults::{Planned, Scope, one_at_a_time, swarm};
 use crate::host::Host;
-use crate::lock::locked;
 use crate::model::{ClusterConfig, Personality};
 use crate::trace::Trace;
 use crate::world::World;
 use etcd3::recipes::Isolation;
 use etcd3::{Client, Config};
 use etcd3_core::rng::Rng;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const MEMBERS: usize = 3;
@@ -20,7 +20,7 @@ const MEMBERS: usize = 3;
 const CLERKS: u32 = 8;
 /// How long things go wrong.
 const STORM: Duration = Duration::from_secs(20);
-/// How long after that a clerk may need for one transaction.
+/// How long after that no transaction may end.
 const CALM: Duration = Duration::from_secs(60);
 
 /// What one world is made of; drawn from its seed.
@@ -62,39 +62,24 @@ impl Plan {
 ///
 /// What did not hold, in words.
 pub fn simulate(plan: &Plan) -> Result<Tally, String> {
-    attempt(plan.seed, &plan.faults, &program(plan)).map(|(tally, _)| tally)
+    let program = |world, faults| live(world, Plan { faults, ..plan.clone() });
+    attempt(plan.seed, &plan.faults, &program).map(|(tally, _)| tally)
 }
 
 /// Runs a world as [`simulate`] does, and records it.
 #[must_use]
 pub fn trace(plan: &Plan) -> Trace {
-    record(plan.seed, &plan.faults, &program(plan)).1
-}
-
-fn program(plan: &Plan) -> impl Fn(World, Vec<Planned>) -> LiveFuture {
-    let plan = plan.clone();
-    move |world, faults| Box::pin(live(world, Plan { faults, ..plan.clone() }))
-}
-
-type LiveFuture = std::pin::Pin<Box<dyn Future<Output = Result<Tally, String>>>>;
-
-fn personality(seed: u64) -> Personality {
-    match seed % 5 {
-        0 => Personality::of(3, 4, 23),
-        1 => Personality::of(3, 5, 16),
-        2 => Personality::of(3, 5, 30),
-        3 => Personality::of(3, 6, 16),
-        _ => Personality::of(3, 7, 3),
-    }
+    let program = |world, faults| live(world, Plan { faults, ..plan.clone() });
+    record(plan.seed, &plan.faults, &program).1
 }
 
 async fn live(world: World, plan: Plan) -> Result<Tally, String> {
-    let etcd = world.etcd(ClusterConfig::new(MEMBERS, personality(plan.seed), plan.seed));
+    let etcd = world.etcd(ClusterConfig::new(MEMBERS, Personality::draw(plan.seed), plan.seed));
     let mut bank = open(&world, &etcd).await?;
     if !plan.levels.is_empty() {
         bank = bank.at_levels(plan.levels.iter().copied());
     }
-    let left = Arc::new(Mutex::new(CLERKS));
+    let left = Arc::new(AtomicUsize::new((CLERKS * plan.transactions) as usize));
     let mut hosts: Vec<(Host, Client)> = vec![];
     for number in 0..CLERKS / 2 {
         let host = world.host().named(format!("clerks {number}"));
@@ -110,14 +95,15 @@ async fn live(world: World, plan: Plan) -> Result<Tally, String> {
             for n in 0..transactions {
                 world.sleep(Duration::from_millis(world.below(300))).await;
                 bank.make_one(&client, format!("{}{number}-{n}", super::TOKEN_PREFIX)).await;
+                left.fetch_sub(1, Ordering::Relaxed);
             }
-            *locked(&left) -= 1;
         });
     }
     let ids: Vec<_> = hosts.iter().map(|(host, _)| host.id()).collect();
     etcd.suffer(&plan.faults, &ids).await;
     etcd.recover(&ids);
-    all_done(&world, &bank, &left).await?;
+    let left = world.until_none_left(CALM, || left.load(Ordering::Relaxed)).await;
+    left.map_err(|left| format!("{left} transactions are left, none ended for {CALM:?}"))?;
     for (_, client) in &hosts {
         client.close().await;
     }
@@ -131,22 +117,4 @@ async fn open(world: &World, etcd: &Etcd) -> Result<Bank, String> {
     let bank = Bank::open(&client).await.map_err(|error| error.report().to_string())?;
     client.close().await;
     Ok(bank)
-}
-
-/// Waits until every clerk is done; they have to get on once nothing is wrong.
-async fn all_done(world: &World, bank: &Bank, left: &Mutex<u32>) -> Result<(), String> {
-    let mut progress = (world.now(), 0);
-    loop {
-        let (left, made) = (*locked(left), bank.ledger().len());
-        if left == 0 {
-            return Ok(());
-        }
-        if made != progress.1 {
-            progress = (world.now(), made);
-        }
-        if world.now().saturating_since(progress.0) > CALM {
-            return Err(format!("{left} clerks hang {CALM:?} after all is well"));
-        }
-        world.sleep(Duration::from_millis(200)).await;
-    }
 }

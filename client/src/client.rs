@@ -13,14 +13,9 @@ use etcd3_core::error::{Error, ErrorKind};
 use etcd3_core::method::Method;
 use etcd3_core::namespace::KeyPrefix;
 use etcd3_core::request::Operation;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
-
-/// How long [`Client::close`] waits for the tasks of [`Client::spawn`].
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client of one etcd cluster.
 ///
@@ -36,6 +31,8 @@ pub struct Client {
     pin: Option<Arc<PinnedEndpoint>>,
     /// What is before all of its keys, unseen by its user.
     pub(crate) prefix: Option<KeyPrefix>,
+    /// Whether its calls and tasks are those of cleanup.
+    pub(crate) is_cleanup: bool,
 }
 
 impl std::fmt::Debug for Client {
@@ -77,7 +74,8 @@ impl Client {
         if let Some(interval) = shared.config.auto_sync {
             shared.tasks.spawn(sync::repeat(Arc::clone(&shared), interval));
         }
-        Ok(Self { handle: Arc::new(Handle::new(shared)), pin: None, prefix: None })
+        let handle = Arc::new(Handle::new(shared));
+        Ok(Self { handle, pin: None, prefix: None, is_cleanup: false })
     }
 
     /// Makes a client on this runtime and waits until one endpoint can be used. The adapters have a
@@ -164,6 +162,7 @@ impl Client {
     /// Runs a future in the background, on the runtime of the client; [`close`](Self::close) waits
     /// for it to end, for five seconds at most.
     ///
+    /// Its calls end when the client is closed; those of [`for_cleanup`](Self::for_cleanup) do not.
     /// A future that holds a clone of the client keeps it open. A panic of it does not close the
     /// client; that its runtime drops it does, since then the runtime itself has ended.
     /// # Examples
@@ -180,59 +179,8 @@ impl Client {
     /// # });
     /// ```
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.shared().tasks.spawn(future);
-    }
-
-    /// Closes the client and all its clones, and waits until its tasks have ended, those of
-    /// [`spawn`](Self::spawn) included; all of them for five seconds at most.
-    ///
-    /// Calls under way, and later ones, end in an error of kind
-    /// [`Closed`](ErrorKind::Closed). May be called more than once.
-    ///
-    /// # Cancel safety
-    ///
-    /// The client is closed as soon as the future is first polled; dropping it only stops waiting.
-    /// # Examples
-    ///
-    /// ```
-    /// # etcd3_sim::example(|client| async move {
-    /// client.put("k", "v").await?;
-    /// client.close().await;
-    /// let error = client.get("k").await.unwrap_err();
-    /// assert!(error.is_closed());
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub async fn close(&self) {
-        let (pool, tasks) = (&self.shared().pool, &self.shared().tasks);
-        pool.close(ErrorKind::Closed);
-        let mut ended = pin!(tasks.ended());
-        let until = pool.rt.now() + CLOSE_TIMEOUT;
-        // No timer when nothing is left to wait for: the runtime may have ended.
-        let mut too_late = None;
-        poll_fn(|cx| match ended.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => {
-                too_late.get_or_insert_with(|| pool.rt.sleep_until(until)).as_mut().poll(cx)
-            }
-        })
-        .await;
-    }
-
-    /// Returns whether [`close`](Self::close) was called on this client or one of its clones, or
-    /// the runtime that it was made on has ended.
-    /// # Examples
-    ///
-    /// ```
-    /// # etcd3_sim::example(|client| async move {
-    /// let clone = client.clone();
-    /// clone.close().await;
-    /// assert!(client.is_closed());
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn is_closed(&self) -> bool {
-        self.shared().pool.is_closed()
+        let tasks = &self.shared().tasks;
+        if self.is_cleanup { tasks.spawn_cleanup(future) } else { tasks.spawn(future) }
     }
 
     /// Returns the endpoints that calls go to: those that were given, or that the cluster named
@@ -434,6 +382,11 @@ impl Client {
         self.pin.as_ref().map(|pin| pin.id)
     }
 
+    /// Completes the options of a call by what is the same for all calls of this handle.
+    pub(crate) fn call_options(&self, options: CallOptions) -> CallOptions {
+        CallOptions { only: self.only(), is_cleanup: self.is_cleanup, ..options }
+    }
+
     /// What is before its keys, if it is that of a namespace.
     pub(crate) const fn key_prefix(&self) -> Option<&KeyPrefix> {
         self.prefix.as_ref()
@@ -471,7 +424,7 @@ impl Client {
 
     /// Runs one operation, and keeps the client open meanwhile.
     pub(crate) fn run<T: Operation>(self, operation: T, options: CallOptions) -> RequestFuture<T> {
-        let options = CallOptions { only: self.only(), ..options };
+        let options = self.call_options(options);
         let (prefix, shared) = (self.prefix.clone(), Arc::clone(self.shared()));
         let run = OperationCall::under(prefix, shared, operation, options);
         RequestFuture::new(self, run)

@@ -3,7 +3,6 @@
 use crate::connection_task;
 use crate::probe;
 use crate::shared::Shared;
-use crate::tasks::Tasks;
 use crate::trace::Suspects;
 use etcd3_core::channel::{Migration, Output};
 use etcd3_core::{ErrorKind, Next};
@@ -14,9 +13,9 @@ use std::task::Poll;
 /// Runs until the client closes; closes it when it cannot go on.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let pool = &*shared.pool;
-    let _end = Ending(&shared.tasks);
+    let _end = Ending(&shared);
     let (mut sleep, mut suspects) = (None, Suspects::default());
-    while !pool.is_closed() {
+    while !pool.is_over() {
         pool.wakeups.disarm();
         let now = pool.rt.now();
         let until = loop {
@@ -25,6 +24,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 Next::Wait(until) => break until,
             }
         };
+        let until = until.into_iter().chain(pool.poll_cleanup(now)).min();
         let until = pool.wakeups.fire(now, until);
         if sleep.as_ref().map(|(at, _)| *at) != until {
             sleep = until.map(|at| (at, pool.rt.sleep_until(at)));
@@ -44,11 +44,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 /// Closes the client when a control task ends, or that of its tokens, also by a panic of the
 /// runtime: nobody would wake its calls, or leases.
-pub(crate) struct Ending<'a>(pub(crate) &'a Tasks);
+pub(crate) struct Ending<'a>(pub(crate) &'a Shared);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.0.close(ErrorKind::RuntimeEnded);
+        // The leases of a client end before its cleanup does.
+        if !self.0.pool.is_over() {
+            self.0.tasks.close(ErrorKind::RuntimeEnded);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) async fn run(shared: Arc<Shared>, endpoint: EndpointId, connection: C
         only: Some(endpoint),
         connection: Some(connection),
         max_attempts: Some(1),
+        is_cleanup: true,
         ..CallOptions::default()
     };
     let read = get([0_u8]).count_only();

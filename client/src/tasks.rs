@@ -1,7 +1,7 @@
 //! The tasks of a client, and what it means when one does not come to its end.
 
 use crate::pool::{Pool, notify_all};
-use etcd3_core::ErrorKind;
+use etcd3_core::{ErrorKind, Instant};
 use event_listener::Event;
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -15,6 +15,8 @@ use std::task::{Context, Poll, ready};
 pub(crate) struct Tasks {
     pool: Arc<Pool>,
     running: AtomicUsize,
+    /// Those of them whose end the client waits for before it is over.
+    cleanups: AtomicUsize,
     /// One ended.
     ended: Event,
 }
@@ -22,12 +24,32 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// The tasks of the client whose calls have this pool.
     pub(crate) const fn new(pool: Arc<Pool>) -> Self {
-        Self { pool, running: AtomicUsize::new(0), ended: Event::new() }
+        let (running, cleanups) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { pool, running, cleanups, ended: Event::new() }
     }
 
     /// Spawns a task that [`ended`](Self::ended) waits for.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.pool.rt.spawn(Box::pin(Task::new(self, task)));
+        self.pool.rt.spawn(Box::pin(Task::new(Running::new(self, false), task)));
+    }
+
+    /// The same, and the calls of the client are not over before it ends, unless that takes too
+    /// long.
+    pub(crate) fn spawn_cleanup(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.pool.rt.spawn(Box::pin(Task::new(Running::new(self, true), task)));
+    }
+
+    /// Closes the client for its users; it is over when its cleanup has ended, or at this moment.
+    pub(crate) fn close_after_cleanup(&self, until: Instant) {
+        self.pool.begin_closing(ErrorKind::Closed, until);
+        self.close_if_clean();
+    }
+
+    fn close_if_clean(&self) {
+        let is_clean = self.cleanups.load(Ordering::SeqCst) == 0;
+        if is_clean && self.pool.cleanup_until().is_some() {
+            self.pool.close(ErrorKind::Closed);
+        }
     }
 
     /// Closes the client, connections of calls and of leases.
@@ -35,9 +57,9 @@ impl Tasks {
         self.pool.close(kind);
     }
 
-    /// Completes once the client is closed and its tasks have ended.
+    /// Completes once the client is over and its tasks have ended.
     pub(crate) async fn ended(&self) {
-        self.pool.closed().await;
+        self.pool.over().await;
         loop {
             let ended = self.ended.listen();
             if self.running.load(Ordering::SeqCst) == 0 {
@@ -63,9 +85,9 @@ pin_project! {
 }
 
 impl<F> Task<F> {
-    fn new(tasks: &Arc<Tasks>, future: F) -> Self {
-        let unfinished = Unfinished { pool: Arc::clone(&tasks.pool), is_polled: false };
-        Self { unfinished: Some(unfinished), future, running: Some(Running::new(tasks)) }
+    fn new(running: Running, future: F) -> Self {
+        let unfinished = Unfinished { pool: Arc::clone(&running.tasks.pool), is_polled: false };
+        Self { unfinished: Some(unfinished), future, running: Some(running) }
     }
 }
 
@@ -115,19 +137,28 @@ impl Drop for Unfinished {
 }
 
 /// Counts a task for as long as it lives, also when its runtime drops it.
-struct Running(Arc<Tasks>);
+struct Running {
+    tasks: Arc<Tasks>,
+    is_cleanup: bool,
+}
 
 impl Running {
-    fn new(tasks: &Arc<Tasks>) -> Self {
+    fn new(tasks: &Arc<Tasks>, is_cleanup: bool) -> Self {
         tasks.running.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(tasks))
+        tasks.cleanups.fetch_add(usize::from(is_cleanup), Ordering::SeqCst);
+        Self { tasks: Arc::clone(tasks), is_cleanup }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-        notify_all(&self.0.ended);
+        let Self { tasks, is_cleanup } = self;
+        if *is_cleanup {
+            tasks.cleanups.fetch_sub(1, Ordering::SeqCst);
+            tasks.close_if_clean();
+        }
+        tasks.running.fetch_sub(1, Ordering::SeqCst);
+        notify_all(&tasks.ended);
     }
 }
 
@@ -150,7 +181,7 @@ mod tests {
     fn a_task_that_is_dropped_ends_the_client_before_what_it_holds_goes() {
         let shared = Still::shared(&["http://a"]);
         let held = Held(Arc::clone(&shared.pool));
-        let task = Task::new(&shared.tasks, async move {
+        let task = Task::new(Running::new(&shared.tasks, false), async move {
             std::future::pending::<()>().await;
             drop(held);
         });
@@ -165,9 +196,10 @@ mod tests {
     #[test]
     fn a_task_that_ends_or_panics_does_not_end_the_client() {
         let shared = Still::shared(&["http://a"]);
-        block_on(Task::new(&shared.tasks, async {}));
+        let running = || Running::new(&shared.tasks, false);
+        block_on(Task::new(running(), async {}));
         let panics = async { panic!("a panic that the test wants") };
-        let task = std::panic::AssertUnwindSafe(Task::new(&shared.tasks, panics));
+        let task = std::panic::AssertUnwindSafe(Task::new(running(), panics));
         let caught = std::panic::catch_unwind(|| block_on({ task }.0));
         assert!(caught.is_err());
         assert_eq!(shared.pool.closed_kind(), None);
@@ -177,7 +209,7 @@ mod tests {
     #[test]
     fn the_end_is_that_of_the_last_task() {
         let shared = Still::shared(&["http://a"]);
-        let running = Running::new(&shared.tasks);
+        let running = Running::new(&shared.tasks, false);
         let mut closed = Box::pin(shared.pool.closed());
         let mut ended = Box::pin(shared.tasks.ended());
         assert!(block_on(poll_once(&mut closed)).is_none());

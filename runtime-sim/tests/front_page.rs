@@ -59,6 +59,7 @@ fn the_examples_of_the_table_work() {
         client.forget_revision();
         client.runtime().now();
         client.spawn(async { println!("runs until it ends") });
+        client.for_cleanup().spawn(async { println!("runs before it is closed") });
         assert!(!client.is_closed());
         client.close().await;
         assert!(client.closed().await.is_closed());
@@ -202,7 +203,7 @@ fn the_table_shows_nothing_else() {
     let here = include_str!("front_page.rs");
     let rows = etcd3::operations_table!().lines().filter(|line| line.contains("`client."));
     let examples: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
-    assert_eq!(examples.len(), 89, "{examples:?}");
+    assert_eq!(examples.len(), 90, "{examples:?}");
     let rows = etcd3::recipes_table!().lines().filter(|line| line.contains("::new("));
     let recipes: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
     assert_eq!(recipes.len(), 14, "{recipes:?}");

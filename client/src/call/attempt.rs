@@ -39,6 +39,8 @@ pub(crate) struct Carrier {
     token_use: TokenUse,
     /// The token that the attempt is sent with.
     token: Option<SentToken>,
+    /// Whether it is served while a client that is closed waits for its cleanup.
+    is_cleanup: bool,
 }
 
 /// What attempts of a client with credentials do about a token.
@@ -114,12 +116,19 @@ impl Carrier {
             last: None,
             token_use: TokenUse::Needed,
             token: None,
+            is_cleanup: false,
         }
     }
 
     /// Sets what is done about a token.
     pub(crate) const fn token_use(mut self, token_use: TokenUse) -> Self {
         self.token_use = token_use;
+        self
+    }
+
+    /// Sets whether attempts are served while a client that is closed waits for its cleanup.
+    pub(crate) const fn cleanup(mut self, is_cleanup: bool) -> Self {
+        self.is_cleanup = is_cleanup;
         self
     }
 
@@ -176,18 +185,19 @@ impl Carrier {
 
     /// Waits for what the attempt waits for, unless it is streaming.
     pub(crate) fn poll_progress(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Progress> {
-        let pool = &self.alarm.pool;
+        let (pool, is_cleanup) = (&self.alarm.pool, self.is_cleanup);
         match &mut self.state {
             State::Acquiring { order, has_token, listener } => {
                 if !*has_token && let Some(tokens) = &pool.tokens {
-                    let wanted = Wanted { now, stale: order.stale_token };
+                    let wanted = Wanted { now, stale: order.stale_token, is_cleanup };
                     if let Err(event) = ready!(tokens.poll_token(pool, wanted, listener, cx)) {
                         self.state = State::Idle(None);
                         return Poll::Ready(Progress::Event(event));
                     }
                     (*has_token, *listener) = (true, None);
                 }
-                let admitted = ready!(poll_permit(pool, now, order.want, listener, cx));
+                let admit = || pool.admit(now, order.want, is_cleanup);
+                let admitted = ready!(poll_permit(pool, order.want, admit, listener, cx));
                 Poll::Ready(match admitted {
                     Ok(permit) => Progress::Admitted(permit, *order),
                     Err(NoPermit::Closed(kind)) => Progress::Event(AttemptEvent::Closed(kind)),
@@ -199,7 +209,7 @@ impl Carrier {
                 })
             }
             State::Streaming | State::Finished(_) => Poll::Pending,
-            State::Idle(listener) => poll_closed(pool, listener, cx)
+            State::Idle(listener) => poll_refused(pool, is_cleanup, listener, cx)
                 .map(|kind| Progress::Event(AttemptEvent::Closed(kind))),
         }
     }
@@ -248,7 +258,7 @@ impl Carrier {
             self.state = State::Finished(permit);
             return Some(input);
         }
-        self.pool().quick_closed_kind().map(AttemptEvent::Closed)
+        self.pool().quickly_refuses(self.is_cleanup).map(AttemptEvent::Closed)
     }
 
     /// Looks once more at what has arrived, if the open stream is to be given up since `due`.
@@ -299,7 +309,7 @@ impl Carrier {
     /// Returns why a stream was lost, if it was this side that ended its connection.
     fn explain(&self, permit: &Permit, event: Event) -> AttemptEvent {
         let Event::Lost(mut lost) = event else { return AttemptEvent::Stream(event) };
-        if let Some(kind) = self.pool().closed_kind() {
+        if let Some(kind) = self.pool().refuses(self.is_cleanup) {
             return AttemptEvent::Closed(kind);
         }
         lost.cause = permit.reason().or(lost.cause);
@@ -313,9 +323,9 @@ impl Carrier {
 
 /// Waits for a permit.
 fn poll_permit(
-    pool: &Arc<Pool>,
-    now: Instant,
+    pool: &Pool,
     want: Want,
+    admit: impl Fn() -> Result<Permit, NoPermit>,
     listener: &mut Option<EventListener>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Permit, NoPermit>> {
@@ -326,7 +336,7 @@ fn poll_permit(
         // Looks once more when the listener is there: it may have changed before that.
         for next in [None, Some(())] {
             *listener = next.map(|()| pool.changed_for(want));
-            match pool.admit(now, want) {
+            match admit() {
                 Err(NoPermit::Denied(Denied::NoConnection)) => {}
                 admitted => return Poll::Ready(admitted),
             }
@@ -335,14 +345,15 @@ fn poll_permit(
     }
 }
 
-/// Waits for the end of the client, and says why.
-fn poll_closed(
+/// Waits until the client does not serve it any more, and says why.
+fn poll_refused(
     pool: &Pool,
+    is_cleanup: bool,
     listener: &mut Option<EventListener>,
     cx: &mut Context<'_>,
 ) -> Poll<ErrorKind> {
     loop {
-        if let Some(kind) = pool.closed_kind() {
+        if let Some(kind) = pool.refuses(is_cleanup) {
             return Poll::Ready(kind);
         }
         match listener {

@@ -2,17 +2,16 @@
 //!
 //! Polled by hand: nested futures would hold everything several times over.
 
-use super::attempt::{Carrier, Progress, TokenUse};
+use super::attempt::{Carrier, Progress};
 use super::open_stream::Receiver;
 use super::tally::Tally;
-use crate::pool::{Permit, Pool};
+use crate::pool::Permit;
 use crate::trace;
 use bytes::Bytes;
 use etcd3_core::call::{self, Call, Input, Output, Reply};
 use etcd3_core::endpoint::Endpoint;
 use etcd3_core::transport::Event;
 use etcd3_core::{Error, Instant, Machine, Next};
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// Drives one call to its end.
@@ -29,15 +28,8 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(
-        pool: Arc<Pool>,
-        now: Instant,
-        call: Call,
-        body: Bytes,
-        token_use: TokenUse,
-    ) -> Self {
-        let tally = Tally::begin(&pool, now, call.method());
-        let attempt = Carrier::new(pool).token_use(token_use);
+    pub(crate) fn new(now: Instant, call: Call, body: Bytes, attempt: Carrier) -> Self {
+        let tally = Tally::begin(attempt.pool(), now, call.method());
         Self { call, body: Some(body), attempt, awaited_token: false, traced: 0, tally }
     }
 

@@ -11,7 +11,7 @@ mod tally;
 
 use crate::shared::Shared;
 use crate::tokens;
-use attempt::TokenUse;
+use attempt::{Carrier, TokenUse};
 use bytes::Bytes;
 use driver::Driver;
 use etcd3_core::Instant;
@@ -44,6 +44,8 @@ pub struct CallOptions {
     /// The only connection that will do, for a probe.
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) max_attempts: Option<u32>,
+    /// Whether it is served while a client that is closed waits for its cleanup.
+    pub(crate) is_cleanup: bool,
 }
 
 /// Runs one operation from its encoding to its typed answer; says also what the last attempt told
@@ -149,7 +151,7 @@ fn begin<T: Operation>(
     // After the encoding, which may complete the message.
     let Rpc { method, effect, is_linearizable, is_ordered, local_revision, .. } = operation.rpc();
     let timeout = options.timeout.unwrap_or(shared.config.request_timeout);
-    let config = &shared.config;
+    let (config, is_cleanup) = (&shared.config, options.is_cleanup);
     let options = Options {
         deadline: Some(now + timeout),
         attempt_timeout: Some(options.attempt_timeout.unwrap_or(config.attempt_timeout)),
@@ -174,8 +176,8 @@ fn begin<T: Operation>(
         Some(_) => TokenUse::Optional,
         None => TokenUse::Needed,
     };
-    let call = Call::new(method, options);
-    Ok(Driver::new(Arc::clone(&shared.pool), now, call, body, token_use))
+    let carrier = Carrier::new(Arc::clone(&shared.pool)).token_use(token_use).cleanup(is_cleanup);
+    Ok(Driver::new(now, Call::new(method, options), body, carrier))
 }
 
 /// Decodes the response, or completes the error.

@@ -69,7 +69,7 @@ pub(super) async fn make<C: Change>(
     budget: Duration,
 ) -> Result<C::Response, Error> {
     let shared = client.shared();
-    let options = CallOptions { only: client.only(), ..options };
+    let options = client.call_options(options);
     let rng = Rng::new(shared.next_seed());
     let mut making = Making { client, change, options, rng, may_be_applied: false };
     let until = shared.now() + budget;

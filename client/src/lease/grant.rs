@@ -82,7 +82,7 @@ pub(crate) async fn grant(
     let shared = client.shared();
     let began = shared.now();
     let deadline = began + options.timeout.unwrap_or(shared.config.request_timeout);
-    let calls = Calls { shared, options: CallOptions { only: client.only(), ..options }, deadline };
+    let calls = Calls { shared, options: client.call_options(options), deadline };
     let chosen = grant.0.chosen_id();
     let draw = || if chosen.is_some() { chosen } else { draw_id(shared.next_seed()) };
     let mut id = draw();

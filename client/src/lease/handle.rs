@@ -147,7 +147,8 @@ impl Lease {
     }
 
     /// Has it revoked when the last clone is dropped, unless it was [orphaned](Self::orphan). The
-    /// client stays open until that is done, or `Config::request_timeout` is over.
+    /// client stays open until that is done, or `Config::request_timeout` is over;
+    /// [`close`](crate::Client::close) waits for it.
     pub fn revoke_on_drop(self) -> Self {
         self.shared.revokes.store(true, Ordering::Relaxed);
         self
@@ -173,8 +174,8 @@ impl Drop for Held {
         self.cell.lose(|| LeaseLost::new(LossReason::Orphaned));
         self.mailbox.command(Command::Forget(Arc::clone(&self.cell)));
         if self.revokes.load(Ordering::Relaxed) && !is_orphaned {
-            let (client, id) = (self.client.clone(), self.cell.id);
-            self.client.spawn(async move {
+            let (client, id) = (self.client.for_cleanup(), self.cell.id);
+            client.clone().spawn(async move {
                 // Nobody is there to be told; the lease ends by itself.
                 let _ = revoke(client, id).await;
             });

@@ -250,6 +250,11 @@ impl ConnectionHandle {
         notify_all(&self.migrating);
     }
 
+    /// Wakes the streams on it, to look at what has become of the client.
+    pub(super) fn wake_streams(&self) {
+        notify_all(&self.migrating);
+    }
+
     /// Returns how often attempts of this kind were told to go elsewhere.
     pub(super) fn migrations(&self, kind: AttemptKind) -> u64 {
         let count = match kind {

@@ -25,7 +25,7 @@ impl Pool {
         let closed = {
             let mut state = self.lock();
             state.leases = Some(Arc::clone(&leases));
-            state.closed
+            state.refuses(false)
         };
         // Closed, or given other endpoints, before the pool of leases was known here.
         if let Some(kind) = closed {

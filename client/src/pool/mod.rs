@@ -3,6 +3,7 @@
 //! Calls and tasks [`admit`](Pool::admit) their attempts here, and tell what they saw; the control
 //! task asks what is to be done. After every change it is woken if it would look too late.
 
+mod closing;
 mod connection;
 mod facts;
 mod leases;
@@ -13,6 +14,8 @@ mod wakeups;
 pub(crate) use connection::ConnectionHandle;
 pub(crate) use permit::Permit;
 pub(crate) use wakeups::{Sleeper, WakeupKey, Wakeups};
+
+use closing::Closed;
 
 use crate::runtime::Runtime;
 use crate::telemetry::Telemetry;
@@ -25,7 +28,7 @@ use etcd3_core::endpoint::Endpoint;
 use etcd3_core::{ErrorKind, Instant, Machine, Next, Version};
 use event_listener::{Event, EventListener};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct Pool {
@@ -54,8 +57,7 @@ struct State {
     given: Arc<[Endpoint]>,
     /// How often the endpoints were set.
     generation: u64,
-    /// Why the client is closed, if it is.
-    closed: Option<ErrorKind>,
+    closed: Option<Closed>,
     /// The pool of the leases, once there is one: closed with this one, with the same endpoints.
     leases: Option<Arc<Pool>>,
 }
@@ -107,9 +109,14 @@ impl Pool {
     /// Admits an attempt to a connection. h2 would queue streams over the server's limit, and
     /// nobody could tell whether they left; so they wait here, where it is certain that they did
     /// not.
-    pub(crate) fn admit(self: &Arc<Self>, now: Instant, want: Want) -> Result<Permit, NoPermit> {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        now: Instant,
+        want: Want,
+        is_cleanup: bool,
+    ) -> Result<Permit, NoPermit> {
         let permit = self.update(now, |state| {
-            if let Some(kind) = state.closed {
+            if let Some(kind) = state.refuses(is_cleanup) {
                 return Err(NoPermit::Closed(kind));
             }
             let State { channel, connections, .. } = state;
@@ -226,9 +233,9 @@ impl Pool {
         let connection = Connection { handle: Arc::clone(&handle), told: Instant::ORIGIN };
         let mut state = self.lock();
         state.connections.insert(id, connection);
-        let is_closed = state.closed.is_some();
+        let is_over = state.refuses(true).is_some();
         drop(state);
-        if is_closed {
+        if is_over {
             handle.end(None);
         }
         handle
@@ -275,61 +282,6 @@ impl Pool {
         notify_all(&self.changed);
         notify_all(&self.changed_for_named);
         notify_all(&self.health);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed_kind().is_some()
-    }
-
-    /// Returns why the client is closed, if it is.
-    pub(crate) fn closed_kind(&self) -> Option<ErrorKind> {
-        self.lock().closed
-    }
-
-    /// The same without the lock as long as it is not; the client may just have been closed.
-    pub(crate) fn quick_closed_kind(&self) -> Option<ErrorKind> {
-        if self.is_closing.load(Ordering::Relaxed) { self.closed_kind() } else { None }
-    }
-
-    /// Ends everything, leases included: tasks end by themselves, calls end in an error of this
-    /// kind. The first kind counts.
-    pub(crate) fn close(&self, kind: ErrorKind) {
-        let (kind, connections, leases) = {
-            let mut state = self.lock();
-            let kind = *state.closed.get_or_insert(kind);
-            self.is_closing.store(true, Ordering::Relaxed);
-            (kind, std::mem::take(&mut state.connections), state.leases.clone())
-        };
-        for connection in connections.values() {
-            connection.handle.shut();
-            connection.handle.end(None);
-        }
-        notify_all(&self.closing);
-        if let Some(tokens) = &self.tokens {
-            tokens.close();
-        }
-        self.notify_changed();
-        // Calls that wait for their stream alone: that may be on its way to them or not.
-        self.wakeups.wake_all();
-        self.wakeups.notify(self.rt.now());
-        if let Some(leases) = leases {
-            leases.close(kind);
-        }
-    }
-
-    /// Notified when the client is closed.
-    pub(crate) fn closing(&self) -> EventListener {
-        self.closing.listen()
-    }
-
-    /// Completes once the client is closed.
-    pub(crate) async fn closed(&self) {
-        while !self.is_closed() {
-            let closing = self.closing();
-            if !self.is_closed() {
-                closing.await;
-            }
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,6 +6,9 @@
 //! is advice without it, since a holder that was suspended does not know yet that it is none any
 //! more.
 //!
+//! What is given up by a drop is deleted in the background;
+//! [`Client::close`](crate::Client::close) waits for that.
+//!
 //! Those that hold something take a [`Session`](crate::Session), and end with it. What they wait
 //! for is waited for across lost connections, members and compactions, and a wait ends at once
 //! when its session does.

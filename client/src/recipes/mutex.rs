@@ -39,7 +39,8 @@ use std::time::Duration;
 ///   [`SessionLost`](RecipeError::SessionLost), and so does [`lost`](MutexGuard::lost).
 /// - Connections, members, answers or history are lost: waiting goes on.
 /// - A future is dropped: the key is deleted in the background. Also where nobody knows whether it
-///   was created: it is read, and looked out for as long as the session is there.
+///   was created: it is read, and looked out for as long as the session is there. Closing the
+///   [client](crate::Client::close) waits for the deletion, and ends the looking out.
 /// - A [`Session`] with [`OnLoss::Regrant`](crate::OnLoss::Regrant) contends with the lease that it
 ///   has when it is asked to, and what it holds is lost with that lease.
 ///
@@ -212,10 +213,9 @@ fn placed(entered: Entered) -> Result<(Contender, bool), RecipeError> {
 /// The lock, held. Made by [`Mutex::lock`] and the like.
 ///
 /// Dropping it unlocks in the background: the deletion of its key is repeated until that is known
-/// to be done or the session is gone. [`unlock`](Self::unlock) does it at once, and says what
-/// became of it: call it before [`Client::close`](crate::Client::close), which ends all requests,
-/// so that what is not unlocked yet stays locked until the lease is over. A guard keeps its
-/// session.
+/// to be done or the session is gone; [`Client::close`](crate::Client::close) waits for that.
+/// [`unlock`](Self::unlock) says what became of it. What is not unlocked, nor its guard dropped,
+/// when the client is closed stays locked until the lease is over. A guard keeps its session.
 #[must_use = "a guard that is dropped unlocks"]
 pub struct MutexGuard {
     contender: Contender,

@@ -53,6 +53,7 @@ pub(crate) struct Wanted {
     pub(crate) now: Instant,
     /// The one that was refused last: a newer one.
     pub(crate) stale: Option<StaleToken>,
+    pub(crate) is_cleanup: bool,
 }
 
 /// What a request carries that a client with credentials sends.
@@ -87,7 +88,7 @@ impl Tokens {
             // Asks once more when the listener is there: it may have come before that.
             for next in [None, Some(())] {
                 *listener = next.map(|()| self.changed.listen());
-                if let Some(kind) = pool.closed_kind() {
+                if let Some(kind) = pool.refuses(wanted.is_cleanup) {
                     return Poll::Ready(Err(AttemptEvent::Closed(kind)));
                 }
                 match self.ask(wanted.now, wanted.stale) {

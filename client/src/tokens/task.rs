@@ -24,8 +24,8 @@ const MIN_LOGIN: Duration = Duration::from_secs(5);
 /// Runs until the client closes.
 pub(crate) async fn run(shared: Arc<Shared>, tokens: Arc<Tokens>) {
     let pool = &shared.pool;
-    let _end = Ending(&shared.tasks);
-    while !pool.is_closed() {
+    let _end = Ending(&shared);
+    while !pool.is_over() {
         let wanted = tokens.wanted.listen();
         match tokens.poll(pool.rt.now()) {
             Next::Do(Output::Changed) => notify_all(&tokens.changed),
@@ -34,7 +34,7 @@ pub(crate) async fn run(shared: Arc<Shared>, tokens: Arc<Tokens>) {
                 tokens.tell(pool.rt.now(), input(&shared, reason, obtained));
             }
             Next::Wait(until) => {
-                either(either(wanted, sleep(&shared, until)), pool.closed()).await;
+                either(either(wanted, sleep(&shared, until)), pool.over()).await;
             }
         }
     }
@@ -53,7 +53,7 @@ async fn obtain(shared: &Arc<Shared>, reason: TokenReason) -> Result<Secret, Err
         Some(Credentials::Password { name, password }) => {
             let login = Login::new(name.clone(), password.clone());
             let timeout = Some(shared.config.request_timeout.max(MIN_LOGIN));
-            let options = CallOptions { timeout, ..CallOptions::default() };
+            let options = CallOptions { timeout, is_cleanup: true, ..CallOptions::default() };
             OperationCall::new(Arc::clone(shared), login, options).await.0
         }
         Some(Credentials::Hook(hook)) => ask(shared, hook, reason).await,
@@ -74,7 +74,7 @@ async fn ask(shared: &Shared, hook: &TokenHook, reason: TokenReason) -> Result<S
         Err(Error::new(ErrorKind::TimedOut(Phase::Token)))
     };
     let closed = async {
-        pool.closed().await;
+        pool.over().await;
         Err(Error::new(pool.closed_kind().unwrap_or(ErrorKind::Closed)))
     };
     either(token, either(late, closed)).await

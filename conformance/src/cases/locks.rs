@@ -1,7 +1,7 @@
 //! Locks of the recipes, and the sessions that they are held by.
 
 use crate::{BoxError, Case, CaseResult, Ctx, case};
-use etcd3::recipes::{Mutex, MutexGuard, RecipeError};
+use etcd3::recipes::{DoubleBarrier, Election, Mutex, MutexGuard, RecipeError, RwLock, Semaphore};
 use etcd3::{Client, LossReason, Session, prefix, put};
 use futures_lite::future::{or, poll_once};
 use std::future::Future;
@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_lock_is_one_lock_on_all_members, ["REC-009"]),
     case!(waiters_wait_for_all_who_came_before, ["CONC-002", "REC-012"]),
     case!(a_lock_is_unlocked_once, ["CONC-003", "CONC-021", "REC-011"]),
+    case!(what_is_given_up_before_a_close_is_free_after_it, []),
 ];
 
 const fn seconds(n: u64) -> Duration {
@@ -208,5 +209,34 @@ async fn a_lock_is_unlocked_once(ctx: Ctx) -> CaseResult {
     services.unlock(held.key.clone()).await?;
     let last = ctx.within(LIMIT, ours).await.ok_or("waited for ours")??;
     assert!(last.create_revision() > again.create_revision());
+    Ok(())
+}
+
+/// I-S5: guards that are dropped, and a future that is.
+async fn what_is_given_up_before_a_close_is_free_after_it(ctx: Ctx) -> CaseResult {
+    let (server, client) = ctx.server_and_client().await?;
+    let observer = ctx.connect([server.client_url()]).await?;
+    let session = client.session(seconds(60)).await?;
+    let theirs = observer.session(seconds(60)).await?;
+    let guard = Mutex::new(&session, "lock/mutex").lock().await?;
+    let leads = Election::new(&session, "lock/election").campaign("us").await?;
+    let permit = Semaphore::new(&session, "lock/semaphore", 1).acquire().await?;
+    let reader = RwLock::new(&session, "lock/rw").read().await?;
+    let inside = DoubleBarrier::new(&session, "lock/barrier", 1).enter().await?;
+    let lease = client.lease(seconds(60)).await?.revoke_on_drop();
+    client.put("lock/lease", "").lease(lease.id()).await?;
+    let held = Mutex::new(&theirs, "lock/held").lock().await?;
+    let waits = Mutex::new(&session, "lock/held");
+    {
+        let mut waits = pin!(waits.lock());
+        assert!(poll_once(waits.as_mut()).await.is_none());
+    }
+    let dropped = (guard, leads, permit, reader, inside, lease);
+    drop(dropped);
+    client.close().await;
+    let found = observer.get(prefix("lock/")).keys_only().await?;
+    let mut left = found.kvs.iter().map(|pair| &pair.key);
+    let barrier = "lock/barrier/ready";
+    assert!(left.all(|key| key == held.key() || *key == barrier), "{:?}", found.kvs);
     Ok(())
 }

@@ -34,7 +34,7 @@ impl Remains {
     pub(super) fn new(session: &Session, owner: &Owner, unknown: u32) -> Self {
         Self {
             session: Some(session.clone()),
-            owner: owner.clone(),
+            owner: Owner { client: owner.client.for_cleanup(), ..owner.clone() },
             call: None,
             created: None,
             unknown,
@@ -57,9 +57,15 @@ impl Remains {
         if !self.is_something() {
             return;
         }
-        let Some(mut last) = self.delete().await else { return };
+        let Some(last) = self.delete().await else { return };
         (self.session, self.turn) = (None, None);
-        // A member that was suspended may yet have one carried out: it is found when it comes.
+        // Nobody waits for that when the client is closed.
+        let closed = self.owner.client.closed();
+        race(async { drop(closed.await) }, self.clear_late(last)).await;
+    }
+
+    /// Deletes what members that were suspended may yet have carried out, when it comes.
+    async fn clear_late(&mut self, mut last: ResponseHeader) {
         while self.unknown > 0 {
             written(&self.owner, &last).await;
             let turn = self.owner.turns.take().await;
@@ -164,11 +170,10 @@ fn is_gone(owner: &Owner) -> bool {
 
 /// Completes when the keys of the session are gone, or go without us.
 async fn gone(owner: Owner) {
-    if owner.lease.lost().await.reason == LossReason::Orphaned {
-        // They stay for as long as the lease does, and nobody deletes them once the client is
-        // closed.
+    let lost = owner.lease.lost().await;
+    if matches!(lost.reason, LossReason::Orphaned | LossReason::Closed) {
+        // They stay for as long as the lease does.
         let rt = owner.client.runtime();
-        let over = rt.sleep_until(rt.now() + owner.lease.ttl());
-        race(over, async { drop(owner.client.closed().await) }).await;
+        rt.sleep_until(rt.now() + owner.lease.ttl()).await;
     }
 }

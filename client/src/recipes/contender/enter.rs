@@ -118,8 +118,10 @@ impl Entry {
     fn begin(&self, owner: &Owner) -> BoxFuture<'static, Result<TxnResponse, Error>> {
         let is_free = key(self.key.clone()).create_revision().eq(0);
         let created = put(self.key.clone(), self.value.clone()).lease(owner.lease.id());
+        // It goes on in the background when nobody waits for it any more.
         let call = owner
             .client
+            .for_cleanup()
             .txn()
             .when(self.only_if.iter().cloned().chain([is_free]))
             .then(ops![created, self.read.clone()])

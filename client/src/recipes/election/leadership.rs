@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// way, does not know in time that somebody else leads.
 ///
 /// Cheap to clone. When the last clone is dropped it is given up in the background: the key is
-/// deleted, with retries, until that is known to be done or the session is lost;
-/// [`resign`](Self::resign) does it at once. A leadership keeps its session.
+/// deleted, with retries, until that is known to be done or the session is lost, and
+/// [`Client::close`](crate::Client::close) waits for that; [`resign`](Self::resign) does it at
+/// once. A leadership keeps its session.
 #[derive(Clone)]
 #[must_use = "a leadership that is dropped is given up"]
 pub struct Leadership {

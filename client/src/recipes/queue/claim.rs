@@ -12,6 +12,7 @@
 //! it is gone, nobody can tell who has it.
 
 use super::super::RecipeError;
+use super::super::race::race;
 use super::super::retry::{Backoff, passes};
 use super::super::unique;
 use super::items::{Claimed, Shared};
@@ -47,7 +48,8 @@ impl<'a> Claim<'a> {
         shared: &'a Arc<Shared>,
         item: KeyValue,
     ) -> Result<Option<KeyValue>, RecipeError> {
-        let work = claim(shared.client().clone(), shared.rule(&item), item);
+        // It goes on in the background when nobody waits for it any more.
+        let work = claim(shared.client().for_cleanup(), shared.rule(&item), item);
         let mut claim = Self { shared, work: Some(Box::pin(work)) };
         poll_fn(|cx| match &mut claim.work {
             Some(work) => {
@@ -64,10 +66,10 @@ impl<'a> Claim<'a> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            let client = self.shared.client().clone();
+            let client = self.shared.client().for_cleanup();
             // It does not keep the reader: without one, the item is put back.
             let (reader, open) = (Arc::downgrade(self.shared), self.shared.give_up());
-            self.shared.client().spawn(async move {
+            client.clone().spawn(async move {
                 let claimed = match work.await {
                     Ok(Some(item)) => Ok(item),
                     Err(error @ RecipeError::ClaimUnknown(_)) => Err(error),
@@ -127,7 +129,8 @@ async fn keep(client: &Client, reader: &Weak<Shared>, has_reader: bool, item: Ke
         return put_back(client, reader, item).await;
     }
     let rt = client.runtime();
-    rt.sleep_until(rt.now() + KEPT).await;
+    let closed = async { drop(client.closed().await) };
+    race(rt.sleep_until(rt.now() + KEPT), closed).await;
     // A reader that is dropped puts it back itself.
     if let Some(item) = reader.upgrade().and_then(|shared| shared.withdraw(&item)) {
         put_back(client, reader, item).await;
@@ -136,8 +139,8 @@ async fn keep(client: &Client, reader: &Weak<Shared>, has_reader: bool, item: Ke
 
 /// Puts an item back of which no reader is left.
 pub(super) fn put_back_later(client: &Client, item: KeyValue) {
-    let writer = client.clone();
-    client.spawn(async move { put_back(&writer, &Weak::new(), item).await });
+    let writer = client.for_cleanup();
+    writer.clone().spawn(async move { put_back(&writer, &Weak::new(), item).await });
 }
 
 /// Writes an item again, under another name of its own, so that it is known whether it was written.

@@ -82,8 +82,9 @@ impl Queue {
     /// Dropping the future loses nothing. When an item was being claimed, that is done to the end
     /// in the background, and the next call on this handle or one of its clones gets the item, or
     /// the error. If there is none within a second, or the last handle is dropped before, the item
-    /// is put back, as the youngest one. Only if the outcome of this is unknown, and the item is
-    /// not found, or the client is closed meanwhile, it may be lost.
+    /// is put back, as the youngest one; before the client is
+    /// [closed](crate::Client::close), too. Only if the outcome of this is unknown, and the item is
+    /// not found, or a client that is closed cannot wait for it, it may be lost.
     pub async fn dequeue(&self) -> Result<KeyValue, RecipeError> {
         self.items.take().await
     }

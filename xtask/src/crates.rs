@@ -21,7 +21,8 @@ impl Crates {
     ///
     /// Fails when cargo does, or does not know the package.
     pub(crate) fn of(package: &str, words: &[&str]) -> Result<Self> {
-        let mut tree = workspace::cargo(["tree", "--locked", "-p", package]);
+        // Without a word about crates that are downloaded for it, which would be counted.
+        let mut tree = workspace::cargo(["tree", "--quiet", "--locked", "-p", package]);
         tree.args(["-e", "normal,build", "--prefix", "none", "--format", "{p}"]).args(words);
         let ended = shell::capture(&tree, LIMIT)?;
         if !ended.ok() {

@@ -33,12 +33,14 @@ impl fmt::Display for Failure {
 }
 
 /// Returns a text for each test case that failed: its name, and the beginning of the reason; of a
-/// step without test cases, the end of what it printed.
+/// step without test cases, both ends of what it printed.
 pub(crate) fn told(output: &str) -> Vec<String> {
     let all = of(output);
     if all.is_empty() {
-        let last = output.lines().rev().find(|line| !line.trim().is_empty());
-        return last.map(shortened).into_iter().collect();
+        let mut lines = output.lines().filter(|line| !line.trim().is_empty());
+        let ends: Vec<String> =
+            lines.next().into_iter().chain(lines.next_back()).map(shortened).collect();
+        return if ends.is_empty() { ends } else { vec![ends.join("\n    …\n    ")] };
     }
     let more = all.len().saturating_sub(MAX_TOLD);
     let mut texts: Vec<String> = all.iter().take(MAX_TOLD).map(ToString::to_string).collect();
@@ -147,8 +149,9 @@ failures:
     }
 
     #[test]
-    fn a_step_without_cases_tells_its_last_line() {
-        assert_eq!(told("one\n  two \n\n"), ["two"]);
+    fn a_step_without_cases_tells_its_first_and_last_line() {
+        assert_eq!(told("one\n  two \nthree\n\n"), ["one\n    …\n    three"]);
+        assert_eq!(told("one\n"), ["one"]);
         assert_eq!(told(""), Vec::<String>::new());
         let long = "ä".repeat(500);
         assert_eq!(told(&long), [format!("{}…", "ä".repeat(MAX_CHARACTERS))]);

@@ -186,8 +186,8 @@ mod tests {
             read(0, zero, 25, false),
             read(0, zero, 30, true),
         ];
-        let cells = |before| call_cells(&calls, at(10), before).join(", ");
-        assert_eq!(cells(Some(at(30))), "3, 1, 1, 0, 0, 10 ms, 10 ms");
-        assert_eq!(cells(None), "4, 1, 1, 0, 0, 30 ms, 30 ms");
+        let told = |before| call_cells(&calls, at(10), before).join(", ");
+        assert_eq!(told(Some(at(30))), "3, 1, 1, 0, 0, 10 ms, 10 ms");
+        assert_eq!(told(None), "4, 1, 1, 0, 0, 30 ms, 30 ms");
     }
 }

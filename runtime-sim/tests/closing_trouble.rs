@@ -6,7 +6,8 @@ mod lease_support;
 
 use election_support::{cut, reason};
 use etcd3::recipes::{Mutex, MutexGuard};
-use etcd3::{Client, ErrorKind, LossReason, Session, prefix};
+use etcd3::{Client, ErrorKind, LossReason, Session, StreamEvent, prefix};
+use etcd3_core::method;
 use etcd3_sim::{Link, Reachability, World, run};
 use futures_lite::future::{poll_once, zip};
 use lease_support::{Scene, scene, seconds};
@@ -131,6 +132,8 @@ fn a_client_is_closed_for_its_users_while_it_waits() {
         let (session, guard) = locked(client).await;
         let mut watch = client.watch("key").await.unwrap();
         let lease = client.lease(seconds(60)).await.unwrap();
+        let mut raw = client.raw_stream(&method::WATCH);
+        assert!(matches!(raw.next().await, Some(Ok(StreamEvent::Opened))));
         scene.set_links(&world, Link { stall_down: true, ..Link::default() });
         let mut called = pin!(client.put("key", "called").send());
         assert!(poll_once(called.as_mut()).await.is_none());
@@ -140,12 +143,20 @@ fn a_client_is_closed_for_its_users_while_it_waits() {
             let error = its.get("key").await.unwrap_err();
             told.store(error.is_closed(), Ordering::Relaxed);
         });
+        let read = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&read);
+        client.spawn(async move {
+            let error = raw.next().await.unwrap().unwrap_err();
+            told.store(error.is_closed(), Ordering::Relaxed);
+        });
         drop(guard);
         world.sleep(Duration::from_millis(100)).await;
-        let before = world.now();
         let mut closing = pin!(client.close());
         assert!(poll_once(closing.as_mut()).await.is_none());
+        world.sleep(Duration::from_millis(1)).await;
+        assert!(spawned.load(Ordering::Relaxed) && read.load(Ordering::Relaxed));
 
+        let before = world.now();
         assert!(client.is_closed());
         assert_eq!(client.closed().await.kind(), ErrorKind::Closed);
         assert!(called.await.unwrap_err().is_closed());
@@ -160,8 +171,6 @@ fn a_client_is_closed_for_its_users_while_it_waits() {
         let error = Mutex::new(&session, "other").lock().await.unwrap_err();
         assert_eq!(reason(error), LossReason::Closed);
         assert_eq!(world.now(), before, "none of them waits");
-        world.sleep(Duration::from_millis(1)).await;
-        assert!(spawned.load(Ordering::Relaxed));
 
         assert!(poll_once(closing.as_mut()).await.is_none());
         scene.set_links(&world, Link::default());

@@ -137,17 +137,18 @@ async fn a_read_survives_a_change_of_leaders(ctx: Ctx) -> CaseResult {
         let often = ctx.connect([follower]).await?;
         // Begun before that, so that one of the reads waits for the leader that is cut off,
         // however long the machine takes for it.
-        let (timeout, is_over) = (ctx.stretched(LONG), Arc::new(AtomicBool::new(false)));
+        let is_over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&is_over);
+        // Followers wait for up to two of these times, and may have to vote again: none of the
+        // reads is to end before.
+        let limit = ctx.stretched(LONG) + 4 * election;
         let reads = ctx.spawn(async move {
             while !until.load(Ordering::Relaxed) {
-                once.get("foo").timeout(timeout).await?;
+                once.get("foo").timeout(limit).await?;
             }
             Ok::<(), Error>(())
         });
         cluster.partition(leader)?;
-        // Followers wait for up to two of these times, and may have to vote again.
-        let limit = ctx.stretched(LONG) + 4 * election;
         let retried = ctx.spawn(often.get("foo").timeout(limit).into_future());
         assert_eq!(retried.await?.kvs.len(), 1);
         is_over.store(true, Ordering::Relaxed);

@@ -141,8 +141,8 @@ fn no_setting_is_left_out() {
         let client = host.client(Config::new(etcd.endpoints())).unwrap();
         let get = format!("{:#?}", client.get("k"));
         let options = get.split("options: ").nth(1).unwrap().replace("\n    ", "\n");
-        // Where a call goes, how often it is made and how long it is served, is for the client's own
-        // calls to say.
+        // Where a call goes, how often it is made and how long it is served, is for the client's
+        // own calls to say.
         let known = ["timeout", "require_leader", "attempt_timeout", "avoid", "only", "connection"];
         let known = known.into_iter().chain(["max_attempts", "is_cleanup"]).collect();
         assert_eq!(fields(&options), known);

@@ -6,7 +6,7 @@
 //! the hashes of all members.
 
 use crate::load::BlockingRuntime;
-use crate::torture::{self, Report, Scene, Schedule, Traffic, Trouble};
+use crate::torture::{self, Collector, Report, Scene, Schedule, Traffic, Trouble};
 use crate::{BoxError, Case, CaseResult, Ctx, case};
 use etcd3_core::rng::Rng;
 use etcd3_lab::etcd::Version;
@@ -14,6 +14,7 @@ use etcd3_sim::history::watch::{
     Batch, Delivery, Demands, Kind, Known, Log, Prev, Record, Rule, Start, check,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -34,6 +35,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_scene_that_is_drawn, ["ROB-028"]).any_version().real("the network between members"),
     case!(kill_under_many_writes, ["ROB-031"]).any_version().real("the network between members"),
     case!(kill_of_the_only_member, ["ROB-032"]).any_version().real("processes"),
+    case!(the_log_goes_on_at_a_compaction, []),
 ];
 
 fn small(traffic: Traffic) -> Scene {
@@ -217,4 +219,23 @@ async fn a_scene_that_is_drawn(ctx: Ctx) -> CaseResult {
     let scene = Scene { members, flags, seed, ..small(traffic) };
     let what = format!("{scene:?}, {troubles:?}");
     run(&ctx, scene, &troubles).await.map(drop).map_err(|error| format!("{what}: {error}").into())
+}
+
+/// What all scenes are checked against: a member that is compacted beyond what it told ends the
+/// watch, and not the stream.
+async fn the_log_goes_on_at_a_compaction(ctx: Ctx) -> CaseResult {
+    let (server, client) = ctx.server_and_client().await?;
+    for n in 0..5 {
+        client.put("k", n.to_string()).await?;
+    }
+    let last = client.put("k", "last").await?.header.revision;
+    client.compact(last - 1).await?;
+    let collector = Collector::default();
+    let work = collector.clone().run(Arc::clone(&ctx.rt), server.addr());
+    let work = ctx.spawn(work);
+    ctx.until("the last revision", Duration::from_secs(10), || async { collector.last() == last })
+        .await?;
+    collector.end();
+    work.await;
+    Ok(())
 }

@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// The changes that one member has told.
 #[derive(Clone, Default)]
-pub(super) struct Collector(Arc<Mutex<Collected>>);
+pub(crate) struct Collector(Arc<Mutex<Collected>>);
 
 #[derive(Default)]
 struct Collected {
@@ -39,7 +39,7 @@ struct Collected {
 
 impl Collector {
     /// Collects the changes of a member until that is to end.
-    pub(super) async fn run(self, rt: Arc<dyn Runtime>, member: SocketAddr) {
+    pub(crate) async fn run(self, rt: Arc<dyn Runtime>, member: SocketAddr) {
         while !self.lock().is_over {
             let over = async {
                 while !self.lock().is_over {
@@ -53,12 +53,12 @@ impl Collector {
         }
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.lock().is_over = true;
     }
 
     /// Returns the last revision that came.
-    pub(super) fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         self.lock().last
     }
 
@@ -91,7 +91,13 @@ impl Collector {
                 body.flow_control().release_capacity(chunk.len())?;
                 decoder.push(chunk);
                 while let Some(message) = decoder.next_message()? {
-                    self.take(WatchResponse::decode(message)?);
+                    let response = WatchResponse::decode(message)?;
+                    let is_over = response.canceled;
+                    self.take(response);
+                    if is_over {
+                        // By a compaction: the stream stays, and nothing comes on it any more.
+                        return Ok(());
+                    }
                 }
             }
             Ok(())

@@ -28,6 +28,7 @@ mod verify;
 mod watchers;
 mod writers;
 
+pub(crate) use collector::Collector;
 pub use faults::Trouble;
 pub use report::Report;
 pub use writers::Traffic;
@@ -35,7 +36,6 @@ pub use writers::Traffic;
 use crate::JoinHandle;
 use crate::load::{self, BlockingRuntime, Error};
 use board::{Board, PREFIX, choose};
-use collector::Collector;
 use etcd3::{Client, Config};
 use etcd3_core::rng::Rng;
 use etcd3_lab::etcd::Binary;

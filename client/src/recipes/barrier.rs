@@ -127,7 +127,7 @@ impl Barrier {
         Ok(view.until(released).await?)
     }
 
-    /// Waits until nobody holds the barrier, for so long at most; returns whether that is so.
+    /// The same as [`wait`](Self::wait), for so long at most; returns whether that came.
     ///
     /// # Errors
     ///

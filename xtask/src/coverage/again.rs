@@ -6,6 +6,7 @@
 //! what is wrong now and then, if it is often enough.
 
 use crate::failures::Failure;
+use crate::tally::Tally;
 use crate::{shell, workspace};
 use etcd3_lab::Result;
 use std::process::Command;
@@ -16,15 +17,18 @@ const MAX_FAILED: usize = 3;
 /// How often a trial has to pass alone.
 const TIMES: usize = 3;
 
-/// Runs trials again, each alone, and tells whether all passed each time.
-pub(super) fn pass(failed: &[Failure]) -> Result<bool> {
-    if failed.is_empty() || failed.len() > MAX_FAILED || !failed.iter().all(is_on_a_machine) {
+/// Runs trials again, each alone, and tells whether all passed each time. The output is that of
+/// the suite, which may have failed for something else as well.
+pub(super) fn pass(failed: &[Failure], output: &str) -> Result<bool> {
+    let is_some = (1..=MAX_FAILED).contains(&failed.len()) && failed.iter().all(is_on_a_machine);
+    if !is_some || has_other_failures(failed, output) {
         return Ok(false);
     }
     for failure in failed {
         println!("    {} failed and is run again", failure.case);
         for _ in 0..TIMES {
-            if !shell::capture(&alone(failure), shell::STEP_LIMIT)?.ok() {
+            let ended = shell::capture(&alone(failure), shell::STEP_LIMIT)?;
+            if !ended.ok() || Tally::of(&ended.output).passed != 1 {
                 return Ok(false);
             }
         }
@@ -36,6 +40,14 @@ pub(super) fn pass(failed: &[Failure]) -> Result<bool> {
 /// of their own.
 fn is_on_a_machine(failure: &Failure) -> bool {
     workspace::RUNTIMES.iter().any(|name| name.replace('-', "_") == failure.binary)
+}
+
+/// Tells whether cargo names a target as failed, at the end of its output, that none of the failed
+/// trials is of: one that crashed, for example.
+fn has_other_failures(failed: &[Failure], output: &str) -> bool {
+    let mut targets = output.lines().map(str::trim).filter(|line| line.starts_with("`-p "));
+    let is_of = |target: &str, it: &Failure| target.ends_with(&format!(" --test {}`", it.binary));
+    targets.any(|target| !failed.iter().any(|it| is_of(target, it)))
 }
 
 fn alone(failure: &Failure) -> Command {
@@ -62,7 +74,17 @@ mod tests {
         for (binary, count) in [("sim", 1), ("ended", 1), ("tokio", 0), ("tokio", MAX_FAILED + 1)] {
             let failed = failed(binary, count);
             assert_eq!(failed.len(), count);
-            assert!(!pass(&failed).unwrap(), "{count} of {binary}");
+            assert!(!pass(&failed, "").unwrap(), "{count} of {binary}");
         }
+    }
+
+    #[test]
+    fn a_target_that_crashed_is_no_failed_trial() {
+        let failed = failed("tokio", 2);
+        let trials = "error: 1 target failed:\n    `-p etcd3-conformance --test tokio`\n";
+        assert!(!has_other_failures(&failed, trials));
+        let crash = format!("{trials}    `-p etcd3-conformance --test ended`\n");
+        assert!(has_other_failures(&failed, &crash));
+        assert!(!pass(&failed, &crash).unwrap());
     }
 }

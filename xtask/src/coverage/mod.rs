@@ -88,18 +88,17 @@ pub(crate) fn run_suite() -> Result<SuiteRun> {
         suite.arg("--test").arg(runtime);
     }
     let ended = shell::capture(&suite, SUITE_LIMIT)?;
-    let mut tally = Tally::of(&ended.output);
-    let failed = failures::of(&ended.output);
-    let is_known = u64::try_from(failed.len()) == Ok(tally.failed);
-    if ended.ok() || !is_known || !again::pass(&failed)? {
-        let (is_good, unsteady) = (ended.ok(), Vec::new());
-        let Ended { output, seconds, .. } = ended;
-        return Ok(SuiteRun { output, tally, is_good, unsteady, seconds });
-    }
-    tally.passed += tally.failed;
-    tally.failed = 0;
+    let (mut is_good, mut unsteady) = (ended.ok(), Vec::new());
     let Ended { output, seconds, .. } = ended;
-    Ok(SuiteRun { output, tally, is_good: true, unsteady: failed, seconds })
+    let mut tally = Tally::of(&output);
+    let failed = failures::of(&output);
+    let is_known = u64::try_from(failed.len()) == Ok(tally.failed);
+    if !is_good && is_known && again::pass(&failed, &output)? {
+        (is_good, unsteady) = (true, failed);
+        tally.passed += tally.failed;
+        tally.failed = 0;
+    }
+    Ok(SuiteRun { output, tally, is_good, unsteady, seconds })
 }
 
 /// Makes the command line of the suite.
